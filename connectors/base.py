@@ -1,0 +1,141 @@
+"""The contract between the agent and a vendor: what a connector is asked and what it answers.
+
+A connector yields pages of plain records under our column names; it never sees the database. Whatever a page
+holds is committed in one transaction together with the page's bookmark, so a kill at any moment neither loses
+nor repeats anything that matters.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Protocol
+
+#: One object as a flat dict under our column names. `source_id` (text) names it within its table; references
+#: (`account_id`, `owner_id` …) hold the *source_id* of what they refer to; instants are UTC text
+#: `YYYY-MM-DDTHH:MM:SSZ`, dates `YYYY-MM-DD`, money integer minor units beside `currency`, booleans 0 or 1;
+#: `custom` is a dict. A key that is absent leaves the stored value untouched, a None overwrites it.
+Record = dict[str, Any]
+
+#: Where a stream's next sync goes on: JSON-able, made and read by the connector alone.
+Bookmark = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One kind of object of one source, and the canonical tables its pages fill."""
+
+    name: str  # name of its main table: "opportunities"
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """The vendor deleted this record (deleted_at None: when is not known)."""
+
+    table: str
+    source_id: str
+    deleted_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The vendor merged `source_id` into `into` (a source_id of the same table)."""
+
+    table: str
+    source_id: str
+    into: str
+    merged_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that could not be used: where it stands, why, and what it held (for the reject file, never a log)."""
+
+    place: str  # "incidents.csv line 12" or a record id
+    reason: str
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What must be committed together: mapped records by table, deletions, merges and the new bookmark."""
+
+    records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    tombstones: Sequence[Tombstone] = ()
+    merges: Sequence[Merge] = ()
+    rejects: Sequence[Reject] = ()
+    read: int = 0  # vendor records seen, for the counts shown
+    total: int | None = None  # how many there are in all, where the vendor says so (progress)
+    bookmark: Bookmark | None = None  # None: leave the stored one
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who and what a login reached."""
+
+    instance: str  # org id, portal id, or the name of a files source
+    account: str = ""  # the login's own name, for `check`
+    api_version: str = ""
+    timezone: str = ""
+    currency: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """One field a source offers for a table, and our column it feeds ("" when it feeds none)."""
+
+    name: str
+    label: str
+    type: str
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a connector has used since it was built, and what the vendor says is left (None: not said)."""
+
+    calls: int = 0
+    retries: int = 0
+    throttled: int = 0  # answers 429 (or a vendor's equivalent)
+    logins: int = 0
+    daily_limit: int | None = None
+    daily_used: int | None = None
+
+
+class Connector(Protocol):
+    """One source. Every method may raise a `ConnectorError`; none of them writes anything anywhere."""
+
+    name: str  # NAME of [source.NAME]
+    crm: str  # "salesforce" | "hubspot" | "files": the default of a row's `source` column
+
+    def check(self) -> Identity:
+        """Log in and say where we are. Raises AuthError when the login is refused."""
+        ...
+
+    def streams(self) -> list[Stream]:
+        """The streams this source will sync, in an order that reads owners before what they own."""
+        ...
+
+    def fetch_pages(
+        self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
+    ) -> Iterator[Page]:
+        """Yield what is new since `bookmark` (everything from the configured start when None or `full`).
+
+        `now` is the agent's clock (aware UTC), used only where the vendor's own clock cannot be had. `since`
+        re-reads what changed from that day. The last page's bookmark makes the next call incremental; each
+        page's bookmark alone is enough to resume there after a crash.
+        """
+        ...
+
+    def fields(self, table: str) -> list[FieldInfo]:
+        """What the source offers for one of our tables (`syncagent source fields`)."""
+        ...
+
+    def usage(self) -> Usage: ...
+
+    def close(self) -> None: ...
+
+
+#: Called by a connector before a wait (seconds, why), so that a terminal or log can say what is going on.
+OnWait = Callable[[float, str], None]

@@ -1,0 +1,241 @@
+"""What a KPI came to: the value with everything that makes it honest, and its public JSON form.
+
+Frozen between stages: `evaluate` makes these, `render` shows them, `syncagent` stores and prints them.
+Ratios are fractions (0.31), durations seconds unless the unit says otherwise, money major units, all unrounded.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+#: facts/kpis.md G12. `value` is None in all but ok, partial and stale.
+STATUSES = ("ok", "partial", "too_few", "no_denominator", "no_data", "stale", "not_configured", "error")
+#: Statuses under which a value is shown.
+SHOWN = ("ok", "partial", "stale")
+UNITS = ("count", "ratio", "money", "seconds", "days", "months", "score", "number", "per_100")
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Local days [start, end) in a time zone; complete when its last day is over at as_of."""
+
+    start: date
+    end: date
+    timezone: str
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The value of another period: with = "previous" | "year_ago"; change = value now - value then."""
+
+    against: str
+    value: float | None
+    change: float | None
+    period: Period | None = None
+    status: str = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetResult:
+    """Value against target. `expected` is what the path wants at as_of; `gap` = value - expected, signed.
+
+    For a band `low`/`high` hold its edges and `value` is None.
+    """
+
+    want: str  # up | down | between
+    value: float | None
+    expected: float | None
+    gap: float | None
+    due: date | None = None
+    needed_rate: float | None = None  # per working day, still needed to reach the target
+    low: float | None = None
+    high: float | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Is the change news? result: none | possible | signal | too_few_points; limits of the usual range."""
+
+    result: str
+    rules: tuple[int, ...] = ()
+    mean: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    points: int = 0
+    direction: str | None = None  # "above" | "below" the usual range or average, where there is a signal
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One period of the series, oldest first."""
+
+    start: date
+    end: date
+    value: float | None
+    n: int | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentValue:
+    """The KPI of one segment; "(none)" holds the rows without one, so segments add up."""
+
+    segment: str
+    value: float | None
+    numerator: float | None
+    denominator: float | None
+    n: int | None
+    status: str
+    verdict: str | None = None
+    by: str = ""  # the dimension's name
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """When a source this KPI used was last synced to the end (None: never)."""
+
+    source: str
+    synced_at: datetime | None
+    error: str | None = None  # one plain sentence while its sync is failing
+    failing_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    """One record somebody must touch."""
+
+    id: str
+    title: str
+    url: str | None
+    owner: str | None
+    reason: str  # "open 46 days", "lost: price"
+    amount: float | None = None  # major units of the scorecard's currency
+
+
+@dataclass(frozen=True, slots=True)
+class ActionList:
+    """The records behind a KPI that need a hand, worst first; `total` counts those beyond the limit too."""
+
+    label: str  # "lost deals by amount"
+    rows: Sequence[ActionRow]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class KpiResult:
+    """One KPI at one as_of."""
+
+    kpi: str
+    title: str
+    as_of: datetime
+    period: Period | None  # None: a stock at as_of without a period
+    value: float | None
+    unit: str
+    status: str
+    numerator: float | None = None
+    denominator: float | None = None
+    n: int | None = None
+    reason: str | None = None  # why there is no value, or what it covers: a whole sentence fragment for readers
+    coverage: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    comparisons: Sequence[Comparison] = ()
+    target: TargetResult | None = None
+    verdict: str | None = None  # green | amber | red
+    signal: Signal | None = None
+    series: Sequence[Point] = ()
+    segments: Sequence[SegmentValue] = ()
+    drivers: Mapping[str, Any] | None = None
+    freshness: Sequence[Freshness] = ()
+    # what a reader needs beside the number (not in the JSON of `kpi show`)
+    about: str = ""  # one line: what it measures, filters in words
+    direction: str = "neutral"  # up: higher is better | down | neutral
+    perspective: str = ""  # "Front office", "Back office", "Business associations", "Analysis"
+    group: str = ""  # section of the scorecard: "Sales", "Customers", "Service", "Data quality" …
+    stat: str = ""  # "median", "mean", "p90" … where that must be said beside the value
+    clock: str = ""  # "business" | "calendar" for durations
+    scale: float | None = None  # of a score: shown as "8.1 of 10"
+    currency: str | None = None
+    granularity: str = "month"  # day | week | month | quarter | year: what one point of the series is
+    actions: ActionList | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `kpi show --json` (interfaces.md section 4)."""
+        return {
+            "kpi": self.kpi,
+            "title": self.title,
+            "as_of": instant(self.as_of),
+            "period": None
+            if self.period is None
+            else {
+                "start": self.period.start.isoformat(),
+                "end": self.period.end.isoformat(),
+                "timezone": self.period.timezone,
+                "complete": self.period.complete,
+            },
+            "value": self.value,
+            "unit": self.unit,
+            "numerator": self.numerator,
+            "denominator": self.denominator,
+            "n": self.n,
+            "status": self.status,
+            "reason": self.reason,
+            "coverage": self.coverage,
+            "details": dict(self.details),
+            "comparisons": [{"with": c.against, "value": c.value, "change": c.change} for c in self.comparisons],
+            "target": None
+            if self.target is None
+            else {
+                "want": self.target.want
+                if self.target.want != "between"
+                else {"between": [self.target.low, self.target.high]},
+                "value": self.target.value,
+                "expected": self.target.expected,
+                "gap": self.target.gap,
+                "due": self.target.due.isoformat() if self.target.due else None,
+                "needed_rate": self.target.needed_rate,
+            },
+            "verdict": self.verdict,
+            "signal": None
+            if self.signal is None
+            else {
+                "result": self.signal.result,
+                "rules": list(self.signal.rules),
+                "mean": self.signal.mean,
+                "lower": self.signal.lower,
+                "upper": self.signal.upper,
+                "points": self.signal.points,
+            },
+            "series": [
+                {
+                    "start": p.start.isoformat(),
+                    "end": p.end.isoformat(),
+                    "value": p.value,
+                    "n": p.n,
+                    "status": p.status,
+                }
+                for p in self.series
+            ],
+            "segments": [
+                {
+                    "segment": s.segment,
+                    "value": s.value,
+                    "numerator": s.numerator,
+                    "denominator": s.denominator,
+                    "n": s.n,
+                    "status": s.status,
+                }
+                for s in self.segments
+            ],
+            "drivers": dict(self.drivers) if self.drivers is not None else None,
+            "freshness": [
+                {"source": f.source, "synced_at": instant(f.synced_at) if f.synced_at else None} for f in self.freshness
+            ],
+        }
+
+
+def instant(moment: datetime) -> str:
+    """An aware datetime as our UTC text `YYYY-MM-DDTHH:MM:SSZ`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

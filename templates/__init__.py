@@ -1,0 +1,1 @@
+"""Words and looks: data only, no code."""
