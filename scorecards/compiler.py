@@ -1,0 +1,322 @@
+"""A KPI into SQL: one row per record and slice of time, with what it weighs and why it is left out, if so.
+
+Nothing else writes KPI SQL. The row statement has the columns
+  slice  number of the slice           id   the record          seg  its segment ("" when not split)
+  why    reason it is left out (null: it is used)               hit  1 when on the numerator's side
+  x      its measure (minor units for money, seconds for durations)   y  its weight in the denominator
+  rate, cur  what turns x into reporting currency (null for anything but money)
+and everything above it (totals, quantiles, drill-downs) reads that one statement.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from scorecards.conditions import Sql
+from scorecards.definition import Also, Kpi, Reporting
+from scorecards.periods import Slice
+from scorecards.relations import Column, Language, Relation
+
+PLACEHOLDERS = ("n/a", "na", "none", "unknown", "-", "test", "tbd")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The row statement with its values; `money` when x is minor units, `values` when x must be looked at singly."""
+
+    sql: str
+    values: Mapping[str, Any]
+    money: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a KPI's rows: its own aggregate, or a further figure beside it."""
+
+    agg: str
+    field: str | None
+    where: Mapping[str, Any]
+    share: Mapping[str, Any] | None
+    clock: str | None
+    weight: str = "count"
+
+
+def question_of(kpi: Kpi) -> Question:
+    clock = kpi.duration.clock if kpi.duration else None
+    return Question(kpi.agg, kpi.field, kpi.where, kpi.share, clock, str(kpi.params.get("weight", "count")))
+
+
+def question_beside(kpi: Kpi, also: Also) -> Question:
+    """The same rows with a further filter, another measure or another clock."""
+    clock = also.clock or (kpi.duration.clock if kpi.duration else None)
+    return Question(also.agg, also.field, {**kpi.where, **also.where}, also.share, clock)
+
+
+class Compiler:
+    """Compiles KPIs of one cache at one as_of."""
+
+    def __init__(self, reporting: Reporting, *, as_of: int, today: str) -> None:
+        self._reporting = reporting
+        self._zone = ZoneInfo(reporting.timezone)
+        self.language = Language(reporting)
+        self._known = {"as_of": as_of, "today": today}
+
+    def relation(self, kpi: Kpi, customer_model: str = "repurchase") -> Relation:
+        days = int(kpi.params.get("lookback_days") or self._reporting.customers.lookback_days)
+        found = self.language.relation(kpi.of or "", customer_model=customer_model, lookback_days=days)
+        if found is None:
+            raise KeyError(kpi.of)
+        return found
+
+    def anchor(self, kpi: Kpi, relation: Relation) -> str | None:
+        """The column that places a row in time; None: every row known at as_of."""
+        if kpi.stock is not None or kpi.filled is not None:
+            return None
+        return kpi.date
+
+    def rows(
+        self,
+        kpi: Kpi,
+        relation: Relation,
+        slices: Sequence[Slice],
+        question: Question,
+        *,
+        by: str | None = None,
+        own: bool = False,
+        show: Sequence[str] = (),
+    ) -> Rows:
+        """The row statement for these slices.
+
+        `own`: without the KPI's own time and shape (figures of their own). `show`: columns of the language to
+        carry along, as c0, c1 …
+        """
+        sql = Sql(relation, self.language, self._zone, dict(self._known))
+        if kpi.retain is not None and not own:
+            return self._retained(kpi, relation, slices, sql)
+        time = [] if own else self._time(kpi, relation, sql)
+        where = [relation.live, *self._known_rows(kpi, relation, own), *time, *sql.conditions(question.where)]
+        if kpi.filled is not None and not own:
+            x, y, why, hit, money = *self._filled(kpi, sql), "NULL", "1", None
+        else:
+            x, why, money = self._measure(kpi, relation, question, sql, own)
+            y = x if question.weight == "amount" else "1"
+            hit = self._hit(kpi, relation, question, sql, own)
+        rate, cur = "NULL", "NULL"
+        if money is not None:
+            day = self._rate_day(kpi, relation, sql)
+            rate, cur = f"rate({money.currency}, {day})", money.currency
+        seg = self._segment(relation, by, sql)
+        select = (
+            f"s.i AS slice, {sql.column('id').sql} AS id, {seg} AS seg, {why} AS why, {hit} AS hit,"
+            f" {x} AS x, {y} AS y, {rate} AS rate, {cur} AS cur"
+        )
+        for number, name in enumerate(show):
+            column = sql.column(name)
+            value = sql.value_of(name)
+            select += f", {sql.money(column, 's.at_day') if column.type == 'money' else value} AS c{number}"
+        shown = "".join(f", c{number}" for number in range(len(show)))
+        if kpi.latest_per and not own:
+            select += f", {self._latest(kpi, sql)} AS place"
+        statement = (
+            f"SELECT {select} FROM slices AS s CROSS JOIN {relation.source} AS f"
+            f" {' '.join(sql.joins.values())} WHERE {' AND '.join(filter(None, where)) or '1'}"
+        )
+        if kpi.latest_per and not own:
+            statement = f"SELECT slice, id, seg, why, hit, x, y, rate, cur{shown} FROM ({statement}) WHERE place = 1"
+        return Rows(_with_slices(slices) + statement, sql.values, money is not None)
+
+    # -- when -------------------------------------------------------------------------------------------------
+
+    def _known_rows(self, kpi: Kpi, relation: Relation, own: bool) -> list[str]:
+        """Rows, and of versioned rows the one version, known at as_of (at the slice's instant for a stock)."""
+        moment = "s.at" if (kpi.stock is not None or kpi.filled is not None) and not own else ":as_of"
+        if relation.versioned:
+            return [f"f.known_from < {moment} AND f.known_to >= {moment}"]
+        created = relation.own.get("created_at")
+        if created is None:
+            return []
+        return [f"(f.created_at IS NULL OR f.created_at < stamp({moment}))"]
+
+    def _time(self, kpi: Kpi, relation: Relation, sql: Sql) -> list[str]:
+        if kpi.stock is not None:
+            opens = self._before(sql, kpi.stock.opens, "s.at", "s.at_day")
+            if kpi.stock.closes is None:
+                return [opens]
+            closes = sql.value_of(kpi.stock.closes)
+            still = self._before(sql, kpi.stock.closes, "s.at", "s.at_day")
+            return [f"{opens} AND ({closes} IS NULL OR NOT ({still}))"]
+        name = self.anchor(kpi, relation)
+        if name is None:
+            return []
+        column = sql.column(name)
+        if column.type == "date" or (column.type == "any"):
+            if column.type == "any":
+                day = f"local_day({column.sql})"
+                return [f"{day} >= s.day_start AND {day} < s.day_end"]
+            return [f"{column.sql} >= s.day_start AND {column.sql} < s.day_end"]
+        if column.epoch:
+            return [f"{column.sql} >= s.since AND {column.sql} < s.until"]
+        return [f"{column.sql} >= s.since_text AND {column.sql} < s.until_text"]
+
+    def _before(self, sql: Sql, name: str, instant: str, day: str) -> str:
+        """True when the column's moment lies before an instant; a date when its day is over by then.
+
+        Null opens are rows known from the start.
+        """
+        column = sql.column(name)
+        if column.type == "instant" and column.epoch:
+            return f"COALESCE({sql.value_of(name)}, {instant} - 1) < {instant}"
+        if column.type == "date":
+            return f"COALESCE({column.sql}, '0001-01-01') < {day}"
+        return f"COALESCE(epoch({column.sql}), {instant} - 1) < {instant}"
+
+    # -- what -------------------------------------------------------------------------------------------------
+
+    def _measure(
+        self, kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool
+    ) -> tuple[str, str, Column | None]:
+        """(x, why, money column): the measure and the reason a row is left out."""
+        reasons: list[tuple[str, str]] = []
+        mature = kpi.cohort.within if kpi.cohort else kpi.mature
+        if mature is not None and not own:
+            start = self._instant(sql, kpi.date or relation.anchor or "created_at")
+            reasons.append((f"{start} + {int(mature)} > :as_of", "immature"))
+        if kpi.duration is not None and question.field is None and question.agg != "count" and not own:
+            begin, end = self._instant(sql, kpi.duration.from_), self._instant(sql, kpi.duration.to)
+            reasons.append((f"{begin} IS NULL", "null"))
+            if kpi.duration.unfinished == "so_far":
+                end = f"COALESCE({end}, :as_of)"
+            else:
+                reasons.append((f"{end} IS NULL", "open"))
+            reasons.append((f"{end} < {begin}", "negative"))
+            return self._between(kpi, question, sql, begin, end), _case(reasons), None
+        name = question.field
+        if question.weight == "amount":
+            name = name or "amount"
+        if name is None or question.agg == "count":
+            return "1", _case(reasons), None
+        column = sql.column(name)
+        value = sql.value_of(name)
+        reasons.append((f"{value} IS NULL", "null"))
+        if column.type == "money":
+            day = self._rate_day(kpi, relation, sql)
+            reasons.append((f"rate({column.currency}, {day}) IS NULL", "no_fx"))
+            return value, _case(reasons), column
+        return value, _case(reasons), None
+
+    def _between(self, kpi: Kpi, question: Question, sql: Sql, begin: str, end: str) -> str:
+        if question.clock == "business":
+            return f"business_seconds({begin}, {end})"
+        slot = kpi.duration
+        if slot is not None and sql.column(slot.from_).type == sql.column(slot.to).type == "date":
+            # Between two dates lie whole days, whatever the clocks did in between.
+            first, last = sql.column(slot.from_).sql, sql.column(slot.to).sql
+            return f"CAST(round(julianday({last}) - julianday({first})) AS INTEGER) * 86400"
+        return f"({end}) - ({begin})"
+
+    def _instant(self, sql: Sql, name: str) -> str:
+        """Any column as epoch seconds: a date is the start of its local day."""
+        column = sql.column(name)
+        value = sql.value_of(name)
+        return value if column.epoch else f"epoch({value})"
+
+    def _hit(self, kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool) -> str:
+        if question.share is not None:
+            wanted = sql.conditions(question.share)
+            if kpi.unless is not None and not own:
+                start, event = self._instant(sql, kpi.date or "created_at"), self._instant(sql, kpi.unless.reaches)
+                limit = f"{start} + {int(kpi.unless.within)}"
+                wanted.append(f"NOT COALESCE({event} <= {limit} AND {event} < :as_of, 0)")
+            return f"COALESCE({' AND '.join(wanted) or '1'}, 0)"
+        if kpi.cohort is not None and not own:
+            start = self._instant(sql, kpi.date or "created_at")
+            column = sql.column(kpi.cohort.reaches)
+            if column.type == "date":
+                # A date-only event within H days: on or before the local day H days after the start (kpis.md).
+                limit = f"date(local_day({start}), '+{int(kpi.cohort.within) // 86400} days')"
+                known = "1" if relation.versioned else f"{column.sql} < :today"
+                return f"COALESCE({column.sql} <= {limit} AND {known}, 0)"
+            reached = self._instant(sql, kpi.cohort.reaches)
+            return f"COALESCE({reached} <= {start} + {int(kpi.cohort.within)} AND {reached} < :as_of, 0)"
+        return "1"
+
+    def _rate_day(self, kpi: Kpi, relation: Relation, sql: Sql) -> str:
+        """The day whose rate converts a row: its anchor's for flows, the slice's own for stocks (G10)."""
+        name = self.anchor(kpi, relation)
+        if kpi.stock is not None or name is None:
+            return "s.at_day"
+        column = sql.column(name)
+        return column.sql if column.type == "date" else f"local_day({column.sql})"
+
+    def _filled(self, kpi: Kpi, sql: Sql) -> tuple[str, str]:
+        """Weights filled and weights required of a row."""
+        assert kpi.filled is not None  # the caller looked
+        placeholders = kpi.params.get("placeholders", PLACEHOLDERS)
+        listed = ", ".join(sql.bind(str(word).strip().lower()) for word in placeholders)
+        filled, wanted = [], []
+        for name, rule in kpi.filled.required.items():
+            weight, only = (rule, None) if isinstance(rule, int | float) else (rule["weight"], rule.get("where"))
+            value = sql.column(name).sql
+            text = f"lower(trim({value}))"
+            zeros = f"({value} GLOB '000*' AND trim({value}, '0') = '')"
+            empty = f"{value} IS NULL OR trim({value}) = '' OR {text} IN ({listed}) OR {zeros}"
+            applies = " AND ".join(sql.conditions(only)) if only else "1"
+            bound = sql.bind(weight)
+            wanted.append(f"(CASE WHEN {applies} THEN {bound} ELSE 0 END)")
+            filled.append(f"(CASE WHEN NOT ({applies}) OR {empty} THEN 0 ELSE {bound} END)")
+        return " + ".join(filled) or "0", " + ".join(wanted) or "0"
+
+    def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
+        if by is None:
+            return "''"
+        name = self._reporting.dimensions.get(by, {}).get(relation.name, by)
+        return f"COALESCE(NULLIF(CAST({sql.value_of(name)} AS TEXT), ''), '(none)')"
+
+    def _latest(self, kpi: Kpi, sql: Sql) -> str:
+        """Rows of one key count once, the latest; rows whose keys beyond the first are all empty stand alone."""
+        keys = [sql.column(name).sql for name in kpi.latest_per]
+        alone = " AND ".join(f"{key} IS NULL" for key in keys[1:]) or "0"
+        newest = sql.column(kpi.date or "created_at").sql
+        own = sql.column("id").sql
+        return (
+            f"ROW_NUMBER() OVER (PARTITION BY s.i, {', '.join(keys)}, CASE WHEN {alone} THEN {own} END"
+            f" ORDER BY {newest} DESC, {own} DESC)"
+        )
+
+    def _retained(self, kpi: Kpi, relation: Relation, slices: Sequence[Slice], sql: Sql) -> Rows:
+        """Who was in at the start, who at the end: hit 1 kept, 0 lost; why 'new' or 'reactivated' for the rest."""
+        assert kpi.retain is not None  # the caller looked
+        key, opens, closes = (sql.column(n).sql for n in (kpi.retain.key, kpi.retain.opens, kpi.retain.closes))
+        live = (
+            "EXISTS (SELECT 1 FROM accounts acc WHERE acc.id = f.account_id AND acc.is_deleted = 0 AND"
+            " acc.merged_into IS NULL AND acc.dup_of IS NULL AND acc.is_test = 0)"
+        )
+        at_start = f"MAX({opens} <= s.day_start AND {closes} > s.day_start)"
+        at_end = f"MAX({opens} <= s.at_day AND {closes} > s.at_day)"
+        where = " AND ".join(filter(None, [relation.live, live, f"{key} IS NOT NULL", *sql.conditions(kpi.where)]))
+        statement = (
+            f"SELECT s.i AS slice, {key} AS id, '' AS seg,"
+            f" CASE WHEN {at_start} THEN NULL WHEN MAX({closes} <= s.day_start) THEN 'reactivated'"
+            " ELSE 'new' END AS why,"
+            f" {at_end} AS hit, 1 AS x, 1 AS y, NULL AS rate, NULL AS cur"
+            f" FROM slices AS s CROSS JOIN {relation.source} AS f {' '.join(sql.joins.values())}"
+            f" WHERE {where} GROUP BY s.i, {key} HAVING {at_start} OR {at_end}"
+        )
+        return Rows(_with_slices(slices) + statement, sql.values, money=False)
+
+
+def _case(reasons: Sequence[tuple[str, str]]) -> str:
+    if not reasons:
+        return "NULL"
+    return "CASE " + " ".join(f"WHEN {test} THEN '{why}'" for test, why in reasons) + " END"
+
+
+def _with_slices(slices: Sequence[Slice]) -> str:
+    """The slices as a table; every value is a number or an ISO date of ours, so they stand in the text."""
+    rows = ", ".join(
+        f"({i}, {c.since}, {c.until}, stamp({c.since}), stamp({c.until}), '{c.day_start}', '{c.day_end}', {c.at},"
+        f" '{c.at_day}')"
+        for i, c in enumerate(slices)
+    )
+    return f"WITH slices(i, since, until, since_text, until_text, day_start, day_end, at, at_day) AS (VALUES {rows}) "

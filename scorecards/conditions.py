@@ -1,0 +1,142 @@
+"""`where` tables into SQL: closed operators, bound values, and the same filter in words for a reader."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from scorecards.periods import midnight
+from scorecards.relations import Column, Language, Relation
+
+OPERATORS = ("not", "gt", "gte", "lt", "lte", "between", "contains", "set", "before", "after")
+_COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "before": "<", "after": ">="}
+_WORDS = {
+    "gt": "above",
+    "gte": "at least",
+    "lt": "below",
+    "lte": "at most",
+    "before": "before",
+    "after": "from",
+}
+
+
+@dataclass
+class Sql:
+    """A statement in the making: bound values by name, and the joins its columns asked for."""
+
+    relation: Relation
+    language: Language
+    zone: ZoneInfo
+    values: dict[str, Any] = field(default_factory=dict)
+    joins: dict[str, str] = field(default_factory=dict)
+
+    def bind(self, value: Any) -> str:
+        name = f"v{len(self.values)}"
+        self.values[name] = value
+        return f":{name}"
+
+    def column(self, name: str) -> Column:
+        """A column by its name in the language; KeyError when there is none (the checker has said so before)."""
+        found = self.language.column(self.relation, name)
+        if found is None:
+            raise KeyError(name)
+        for join in found.joins:
+            self.joins.setdefault(join, self.language.join(self.relation, join))
+        return found
+
+    def value_of(self, name: str) -> str:
+        """The column as known at as_of: a masked instant is null until it is past."""
+        column = self.column(name)
+        return f"(CASE WHEN {column.sql} < :as_of THEN {column.sql} END)" if column.masked else column.sql
+
+    def money(self, column: Column, day: str) -> str:
+        """Major units of the reporting currency at the rate of `day` (an SQL expression); null without a rate."""
+        return f"major({column.sql}, {column.currency}, {day})"
+
+    def conditions(self, where: Mapping[str, Any]) -> list[str]:
+        return [self._condition(name, wanted) for name, wanted in where.items()]
+
+    def _condition(self, name: str, wanted: Any) -> str:
+        column = self.column(name)
+        sql = self.value_of(name)
+        if column.type == "money":
+            sql = self.money(column, ":today")
+        if isinstance(wanted, Mapping):
+            return " AND ".join(self._operator(column, sql, op, value) for op, value in wanted.items()) or "1"
+        if isinstance(wanted, list | tuple):
+            return f"{sql} IN ({', '.join(self.constant(column, v) for v in wanted)})" if wanted else "0"
+        return f"{sql} = {self.constant(column, wanted)}"
+
+    def _operator(self, column: Column, sql: str, operator: str, value: Any) -> str:
+        if operator == "set":
+            return f"{sql} IS {'NOT ' if value else ''}NULL"
+        if operator == "not":
+            values = value if isinstance(value, list | tuple) else [value]
+            # A row without a value is not one of those ruled out.
+            return f"({sql} IS NULL OR {sql} NOT IN ({', '.join(self.constant(column, v) for v in values)}))"
+        if operator == "between":
+            return f"{sql} BETWEEN {self.constant(column, value[0])} AND {self.constant(column, value[1])}"
+        if operator == "contains":
+            return f"instr(lower({sql}), lower({self.bind(str(value))})) > 0"
+        return f"{sql} {_COMPARE[operator]} {self.constant(column, value)}"
+
+    def constant(self, column: Column, value: Any) -> str:
+        """A TOML value as the column stores its own: instants, dates, 0 and 1."""
+        if isinstance(value, bool):
+            return "1" if value else "0"
+        if value == "today" and column.type in ("date", "instant"):
+            # The day KPIs are asked for: what a date must lie before to have passed.
+            return ":today" if column.type == "date" else (":as_of" if column.epoch else "stamp(:as_of)")
+        if isinstance(value, str) and column.type == "instant":
+            value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)
+        if isinstance(value, datetime):
+            aware = value if value.tzinfo else value.replace(tzinfo=self.zone)
+            if column.type == "date":
+                return self.bind(aware.astimezone(self.zone).date().isoformat())
+            return self.bind(int(aware.timestamp()) if column.epoch else _text(aware))
+        if isinstance(value, date):
+            if column.type != "instant":
+                return self.bind(value.isoformat())
+            return self.bind(midnight(value, self.zone) if column.epoch else _text(start_of(value, self.zone)))
+        return self.bind(value)
+
+
+def start_of(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone)
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def in_words(where: Mapping[str, Any]) -> list[str]:
+    """The filter as short phrases: "state is won", "priority is high or urgent"."""
+    return [_phrase(name.replace("_", " "), wanted) for name, wanted in where.items()]
+
+
+def _phrase(name: str, wanted: Any) -> str:
+    if isinstance(wanted, Mapping):
+        parts = []
+        for operator, value in wanted.items():
+            if operator == "set":
+                parts.append(f"{name} is {'set' if value else 'not set'}")
+            elif operator == "not":
+                parts.append(f"{name} is not {_listed(value)}")
+            elif operator == "between":
+                parts.append(f"{name} between {value[0]} and {value[1]}")
+            elif operator == "contains":
+                parts.append(f"{name} contains {value!r}")
+            else:
+                parts.append(f"{name} {_WORDS[operator]} {value}")
+        return " and ".join(parts)
+    if wanted is True or wanted is False:
+        plain = name.removeprefix("is ")
+        return plain if wanted else f"not {plain}"
+    return f"{name} is {_listed(wanted)}"
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " or ".join(str(v) for v in value)
+    return str(value)

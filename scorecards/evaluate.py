@@ -1,0 +1,388 @@
+"""A KPI at an instant: (read-only connection, Kpi, as_of) -> KpiResult, honest about what it rests on.
+
+Reads no clock: everything follows from as_of and the rows known before it.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from scorecards import drill, provenance, signal
+from scorecards.compiler import Compiler, Rows, question_beside, question_of
+from scorecards.definition import Also, Granularity, Kpi, Reporting
+from scorecards.errors import ScorecardError
+from scorecards.figures import Figure, figure, is_rate, scaled
+from scorecards.functions import register
+from scorecards.periods import Slice, Span, local_day
+from scorecards.plan import Plan, is_stock, plan
+from scorecards.ratios import ratio_figures
+from scorecards.sqlslot import ask
+from scorecards.tally import Tally, aggregate, needs_values, tallies, together
+from scorecards.targets import against_target
+from scorecards.values import SHOWN, Comparison, KpiResult, Point, SegmentValue, Signal, instant
+
+
+def evaluate(
+    conn: sqlite3.Connection,
+    kpi: Kpi,
+    kpis: Mapping[str, Kpi],
+    reporting: Reporting,
+    *,
+    as_of: datetime,
+    period: Span | None = None,
+    granularity: Granularity | None = None,
+    by: Sequence[str] | None = None,
+    max_age_s: float | None = None,
+) -> KpiResult:
+    """One KPI. Use an `Evaluator` for several at the same as_of. Never raises for what a KPI's data may hold."""
+    evaluator = Evaluator(conn, kpis, reporting, as_of=as_of)
+    return evaluator.evaluate(kpi, period=period, granularity=granularity, by=by, max_age_s=max_age_s)
+
+
+class Evaluator:
+    """Computes KPIs of one cache at one as_of; `kpis` are all KPIs by name, for ratios of them."""
+
+    def __init__(
+        self, conn: sqlite3.Connection, kpis: Mapping[str, Kpi], reporting: Reporting, *, as_of: datetime
+    ) -> None:
+        self.conn = conn
+        self.kpis = kpis
+        self.reporting = reporting
+        self.as_of = as_of
+        self.zone = ZoneInfo(reporting.timezone)
+        self.today = local_day(as_of, self.zone)
+        self.compiler = Compiler(reporting, as_of=int(as_of.timestamp()), today=self.today.isoformat())
+        self.rates = register(conn, reporting)
+        self._model: str | None = None
+        self._holds: dict[str, bool] = {}
+
+    # -- the whole result -------------------------------------------------------------------------------------
+
+    def explain(
+        self, kpi: Kpi, *, period: Span | None = None, granularity: Granularity | None = None
+    ) -> dict[str, Any]:
+        """`kpi explain`: the records behind the number, with the part each plays in it."""
+        chosen = plan(kpi, self.reporting, as_of=self.as_of, period=period, granularity=granularity)
+        found = drill.explain(self, kpi, chosen.main)
+        found["sources"] = [
+            {"source": age.source, "synced_at": instant(age.synced_at) if age.synced_at else None}
+            for age in provenance.freshness(self.conn, self.tables(kpi))
+        ]
+        return found
+
+    def evaluate(
+        self,
+        kpi: Kpi,
+        *,
+        period: Span | None = None,
+        granularity: Granularity | None = None,
+        by: Sequence[str] | None = None,
+        max_age_s: float | None = None,
+    ) -> KpiResult:
+        """The KPI with comparisons, target, signal, series and segments; status error when it cannot be computed."""
+        chosen = plan(kpi, self.reporting, as_of=self.as_of, period=period, granularity=granularity)
+        try:
+            return self._result(kpi, chosen, by if by is not None else kpi.by, max_age_s)
+        except (sqlite3.Error, ScorecardError, KeyError, ValueError) as error:
+            said = f"no such column or KPI: {error}" if isinstance(error, KeyError) else str(error)
+            blank = self._blank(kpi, chosen)
+            return replace(blank, status="error", reason=f"could not be computed: {said}")
+
+    def _blank(self, kpi: Kpi, chosen: Plan) -> KpiResult:
+        zone = self.reporting.timezone
+        return KpiResult(
+            kpi=kpi.id,
+            title=kpi.title,
+            as_of=self.as_of,
+            period=chosen.main.period(zone) if chosen.shows_period else None,
+            value=None,
+            unit=unit_of(kpi, self.kpis, self.compiler),
+            status="no_data",
+            about=kpi.about,
+            direction=direction_of(kpi),
+            perspective=kpi.perspective,
+            group=kpi.group,
+            stat=_stat(kpi),
+            clock=kpi.duration.clock if kpi.duration else "",
+            scale=kpi.scale if kpi.unit == "score" else None,
+            currency=self.reporting.currency if _is_money(kpi, self.kpis, self.compiler) else None,
+            granularity=chosen.granularity,
+        )
+
+    def _result(self, kpi: Kpi, chosen: Plan, by: Sequence[str], max_age_s: float | None) -> KpiResult:
+        blank = self._blank(kpi, chosen)
+        slices = chosen.slices()
+        figures = dict(zip(slices, self.figures(kpi, slices), strict=True))
+        main = figures[chosen.main]
+        ages = provenance.freshness(self.conn, self.tables(kpi))
+        status, reason = main.status, main.reason
+        if status in ("ok", "partial") and (late := provenance.late(ages, self.as_of, max_age_s)):
+            status, reason = "stale", late
+        value = main.value if status in SHOWN else None
+        series = tuple(self._points(chosen, figures))
+        comparisons = tuple(self._compared(chosen, figures, value))
+        verdict = against_target(self, kpi, chosen, value if status in ("ok", "partial") else None)
+        details = self.details(kpi, chosen, main)
+        return replace(
+            blank,
+            value=value,
+            status=status,
+            reason=reason,
+            numerator=main.numerator,
+            denominator=main.denominator,
+            n=main.n,
+            coverage=main.coverage,
+            details={**details, **verdict.details},
+            comparisons=comparisons,
+            target=verdict.target,
+            verdict=_quality_capped(kpi, verdict.verdict, main, details),
+            signal=self._signal(kpi, series) if kpi.signal == "xmr" else None,
+            series=series,
+            segments=tuple(self._segments(kpi, chosen, by)),
+            freshness=tuple(ages),
+            actions=drill.actions(self, kpi, chosen.main),
+        )
+
+    # -- figures ----------------------------------------------------------------------------------------------
+
+    def figures(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Figure]:
+        """The figure of each slice, in one pass over the rows."""
+        if kpi.sql is not None:
+            return [self._asked(kpi, slice_) for slice_ in slices]
+        if kpi.ratio is not None:
+            return ratio_figures(self, kpi, slices)
+        table = self.compiler.relation(kpi, self.customer_model(kpi)).needs_table
+        if not self.holds(table):
+            said = f"no data: needs {kpi.needs or table.replace('_', ' ')}"
+            return [Figure(None, None, None, 0, "no_data", said)] * len(slices)
+        parts = self.tally(kpi, slices)
+        begins = provenance.history_begins(self.conn, table)
+        found = []
+        for slice_, tally in zip(slices, parts, strict=True):
+            begun = figure(kpi, tally)
+            if begins and not is_stock(kpi) and slice_.span.start < begins and slice_.span.granularity != "all":
+                begun = Figure(None, None, None, begun.n, "no_data", f"no data: history begins {begins.isoformat()}")
+            found.append(begun)
+        return found
+
+    def tally(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
+        """The rows of each slice, tallied as a whole."""
+        rows = self.rows(kpi, slices)
+        parts = tallies(self.conn, rows, slices=len(slices), singly=needs_values(kpi.agg))
+        return [together(part) for part in parts]
+
+    def rows(self, kpi: Kpi, slices: Sequence[Slice], by: str | None = None) -> Rows:
+        relation = self.compiler.relation(kpi, self.customer_model(kpi))
+        return self.compiler.rows(kpi, relation, slices, question_of(kpi), by=by)
+
+    def customer_model(self, kpi: Kpi) -> str:
+        """Contractual where contracts exist, else repurchase, unless configured (rulings)."""
+        said = kpi.params.get("customer_model") or self.reporting.customers.model
+        if said:
+            return str(said)
+        if self._model is None:
+            self._model = "contractual" if self.holds("contracts") else "repurchase"
+        return self._model
+
+    def holds(self, table: str) -> bool:
+        """Is there any row of this table at all?"""
+        if table not in self._holds:
+            self._holds[table] = self.conn.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None
+        return self._holds[table]
+
+    def tables(self, kpi: Kpi) -> set[str]:
+        """The canonical tables a KPI rests on."""
+        if kpi.ratio is not None:
+            names = [operand.partition(".")[0] for operand in (kpi.ratio.top, kpi.ratio.bottom)]
+            return set().union(*(self.tables(self.kpis[name]) for name in names if name in self.kpis))
+        if kpi.of is None:
+            return set()
+        tables = {self.compiler.relation(kpi, self.customer_model(kpi)).needs_table}
+        said = repr((kpi.where, kpi.share, kpi.duration, kpi.cohort, kpi.stock))
+        if any(name in said for name in ("touch", "first_outbound_at", "first_response_at")):
+            tables.add("activities")
+        return tables
+
+    def _asked(self, kpi: Kpi, slice_: Slice) -> Figure:
+        for answer in ask(self.conn, kpi.sql or "", self._sql_values(slice_)):
+            if answer.segment is None:
+                status = "ok" if answer.value is not None else "no_denominator"
+                reason = None if answer.value is not None else "the statement found nothing to count"
+                return Figure(answer.value, answer.numerator, answer.denominator, answer.n or 0, status, reason)
+        return Figure(None, None, None, 0, "no_denominator", "the statement returned no total")
+
+    def _sql_values(self, slice_: Slice) -> dict[str, Any]:
+        stamp: Callable[[int], Any] = lambda at: self.conn.execute("SELECT stamp(?)", (at,)).fetchone()[0]  # noqa: E731
+        return {
+            "start": stamp(slice_.since),
+            "end": stamp(slice_.until),
+            "start_date": slice_.day_start.isoformat(),
+            "end_date": slice_.day_end.isoformat(),
+            "as_of": stamp(int(self.as_of.timestamp())),
+            "as_of_date": self.today.isoformat(),
+        }
+
+    # -- beside the value -------------------------------------------------------------------------------------
+
+    def details(self, kpi: Kpi, chosen: Plan, main: Figure) -> dict[str, Any]:
+        """The KPI's further figures over the slice shown, under their public names."""
+        if kpi.of is None or main.status == "no_data":
+            return {}
+        relation = self.compiler.relation(kpi, self.customer_model(kpi))
+        tally = self.tally(kpi, [chosen.main])[0]
+        found: dict[str, Any] = {f"excluded_{why}": tally.excluded.get(why, 0) for why in ("null", "no_fx")}
+        if kpi.cohort is not None or kpi.mature is not None:
+            found["immature"] = tally.excluded.get("immature", 0)
+        also = kpi.also
+        if isinstance(also, tuple):
+            also = {name: Also(agg=name) for name in also}
+        for name, wanted in also.items():
+            if wanted.excluded is not None:
+                found[name] = tally.excluded.get(wanted.excluded, 0)
+                continue
+            question = question_beside(kpi, wanted)
+            if wanted.own:
+                question = replace(question, where=wanted.where)
+            if question.field is None and wanted.agg != "count" and kpi.duration is None:
+                question = replace(question, field=kpi.field)
+            rows = self.compiler.rows(kpi, relation, [chosen.main], question, own=wanted.own)
+            part = together(tallies(self.conn, rows, slices=1, singly=needs_values(wanted.agg))[0])
+            if wanted.share is not None:
+                found[name] = part.hits / part.n if part.n else None
+            elif kpi.filled is not None and name == "fully_complete":
+                found[name] = drill.fully_filled(self.conn, rows)
+            else:
+                value = aggregate(part, wanted.agg)
+                if value is not None and wanted.scale is not None:
+                    value *= wanted.scale
+                elif value is not None and kpi.duration is not None and wanted.agg != "count":
+                    value = scaled(kpi, value)
+                found[name] = value
+        found.update(drill.extras(self, kpi, chosen.main, tally))
+        return found
+
+    def _points(self, chosen: Plan, figures: Mapping[Slice, Figure]) -> list[Point]:
+        found = []
+        for slice_ in chosen.series:
+            part = figures[slice_]
+            found.append(Point(slice_.span.start, slice_.span.end, part.value, part.n, part.status))
+        return found
+
+    def _compared(self, chosen: Plan, figures: Mapping[Slice, Figure], value: float | None) -> list[Comparison]:
+        found = []
+        for against, slice_ in chosen.compared:
+            other = figures[slice_]
+            change = value - other.value if value is not None and other.value is not None else None
+            period = slice_.period(self.reporting.timezone)
+            found.append(Comparison(against, other.value, change, period, other.status))
+        return found
+
+    def _signal(self, kpi: Kpi, series: Sequence[Point]) -> Signal | None:
+        if not series:
+            return None
+        points = [p.value if p.status in ("ok", "partial") else None for p in series]
+        while points and points[0] is None:
+            points.pop(0)
+        counts = [p for p in points if p is not None]
+        if unit_of(kpi, self.kpis, self.compiler) == "count" and counts and sum(counts) / len(counts) < 1:
+            return Signal("too_few_points", points=len(counts))
+        can_fall = kpi.ratio is not None or kpi.sql is not None
+        return signal.judge(points, floor=None if can_fall else 0.0, ceiling=1.0 if is_rate(kpi) else None)
+
+    def _segments(self, kpi: Kpi, chosen: Plan, by: Sequence[str]) -> list[SegmentValue]:
+        found: list[SegmentValue] = []
+        if kpi.sql is not None:
+            for answer in ask(self.conn, kpi.sql, self._sql_values(chosen.main)):
+                if answer.segment is not None:
+                    status = "ok" if answer.value is not None else "no_denominator"
+                    found.append(
+                        SegmentValue(
+                            answer.segment, answer.value, answer.numerator, answer.denominator, answer.n, status
+                        )
+                    )
+            return found
+        if kpi.of is None or kpi.retain is not None:
+            return found
+        for dimension in by:
+            rows = self.rows(kpi, [chosen.main], dimension)
+            parts = tallies(self.conn, rows, slices=1, singly=needs_values(kpi.agg))[0]
+            for segment in sorted(parts, key=lambda name: (-parts[name].n, name)):
+                part = figure(kpi, parts[segment])
+                wanted = (kpi.target.segments.get(dimension, {}) if kpi.target else {}).get(segment)
+                verdict = None
+                if wanted is not None and part.value is not None and kpi.target is not None:
+                    own = kpi.target.model_copy(update={"value": float(wanted), "change": None})
+                    verdict = against_target(self, kpi.model_copy(update={"target": own}), chosen, part.value).verdict
+                found.append(
+                    SegmentValue(
+                        segment, part.value, part.numerator, part.denominator, part.n, part.status, verdict, dimension
+                    )
+                )
+        return found
+
+
+def unit_of(kpi: Kpi, kpis: Mapping[str, Kpi], compiler: Compiler) -> str:
+    """The public unit of a KPI's value."""
+    if kpi.unit is not None:
+        return kpi.unit
+    if is_rate(kpi):
+        return "ratio"
+    if kpi.ratio is not None:
+        top, bottom = (kpis.get(name.partition(".")[0]) for name in (kpi.ratio.top, kpi.ratio.bottom))
+        units = {unit_of(k, kpis, compiler) for k in (top, bottom) if k is not None}
+        return "ratio" if len(units) == 1 else "number"
+    if kpi.sql is not None:
+        return {"percent": "ratio", None: "number"}.get(kpi.format, "money" if kpi.format != "number" else "number")
+    if kpi.duration is not None and kpi.agg not in ("count", "distinct"):
+        return "days" if kpi.duration.unit == "d" else "seconds"
+    if kpi.agg in ("count", "distinct") or kpi.share is not None:
+        return "count"
+    return "money" if _is_money(kpi, kpis, compiler) else "number"
+
+
+def _is_money(kpi: Kpi, kpis: Mapping[str, Kpi], compiler: Compiler) -> bool:
+    if kpi.unit is not None:
+        return kpi.unit == "money"
+    if kpi.of is None or kpi.field is None or kpi.agg in ("count", "distinct"):
+        return False
+    column = compiler.language.column(compiler.relation(kpi), kpi.field)
+    return column is not None and column.type == "money"
+
+
+def direction_of(kpi: Kpi) -> str:
+    """Which way is better: said outright, or what the target wants."""
+    if kpi.direction is not None:
+        return kpi.direction
+    if kpi.target is not None and isinstance(kpi.target.want, str):
+        return kpi.target.want
+    return "neutral"
+
+
+def _stat(kpi: Kpi) -> str:
+    names = {"avg": "mean", "count": "", "sum": "", "distinct": ""}
+    measured = kpi.duration is not None or kpi.agg in ("median", "min", "max") or kpi.agg.startswith("p")
+    return names.get(kpi.agg, kpi.agg) if measured else ""
+
+
+def _quality_capped(kpi: Kpi, verdict: str | None, main: Figure, details: Mapping[str, Any]) -> str | None:
+    """Not green while too many are still unanswered: a median over answers alone flatters (kpis.md 3.2)."""
+    limit, waiting = kpi.params.get("unanswered_max"), details.get("unanswered")
+    if verdict != "green" or limit is None or not waiting:
+        return verdict
+    return "amber" if waiting / (waiting + main.n) > float(limit) else verdict
+
+
+def explain(
+    conn: sqlite3.Connection,
+    kpi: Kpi,
+    kpis: Mapping[str, Kpi],
+    reporting: Reporting,
+    *,
+    as_of: datetime,
+    period: Span | None = None,
+) -> dict[str, Any]:
+    """The object of `kpi explain --json` (interfaces.md section 4)."""
+    return Evaluator(conn, kpis, reporting, as_of=as_of).explain(kpi, period=period)

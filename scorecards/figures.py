@@ -1,0 +1,142 @@
+"""From a tally to a figure with its status: value, sides, n, coverage, and why there is none (G5, G12, rulings)."""
+
+from dataclasses import dataclass
+
+from scorecards.definition import Kpi
+from scorecards.tally import Tally, aggregate, number
+
+#: What a row of a relation is called in a sentence.
+NOUNS = {
+    "opportunities": "deals",
+    "survey_responses": "answers",
+    "customer_spans": "customers",
+    "accounts": "accounts",
+    "activities": "activities",
+}
+COVERAGE_MIN = 0.90
+#: Rows needed before a figure is a figure (G12): ratios, means and medians of durations, quantiles, surveys.
+N_MIN_RATIO, N_MIN_DURATION, N_MIN_QUANTILE, N_MIN_SURVEY = 20, 5, 20, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of one slice or segment."""
+
+    value: float | int | None
+    numerator: float | int | None
+    denominator: float | int | None
+    n: int
+    status: str
+    reason: str | None = None
+    coverage: float | None = None
+
+
+def noun(kpi: Kpi) -> str:
+    return NOUNS.get(kpi.of or "", (kpi.of or "rows").replace("_", " "))
+
+
+def is_rate(kpi: Kpi) -> bool:
+    """A fraction of something: shown in per cent, never prorated."""
+    if kpi.unit is not None:
+        return kpi.unit == "ratio"
+    shares = kpi.share is not None and kpi.headline == "share"
+    return shares or kpi.cohort is not None or kpi.retain is not None or kpi.filled is not None
+
+
+def n_min(kpi: Kpi) -> int:
+    """The smallest n at which a value is given."""
+    if kpi.n_min is not None:
+        return kpi.n_min
+    if is_rate(kpi):
+        return N_MIN_RATIO
+    if kpi.ratio is not None or kpi.sql is not None or kpi.headline == "count":
+        return 0
+    if kpi.unit == "score":
+        return N_MIN_SURVEY
+    if kpi.agg == "avg" or kpi.agg == "median":
+        return N_MIN_DURATION
+    return N_MIN_QUANTILE if kpi.agg.startswith("p") else 0
+
+
+def figure(kpi: Kpi, tally: Tally) -> Figure:
+    """The KPI's figure over tallied rows."""
+    minimum = n_min(kpi)
+    if kpi.share is not None or kpi.cohort is not None or kpi.retain is not None or kpi.filled is not None:
+        top, bottom = _sides(kpi, tally)
+        if kpi.headline == "count" and kpi.share is not None:
+            return _judged(kpi, tally, top, top, bottom, minimum)
+        value = None if not bottom else top / bottom
+        return _judged(kpi, tally, value, top, bottom, minimum)
+    value = aggregate(tally, kpi.agg)
+    if kpi.agg == "sum" and tally.n == 0 and tally.rows:
+        # Rows there are, but none that could be added up: unknown, not zero (A9).
+        return Figure(None, None, None, 0, "no_data", _unusable(kpi, tally), tally.coverage)
+    top = bottom = None
+    if kpi.unit == "score" and kpi.agg == "avg":
+        scale = kpi.scale or 1
+        top, bottom = float(tally.x) * scale, tally.n
+    if value is not None:
+        value = scaled(kpi, value)
+    return _judged(kpi, tally, value, top, bottom, minimum)
+
+
+def scaled(kpi: Kpi, value: float | int) -> float | int:
+    """A raw aggregate in the KPI's unit: answers on their scale, durations given in days as days."""
+    if kpi.scale is not None and kpi.duration is None:
+        return value * kpi.scale
+    if kpi.duration is not None and kpi.duration.unit == "d" and kpi.agg not in ("count", "distinct"):
+        return value / 86400
+    return value
+
+
+def _sides(kpi: Kpi, tally: Tally) -> tuple[float | int, float | int]:
+    if kpi.filled is not None:
+        return number(tally.x), number(tally.y)
+    if kpi.params.get("weight", "count") == "amount":
+        return number(tally.x_hit), number(tally.x)
+    return tally.hits, tally.n
+
+
+def _judged(
+    kpi: Kpi,
+    tally: Tally,
+    value: float | int | None,
+    top: float | int | None,
+    bottom: float | int | None,
+    minimum: int,
+) -> Figure:
+    coverage = tally.coverage
+    if value is None:
+        return Figure(None, top, bottom, tally.n, "no_denominator", _nothing(kpi, tally), coverage)
+    if tally.n < minimum:
+        said = f"{tally.hits} of {tally.n}" if is_rate(kpi) and kpi.filled is None else f"{tally.n} {noun(kpi)}"
+        reason = f"{said}: too few to rate (at least {minimum} needed)"
+        return Figure(None, top, bottom, tally.n, "too_few", reason, coverage)
+    least = float(kpi.params.get("coverage_min", COVERAGE_MIN))
+    if coverage is not None and coverage < least:
+        return Figure(value, top, bottom, tally.n, "partial", _covers(kpi, tally, coverage), coverage)
+    return Figure(value, top, bottom, tally.n, "ok", None, coverage)
+
+
+def _nothing(kpi: Kpi, tally: Tally) -> str:
+    if tally.excluded.get("immature"):
+        return f"the {noun(kpi)} of the period are too young to be judged"
+    if tally.excluded.get("open"):
+        return f"{tally.excluded['open']} {noun(kpi)} are still waiting, none is done"
+    return f"no {noun(kpi)} to count in the period"
+
+
+def _covers(kpi: Kpi, tally: Tally, coverage: float) -> str:
+    missing = []
+    if tally.excluded.get("null"):
+        missing.append(f"{tally.excluded['null']} without {(kpi.field or 'a value').replace('_', ' ')}")
+    if tally.excluded.get("no_fx"):
+        missing.append(f"{tally.excluded['no_fx']} without an exchange rate")
+    return f"covers {coverage:.0%} of {noun(kpi)}: {' and '.join(missing)}"
+
+
+def _unusable(kpi: Kpi, tally: Tally) -> str:
+    left_out = tally.excluded.get("no_fx", 0)
+    if left_out == tally.rows:
+        return f"no data: needs an exchange rate for {left_out} {noun(kpi)}"
+    return f"no data: {tally.rows} {noun(kpi)}, none with {(kpi.field or 'a value').replace('_', ' ')}"

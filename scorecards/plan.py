@@ -1,0 +1,126 @@
+"""Which stretches of time a KPI is asked for: the one shown, those it is compared with, and its series."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from scorecards.definition import Granularity, Kpi, Reporting
+from scorecards.periods import (
+    Slice,
+    Span,
+    add_months,
+    cut,
+    last_complete,
+    like_for_like,
+    local_day,
+    rolling,
+    shifted,
+    span_holding,
+    year_ago,
+)
+
+POINTS = 13  # periods of a series: a year of months and the month before
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Slices by their use; one slice may have several."""
+
+    main: Slice
+    shows_period: bool  # False: a stock at as_of, or all rows known
+    compared: tuple[tuple[str, Slice], ...]
+    series: tuple[Slice, ...]
+    granularity: Granularity
+
+    def slices(self) -> list[Slice]:
+        """Every slice once."""
+        return list(dict.fromkeys([self.main, *(c for _, c in self.compared), *self.series]))
+
+
+def is_stock(kpi: Kpi) -> bool:
+    """Taken at an instant rather than over a stretch."""
+    return kpi.stock is not None or kpi.filled is not None
+
+
+def plan(
+    kpi: Kpi,
+    reporting: Reporting,
+    *,
+    as_of: datetime,
+    period: Span | None = None,
+    granularity: Granularity | None = None,
+) -> Plan:
+    """`period` is asked for outright; `granularity` is the scorecard's. Neither: the KPI's own, last complete one."""
+    zone = ZoneInfo(reporting.timezone)
+    grain: Granularity = (period.granularity if period else None) or kpi.period or granularity or kpi.usual_period
+    if period is None and is_stock(kpi) and granularity is None and kpi.period is None:
+        return _stock_now(kpi, reporting, as_of, zone, grain)
+    timeless = not is_stock(kpi) and kpi.date is None and kpi.of is not None and kpi.retain is None
+    if grain == "all" or timeless:
+        everything = cut(span_holding(local_day(as_of, zone), "all", reporting), as_of, zone)
+        return Plan(everything, not timeless, (), (), "all")
+    span = period or _shown(kpi, reporting, as_of, zone, grain)
+    main = cut(_windowed(kpi, span), as_of, zone)
+    compared = []
+    for against in kpi.compare:
+        other = shifted(span, -1) if against == "previous" else year_ago(span)
+        compared.append((against, like_for_like(_windowed(kpi, other), main, as_of, zone)))
+    newest = span if main.complete else _before_running(span, main)
+    series = [cut(_windowed(kpi, shifted(newest, -step)), as_of, zone) for step in reversed(range(POINTS))]
+    return Plan(main, True, tuple(compared), tuple(series), grain)
+
+
+def _shown(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, grain: Granularity) -> Span:
+    if kpi.partial == "to_date":
+        return span_holding(local_day(as_of, zone), grain, reporting)
+    span = last_complete(as_of, grain, reporting, zone)
+    wait = kpi.cohort.within if kpi.cohort else kpi.mature
+    while wait is not None and cut(span, as_of, zone).until + wait > int(as_of.timestamp()):
+        span = shifted(span, -1)  # the newest cohort whose youngest row has had its time
+    return span
+
+
+def _before_running(span: Span, main: Slice) -> Span:
+    """The newest whole period before one that still runs (a series never shows a half one)."""
+    before = shifted(span, -1)
+    return before if main.span.start < main.day_end or before.end <= main.day_end else shifted(before, -1)
+
+
+def _windowed(kpi: Kpi, span: Span) -> Span:
+    return rolling(span, kpi.window) if kpi.window else span
+
+
+def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, grain: Granularity) -> Plan:
+    """A stock at as_of itself: compared with one period before, and with a year before."""
+    main = _instant(as_of, zone)
+    whole = last_complete(as_of, grain, reporting, zone)
+    series = [cut(shifted(whole, -step), as_of, zone) for step in reversed(range(POINTS))]
+    compared = []
+    for against in kpi.compare:
+        moment = as_of.astimezone(zone)
+        day = moment.date()
+        if against == "year_ago":
+            earlier = add_months(day, -12)
+        elif grain == "day" or grain == "week":
+            earlier = day - timedelta(1 if grain == "day" else 7)
+        else:
+            months = {"month": 1, "quarter": 3, "fiscal_quarter": 3}.get(grain, 12)
+            earlier = add_months(day, -months)
+        compared.append((against, _instant(_at(earlier, moment, zone), zone)))
+    return Plan(main, False, tuple(compared), tuple(series), grain)
+
+
+def _at(day: date, moment: datetime, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, moment.time().replace(tzinfo=None), zone).astimezone(UTC)
+
+
+def _instant(moment: datetime, zone: ZoneInfo) -> Slice:
+    """A slice that is only an instant; its flows are those of the local day so far."""
+    today, epoch = local_day(moment, zone), int(moment.timestamp())
+    whole = cut(Span(today, today + timedelta(1), "day"), moment, zone)
+    return Slice(whole.span, whole.since, epoch, today, today, epoch, today, complete=True)
+
+
+def earliest(slices: Sequence[Slice]) -> date:
+    return min(s.span.start for s in slices)

@@ -1,0 +1,48 @@
+"""How fresh the rows are and since when there are any: read from what the sync left in the cache."""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime
+
+from scorecards.values import Freshness
+
+
+def freshness(conn: sqlite3.Connection, tables: Collection[str]) -> list[Freshness]:
+    """Per source that fills one of these tables (of every table when none is named): when it was last complete."""
+    rows = conn.execute(
+        "SELECT source_name, stream, ok_at, error, error_at FROM sync_state ORDER BY source_name, stream"
+    ).fetchall()
+    found: dict[str, Freshness] = {}
+    for name, stream, ok_at, error, error_at in rows:
+        if tables and stream not in tables:
+            continue
+        known = found.get(name)
+        synced = _moment(ok_at)
+        if known is not None and (known.synced_at is None or (synced is not None and known.synced_at <= synced)):
+            synced = known.synced_at  # a source is as fresh as its oldest stream
+        failing = error or (known.error if known else None)
+        since = _moment(error_at) if error else (known.failing_since if known else None)
+        found[name] = Freshness(name, synced, failing, since)
+    return list(found.values())
+
+
+def late(ages: Sequence[Freshness], as_of: datetime, max_age_s: float | None) -> str | None:
+    """Why the figure is old, when a source it needs was not synced within max_age_s before as_of."""
+    if max_age_s is None:
+        return None
+    for age in ages:
+        if age.synced_at is None:
+            return f"{age.source} has never been synced completely"
+        if (as_of - age.synced_at).total_seconds() > max_age_s:
+            return f"{age.source} was last synced {age.synced_at:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def history_begins(conn: sqlite3.Connection, table: str) -> date | None:
+    """The first day every source of a table covers; None when they cover all there is."""
+    row = conn.execute("SELECT MAX(covered_from) FROM sync_state WHERE stream = ?", (table,)).fetchone()
+    return date.fromisoformat(row[0][:10]) if row and row[0] else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -1,0 +1,112 @@
+"""One KPI over another: "name", or "name.previous", ".base", ".change", ".target", ".gap"."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from scorecards.definition import Kpi
+from scorecards.figures import Figure, n_min
+from scorecards.periods import Slice, like_for_like, shifted, year_ago
+
+if TYPE_CHECKING:
+    from scorecards.evaluate import Evaluator
+
+SUFFIXES = ("value", "previous", "base", "change", "target", "gap")
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    value: float | None
+    sides: dict[tuple[str, Slice], Figure]
+
+
+def ratio_figures(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[Figure]:
+    """The ratio for each slice: no_denominator unless the bottom is above 0, too_few when a side is thin (G12)."""
+    assert kpi.ratio is not None  # the caller looked
+    tops = _operands(evaluator, kpi, kpi.ratio.top, slices)
+    bottoms = _operands(evaluator, kpi, kpi.ratio.bottom, slices)
+    return [_over(kpi, top, bottom) for top, bottom in zip(tops, bottoms, strict=True)]
+
+
+def _over(kpi: Kpi, top: _Operand, bottom: _Operand) -> Figure:
+    sides = {**top.sides, **bottom.sides}
+    n = sum(side.n for side in sides.values())
+    coverages = [side.coverage for side in sides.values() if side.coverage is not None]
+    coverage = min(coverages, default=None)
+    missing = next((side for side in sides.values() if side.status in ("no_data", "error")), None)
+    if missing is not None:
+        return Figure(None, None, None, n, "no_data", missing.reason, coverage)
+    if top.value is None or bottom.value is None or bottom.value <= 0:
+        return Figure(None, top.value, bottom.value, n, "no_denominator", "nothing to compare with", coverage)
+    least = n_min(kpi)
+    if any(side.n < least for side in sides.values()):
+        thin = min(side.n for side in sides.values())
+        reason = f"{thin} rows on one side: too few to rate (at least {least} needed)"
+        return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
+    value = top.value / bottom.value
+    partial = next((side for side in sides.values() if side.status == "partial"), None)
+    if partial is not None:
+        return Figure(value, top.value, bottom.value, n, "partial", partial.reason, coverage)
+    return Figure(value, top.value, bottom.value, n, "ok", None, coverage)
+
+
+def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slice]) -> list[_Operand]:
+    name, _, suffix = said.partition(".")
+    part = evaluator.kpis[name]
+    if part.stock is None and kpi.n_min is not None:
+        part = part.model_copy(update={"n_min": 0})  # the ratio's own minimum decides
+    if suffix in ("", "value"):
+        return [_Operand(f.value, {(name, s): f}) for s, f in zip(slices, evaluator.figures(part, slices), strict=True)]
+    if suffix in ("target", "gap"):
+        return _wanted(evaluator, part, suffix, slices)
+    others = [_other(evaluator, kpi, part, slice_, suffix) for slice_ in slices]
+    there = evaluator.figures(part, others)
+    if suffix in ("previous", "base"):
+        return [_Operand(f.value, {(name, s): f}) for s, f in zip(others, there, strict=True)]
+    here = evaluator.figures(part, slices)
+    found = []
+    for slice_, now, other, then in zip(slices, here, others, there, strict=True):
+        change = now.value - then.value if now.value is not None and then.value is not None else None
+        found.append(_Operand(change, {(name, slice_): now, (name, other): then}))
+    return found
+
+
+def _wanted(evaluator: "Evaluator", part: Kpi, suffix: str, slices: Sequence[Slice]) -> list[_Operand]:
+    """The target's end value, or what is still missing to it, at each slice."""
+    from scorecards.targets import wanted_at_end
+
+    full = wanted_at_end(evaluator, part)
+    found = []
+    for slice_, now in zip(slices, evaluator.figures(part, slices), strict=True):
+        if suffix == "target" or full is None or now.value is None:
+            found.append(_Operand(full if suffix == "target" else None, {(part.id, slice_): now}))
+        else:
+            found.append(_Operand(full - now.value, {(part.id, slice_): now}))
+    return found
+
+
+def _other(evaluator: "Evaluator", kpi: Kpi, part: Kpi, slice_: Slice, suffix: str) -> Slice:
+    """The slice compared with: the previous period, or the base that `params.compare` chooses."""
+    compare = "previous" if suffix == "previous" else compared_with(evaluator, kpi, part)
+    span = year_ago(slice_.span) if compare == "year_ago" else shifted(slice_.span, -1)
+    return like_for_like(span, slice_, evaluator.as_of, evaluator.zone)
+
+
+def compared_with(evaluator: "Evaluator", kpi: Kpi, part: Kpi) -> str:
+    """params.compare: year_ago, previous_period, or by the data: a year ago with 13 months of it (kpis.md)."""
+    said = str(kpi.params.get("compare", "auto")).removesuffix("_period")
+    if said != "auto":
+        return said
+    relation = evaluator.compiler.relation(part)
+    column = evaluator.compiler.language.column(relation, part.date or relation.anchor or "created_at")
+    if column is None:
+        return "previous"
+    source = f"{relation.source} AS f"
+    values = {"as_of": int(evaluator.as_of.timestamp()), "today": evaluator.today.isoformat()}
+    first = evaluator.conn.execute(f"SELECT local_day(MIN({column.sql})) FROM {source}", values).fetchone()[0]
+    if first is None:
+        return "previous"
+    begun = date.fromisoformat(first)
+    months = (evaluator.today.year - begun.year) * 12 + evaluator.today.month - begun.month
+    return "year_ago" if months >= 13 else "previous"

@@ -1,0 +1,171 @@
+"""Keeps the fact tables up to date for records that changed: triggers mark them, `refresh` derives them anew.
+
+What a fact is, `scorecards.facts` says; this module only runs it in the writer's transaction.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from scorecards.definition import Reporting, TestRows
+from scorecards.facts import BORROWED_ACCOUNTS, FACTS, Day, Fact
+from syncagent import identity
+from syncagent.schema import TABLES
+from syncagent.store import transaction
+
+_META = "CREATE TABLE IF NOT EXISTS facts_meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
+_DIRTY = "CREATE TABLE IF NOT EXISTS dirty (kind TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID"
+#: The rows a rule of [test_rows] marked: a rule taken back sets them free again.
+_MARKS = "CREATE TABLE IF NOT EXISTS test_marks (id TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID"
+#: Raised whenever what a fact says of unchanged rows changes: stored facts are then built anew.
+FACTS_VERSION = 1
+_BATCH = 5000
+
+
+def install(conn: sqlite3.Connection) -> None:
+    """Create fact tables, the list of dirty records and the triggers that fill it. Safe to repeat."""
+    statements = [_META, _DIRTY, _MARKS, *identity.INSTALL]
+    for kind, fact in FACTS.items():
+        statements += fact.ddl
+        for table, column in fact.follows.items():
+            statements += _triggers(kind, table, column)
+    for table, column in BORROWED_ACCOUNTS:
+        mark = (
+            f"INSERT INTO dirty SELECT 'activities', id FROM activities WHERE {column} = NEW.id ON CONFLICT DO NOTHING"
+        )
+        statements.append(f"CREATE INDEX IF NOT EXISTS activities_{column} ON activities({column})")
+        statements.append(
+            f"CREATE TRIGGER IF NOT EXISTS dirty_activities_of_{table} AFTER UPDATE OF account_id ON {table}"
+            f" BEGIN {mark}; END"
+        )
+        statements.append(
+            f"CREATE TRIGGER IF NOT EXISTS dirty_activities_of_new_{table} AFTER INSERT ON {table} BEGIN {mark}; END"
+        )
+    for statement in statements:
+        conn.execute(statement)
+
+
+def _triggers(kind: str, table: str, column: str) -> Iterator[str]:
+    for event, rows in (("INSERT", ("NEW",)), ("UPDATE", ("NEW", "OLD")), ("DELETE", ("OLD",))):
+        marks = "".join(
+            # Not OR IGNORE: in a trigger the outer statement's conflict rule would override it.
+            f" INSERT INTO dirty SELECT '{kind}', {row}.{column} WHERE {row}.{column} IS NOT NULL"
+            " ON CONFLICT DO NOTHING;"
+            for row in rows
+        )
+        yield (
+            f"CREATE TRIGGER IF NOT EXISTS dirty_{kind}_{table}_{event.lower()} AFTER {event} ON {table}"
+            f" BEGIN{marks} END"
+        )
+
+
+def refresh(conn: sqlite3.Connection, reporting: Reporting) -> int:
+    """Bring the facts up to date; returns how many records were derived anew. One transaction.
+
+    A changed time zone, test rule or system of record builds everything anew.
+    """
+    with transaction(conn):
+        _adopt_settings(conn, reporting)
+        _mark_tests(conn, reporting.test_rows)
+        if conn.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
+            return 0
+        identity.link(conn, reporting.system_of_record)
+        moved = identity.refresh_aliases(conn)
+        if moved:
+            _mark_children(conn, moved)
+        days = Day(reporting)
+        total = sum(_derive(conn, kind, fact, days) for kind, fact in FACTS.items())
+        conn.execute("DELETE FROM dirty")
+        return total
+
+
+def _adopt_settings(conn: sqlite3.Connection, reporting: Reporting) -> None:
+    said = f"{FACTS_VERSION}|{reporting.timezone}|{reporting.test_rows!r}|{reporting.system_of_record}"
+    mark = hashlib.sha256(said.encode()).hexdigest()
+    known = conn.execute("SELECT value FROM facts_meta WHERE key = 'settings'").fetchone()
+    if known is not None and known[0] == mark:
+        return
+    for kind in {table for places in _RULES.values() for table, _ in places}:
+        conn.execute(f"UPDATE {kind} SET is_test = 0 WHERE id IN (SELECT id FROM test_marks WHERE kind = '{kind}')")
+    conn.execute("DELETE FROM test_marks")
+    for kind, fact in FACTS.items():
+        conn.execute(f"DELETE FROM {fact.name}")
+        conn.execute(f"INSERT OR IGNORE INTO dirty SELECT ?, id FROM {kind}", (kind,))
+    conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('settings', ?)", (mark,))
+
+
+def _derive(conn: sqlite3.Connection, kind: str, fact: Fact, days: Day) -> int:
+    """Replace the fact rows of every dirty record of one kind."""
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    marks = ", ".join("?" * len(fact.columns))
+    derived, last = 0, ""
+    while True:
+        # In id order and in batches: memory stays flat however much a first sync brought.
+        conn.execute("DELETE FROM temp.wanted")
+        conn.execute(
+            "INSERT INTO temp.wanted SELECT id FROM dirty WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
+            (kind, last, _BATCH),
+        )
+        newest = conn.execute("SELECT MAX(id), COUNT(*) FROM temp.wanted").fetchone()
+        if not newest[1]:
+            return derived
+        conn.execute(f"DELETE FROM {fact.name} WHERE id IN (SELECT id FROM temp.wanted)")
+        rows = conn.execute(fact.read)
+        rows.row_factory = None
+        conn.executemany(f"INSERT INTO {fact.name} VALUES ({marks})", list(fact.derive(rows, days)))
+        derived, last = derived + newest[1], newest[0]
+
+
+def _mark_children(conn: sqlite3.Connection, moved: set[str]) -> None:
+    """What refers to a row that now stands for another belongs to that other's figures."""
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS moved (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    conn.execute("DELETE FROM temp.moved")
+    conn.executemany("INSERT INTO temp.moved VALUES (?)", [(id_,) for id_ in moved])
+    for table, column in identity.children():
+        if table in FACTS:
+            conn.execute(
+                f"INSERT OR IGNORE INTO dirty SELECT '{table}', id FROM {table}"
+                f" WHERE {column} IN (SELECT id FROM temp.moved)"
+            )
+
+
+# -- test rows ------------------------------------------------------------------------------------------------
+
+#: Where each rule looks: rule -> (table, column).
+_RULES = {
+    "domains": (("contacts", "email_norm"), ("leads", "email_norm"), ("accounts", "domain_norm")),
+    "names": (("accounts", "name"), ("leads", "name"), ("opportunities", "name"), ("tickets", "subject")),
+    "pipelines": (("opportunities", "pipeline"), ("tickets", "pipeline")),
+    "owners": (("leads", "owner_id"), ("opportunities", "owner_id"), ("tickets", "owner_id")),
+}
+
+
+def _mark_tests(conn: sqlite3.Connection, rules: TestRows) -> None:
+    """Set is_test where a rule of [test_rows] hits; what a file says of itself stays."""
+    wanted = [(rule, tuple(p.lower() for p in getattr(rules, rule))) for rule in _RULES]
+    if not any(patterns for _, patterns in wanted):
+        return
+
+    def hits(rule: str, value: str | None) -> int:
+        text = (value or "").lower()
+        if rule == "domains":
+            text = text.rpartition("@")[2]
+        return int(bool(text) and any(fnmatchcase(text, p) for r, ps in wanted if r == rule for p in ps))
+
+    conn.create_function("is_test_row", 2, hits, deterministic=True)
+    for rule, patterns in wanted:
+        if not patterns:
+            continue
+        for table, column in _RULES[rule]:
+            value = column
+            if rule == "owners":
+                value = f"(SELECT COALESCE(u.email, '') FROM users u WHERE u.id = {table}.owner_id)"
+            hit = f"is_test = 0 AND is_test_row(?, {value})"
+            conn.execute(f"INSERT OR IGNORE INTO test_marks SELECT id, '{table}' FROM {table} WHERE {hit}", (rule,))
+            conn.execute(f"UPDATE {table} SET is_test = 1 WHERE {hit}", (rule,))
+
+
+def tables_followed() -> set[str]:
+    """Canonical tables whose changes some fact follows (for tests)."""
+    return {table for fact in FACTS.values() for table in fact.follows} & set(TABLES)

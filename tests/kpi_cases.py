@@ -1,0 +1,222 @@
+"""Runs a file of worked KPI cases through the real engine: `python -m tests.kpi_cases FILE [--kpi NAME]...`.
+
+A case's rows go into a fresh cache as they are (ids and references verbatim), the facts are derived, the KPI is
+evaluated at the case's as_of, and every expected key is compared, tolerance 1e-6. Exit 1 if any differs.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scorecards.catalogue import BUILTINS
+from scorecards.definition import Hours, Kpi, Reporting, override
+from scorecards.evaluate import evaluate
+from scorecards.periods import Span, parse_period
+from scorecards.values import KpiResult
+from syncagent import facts
+from syncagent.schema import TABLES, column_types
+from syncagent.store import open_cache
+
+TOLERANCE = 1e-6
+#: Config keys that are the report's, not the KPI's.
+_REPORTING = {"calendar", "reporting_currency", "system_of_record", "n_min"}
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_NOW = "2026-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A case with what differed, if anything did."""
+
+    id: str
+    kpi: str
+    differences: tuple[str, ...]
+
+
+def run_file(path: Path, kpis: tuple[str, ...] = ()) -> Iterator[Outcome]:
+    """Every case of a file (or only those of some KPIs)."""
+    for case in json.loads(path.read_text(encoding="utf-8")):
+        if not kpis or case["kpi"] in kpis:
+            yield run_case(case)
+
+
+def run_case(case: Mapping[str, Any]) -> Outcome:
+    """One case in a cache of its own."""
+    if case["kpi"] not in BUILTINS:
+        return Outcome(case["id"], case["kpi"], ("not built yet",))
+    with tempfile.TemporaryDirectory() as folder:
+        conn = open_cache(Path(folder))
+        try:
+            reporting = reporting_of(case)
+            for table, row in canonical_rows(case, reporting.currency):
+                columns = ", ".join(row)
+                marks = ", ".join("?" * len(row))
+                conn.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
+            facts.refresh(conn, reporting)
+            result = evaluate_case(conn, case, reporting)
+        finally:
+            conn.close()
+    expected = case["expected"]
+    found = [(key, value, seen(result, key)) for key, value in expected.items()]
+    differences = (f"{key}: expected {want!r}, got {got!r}" for key, want, got in found if not same(want, got))
+    return Outcome(case["id"], case["kpi"], tuple(differences))
+
+
+def evaluate_case(conn: Any, case: Mapping[str, Any], reporting: Reporting) -> KpiResult:
+    kpi = kpi_of(case)
+    window = case["window"]
+    span = None
+    if window is not None:
+        span = _named(Span(date.fromisoformat(window["start"]), date.fromisoformat(window["end"])))
+    as_of = datetime.fromisoformat(case["as_of"])
+    return evaluate(conn, kpi, {**BUILTINS, kpi.id: kpi}, reporting, as_of=as_of, period=span)
+
+
+def _named(span: Span) -> Span:
+    """A calendar period by its name, so that "the previous period" is the calendar one."""
+    start = span.start
+    quarter = f"{start.year}-Q{(start.month + 2) // 3}"
+    year, week, _ = start.isocalendar()
+    for text in (f"{start.year}", quarter, f"{start:%Y-%m}", f"{year}-W{week:02d}", start.isoformat()):
+        named = parse_period(text)
+        if (named.start, named.end) == (span.start, span.end):
+            return named
+    return span
+
+
+def kpi_of(case: Mapping[str, Any]) -> Kpi:
+    config = case["config"]
+    table: dict[str, Any] = {"params": {k: v for k, v in config.items() if k not in _REPORTING}}
+    if "n_min" in config:
+        table["n_min"] = config["n_min"]
+    for target in case["rows"].get("targets", []):
+        if target["kpi"] == case["kpi"]:
+            start, end = target["baseline_start"], target["baseline_end"]
+            baseline = {"period": f"{start}..{end}"}
+            last = date.fromisoformat(target["deadline"])
+            want = "down" if BUILTINS[case["kpi"]].direction == "down" else "up"
+            table["target"] = {"want": want, "change": target["change"], "from": baseline, "due": last}
+            table["target"] |= {"path": target["pacing"], "amber": target["tolerance"]}
+    return override(BUILTINS[case["kpi"]], table)
+
+
+def reporting_of(case: Mapping[str, Any]) -> Reporting:
+    config = case["config"]
+    hours = Hours(timezone=case["timezone"])
+    if calendar := config.get("calendar"):
+        weekly = {
+            _WEEKDAYS.index(day): ((_minutes(opens), _minutes(closes)),)
+            for day, (opens, closes) in calendar["weekly"].items()
+        }
+        holidays = frozenset(date.fromisoformat(day) for day in calendar.get("holidays", []))
+        hours = Hours(weekly=weekly, holidays=holidays, timezone=calendar["timezone"])
+    return Reporting(
+        timezone=case["timezone"],
+        currency=config.get("reporting_currency", "EUR"),
+        hours=hours,
+        system_of_record=config.get("system_of_record", "salesforce"),
+        tables={name: column_types(name) for name in TABLES},
+        references={name: dict(table.references) for name, table in TABLES.items()},
+    )
+
+
+def _minutes(clock: str) -> int:
+    hour, minute = clock.split(":")
+    return int(hour) * 60 + int(minute)
+
+
+def canonical_rows(case: Mapping[str, Any], currency: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A case's rows as rows of the cache's tables; derived relations as the rows they follow from."""
+    given = case["rows"]
+    for table, rows in given.items():
+        for number, row in enumerate(rows):
+            if table == "purchases":
+                won = {"id": f"purchase {number}", "state": "won", "close_date": row["purchase_date"]}
+                yield "opportunities", _stored("opportunities", won | {"account_id": row["account_id"]}, currency)
+            elif table == "customer_spans":
+                yield "contracts", _stored("contracts", {"id": f"span {number}", **row}, currency)
+            elif table in TABLES:
+                yield table, _stored(table, {"id": f"{table} {number}", **row}, currency)
+                yield from _following(table, row, currency)
+    if "accounts" not in given:
+        held = {row.get("account_id") for rows in given.values() for row in rows} - {None}
+        for id_ in sorted(held):
+            yield "accounts", _stored("accounts", {"id": id_, "kind": "customer"}, currency)
+
+
+def _following(table: str, row: Mapping[str, Any], currency: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows behind a derived column a case gives outright."""
+    if table == "accounts" and row.get("has_open_opportunity"):
+        deal = {"id": f"deal of {row['id']}", "account_id": row["id"], "state": "open"}
+        yield "opportunities", _stored("opportunities", deal, currency)
+    if table == "tickets" and row.get("first_closed_at"):
+        steps = [("open", row["created_at"]), ("closed", row["first_closed_at"])]
+        if row.get("first_reopened_at"):
+            steps.append(("open", row["first_reopened_at"]))
+        for seq, (category, at) in enumerate(steps):
+            step = {"id": f"{row['id']} {seq}", "ticket_id": row["id"], "changed_at": at, "seq": seq}
+            yield (
+                "ticket_status_history",
+                _stored("ticket_status_history", step | {"status_category": category}, currency),
+            )
+
+
+def _stored(table: str, row: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    types = column_types(table)
+    source = row.get("source", "files")
+    stored: dict[str, Any] = {
+        "id": str(row["id"]),
+        "source": source,
+        "source_name": source,
+        "source_instance": "case",
+        "source_id": str(row.get("source_id", row["id"])),
+        "synced_at": _NOW,
+        "first_seen_at": _NOW,
+    }
+    for key, value in row.items():
+        name = {"email": "email_norm", "phone": "phone_norm"}.get(key, key)
+        if f"{name}_minor" in types and name not in types:
+            stored[f"{name}_minor"] = None if value is None else int(Decimal(str(value)) * 100)
+            stored.setdefault("currency", row.get("currency") or currency)
+        elif name in types and name not in stored:
+            stored[name] = value
+    if table == "activities" and "is_public" not in row and row.get("type") in ("email", "call", "chat"):
+        stored["is_public"] = 1
+    return stored
+
+
+def seen(result: KpiResult, key: str) -> Any:
+    """An expected key's counterpart: a field of the result, else one of its details."""
+    if key in ("value", "numerator", "denominator", "n", "status", "coverage"):
+        return getattr(result, key)
+    return result.details.get(key)
+
+
+def same(expected: Any, found: Any) -> bool:
+    if isinstance(expected, int | float) and isinstance(found, int | float):
+        return abs(expected - found) <= TOLERANCE
+    return bool(expected == found)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--kpi", "kpis", multiple=True, help="Only the cases of this KPI (may be given again).")
+def main(file: Path, kpis: tuple[str, ...]) -> None:
+    """Run the worked cases of FILE; a line each, exit 1 if any differs."""
+    failed = 0
+    for outcome in run_file(file, kpis):
+        failed += bool(outcome.differences)
+        click.echo(f"{outcome.id} {outcome.kpi}: {'; '.join(outcome.differences) or 'ok'}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
