@@ -1,33 +1,56 @@
-"""A KPI into SQL: one row per record and slice of time, with what it weighs and why it is left out, if so.
+"""A KPI into SQL: one row per record of a slice of time, with what it weighs and why it is left out, if so.
 
 Nothing else writes KPI SQL. The row statement has the columns
-  slice  number of the slice           id   the record          seg  its segment ("" when not split)
-  why    reason it is left out (null: it is used)               hit  1 when on the numerator's side
+  id     the record                    seg  its segment ("" when not split)
+  why    reason it is left out (null: it is used)   hit  1 when on the numerator's side
   x      its measure (minor units for money, seconds for durations)   y  its weight in the denominator
-  rate, cur  what turns x into reporting currency (null for anything but money)
-and everything above it (totals, quantiles, drill-downs) reads that one statement.
+  rate   what turns x into major units of the reporting currency (null for anything but money)
+and everything above it (totals, quantiles, drill-downs) reads that one statement, a slice at a time: without a
+sort over all slices it stays a walk along one index.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from scorecards.conditions import Sql
-from scorecards.definition import Also, Kpi, Reporting
+from scorecards.definition import Kpi, Reporting
 from scorecards.periods import Slice
 from scorecards.relations import Column, Language, Relation
+from scorecards.slots import Also
 
 PLACEHOLDERS = ("n/a", "na", "none", "unknown", "-", "test", "tbd")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The row statement with its values; `money` when x is minor units, `values` when x must be looked at singly."""
+    """The row statement. `split` and `rated` say whether seg and rate differ from row to row."""
 
     sql: str
     values: Mapping[str, Any]
-    money: bool
+    reasons: tuple[str, ...] = ()
+    split: bool = False
+    rated: bool = False
+
+    def of(self, slice_: Slice) -> dict[str, Any]:
+        """The bound values for one slice."""
+        return {
+            **self.values,
+            "s_since": slice_.since,
+            "s_until": slice_.until,
+            "s_day_start": slice_.day_start.isoformat(),
+            "s_day_end": slice_.day_end.isoformat(),
+            "s_at": slice_.at,
+            "s_at_day": slice_.at_day.isoformat(),
+        }
+
+
+#: The slice as a row of its own, so that every part of the statement can name it.
+_SLICE = (
+    "(SELECT :s_since AS since, :s_until AS until, stamp(:s_since) AS since_text, stamp(:s_until) AS until_text,"
+    " :s_day_start AS day_start, :s_day_end AS day_end, :s_at AS at, :s_at_day AS at_day)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +79,10 @@ def question_beside(kpi: Kpi, also: Also) -> Question:
 class Compiler:
     """Compiles KPIs of one cache at one as_of."""
 
-    def __init__(self, reporting: Reporting, *, as_of: int, today: str) -> None:
+    def __init__(self, reporting: Reporting, *, as_of: int, today: str, one_rate: Callable[[str], str | None]) -> None:
+        """`one_rate` gives the factor all rows of a table share (no foreign currency in it), else None."""
         self._reporting = reporting
+        self._one_rate = one_rate
         self._zone = ZoneInfo(reporting.timezone)
         self.language = Language(reporting)
         self._known = {"as_of": as_of, "today": today}
@@ -79,52 +104,56 @@ class Compiler:
         self,
         kpi: Kpi,
         relation: Relation,
-        slices: Sequence[Slice],
         question: Question,
         *,
         by: str | None = None,
         own: bool = False,
         show: Sequence[str] = (),
+        movements: bool = False,
     ) -> Rows:
-        """The row statement for these slices.
+        """The row statement.
 
+        `movements`: of a retention, also those who came in during the slice (left out, with the reason).
         `own`: without the KPI's own time and shape (figures of their own). `show`: columns of the language to
         carry along, as c0, c1 …
         """
         sql = Sql(relation, self.language, self._zone, dict(self._known))
         if kpi.retain is not None and not own:
-            return self._retained(kpi, relation, slices, sql)
+            return self._retained(kpi, relation, sql, movements)
         time = [] if own else self._time(kpi, relation, sql)
         where = [relation.live, *self._known_rows(kpi, relation, own), *time, *sql.conditions(question.where)]
         if kpi.filled is not None and not own:
-            x, y, why, hit, money = *self._filled(kpi, sql), "NULL", "1", None
+            x, y = self._filled(kpi, sql)
+            why: list[tuple[str, str]] = []
+            hit, money = f"({x}) >= ({y})", None  # hit: every required field filled
         else:
             x, why, money = self._measure(kpi, relation, question, sql, own)
             y = x if question.weight == "amount" else "1"
             hit = self._hit(kpi, relation, question, sql, own)
-        rate, cur = "NULL", "NULL"
+        shared = self._one_rate(relation.needs_table) if money is not None else None
+        rate = "NULL"
         if money is not None:
-            day = self._rate_day(kpi, relation, sql)
-            rate, cur = f"rate({money.currency}, {day})", money.currency
-        seg = self._segment(relation, by, sql)
+            rate = f"'{shared}'" if shared else f"rate({money.currency}, {self._rate_day(kpi, relation, sql)})"
         select = (
-            f"s.i AS slice, {sql.column('id').sql} AS id, {seg} AS seg, {why} AS why, {hit} AS hit,"
-            f" {x} AS x, {y} AS y, {rate} AS rate, {cur} AS cur"
+            f"{sql.column('id').sql} AS id, {self._segment(relation, by, sql)} AS seg, {_case(why)} AS why,"
+            f" {hit} AS hit, {x} AS x, {y} AS y, {rate} AS rate"
         )
         for number, name in enumerate(show):
             column = sql.column(name)
             value = sql.value_of(name)
             select += f", {sql.money(column, 's.at_day') if column.type == 'money' else value} AS c{number}"
         shown = "".join(f", c{number}" for number in range(len(show)))
-        if kpi.latest_per and not own:
+        latest = kpi.latest_per and not own
+        if latest:
             select += f", {self._latest(kpi, sql)} AS place"
         statement = (
-            f"SELECT {select} FROM slices AS s CROSS JOIN {relation.source} AS f"
+            f"SELECT {select} FROM {_SLICE} AS s CROSS JOIN {relation.source} AS f"
             f" {' '.join(sql.joins.values())} WHERE {' AND '.join(filter(None, where)) or '1'}"
         )
-        if kpi.latest_per and not own:
-            statement = f"SELECT slice, id, seg, why, hit, x, y, rate, cur{shown} FROM ({statement}) WHERE place = 1"
-        return Rows(_with_slices(slices) + statement, sql.values, money is not None)
+        if latest:
+            statement = f"SELECT id, seg, why, hit, x, y, rate{shown} FROM ({statement}) WHERE place = 1"
+        reasons = tuple(reason for _, reason in why)
+        return Rows(statement, sql.values, reasons, by is not None, money is not None and not shared)
 
     # -- when -------------------------------------------------------------------------------------------------
 
@@ -140,7 +169,9 @@ class Compiler:
 
     def _time(self, kpi: Kpi, relation: Relation, sql: Sql) -> list[str]:
         if kpi.stock is not None:
-            opens = self._before(sql, kpi.stock.opens, "s.at", "s.at_day")
+            # A version known at the instant is of a record created before it.
+            implied = relation.versioned and kpi.stock.opens == "created_at"
+            opens = "1" if implied else self._before(sql, kpi.stock.opens, "s.at", "s.at_day")
             if kpi.stock.closes is None:
                 return [opens]
             closes = sql.value_of(kpi.stock.closes)
@@ -175,8 +206,8 @@ class Compiler:
 
     def _measure(
         self, kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool
-    ) -> tuple[str, str, Column | None]:
-        """(x, why, money column): the measure and the reason a row is left out."""
+    ) -> tuple[str, list[tuple[str, str]], Column | None]:
+        """(x, why, money column): the measure, and the tests a row is left out by with their reasons."""
         reasons: list[tuple[str, str]] = []
         mature = kpi.cohort.within if kpi.cohort else kpi.mature
         if mature is not None and not own:
@@ -190,20 +221,21 @@ class Compiler:
             else:
                 reasons.append((f"{end} IS NULL", "open"))
             reasons.append((f"{end} < {begin}", "negative"))
-            return self._between(kpi, question, sql, begin, end), _case(reasons), None
+            return self._between(kpi, question, sql, begin, end), reasons, None
         name = question.field
         if question.weight == "amount":
             name = name or "amount"
         if name is None or question.agg == "count":
-            return "1", _case(reasons), None
+            return "1", reasons, None
         column = sql.column(name)
         value = sql.value_of(name)
         reasons.append((f"{value} IS NULL", "null"))
         if column.type == "money":
             day = self._rate_day(kpi, relation, sql)
-            reasons.append((f"rate({column.currency}, {day}) IS NULL", "no_fx"))
-            return value, _case(reasons), column
-        return value, _case(reasons), None
+            if self._one_rate(relation.needs_table) is None:
+                reasons.append((f"rate({column.currency}, {day}) IS NULL", "no_fx"))
+            return value, reasons, column
+        return value, reasons, None
 
     def _between(self, kpi: Kpi, question: Question, sql: Sql, begin: str, end: str) -> str:
         if question.clock == "business":
@@ -252,19 +284,19 @@ class Compiler:
     def _filled(self, kpi: Kpi, sql: Sql) -> tuple[str, str]:
         """Weights filled and weights required of a row."""
         assert kpi.filled is not None  # the caller looked
-        placeholders = kpi.params.get("placeholders", PLACEHOLDERS)
-        listed = ", ".join(sql.bind(str(word).strip().lower()) for word in placeholders)
+        placeholders = {str(word).strip().lower() for word in kpi.params.get("placeholders", PLACEHOLDERS)}
+        listed = ", ".join(sql.bind(word) for word in ["", *sorted(placeholders)])
         filled, wanted = [], []
         for name, rule in kpi.filled.required.items():
             weight, only = (rule, None) if isinstance(rule, int | float) else (rule["weight"], rule.get("where"))
-            value = sql.column(name).sql
-            text = f"lower(trim({value}))"
-            zeros = f"({value} GLOB '000*' AND trim({value}, '0') = '')"
-            empty = f"{value} IS NULL OR trim({value}) = '' OR {text} IN ({listed}) OR {zeros}"
-            applies = " AND ".join(sql.conditions(only)) if only else "1"
-            bound = sql.bind(weight)
-            wanted.append(f"(CASE WHEN {applies} THEN {bound} ELSE 0 END)")
-            filled.append(f"(CASE WHEN NOT ({applies}) OR {empty} THEN 0 ELSE {bound} END)")
+            column = sql.column(name)
+            has = f"{column.sql} IS NOT NULL"
+            if column.type in ("text", "any") and not name.endswith("_id"):
+                zeros = f"({column.sql} GLOB '000*' AND trim({column.sql}, '0') = '')"
+                has = f"COALESCE(lower(trim({column.sql})) NOT IN ({listed}) AND NOT {zeros}, 0)"
+            applies = " AND ".join(sql.conditions(only)) if only else ""
+            wanted.append(f"{weight:.12g} * ({applies})" if applies else f"{weight:.12g}")
+            filled.append(f"{weight:.12g} * ({applies} AND {has})" if applies else f"{weight:.12g} * ({has})")
         return " + ".join(filled) or "0", " + ".join(wanted) or "0"
 
     def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
@@ -280,43 +312,51 @@ class Compiler:
         newest = sql.column(kpi.date or "created_at").sql
         own = sql.column("id").sql
         return (
-            f"ROW_NUMBER() OVER (PARTITION BY s.i, {', '.join(keys)}, CASE WHEN {alone} THEN {own} END"
+            f"ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)}, CASE WHEN {alone} THEN {own} END"
             f" ORDER BY {newest} DESC, {own} DESC)"
         )
 
-    def _retained(self, kpi: Kpi, relation: Relation, slices: Sequence[Slice], sql: Sql) -> Rows:
-        """Who was in at the start, who at the end: hit 1 kept, 0 lost; why 'new' or 'reactivated' for the rest."""
+    def _retained(self, kpi: Kpi, relation: Relation, sql: Sql, movements: bool) -> Rows:
+        """Who was in at the start, and whether at the end: hit 1 kept, 0 lost; why new or reactivated for the rest."""
         assert kpi.retain is not None  # the caller looked
-        key, opens, closes = (sql.column(n).sql for n in (kpi.retain.key, kpi.retain.opens, kpi.retain.closes))
+        key = sql.column(kpi.retain.key).sql
         live = (
-            "EXISTS (SELECT 1 FROM accounts acc WHERE acc.id = f.account_id AND acc.is_deleted = 0 AND"
-            " acc.merged_into IS NULL AND acc.dup_of IS NULL AND acc.is_test = 0)"
+            f"{key} IN (SELECT id FROM accounts WHERE is_deleted = 0 AND merged_into IS NULL AND dup_of IS NULL"
+            " AND is_test = 0)"
         )
-        at_start = f"MAX({opens} <= s.day_start AND {closes} > s.day_start)"
-        at_end = f"MAX({opens} <= s.at_day AND {closes} > s.at_day)"
-        where = " AND ".join(filter(None, [relation.live, live, f"{key} IS NOT NULL", *sql.conditions(kpi.where)]))
+        where = " AND ".join(filter(None, [relation.live, live, *sql.conditions(kpi.where)]))
+        joins = " ".join(sql.joins.values())
+
+        def keys(condition: str) -> str:
+            return f"SELECT {key} FROM {relation.source} AS f {joins} WHERE {condition} AND {where}"
+
+        start, end = (self._open_on(kpi, sql, day) for day in (":s_day_start", ":s_at_day"))
         statement = (
-            f"SELECT s.i AS slice, {key} AS id, '' AS seg,"
-            f" CASE WHEN {at_start} THEN NULL WHEN MAX({closes} <= s.day_start) THEN 'reactivated'"
-            " ELSE 'new' END AS why,"
-            f" {at_end} AS hit, 1 AS x, 1 AS y, NULL AS rate, NULL AS cur"
-            f" FROM slices AS s CROSS JOIN {relation.source} AS f {' '.join(sql.joins.values())}"
-            f" WHERE {where} GROUP BY s.i, {key} HAVING {at_start} OR {at_end}"
+            f"SELECT key AS id, '' AS seg, NULL AS why, key IN ({keys(end)}) AS hit, 1 AS x, 1 AS y, NULL AS rate"
+            f" FROM (SELECT DISTINCT {key} AS key FROM {relation.source} AS f {joins} WHERE {start} AND {where})"
         )
-        return Rows(_with_slices(slices) + statement, sql.values, money=False)
+        if not movements:
+            return Rows(statement, sql.values)
+        before = self._opened_before(kpi, sql, ":s_day_start")
+        statement += (
+            f" UNION ALL SELECT key, '', CASE WHEN key IN ({keys(before)}) THEN 'reactivated' ELSE 'new' END, 1, 1, 1,"
+            f" NULL FROM (SELECT DISTINCT {key} AS key FROM {relation.source} AS f {joins} WHERE {end} AND {where})"
+            f" WHERE key NOT IN ({keys(start)})"
+        )
+        return Rows(statement, sql.values, ("new", "reactivated"))
+
+    def _open_on(self, kpi: Kpi, sql: Sql, day: str) -> str:
+        """True for a span that covers a local day: opened on or before it, not closed by it."""
+        assert kpi.retain is not None  # the caller looked
+        opens, closes = sql.column(kpi.retain.opens), sql.column(kpi.retain.closes)
+        return f"{opens.from_(day, '<=')} AND {closes.from_(day, '>')}"
+
+    def _opened_before(self, kpi: Kpi, sql: Sql, day: str) -> str:
+        assert kpi.retain is not None  # the caller looked
+        return sql.column(kpi.retain.opens).from_(day, "<")
 
 
 def _case(reasons: Sequence[tuple[str, str]]) -> str:
     if not reasons:
         return "NULL"
     return "CASE " + " ".join(f"WHEN {test} THEN '{why}'" for test, why in reasons) + " END"
-
-
-def _with_slices(slices: Sequence[Slice]) -> str:
-    """The slices as a table; every value is a number or an ISO date of ours, so they stand in the text."""
-    rows = ", ".join(
-        f"({i}, {c.since}, {c.until}, stamp({c.since}), stamp({c.until}), '{c.day_start}', '{c.day_end}', {c.at},"
-        f" '{c.at_day}')"
-        for i, c in enumerate(slices)
-    )
-    return f"WITH slices(i, since, until, since_text, until_text, day_start, day_end, at, at_day) AS (VALUES {rows}) "

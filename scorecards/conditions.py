@@ -66,6 +66,8 @@ class Sql:
             return " AND ".join(self._operator(column, sql, op, value) for op, value in wanted.items()) or "1"
         if isinstance(wanted, list | tuple):
             return f"{sql} IN ({', '.join(self.constant(column, v) for v in wanted)})" if wanted else "0"
+        if column.type == "flag":
+            return sql if wanted else f"NOT COALESCE({sql}, 0)"
         return f"{sql} = {self.constant(column, wanted)}"
 
     def _operator(self, column: Column, sql: str, operator: str, value: Any) -> str:

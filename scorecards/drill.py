@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from scorecards.compiler import Rows, question_of
 from scorecards.conditions import in_words
-from scorecards.definition import Action, Kpi, Stock
+from scorecards.definition import Kpi
 from scorecards.periods import Slice
 from scorecards.plan import is_stock
-from scorecards.tally import Tally
+from scorecards.slots import Action, Stock
+from scorecards.tally import Tally, tallies, together
 from scorecards.values import ActionList, ActionRow
 
 if TYPE_CHECKING:
@@ -49,13 +50,16 @@ _REASONS = {
 def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dict[str, Any]:
     """Figures that belong to one form or relation: bridges of stocks, movements of customers, linked pairs."""
     if kpi.retain is not None:
-        moved = tally.excluded
+        rows = evaluator.rows(kpi, movements=True)
+        moved = together(tallies(evaluator.conn, rows, [slice_], singly=False)[0]).excluded
         return {
             "attrition": (tally.n - tally.hits) / tally.n if tally.n else None,
             "active_end": tally.hits + sum(moved.values()),
             "new": moved.get("new", 0),
             "reactivated": moved.get("reactivated", 0),
         }
+    if kpi.filled is not None:
+        return {"fully_complete": tally.hits / tally.n if tally.n else None}
     if kpi.of == "tickets" and kpi.stock is not None and kpi.share is None and kpi.agg == "count":
         return _ticket_bridge(evaluator, kpi, slice_)
     if kpi.of == "opportunities" and kpi.agg == "sum" and not is_stock(kpi):
@@ -76,7 +80,7 @@ def _ticket_bridge(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str,
         (slice_.since,),
     ).fetchone()[0]
     plain = set(kpi.where) == {"is_closed"}
-    ids = [row["id"] for row in _rows(evaluator, evaluator.rows(kpi, [slice_]), limit=200)]
+    ids = [row["id"] for row in _rows(evaluator, evaluator.rows(kpi), slice_, limit=200)]
     bridge = {"opening": opening, "created": entered.get("created", 0), "closed": entered.get("closed", 0)}
     bridge["reopened"] = entered.get("reopened", 0)
     return {**(bridge if plain else {}), "ids": sorted(ids)}
@@ -93,13 +97,6 @@ def _linked(conn: sqlite3.Connection) -> dict[str, Any]:
         " AND NOT EXISTS (SELECT 1 FROM opportunities d WHERE d.dup_of = opportunities.id)"
     ).fetchone()[0]
     return {"linked_pairs": pairs, "orphan_links": orphans}
-
-
-def fully_filled(conn: sqlite3.Connection, rows: Rows) -> float | None:
-    """The share of rows with every required field filled."""
-    mark = rows.sql.index("SELECT", rows.sql.index("(VALUES"))
-    found = conn.execute(f"{rows.sql[:mark]} SELECT AVG(x >= y) FROM ({rows.sql[mark:]})", rows.values).fetchone()
-    return found[0] if found else None
 
 
 # -- rows that need a hand ------------------------------------------------------------------------------------
@@ -119,14 +116,17 @@ def actions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> ActionList | Non
     born = evaluator.compiler.language.column(relation, "created_at")
     if "age" in named and born is not None:
         show.append("created_at")
-    rows = evaluator.compiler.rows(wanted, relation, [slice_], question_of(wanted), show=show)
+    rows = evaluator.compiler.rows(wanted, relation, question_of(wanted), show=show)
     by = {"measure": "x", "gap": "y - x"}.get(order) or (f"c{show.index(order)}" if order in show else "id")
     only = {"measure": "why IS NULL", "gap": "x < y"}.get(order, "1")
     way = "DESC" if descending else "ASC"
-    found = list(_rows(evaluator, rows, only=only, order=f"{by} IS NULL, {by} {way}, id", limit=action.limit))
-    total = found[0]["total"] if found else 0
-    if not total:
+    found = list(_rows(evaluator, rows, slice_, only=only, order=f"{by} IS NULL, {by} {way}, id", limit=action.limit))
+    if not found:
         return ActionList(action.label, (), 0)
+    total = len(found)
+    if total == action.limit:
+        counted = f"SELECT COUNT(*) FROM ({rows.sql}) WHERE {only}"
+        total = evaluator.conn.execute(counted, rows.of(slice_)).fetchone()[0]
     faces = _faces(evaluator, relation.base or relation.name, [row["id"] for row in found])
     made = []
     for row in found:
@@ -161,14 +161,10 @@ def _as_asked(kpi: Kpi, action: Action, slice_: Slice) -> Kpi:
 
 
 def _rows(
-    evaluator: "Evaluator", rows: Rows, *, only: str = "1", order: str = "id", limit: int = -1
+    evaluator: "Evaluator", rows: Rows, slice_: Slice, *, only: str = "1", order: str = "id", limit: int = -1
 ) -> Iterator[dict[str, Any]]:
-    mark = rows.sql.index("SELECT", rows.sql.index("(VALUES"))
-    statement = (
-        f"{rows.sql[:mark]} SELECT *, COUNT(*) OVER () AS total FROM ({rows.sql[mark:]})"
-        f" WHERE {only} ORDER BY {order} LIMIT {int(limit)}"
-    )
-    cursor = evaluator.conn.execute(statement, rows.values)
+    statement = f"SELECT * FROM ({rows.sql}) WHERE {only} ORDER BY {order} LIMIT {limit}"
+    cursor = evaluator.conn.execute(statement, rows.of(slice_))
     names = [column[0] for column in cursor.description]
     for row in cursor:
         yield dict(zip(names, row, strict=True))
@@ -260,14 +256,14 @@ def explain(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
         return found
     if kpi.sql is not None:
         return found
-    rows = evaluator.rows(kpi, [slice_])
+    rows = evaluator.rows(kpi, movements=True)
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
     table = {"purchases": "opportunities", "customer_spans": "accounts"}.get(relation.name, relation.name)
     urls = dict(evaluator.conn.execute(f"SELECT id, url FROM {table} WHERE url IS NOT NULL").fetchall())
     found["sql"] = " ".join(rows.sql.split())
-    found["parameters"] |= dict(rows.values)
+    found["parameters"] |= rows.of(slice_)
     two_sided = kpi.share is not None or kpi.cohort is not None or kpi.retain is not None
-    for row in _rows(evaluator, rows):
+    for row in _rows(evaluator, rows, slice_):
         if row["why"] is not None:
             role = "excluded"
         elif not two_sided:

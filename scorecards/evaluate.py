@@ -12,13 +12,15 @@ from zoneinfo import ZoneInfo
 
 from scorecards import drill, provenance, signal
 from scorecards.compiler import Compiler, Rows, question_beside, question_of
-from scorecards.definition import Also, Granularity, Kpi, Reporting
+from scorecards.definition import Kpi, Reporting
 from scorecards.errors import ScorecardError
 from scorecards.figures import Figure, figure, is_rate, scaled
 from scorecards.functions import register
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, is_stock, plan
-from scorecards.ratios import ratio_figures
+from scorecards.ratios import growths, ratio_figures
+from scorecards.reading import direction_of, is_money, stat_of, unit_of
+from scorecards.slots import Also, Granularity
 from scorecards.sqlslot import ask
 from scorecards.tally import Tally, aggregate, needs_values, tallies, together
 from scorecards.targets import against_target
@@ -54,10 +56,13 @@ class Evaluator:
         self.as_of = as_of
         self.zone = ZoneInfo(reporting.timezone)
         self.today = local_day(as_of, self.zone)
-        self.compiler = Compiler(reporting, as_of=int(as_of.timestamp()), today=self.today.isoformat())
+        self.compiler = Compiler(
+            reporting, as_of=int(as_of.timestamp()), today=self.today.isoformat(), one_rate=self.one_rate
+        )
         self.rates = register(conn, reporting)
         self._model: str | None = None
         self._holds: dict[str, bool] = {}
+        self._one_rates: dict[str, str | None] = {}
 
     # -- the whole result -------------------------------------------------------------------------------------
 
@@ -105,17 +110,18 @@ class Evaluator:
             direction=direction_of(kpi),
             perspective=kpi.perspective,
             group=kpi.group,
-            stat=_stat(kpi),
+            stat=stat_of(kpi),
             clock=kpi.duration.clock if kpi.duration else "",
             scale=kpi.scale if kpi.unit == "score" else None,
-            currency=self.reporting.currency if _is_money(kpi, self.kpis, self.compiler) else None,
+            currency=self.reporting.currency if is_money(kpi, self.kpis, self.compiler) else None,
             granularity=chosen.granularity,
         )
 
     def _result(self, kpi: Kpi, chosen: Plan, by: Sequence[str], max_age_s: float | None) -> KpiResult:
         blank = self._blank(kpi, chosen)
         slices = chosen.slices()
-        figures = dict(zip(slices, self.figures(kpi, slices), strict=True))
+        tallied = self._tallied(kpi, slices)
+        figures = dict(zip(slices, self._figures(kpi, slices, tallied), strict=True))
         main = figures[chosen.main]
         ages = provenance.freshness(self.conn, self.tables(kpi))
         status, reason = main.status, main.reason
@@ -125,7 +131,7 @@ class Evaluator:
         series = tuple(self._points(chosen, figures))
         comparisons = tuple(self._compared(chosen, figures, value))
         verdict = against_target(self, kpi, chosen, value if status in ("ok", "partial") else None)
-        details = self.details(kpi, chosen, main)
+        details = self._details(kpi, chosen.main, tallied[0] if tallied else None)
         return replace(
             blank,
             value=value,
@@ -150,33 +156,53 @@ class Evaluator:
 
     def figures(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Figure]:
         """The figure of each slice, in one pass over the rows."""
+        return self._figures(kpi, slices, self._tallied(kpi, slices))
+
+    def _tallied(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally] | None:
+        """The tallies behind the figures; None where the figures do not come from rows of one relation."""
+        if kpi.of is None or not self.holds(self._table(kpi)):
+            return None
+        return self.tally(kpi, slices)
+
+    def _figures(self, kpi: Kpi, slices: Sequence[Slice], tallied: Sequence[Tally] | None) -> list[Figure]:
         if kpi.sql is not None:
             return [self._asked(kpi, slice_) for slice_ in slices]
         if kpi.ratio is not None:
             return ratio_figures(self, kpi, slices)
-        table = self.compiler.relation(kpi, self.customer_model(kpi)).needs_table
-        if not self.holds(table):
+        table = self._table(kpi)
+        if tallied is None:
             said = f"no data: needs {kpi.needs or table.replace('_', ' ')}"
             return [Figure(None, None, None, 0, "no_data", said)] * len(slices)
-        parts = self.tally(kpi, slices)
         begins = provenance.history_begins(self.conn, table)
         found = []
-        for slice_, tally in zip(slices, parts, strict=True):
+        for slice_, tally in zip(slices, tallied, strict=True):
             begun = figure(kpi, tally)
             if begins and not is_stock(kpi) and slice_.span.start < begins and slice_.span.granularity != "all":
                 begun = Figure(None, None, None, begun.n, "no_data", f"no data: history begins {begins.isoformat()}")
             found.append(begun)
         return found
 
+    def _table(self, kpi: Kpi) -> str:
+        return self.compiler.relation(kpi, self.customer_model(kpi)).needs_table
+
     def tally(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
         """The rows of each slice, tallied as a whole."""
-        rows = self.rows(kpi, slices)
-        parts = tallies(self.conn, rows, slices=len(slices), singly=needs_values(kpi.agg))
+        parts = tallies(self.conn, self.rows(kpi), slices, singly=needs_values(kpi.agg))
         return [together(part) for part in parts]
 
-    def rows(self, kpi: Kpi, slices: Sequence[Slice], by: str | None = None) -> Rows:
+    def rows(self, kpi: Kpi, by: str | None = None, *, movements: bool = False) -> Rows:
         relation = self.compiler.relation(kpi, self.customer_model(kpi))
-        return self.compiler.rows(kpi, relation, slices, question_of(kpi), by=by)
+        return self.compiler.rows(kpi, relation, question_of(kpi), by=by, movements=movements)
+
+    def one_rate(self, table: str) -> str | None:
+        """What turns minor units into major ones, when no row of a table is in a foreign currency."""
+        if table not in self._one_rates:
+            own = self.reporting.currency
+            foreign = None
+            if "currency" in self.reporting.tables.get(table, {}):
+                foreign = self.conn.execute(f"SELECT 1 FROM {table} WHERE currency <> ? LIMIT 1", (own,)).fetchone()
+            self._one_rates[table] = None if foreign else self.rates.factor(own, None)
+        return self._one_rates[table]
 
     def customer_model(self, kpi: Kpi) -> str:
         """Contractual where contracts exist, else repurchase, unless configured (rulings)."""
@@ -227,12 +253,13 @@ class Evaluator:
 
     # -- beside the value -------------------------------------------------------------------------------------
 
-    def details(self, kpi: Kpi, chosen: Plan, main: Figure) -> dict[str, Any]:
+    def _details(self, kpi: Kpi, main: Slice, tally: Tally | None) -> dict[str, Any]:
         """The KPI's further figures over the slice shown, under their public names."""
-        if kpi.of is None or main.status == "no_data":
+        if kpi.ratio is not None:
+            return growths(self, kpi, main)
+        if tally is None:
             return {}
         relation = self.compiler.relation(kpi, self.customer_model(kpi))
-        tally = self.tally(kpi, [chosen.main])[0]
         found: dict[str, Any] = {f"excluded_{why}": tally.excluded.get(why, 0) for why in ("null", "no_fx")}
         if kpi.cohort is not None or kpi.mature is not None:
             found["immature"] = tally.excluded.get("immature", 0)
@@ -248,12 +275,13 @@ class Evaluator:
                 question = replace(question, where=wanted.where)
             if question.field is None and wanted.agg != "count" and kpi.duration is None:
                 question = replace(question, field=kpi.field)
-            rows = self.compiler.rows(kpi, relation, [chosen.main], question, own=wanted.own)
-            part = together(tallies(self.conn, rows, slices=1, singly=needs_values(wanted.agg))[0])
+            if question == replace(question_of(kpi), agg=wanted.agg) and (tally.values or not needs_values(wanted.agg)):
+                part = tally  # the very rows of the value
+            else:
+                rows = self.compiler.rows(kpi, relation, question, own=wanted.own)
+                part = together(tallies(self.conn, rows, [main], singly=needs_values(wanted.agg))[0])
             if wanted.share is not None:
                 found[name] = part.hits / part.n if part.n else None
-            elif kpi.filled is not None and name == "fully_complete":
-                found[name] = drill.fully_filled(self.conn, rows)
             else:
                 value = aggregate(part, wanted.agg)
                 if value is not None and wanted.scale is not None:
@@ -261,7 +289,7 @@ class Evaluator:
                 elif value is not None and kpi.duration is not None and wanted.agg != "count":
                     value = scaled(kpi, value)
                 found[name] = value
-        found.update(drill.extras(self, kpi, chosen.main, tally))
+        found.update(drill.extras(self, kpi, main, tally))
         return found
 
     def _points(self, chosen: Plan, figures: Mapping[Slice, Figure]) -> list[Point]:
@@ -307,8 +335,7 @@ class Evaluator:
         if kpi.of is None or kpi.retain is not None:
             return found
         for dimension in by:
-            rows = self.rows(kpi, [chosen.main], dimension)
-            parts = tallies(self.conn, rows, slices=1, singly=needs_values(kpi.agg))[0]
+            parts = tallies(self.conn, self.rows(kpi, dimension), [chosen.main], singly=needs_values(kpi.agg))[0]
             for segment in sorted(parts, key=lambda name: (-parts[name].n, name)):
                 part = figure(kpi, parts[segment])
                 wanted = (kpi.target.segments.get(dimension, {}) if kpi.target else {}).get(segment)
@@ -322,49 +349,6 @@ class Evaluator:
                     )
                 )
         return found
-
-
-def unit_of(kpi: Kpi, kpis: Mapping[str, Kpi], compiler: Compiler) -> str:
-    """The public unit of a KPI's value."""
-    if kpi.unit is not None:
-        return kpi.unit
-    if is_rate(kpi):
-        return "ratio"
-    if kpi.ratio is not None:
-        top, bottom = (kpis.get(name.partition(".")[0]) for name in (kpi.ratio.top, kpi.ratio.bottom))
-        units = {unit_of(k, kpis, compiler) for k in (top, bottom) if k is not None}
-        return "ratio" if len(units) == 1 else "number"
-    if kpi.sql is not None:
-        return {"percent": "ratio", None: "number"}.get(kpi.format, "money" if kpi.format != "number" else "number")
-    if kpi.duration is not None and kpi.agg not in ("count", "distinct"):
-        return "days" if kpi.duration.unit == "d" else "seconds"
-    if kpi.agg in ("count", "distinct") or kpi.share is not None:
-        return "count"
-    return "money" if _is_money(kpi, kpis, compiler) else "number"
-
-
-def _is_money(kpi: Kpi, kpis: Mapping[str, Kpi], compiler: Compiler) -> bool:
-    if kpi.unit is not None:
-        return kpi.unit == "money"
-    if kpi.of is None or kpi.field is None or kpi.agg in ("count", "distinct"):
-        return False
-    column = compiler.language.column(compiler.relation(kpi), kpi.field)
-    return column is not None and column.type == "money"
-
-
-def direction_of(kpi: Kpi) -> str:
-    """Which way is better: said outright, or what the target wants."""
-    if kpi.direction is not None:
-        return kpi.direction
-    if kpi.target is not None and isinstance(kpi.target.want, str):
-        return kpi.target.want
-    return "neutral"
-
-
-def _stat(kpi: Kpi) -> str:
-    names = {"avg": "mean", "count": "", "sum": "", "distinct": ""}
-    measured = kpi.duration is not None or kpi.agg in ("median", "min", "max") or kpi.agg.startswith("p")
-    return names.get(kpi.agg, kpi.agg) if measured else ""
 
 
 def _quality_capped(kpi: Kpi, verdict: str | None, main: Figure, details: Mapping[str, Any]) -> str | None:

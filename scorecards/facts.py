@@ -41,6 +41,10 @@ class Fact:
     read: str
     derive: Callable[[Iterable[Row], "Day"], Iterator[Row]]
     follows: Mapping[str, str]
+    # What rows of one fact say of each other: `together` recomputes it for the groups in temp.touched, which
+    # `group` names before and after the rows of temp.wanted are replaced.
+    group: str = ""
+    together: str = ""
 
 
 class Day:
@@ -232,7 +236,7 @@ def _leads(rows: Iterable[Row], days: Day) -> Iterator[Row]:
         born = epoch(created)
         start = FOREVER_AGO if born is None else born
         day = converted_date or (days.of(converted_at) if converted_at else None)
-        tail = (born, channel, owner, deal, epoch(touched))
+        tail = (born, channel, owner, deal, epoch(touched), 0)
         if category != "converted" or day is None:
             yield (id_, start, FOREVER, category or "open", None, *tail)
             continue
@@ -290,7 +294,7 @@ _TICKET_COLUMNS = (
 )  # fmt: skip
 _LEAD_COLUMNS = (
     "id", "known_from", "known_to", "status_category", "converted_date", "created_at", "source_channel",
-    "owner_id", "converted_opportunity_id", "first_outbound_at",
+    "owner_id", "converted_opportunity_id", "first_outbound_at", "is_imported",
 )  # fmt: skip
 _ACTIVITY_COLUMNS = (
     "id", "occurred_at", "type", "direction", "status", "is_automated", "owner_id", "lead_id", "contact_id",
@@ -305,7 +309,7 @@ FACTS: Mapping[str, Fact] = {
             "fact_opportunities",
             _DEAL_COLUMNS,
             "(id)",
-            "(outcome_date, known_from, known_to, state, amount_minor, currency, id)",
+            "(outcome_date, known_from, known_to, state, amount_minor, currency, account_id, id)",
             "(created_at, known_from, known_to)",
             "(known_to, known_from, amount_minor, currency, account_id, id) WHERE is_open = 1",
             "(account_id, known_from, known_to) WHERE is_open = 1",
@@ -339,10 +343,18 @@ FACTS: Mapping[str, Fact] = {
             "(id)",
             "(created_at, known_from, known_to, status_category, converted_date, first_outbound_at)",
             "(converted_date, known_from, known_to)",
+            "(created_at / 60, id)",
         ),
         _LEADS,
         _leads,
         {"leads": "id", "activities": "lead_id"},
+        group="created_at / 60",
+        # More than 50 leads in one clock minute: an import, nobody was waiting for an answer (rulings).
+        together="""
+            UPDATE fact_leads SET is_imported = (SELECT COUNT(DISTINCT o.id) > 50 FROM fact_leads o
+            WHERE o.created_at / 60 = fact_leads.created_at / 60)
+            WHERE created_at / 60 IN (SELECT grp FROM temp.touched)
+        """,
     ),
     "activities": Fact(
         "fact_activities",

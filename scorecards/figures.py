@@ -62,16 +62,16 @@ def figure(kpi: Kpi, tally: Tally) -> Figure:
     """The KPI's figure over tallied rows."""
     minimum = n_min(kpi)
     if kpi.share is not None or kpi.cohort is not None or kpi.retain is not None or kpi.filled is not None:
-        top, bottom = _sides(kpi, tally)
+        part, whole = _sides(kpi, tally)
         if kpi.headline == "count" and kpi.share is not None:
-            return _judged(kpi, tally, top, top, bottom, minimum)
-        value = None if not bottom else top / bottom
-        return _judged(kpi, tally, value, top, bottom, minimum)
+            return _judged(kpi, tally, part, part, whole, minimum)
+        return _judged(kpi, tally, part / whole if whole else None, part, whole, minimum)
     value = aggregate(tally, kpi.agg)
     if kpi.agg == "sum" and tally.n == 0 and tally.rows:
         # Rows there are, but none that could be added up: unknown, not zero (A9).
         return Figure(None, None, None, 0, "no_data", _unusable(kpi, tally), tally.coverage)
-    top = bottom = None
+    top: float | int | None = None
+    bottom: float | int | None = None
     if kpi.unit == "score" and kpi.agg == "avg":
         scale = kpi.scale or 1
         top, bottom = float(tally.x) * scale, tally.n

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from scorecards.calendar import business_days
-from scorecards.definition import Band, Hours, Target
+from scorecards.definition import Hours
+from scorecards.slots import Band, Target
 from scorecards.values import TargetResult
 
 GREEN, AMBER, RED = "green", "amber", "red"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from scorecards.definition import Granularity, Reporting
+from scorecards.definition import Reporting
+from scorecards.slots import Granularity
 from scorecards.values import Period
 
 FIRST_DAY = date(1, 1, 1)

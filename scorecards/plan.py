@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from scorecards.definition import Granularity, Kpi, Reporting
+from scorecards.definition import Kpi, Reporting
 from scorecards.periods import (
     Slice,
     Span,
@@ -19,6 +19,7 @@ from scorecards.periods import (
     span_holding,
     year_ago,
 )
+from scorecards.slots import Granularity
 
 POINTS = 13  # periods of a series: a year of months and the month before
 
@@ -62,6 +63,9 @@ def plan(
         return Plan(everything, not timeless, (), (), "all")
     span = period or _shown(kpi, reporting, as_of, zone, grain)
     main = cut(_windowed(kpi, span), as_of, zone)
+    if kpi.filled is not None:
+        # How well fields were filled then, nobody kept: today's values say nothing of an earlier day.
+        return Plan(main, True, (), (), grain)
     compared = []
     for against in kpi.compare:
         other = shifted(span, -1) if against == "previous" else year_ago(span)
@@ -94,6 +98,8 @@ def _windowed(kpi: Kpi, span: Span) -> Span:
 def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, grain: Granularity) -> Plan:
     """A stock at as_of itself: compared with one period before, and with a year before."""
     main = _instant(as_of, zone)
+    if kpi.filled is not None:
+        return Plan(main, False, (), (), grain)
     whole = last_complete(as_of, grain, reporting, zone)
     series = [cut(shifted(whole, -step), as_of, zone) for step in reversed(range(POINTS))]
     compared = []

@@ -110,3 +110,15 @@ def compared_with(evaluator: "Evaluator", kpi: Kpi, part: Kpi) -> str:
     begun = date.fromisoformat(first)
     months = (evaluator.today.year - begun.year) * 12 + evaluator.today.month - begun.month
     return "year_ago" if months >= 13 else "previous"
+
+
+def growths(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, float | None]:
+    """A growth against both bases, whichever is the headline."""
+    assert kpi.ratio is not None  # the caller looked
+    if not kpi.ratio.top.endswith(".change"):
+        return {}
+    found = {}
+    for name, compare in (("year_on_year", "year_ago"), ("on_previous", "previous")):
+        other = kpi.model_copy(update={"params": {**kpi.params, "compare": compare}})
+        found[name] = ratio_figures(evaluator, other, [slice_])[0].value
+    return found

@@ -34,6 +34,14 @@ class Column:
     masked: bool = False
     joins: tuple[str, ...] = ()
     currency: str = ""  # SQL of a money column's currency
+    days_after: tuple[str, int] | None = None  # a date so many days after this column: compared without computing it
+
+    def from_(self, day: str, comparison: str) -> str:
+        """This date against a day (SQL); a computed date moves the day instead, so that an index can serve."""
+        if self.days_after is None:
+            return f"{self.sql} {comparison} {day}"
+        column, days = self.days_after
+        return f"{column} {comparison} date({day}, '{-days} days')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,11 @@ def _epoch(name: str, masked: bool = False) -> Column:
 
 
 def _flag(sql: str) -> Column:
-    return Column(f"({sql})", "boolean")
+    return Column(f"({sql})", "flag")
+
+
+def _bit(name: str) -> Column:
+    return Column(f"f.{name}", "boolean")
 
 
 _MONEY = Column("f.amount_minor", "money", currency="f.currency")
@@ -72,7 +84,7 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
         "is_won": _flag("f.state = 'won'"),
         "is_lost": _flag("f.state = 'lost'"),
         "is_closed": _flag("f.state <> 'open'"),
-        "is_open": _flag("f.is_open = 1"),
+        "is_open": _bit("is_open"),
         "amount": _MONEY,
         "currency": Column("f.currency", "text"),
         "owner_id": Column("f.owner_id", "text"),
@@ -83,7 +95,7 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
         "id": Column("f.id", "text"),
         "created_at": _epoch("created_at"),
         "status_category": Column("f.status_category", "text"),
-        "is_closed": _flag("f.is_closed = 1"),
+        "is_closed": _bit("is_closed"),
         "first_closed_at": _epoch("first_closed_at"),
         "last_closed_at": _epoch("last_closed_at"),
         "first_reopened_at": _epoch("first_reopened_at"),
@@ -94,7 +106,7 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
         "category": Column("f.category", "text"),
         "owner_id": Column("f.owner_id", "text"),
         "account_id": Column("f.account_id", "text"),
-        "has_history": _flag("f.has_history = 1"),
+        "has_history": _bit("has_history"),
     },
     "leads": {
         "id": Column("f.id", "text"),
@@ -106,11 +118,7 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
         "owner_id": Column("f.owner_id", "text"),
         "converted_opportunity_id": Column("f.converted_opportunity_id", "text"),
         "first_outbound_at": _epoch("first_outbound_at", masked=True),
-        # More than 50 in one clock minute: an import, nobody was waiting for an answer (rulings).
-        "is_imported": _flag(
-            "COALESCE(f.created_at / 60 IN (SELECT created_at / 60 FROM fact_leads WHERE created_at IS NOT NULL"
-            " GROUP BY created_at / 60 HAVING COUNT(DISTINCT id) > 50), 0)"
-        ),
+        "is_imported": _bit("is_imported"),
     },
     "activities": {
         **{
@@ -121,10 +129,10 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
         "opportunity_id": Column("f.opportunity_id", "text"),
         "ticket_id": Column("f.ticket_id", "text"),
         "duration_s": Column("f.duration_s", "integer"),
-        "is_touch": _flag("f.is_touch = 1"),
-        "is_automated": _flag("f.is_automated = 1"),
-        "is_public": _flag("f.is_public = 1"),
-        "bounced": _flag("f.bounced = 1"),
+        "is_touch": _bit("is_touch"),
+        "is_automated": _bit("is_automated"),
+        "is_public": _bit("is_public"),
+        "bounced": _bit("bounced"),
         "connected": Column("f.connected", "boolean"),
     },
     "accounts": {
@@ -178,13 +186,12 @@ _SPANS = {
         f" WHERE {LIVE.format('c')} AND c.start_date IS NOT NULL)"
     ),
     # A purchase makes a customer for `lookback_days` days from the day after it: a purchase in [T - days, T).
-    "repurchase": (
-        "(SELECT p.id, p.account_id, date(p.outcome_date, '+1 day') AS start_date,"
-        " date(p.outcome_date, '+{days} days', '+1 day') AS end_date FROM fact_opportunities p"
-        " WHERE p.state = 'won' AND p.outcome_date IS NOT NULL AND p.known_from < :as_of AND p.known_to >= :as_of"
-        " AND p.outcome_date < :today)"
-    ),
+    "repurchase": "fact_opportunities",
 }
+_BOUGHT = (
+    "f.state = 'won' AND f.outcome_date IS NOT NULL AND f.known_from < :as_of AND f.known_to >= :as_of"
+    " AND f.outcome_date < :today"
+)
 _PURCHASES = (
     "(SELECT p.id, p.account_id, p.outcome_date AS purchase_date, p.amount_minor, p.currency, p.owner_id"
     " FROM fact_opportunities p WHERE p.state = 'won' AND p.outcome_date IS NOT NULL AND p.known_from < :as_of"
@@ -217,15 +224,22 @@ class Language:
     def relation(self, name: str, *, customer_model: str = "repurchase", lookback_days: int = 365) -> Relation | None:
         """The relation `of` names; None when there is none of that name."""
         if name == "customer_spans":
-            source = _SPANS[customer_model].format(days=int(lookback_days))
             own = {
                 "id": Column("f.id", "text"),
                 "account_id": Column("f.account_id", "text"),
                 "start_date": Column("f.start_date", "date"),
                 "end_date": Column("f.end_date", "date"),
             }
-            table = "contracts" if customer_model == "contractual" else "opportunities"
-            return Relation(name, source, own=own, anchor="start_date", needs_table=table)
+            source = _SPANS[customer_model]
+            if customer_model == "contractual":
+                return Relation(name, source, own=own, anchor="start_date", needs_table="contracts")
+            own["start_date"] = Column("date(f.outcome_date, '+1 day')", "date", days_after=("f.outcome_date", 1))
+            own["end_date"] = Column(
+                f"date(f.outcome_date, '+{lookback_days + 1} days')",
+                "date",
+                days_after=("f.outcome_date", lookback_days + 1),
+            )
+            return Relation(name, source, live=_BOUGHT, own=own, anchor="start_date", needs_table="opportunities")
         if name == "purchases":
             own = {
                 "id": Column("f.id", "text"),

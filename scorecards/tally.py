@@ -5,13 +5,14 @@ Decimal, so the order of rows does not matter.
 """
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from math import floor
+from math import floor, fsum
+from typing import Any
 
 from scorecards.compiler import Rows
+from scorecards.periods import Slice
 
 #: Aggregates that need every value, not just sums.
 SINGLY = ("median", "min", "max", "distinct")
@@ -27,7 +28,6 @@ class Tally:
     x_hit: Decimal = Decimal(0)
     y: Decimal = Decimal(0)
     excluded: dict[str, int] = field(default_factory=dict)
-    excluded_hits: dict[str, int] = field(default_factory=dict)
     values: list[float] | None = None
 
     @property
@@ -46,40 +46,58 @@ def needs_values(agg: str) -> bool:
     return agg in SINGLY or agg.startswith("p")
 
 
-def tallies(conn: sqlite3.Connection, rows: Rows, *, slices: int, singly: bool) -> list[dict[str, Tally]]:
+def tallies(conn: sqlite3.Connection, rows: Rows, slices: Sequence[Slice], *, singly: bool) -> list[dict[str, Tally]]:
     """Per slice, the tally of each segment ("" when not split)."""
-    result: list[dict[str, Tally]] = [defaultdict(Tally) for _ in range(slices)]
-    prefix, statement = _parted(rows.sql)
-    grouped = (
-        f"{prefix} SELECT slice, seg, why, rate, cur, COUNT(*), SUM(hit), SUM(x), SUM(CASE WHEN hit THEN x END),"
-        f" SUM(y) FROM ({statement}) GROUP BY slice, seg, why, rate, cur"
+    read = _listed if singly else _grouped
+    return [read(conn, rows, rows.of(slice_)) for slice_ in slices]
+
+
+def _grouped(conn: sqlite3.Connection, rows: Rows, values: Mapping[str, Any]) -> dict[str, Tally]:
+    """Sums made in SQL, grouped only by what differs from row to row: most KPIs need no sort at all."""
+    keys = [name for name, differs in (("seg", rows.split), ("rate", rows.rated)) if differs]
+    used = "why IS NULL" if rows.reasons else "1"
+    left_out = "".join(f", SUM(why = '{reason}')" for reason in rows.reasons)
+    grouping = f" GROUP BY {', '.join(keys)}" if keys else ""
+    statement = (
+        f"SELECT {'seg' if rows.split else chr(39) * 2}, MAX(rate), SUM({used}), SUM(CASE WHEN {used} THEN hit END),"
+        f" SUM(CASE WHEN {used} THEN x END), SUM(CASE WHEN {used} AND hit THEN x END),"
+        f" SUM(CASE WHEN {used} THEN y END){left_out} FROM ({rows.sql}){grouping}"
     )
-    for slice_, seg, why, rate, _, count, hits, x, x_hit, y in conn.execute(grouped, rows.values):
-        tally = result[slice_][seg]
-        if why is not None:
-            tally.excluded[why] = tally.excluded.get(why, 0) + count
-            tally.excluded_hits[why] = tally.excluded_hits.get(why, 0) + (hits or 0)
-            continue
+    found: dict[str, Tally] = {}
+    for seg, rate, count, hits, x, x_hit, y, *counts in conn.execute(statement, values):
+        if count is None:
+            continue  # no row at all
+        tally = found.setdefault(seg, Tally())
         factor = Decimal(rate) if rate is not None else Decimal(1)
         tally.n += count
         tally.hits += hits or 0
         tally.x += _exact(x) * factor
         tally.x_hit += _exact(x_hit) * factor
         tally.y += _exact(y) * factor
-    if singly:
-        listed = f"{prefix} SELECT slice, seg, x, rate FROM ({statement}) WHERE why IS NULL"
-        for slice_, seg, x, rate in conn.execute(listed, rows.values):
-            tally = result[slice_][seg]
-            if tally.values is None:
-                tally.values = []
-            tally.values.append(x if rate is None else float(_exact(x) * Decimal(rate)))
-    return result
+        for reason, left in zip(rows.reasons, counts, strict=True):
+            if left:
+                tally.excluded[reason] = tally.excluded.get(reason, 0) + left
+    return found
 
 
-def _parted(sql: str) -> tuple[str, str]:
-    """The WITH of the slices, and the statement behind it."""
-    mark = sql.index("SELECT", sql.index("(VALUES"))
-    return sql[:mark], sql[mark:]
+def _listed(conn: sqlite3.Connection, rows: Rows, values: Mapping[str, Any]) -> dict[str, Tally]:
+    """Every value, for quantiles: one pass over the rows."""
+    found: dict[str, Tally] = {}
+    for seg, why, hit, x, rate in conn.execute(f"SELECT seg, why, hit, x, rate FROM ({rows.sql})", values):
+        tally = found.get(seg)
+        if tally is None:
+            tally = found[seg] = Tally(values=[])
+        if why is not None:
+            tally.excluded[why] = tally.excluded.get(why, 0) + 1
+            continue
+        tally.n += 1
+        tally.hits += hit
+        tally.values.append(x if rate is None else float(_exact(x) * Decimal(rate)))  # type: ignore[union-attr]
+    for tally in found.values():
+        if tally.values and not isinstance(tally.values[0], str):
+            tally.x = sum((_exact(v) for v in tally.values if not isinstance(v, float)), Decimal(0))
+            tally.x += _exact(fsum(v for v in tally.values if isinstance(v, float)))
+    return found
 
 
 def _exact(value: float | int | None) -> Decimal:
@@ -97,9 +115,8 @@ def together(parts: Mapping[str, Tally]) -> Tally:
         whole.x += part.x
         whole.x_hit += part.x_hit
         whole.y += part.y
-        for own, others in ((whole.excluded, part.excluded), (whole.excluded_hits, part.excluded_hits)):
-            for why, count in others.items():
-                own[why] = own.get(why, 0) + count
+        for why, count in part.excluded.items():
+            whole.excluded[why] = whole.excluded.get(why, 0) + count
         if part.values is not None:
             whole.values = [*(whole.values or []), *part.values]
     return whole

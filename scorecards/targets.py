@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from scorecards.definition import Band, Kpi, Target
+from scorecards.definition import Kpi
 from scorecards.figures import is_rate
 from scorecards.judgement import Stretch, judge
 from scorecards.periods import Span, cut, parse_period
 from scorecards.plan import Plan, is_stock
+from scorecards.slots import Band, Target
 from scorecards.values import TargetResult
 
 if TYPE_CHECKING:

@@ -98,6 +98,8 @@ def _adopt_settings(conn: sqlite3.Connection, reporting: Reporting) -> None:
 def _derive(conn: sqlite3.Connection, kind: str, fact: Fact, days: Day) -> int:
     """Replace the fact rows of every dirty record of one kind."""
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS touched (grp INTEGER PRIMARY KEY)")
+    conn.execute("DELETE FROM temp.touched")
     marks = ", ".join("?" * len(fact.columns))
     derived, last = 0, ""
     while True:
@@ -109,12 +111,26 @@ def _derive(conn: sqlite3.Connection, kind: str, fact: Fact, days: Day) -> int:
         )
         newest = conn.execute("SELECT MAX(id), COUNT(*) FROM temp.wanted").fetchone()
         if not newest[1]:
-            return derived
+            break
+        _touch(conn, fact)
         conn.execute(f"DELETE FROM {fact.name} WHERE id IN (SELECT id FROM temp.wanted)")
         rows = conn.execute(fact.read)
         rows.row_factory = None
         conn.executemany(f"INSERT INTO {fact.name} VALUES ({marks})", list(fact.derive(rows, days)))
+        _touch(conn, fact)
         derived, last = derived + newest[1], newest[0]
+    if fact.together and derived:
+        conn.execute(fact.together)
+    return derived
+
+
+def _touch(conn: sqlite3.Connection, fact: Fact) -> None:
+    """Note the groups the wanted rows are in now."""
+    if fact.group:
+        conn.execute(
+            f"INSERT OR IGNORE INTO temp.touched SELECT {fact.group} FROM {fact.name}"
+            f" WHERE id IN (SELECT id FROM temp.wanted) AND {fact.group} IS NOT NULL"
+        )
 
 
 def _mark_children(conn: sqlite3.Connection, moved: set[str]) -> None:

@@ -1,0 +1,294 @@
+"""From a vendor's fields to our columns: maps as data, compiled once a stream into one fast function.
+
+Knows our column types and closed lists, no vendor. A field that an org does not offer is dropped and named; a value
+that makes no sense becomes null with a `Reject`, the rest of its record stays.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connectors import parse
+from connectors.base import Record, Reject
+from connectors.errors import SourceConfigError
+from connectors.settings import ValueMap, nearest
+
+Convert = Callable[[Any], Any]
+
+#: What our closed lists hold, where a connector fills them.
+CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("accounts", "kind"): ("customer", "prospect", "partner", "other"),
+    ("leads", "status_category"): ("open", "converted", "disqualified"),
+    ("opportunities", "state"): ("open", "won", "lost"),
+    ("tickets", "status_category"): ("open", "pending", "closed"),
+    ("activities", "type"): ("call", "email", "meeting", "task", "note", "chat"),
+    ("activities", "direction"): ("outbound", "inbound", "two_way", "internal"),
+    ("activities", "status"): ("scheduled", "open", "completed", "cancelled", "no_show"),
+    ("survey_responses", "survey_type"): ("csat", "nps", "ces", "custom"),
+}
+
+#: Converters that need nothing but the value, by the word a map uses for them.
+CONVERTERS: Mapping[str, Convert | None] = {
+    "text": None,
+    "lower": lambda value: str(value).strip().lower() or None,
+    "instant": parse.instant,
+    "day": parse.day,
+    "number": parse.number,
+    "integer": parse.integer,
+    "boolean": parse.boolean,
+    "percent": parse.share_of_percent,
+    "ms": parse.seconds_of_ms,
+    "email": parse.email,
+    "phone": parse.phone,
+    "domain": parse.domain,
+    "currency": parse.currency_code,
+    "sfid": parse.salesforce_id,
+    "json": str,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One of our columns, the vendor's field that feeds it, and how its values become ours."""
+
+    column: str
+    theirs: str
+    kind: str = "text"
+
+
+def read_map(text: str) -> tuple[Field, ...]:
+    """Fields written as `column=Theirs` or `column=Theirs:kind`, separated by blanks."""
+    fields = []
+    for word in text.split():
+        column, _, rest = word.partition("=")
+        theirs, _, kind = rest.partition(":")
+        fields.append(Field(column, theirs, kind or "text"))
+    return tuple(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a source's object has: its fields with our word for their type (None: not known, take all as there)."""
+
+    types: Mapping[str, str] | None
+
+    def has(self, name: str) -> bool:
+        return self.types is None or name in self.types
+
+    def kind(self, name: str) -> str:
+        return "text" if self.types is None else self.types.get(name, "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """What the settings say about one table: our column = their field, and column -> {theirs: ours}."""
+
+    fields: Mapping[str, str]
+    values: Mapping[str, ValueMap]
+
+
+class FieldMap:
+    """Turns one vendor object of one table into a record. `theirs` are the fields to ask the vendor for."""
+
+    def __init__(
+        self,
+        table: str,
+        fields: Iterable[Field],
+        *,
+        columns: Mapping[str, str],
+        offer: Offer,
+        custom: Custom,
+        currency: str,
+        currency_field: str | None = None,
+        kinds: Mapping[str, Convert | None] | None = None,
+    ) -> None:
+        self.table = table
+        self._kinds = {**CONVERTERS, **(kinds or {})}
+        self._currency = currency
+        self._values = {column: _by_lower_case(values) for column, values in custom.values.items()}
+        chosen = {field.column: field for field in fields}
+        self._custom: list[tuple[str, str, Convert | None]] = []
+        self.dropped: list[str] = []
+        for name, theirs in custom.fields.items():
+            column = _column_of(name, columns)
+            if column is None:
+                if self._is_there(offer, theirs):
+                    convert = self._kinds.get(offer.kind(theirs))
+                    self._custom.append((name.removeprefix("custom."), theirs, convert))
+            else:
+                kind = chosen[column].kind if column in chosen else _kind_of(columns[column])
+                chosen[column] = Field(column, theirs, kind)
+        self._steps: list[tuple[str, str, Convert | None]] = []
+        self._nested: list[tuple[str, tuple[str, ...], Convert | None]] = []
+        self._money: list[tuple[str, str]] = []
+        for field in chosen.values():
+            if not self._is_there(offer, field.theirs):
+                continue
+            if field.kind == "money":
+                self._money.append((field.column, field.theirs))
+                continue
+            convert = self._converter(field)
+            if "." in field.theirs:
+                self._nested.append((field.column, tuple(field.theirs.split(".")), convert))
+            else:
+                self._steps.append((field.column, field.theirs, convert))
+        self._currency_field = currency_field if currency_field and offer.has(currency_field) else None
+        asked = {theirs: None for _, theirs, _ in (*self._steps, *self._custom)}
+        asked |= {theirs: None for _, theirs in self._money}
+        asked |= {".".join(path): None for _, path, _ in self._nested}
+        if self._currency_field:
+            asked[self._currency_field] = None
+        self.theirs = tuple(asked)
+        self.columns_by_field = {theirs: column for column, theirs, _ in self._steps}
+        self.columns_by_field |= {theirs: column for column, theirs in self._money}
+        self.columns_by_field |= {theirs: f"custom.{name}" for name, theirs, _ in self._custom}
+
+    def _is_there(self, offer: Offer, theirs: str) -> bool:
+        if offer.has(theirs):
+            return True
+        self.dropped.append(theirs)
+        return False
+
+    def _converter(self, field: Field) -> Convert | None:
+        convert = self._kinds[field.kind]
+        if field.column not in self._values:
+            return convert
+        values = self._values[field.column]
+        other = values.get("*")
+
+        def through_values(value: Any) -> Any:
+            found = values.get(str(value).strip().lower(), other)
+            if found is not None:
+                return int(found) if isinstance(found, bool) else found
+            return value if convert is None else convert(value)
+
+        return through_values
+
+    def mapped(self, column: str, value: Any) -> Any:
+        """What the settings make of a vendor's value in this column, None where they say nothing."""
+        values = self._values.get(column)
+        if values is None or value is None:
+            return None
+        return values.get(str(value).strip().lower(), values.get("*"))
+
+    def record(self, row: Mapping[str, Any], source_id: str, rejects: list[Reject]) -> Record:
+        """Our columns of one vendor object, without `source_id`; what cannot be read is null and told in `rejects`."""
+        record: Record = {}
+        get = row.get
+        for column, theirs, convert in self._steps:
+            value = get(theirs)
+            if value is None or value == "":
+                record[column] = None
+            elif convert is None:
+                record[column] = value
+            else:
+                try:
+                    record[column] = convert(value)
+                except (ValueError, OverflowError) as error:
+                    record[column] = None
+                    rejects.append(_reject(self.table, source_id, theirs, error, value))
+        if self._nested:
+            self._fill_nested(record, row, source_id, rejects)
+        if self._money:
+            self._fill_money(record, row, source_id, rejects)
+        if self._custom:
+            record["custom"] = self._extras(row, source_id, rejects)
+        return record
+
+    def _fill_nested(self, record: Record, row: Mapping[str, Any], source_id: str, rejects: list[Reject]) -> None:
+        for column, path, convert in self._nested:
+            value = _behind(row, path)
+            record[column] = self._safe(convert, value, source_id, ".".join(path), rejects)
+
+    def _fill_money(self, record: Record, row: Mapping[str, Any], source_id: str, rejects: list[Reject]) -> None:
+        given = row.get(self._currency_field) if self._currency_field else None
+        currency = self._safe(parse.currency_code, given, source_id, self._currency_field or "", rejects)
+        currency = currency or self._currency
+        record["currency"] = currency
+        for column, theirs in self._money:
+            record[column] = self._safe(
+                lambda value: parse.minor_units(value, currency), row.get(theirs), source_id, theirs, rejects
+            )
+
+    def _extras(self, row: Mapping[str, Any], source_id: str, rejects: list[Reject]) -> dict[str, Any]:
+        extras: dict[str, Any] = {}
+        for name, theirs, convert in self._custom:
+            value = row.get(theirs)
+            if value is None and "." in theirs:
+                value = _behind(row, theirs.split("."))
+            if value is None or value == "":
+                extras[name] = None
+                continue
+            found = value if convert is None else self._safe(convert, value, source_id, theirs, rejects)
+            if name in self._values:
+                mapped = self.mapped(name, found)
+                found = found if mapped is None else mapped
+            extras[name] = found
+        return extras
+
+    def _safe(self, convert: Convert | None, value: Any, source_id: str, theirs: str, rejects: list[Reject]) -> Any:
+        if value is None or value == "":
+            return None
+        if convert is None:
+            return value
+        try:
+            return convert(value)
+        except (ValueError, OverflowError) as error:
+            rejects.append(_reject(self.table, source_id, theirs, error, value))
+            return None
+
+
+def _behind(row: Any, path: Iterable[str]) -> Any:
+    """The value at the end of a path through objects, None where one of them is missing."""
+    for name in path:
+        row = row.get(name) if isinstance(row, dict) else None
+    return row
+
+
+def check_custom(table: str, custom: Custom, columns: Mapping[str, str]) -> None:
+    """Raise SourceConfigError where a value map names a value our closed list does not have."""
+    names = {name.removeprefix("custom.") for name in custom.fields}
+    for column, values in custom.values.items():
+        choices = CHOICES.get((table, column))
+        if choices is None:
+            if column not in columns and column.removeprefix("custom.") not in names:
+                raise SourceConfigError(
+                    f"values.{table}.{column}: there is no such column.{nearest(column, [*columns])}"
+                )
+            continue
+        for theirs, ours in values.items():
+            if ours not in choices:
+                raise SourceConfigError(
+                    f"values.{table}.{column}: {theirs!r} is mapped to {ours!r}, which is not one of"
+                    f" {', '.join(choices)}.{nearest(str(ours), choices)}"
+                )
+
+
+def custom_of(
+    table: str,
+    fields: Mapping[str, Mapping[str, str]],
+    values: Mapping[str, Mapping[str, ValueMap]],
+    skip: Collection[str] = (),
+) -> Custom:
+    """The part of a source's settings that is about `table`, without the keys of `fields` that are no columns."""
+    own = {column: theirs for column, theirs in fields.get(table, {}).items() if column not in skip}
+    return Custom(own, values.get(table, {}))
+
+
+def _by_lower_case(values: ValueMap) -> ValueMap:
+    return {str(theirs).strip().lower(): ours for theirs, ours in values.items()}
+
+
+def _column_of(name: str, columns: Mapping[str, str]) -> str | None:
+    """The column of ours a configured name means, None for one that becomes custom.NAME."""
+    if name in columns:
+        return name
+    return f"{name}_minor" if f"{name}_minor" in columns else None
+
+
+def _kind_of(column_type: str) -> str:
+    return "local_day" if column_type == "date" else column_type
+
+
+def _reject(table: str, source_id: str, theirs: str, error: Exception, value: Any) -> Reject:
+    return Reject(f"{table} {source_id}", f"{theirs}: {error}", str(value)[:200])

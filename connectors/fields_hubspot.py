@@ -1,0 +1,211 @@
+"""HubSpot's objects and properties for each of our tables, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors.fields import Field, read_map
+
+_EDITABLE = "created_at=createdate:instant updated_at=hs_lastmodifieddate:instant owner_id=hubspot_owner_id"
+_PLAIN = "created_at=hs_createdate:instant updated_at=hs_lastmodifieddate:instant owner_id=hubspot_owner_id"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectType:
+    """One HubSpot object type: our table, what to read of it, and what hangs on it."""
+
+    name: str
+    table: str
+    fields: tuple[Field, ...]
+    extra: tuple[str, ...] = ()  # properties a record is worked out from
+    type_id: str = ""  # in the address of a record's page
+    cursor: str = "hs_lastmodifieddate"
+    history: tuple[str, ...] = ()  # properties read with their history
+    links: tuple[str, ...] = ()  # object types it is associated with
+
+
+_LINKED = ("contacts", "companies", "deals", "tickets", "leads")
+
+_LEADS = ObjectType(
+    "leads",
+    "leads",
+    read_map(
+        f"{_PLAIN} name=hs_lead_name email_norm=hs_associated_contact_email:email company=hs_associated_company_name"
+        " source_channel=hs_lead_source status=hs_pipeline_stage"
+    ),
+    ("hs_pipeline", "hs_merged_object_ids"),
+    "0-136",
+    links=("contacts", "companies", "deals"),
+)
+
+#: leads = "contacts": every contact is read as a lead, by its lifecycle.
+LEADS_FROM_CONTACTS = ObjectType(
+    "contacts",
+    "leads",
+    read_map(
+        "created_at=createdate:instant updated_at=lastmodifieddate:instant owner_id=hubspot_owner_id"
+        " email_norm=email:email company=company source_channel=hs_analytics_source status=lifecyclestage"
+    ),
+    (
+        "firstname", "lastname", "hs_lead_status", "hs_lifecyclestage_opportunity_date",
+        "hs_v2_date_entered_opportunity", "associatedcompanyid", "hs_merged_object_ids",
+    ),
+    "0-1",
+    cursor="lastmodifieddate",
+    links=("deals",),
+)  # fmt: skip
+
+TYPES: Mapping[str, ObjectType] = {
+    kind.name: kind
+    for kind in (
+        ObjectType(
+            "companies",
+            "accounts",
+            read_map(
+                f"{_EDITABLE} name=name domain_norm=domain:domain kind=type:none industry=industry region=country"
+                " parent_id=hs_parent_company_id sf_account_id=salesforceaccountid:sfid"
+            ),
+            ("lifecyclestage", "type", "hs_merged_object_ids"),
+            "0-2",
+        ),
+        ObjectType(
+            "contacts",
+            "contacts",
+            read_map(
+                "created_at=createdate:instant updated_at=lastmodifieddate:instant owner_id=hubspot_owner_id"
+                " email_norm=email:email phone_norm=phone:phone first_name=firstname last_name=lastname"
+                " job_title=jobtitle lifecycle=lifecyclestage opted_out=hs_email_optout:boolean"
+                " bounced=hs_email_hard_bounce_reason_enum:present account_id=associatedcompanyid"
+                " sf_contact_id=salesforcecontactid:sfid sf_lead_id=salesforceleadid:sfid"
+            ),
+            ("hs_merged_object_ids",),
+            "0-1",
+            cursor="lastmodifieddate",
+            links=("companies",),
+        ),
+        _LEADS,
+        ObjectType(
+            "deals",
+            "opportunities",
+            read_map(
+                f"{_EDITABLE} name=dealname pipeline=pipeline stage=dealstage close_at=closedate:instant"
+                " close_date=closedate:local_day amount_minor=amount:money type=dealtype:lower"
+                " probability=hs_deal_stage_probability:number loss_reason=closed_lost_reason"
+                " lead_source=hs_analytics_source sf_opportunity_id=hs_salesforceopportunityid:sfid"
+            ),
+            ("hs_is_closed_won", "hs_is_closed", "hs_merged_object_ids"),
+            "0-3",
+            history=("dealstage", "pipeline", "amount", "closedate"),
+            links=("companies",),
+        ),
+        ObjectType(
+            "tickets",
+            "tickets",
+            read_map(
+                f"{_EDITABLE} subject=subject pipeline=hs_pipeline status=hs_pipeline_stage"
+                " category=hs_ticket_category:lower priority=hs_ticket_priority:lower touchpoint=source_type:lower"
+                " close_reason=hs_resolution:lower closed_at=closed_date:instant"
+                " first_response_at=first_agent_reply_date:instant"
+            ),
+            ("hs_is_closed", "hs_merged_object_ids"),
+            "0-5",
+            history=("hs_pipeline_stage", "hs_pipeline"),
+            links=("companies", "contacts"),
+        ),
+        ObjectType(
+            "calls",
+            "activities",
+            read_map(f"{_PLAIN} subject=hs_call_title occurred_at=hs_timestamp:instant duration_s=hs_call_duration:ms"),
+            ("hs_call_direction", "hs_call_disposition", "hs_call_status", "hs_object_source"),
+            "0-48",
+            links=_LINKED,
+        ),
+        ObjectType(
+            "emails",
+            "activities",
+            read_map(
+                f"{_PLAIN} subject=hs_email_subject occurred_at=hs_timestamp:instant message_id=hs_email_message_id"
+                " thread_id=hs_email_thread_id"
+            ),
+            ("hs_email_direction", "hs_email_status", "hs_object_source"),
+            "0-49",
+            links=_LINKED,
+        ),
+        ObjectType(
+            "meetings",
+            "activities",
+            read_map(
+                f"{_PLAIN} subject=hs_meeting_title occurred_at=hs_meeting_start_time:instant"
+                " due_at=hs_meeting_start_time:instant completed_at=hs_meeting_end_time:instant"
+            ),
+            ("hs_meeting_outcome", "hs_timestamp", "hs_object_source"),
+            "0-47",
+            links=_LINKED,
+        ),
+        ObjectType(
+            "tasks",
+            "activities",
+            read_map(
+                f"{_PLAIN} subject=hs_task_subject due_at=hs_timestamp:instant"
+                " completed_at=hs_task_completion_date:instant"
+            ),
+            ("hs_task_status", "hs_object_source"),
+            "0-27",
+            links=_LINKED,
+        ),
+        ObjectType(
+            "notes",
+            "activities",
+            read_map(f"{_PLAIN} occurred_at=hs_timestamp:instant completed_at=hs_timestamp:instant"),
+            ("hs_object_source",),
+            "0-46",
+            links=_LINKED,
+        ),
+        ObjectType(
+            "feedback_submissions",
+            "survey_responses",
+            read_map(
+                "created_at=hs_createdate:instant updated_at=hs_lastmodifieddate:instant score=hs_value:number"
+                " responded_at=hs_submission_timestamp:instant comment=hs_content contact_id=hs_contact_id"
+                " ticket_id=hs_ticket_id"
+            ),
+            ("hs_survey_type", "hs_response_value"),
+            "0-19",
+        ),
+    )
+}
+
+#: The object types behind each stream, in reading order.
+STREAMS: Mapping[str, tuple[str, ...]] = {
+    "accounts": ("companies",),
+    "contacts": ("contacts",),
+    "leads": ("leads",),
+    "opportunities": ("deals",),
+    "tickets": ("tickets",),
+    "activities": ("calls", "emails", "meetings", "tasks", "notes"),
+    "survey_responses": ("feedback_submissions",),
+}
+
+#: Our column and table for what an object is associated with.
+LINKS: Mapping[str, tuple[str, str]] = {
+    "contacts": ("contact_id", "contacts"),
+    "companies": ("account_id", "accounts"),
+    "deals": ("opportunity_id", "opportunities"),
+    "tickets": ("ticket_id", "tickets"),
+    "leads": ("lead_id", "leads"),
+}
+
+#: Association types that mean the primary one (contact, deal and ticket to company; lead to contact).
+PRIMARY = frozenset({1, 5, 26, 578})
+
+#: HubSpot's ids of the default call outcomes: reached or not.
+DISPOSITIONS: Mapping[str, int] = {
+    "f240bbac-87c9-4f6e-bf70-924b57d47db7": 1,  # connected
+    "a4c4c377-d246-4b32-a13b-75a56a4cd0ff": 0,  # left live message
+    "b2cf5968-551e-4856-9783-52b3da59a7d0": 0,  # left voicemail
+    "73a0d17f-1163-4015-bdd5-ec830791da20": 0,  # no answer
+    "9d9162e7-6cf3-4944-bf63-4dff82258764": 0,  # busy
+    "17b47fee-58de-441e-a44c-c6300d46f273": 0,  # wrong number
+}
+
+#: Lowest and highest score of each kind of survey.
+SCALES: Mapping[str, tuple[float, float]] = {"csat": (1.0, 5.0), "nps": (0.0, 10.0), "ces": (1.0, 7.0)}

@@ -1,0 +1,123 @@
+"""Salesforce's objects and fields for each of our tables, as data."""
+
+from collections.abc import Mapping
+
+from connectors.fields import Field, read_map
+
+_DATES = "created_at=CreatedDate:instant updated_at=SystemModstamp:instant"
+
+#: Our columns of each Salesforce object; `kind` words are those of `fields.CONVERTERS`, `local_day` and `due`.
+MAPS: Mapping[str, tuple[Field, ...]] = {
+    name: read_map(text)
+    for name, text in {
+        "User": (
+            f"{_DATES} name=Name email=Email:email is_active=IsActive:boolean team=UserRole.Name manager=Manager.Name"
+        ),
+        "Group": f"{_DATES} name=Name email=Email:email",
+        "Account": (
+            f"{_DATES} name=Name domain_norm=Website:domain kind=Type:account_kind industry=Industry"
+            " region=BillingCountry owner_id=OwnerId:sfid parent_id=ParentId:sfid"
+        ),
+        "Contact": (
+            f"{_DATES} first_name=FirstName last_name=LastName email_norm=Email:email phone_norm=Phone:phone"
+            " job_title=Title account_id=AccountId:sfid owner_id=OwnerId:sfid opted_out=HasOptedOutOfEmail:boolean"
+            " dnc=DoNotCall:boolean bounced=IsEmailBounced:boolean"
+        ),
+        "Lead": (
+            f"{_DATES} name=Name email_norm=Email:email company=Company source_channel=LeadSource status=Status"
+            " converted_date=ConvertedDate:day owner_id=OwnerId:sfid"
+            " converted_opportunity_id=ConvertedOpportunityId:sfid converted_account_id=ConvertedAccountId:sfid"
+            " converted_contact_id=ConvertedContactId:sfid"
+        ),
+        "Opportunity": (
+            f"{_DATES} name=Name account_id=AccountId:sfid owner_id=OwnerId:sfid pipeline=RecordTypeId stage=StageName"
+            " close_date=CloseDate:day amount_minor=Amount:money type=Type:deal_type probability=Probability:percent"
+            " loss_reason=Loss_Reason__c lead_source=LeadSource"
+        ),
+        "OpportunityHistory": (
+            "changed_at=CreatedDate:instant opportunity_id=OpportunityId:sfid stage=StageName amount_minor=Amount:money"
+            " close_date=CloseDate:day"
+        ),
+        "Case": (
+            f"{_DATES} subject=Subject account_id=AccountId:sfid contact_id=ContactId:sfid owner_id=OwnerId:sfid"
+            " pipeline=RecordTypeId status=Status category=Type:lower priority=Priority:lower touchpoint=Origin:lower"
+            " close_reason=Reason:lower closed_at=ClosedDate:instant is_escalated=IsEscalated:boolean"
+        ),
+        "Task": (
+            f"{_DATES} subject=Subject owner_id=OwnerId:sfid due_at=ActivityDate:due"
+            " completed_at=CompletedDateTime:instant duration_s=CallDurationInSeconds:integer"
+        ),
+        "Event": (
+            f"{_DATES} subject=Subject owner_id=OwnerId:sfid occurred_at=StartDateTime:instant"
+            " due_at=StartDateTime:instant"
+        ),
+        "EmailMessage": (
+            f"{_DATES} subject=Subject occurred_at=MessageDate:instant completed_at=MessageDate:instant"
+            " bounced=IsBounced:boolean message_id=MessageIdentifier thread_id=ThreadIdentifier"
+        ),
+        "CaseComment": f"{_DATES} occurred_at=CreatedDate:instant completed_at=CreatedDate:instant",
+    }.items()
+}
+
+#: Fields asked for beside those of the maps, because a record is worked out from them.
+EXTRA: Mapping[str, tuple[str, ...]] = {
+    "Account": ("MasterRecordId",),
+    "Contact": ("MasterRecordId",),
+    "Lead": ("IsConverted", "MasterRecordId"),
+    "Opportunity": ("IsClosed", "IsWon"),
+    "OpportunityHistory": ("Probability", "ForecastCategory"),
+    "Case": ("IsClosed", "MasterRecordId"),
+    "Task": ("Status", "IsClosed", "TaskSubtype", "CallType", "CallDisposition", "WhoId", "WhatId"),
+    "Event": ("EndDateTime", "WhoId", "WhatId"),
+    "EmailMessage": ("Incoming", "ParentId", "RelatedToId", "Status", "CreatedById", "ActivityId"),
+    "CaseComment": ("ParentId", "IsPublished", "CreatedById"),
+}
+
+#: Our table of each object.
+TABLES: Mapping[str, str] = {
+    "User": "users",
+    "Group": "users",
+    "Account": "accounts",
+    "Contact": "contacts",
+    "Lead": "leads",
+    "Opportunity": "opportunities",
+    "OpportunityHistory": "opportunity_stage_history",
+    "Case": "tickets",
+    "Task": "activities",
+    "Event": "activities",
+    "EmailMessage": "activities",
+    "CaseComment": "activities",
+}
+
+ACCOUNT_KINDS: Mapping[str, str] = {
+    "customer": "customer",
+    "customer - direct": "customer",
+    "customer - channel": "customer",
+    "prospect": "prospect",
+    "partner": "partner",
+    "channel partner / reseller": "partner",
+    "technology partner": "partner",
+    "installation partner": "partner",
+    "reseller": "partner",
+}
+
+DEAL_TYPES: Mapping[str, str] = {
+    "new business": "newbusiness",
+    "new customer": "newbusiness",
+    "existing business": "existingbusiness",
+    "existing customer - upgrade": "upsell",
+    "existing customer - replacement": "existingbusiness",
+    "existing customer - downgrade": "existingbusiness",
+}
+
+#: Lead statuses that mean nobody goes on with it.
+DISQUALIFIED = frozenset({"unqualified", "disqualified", "closed - not converted"})
+
+#: The column an id of each prefix belongs in.
+PREFIXES: Mapping[str, str] = {
+    "001": "account_id",
+    "003": "contact_id",
+    "00Q": "lead_id",
+    "006": "opportunity_id",
+    "500": "ticket_id",
+}

@@ -1,0 +1,101 @@
+"""Property history of deals, tickets and leads made into our history records. Pure functions of one object.
+
+HubSpot gives each property's versions newest first. A deal's timeline has a row for every moment at which stage,
+amount or close date changed, each row with all three as they were then.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from connectors import parse
+from connectors.base import Record
+from connectors.fields import FieldMap
+from connectors.hubspot_records import Known, lead_category, ticket_category
+
+Versions = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def deal_history(
+    deal_id: str, versions: Versions, known: Known, *, currency: str, local_day: Callable[[Any], str]
+) -> Iterator[Record]:
+    """Rows of opportunity_stage_history of one deal, oldest first."""
+    now: dict[str, Any] = {}
+    seq = 0
+    for at, changes in _timeline(versions):
+        now |= changes
+        stage_id = now.get("dealstage")
+        if not stage_id:
+            continue
+        seq += 1
+        stage = known.stage("deals", stage_id)
+        yield {
+            "source_id": f"{deal_id}:{at}",
+            "opportunity_id": deal_id,
+            "changed_at": parse.instant(at),
+            "stage": stage_id,
+            "stage_order": stage.order if stage else None,
+            "state": stage.state if stage else "open",
+            "amount_minor": _quietly(lambda value: parse.minor_units(value, currency), now.get("amount")),
+            "currency": currency,
+            "close_date": _quietly(local_day, now.get("closedate")),
+            "seq": seq,
+        }
+
+
+def ticket_history(ticket_id: str, versions: Versions, known: Known, fields: FieldMap) -> Iterator[Record]:
+    """Rows of ticket_status_history of one ticket, oldest first."""
+    for seq, version in enumerate(_oldest_first(versions.get("hs_pipeline_stage", ())), start=1):
+        status = version["value"]
+        yield {
+            "source_id": f"{ticket_id}:{version['timestamp']}",
+            "ticket_id": ticket_id,
+            "changed_at": parse.instant(version["timestamp"]),
+            "status": status,
+            "status_category": ticket_category(status, fields, known),
+            "seq": seq,
+        }
+
+
+def converted_at(versions: Versions, known: Known, fields: FieldMap) -> str | None:
+    """When a lead came into its last unbroken run of converted stages; None where it is not in one."""
+    since: str | None = None
+    for version in _oldest_first(versions.get("hs_pipeline_stage", ())):
+        if lead_category(version["value"], fields, known) != "converted":
+            since = None
+        elif since is None:
+            since = parse.instant(version["timestamp"])
+    return since
+
+
+def _timeline(versions: Versions) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What changed at each moment, oldest first."""
+    moments: dict[str, dict[str, Any]] = {}
+    for name, changes in versions.items():
+        for version in _oldest_first(changes):
+            moments.setdefault(version["timestamp"], {})[name] = version["value"]
+    yield from sorted(moments.items(), key=lambda item: _order(item[0]))
+
+
+def _oldest_first(changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    usable = [version for version in changes if isinstance(version, Mapping) and version.get("timestamp")]
+    usable = [version for version in usable if _order(version["timestamp"]) is not None]
+    usable.reverse()  # given newest first; of two at one moment the later given is the older
+    return sorted(usable, key=lambda version: _order(version["timestamp"]))
+
+
+def _order(timestamp: Any) -> Any:
+    """The moment of a version, None where it cannot be read."""
+    try:
+        return parse.to_datetime(timestamp if isinstance(timestamp, str) else parse.instant(timestamp))
+    except ValueError:
+        return None
+
+
+def _quietly(convert: Callable[[Any], Any], value: Any) -> Any:
+    """A converted old value; one that makes no sense is null (the current one is told as a reject already)."""
+    if value in (None, ""):
+        return None
+    try:
+        return convert(value)
+    except ValueError:
+        return None

@@ -1,0 +1,215 @@
+"""What a mapped HubSpot record still needs: states, categories, kinds of activity. Pure functions of one object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors import parse
+from connectors.base import Record
+from connectors.fields import FieldMap
+from connectors.fields_hubspot import DISPOSITIONS, SCALES
+
+Props = Mapping[str, Any]
+
+_CUSTOMER = ("customer", "evangelist")
+_PROSPECT = ("subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead", "opportunity")
+_CALL_STATUS = {
+    "CANCELED": "cancelled",
+    "QUEUED": "scheduled",
+    "CONNECTING": "scheduled",
+    "CALLING_CRM_USER": "scheduled",
+    "RINGING": "scheduled",
+    "IN_PROGRESS": "scheduled",
+}
+_UNREACHED = ("NO_ANSWER", "BUSY", "MISSED", "FAILED")
+_MAIL_STATUS = {"SCHEDULED": "scheduled", "SENDING": "scheduled", "DRAFT": "open", "FAILED": "cancelled"}
+_MEETING_STATUS = {
+    "COMPLETED": "completed",
+    "NO_SHOW": "no_show",
+    "CANCELED": "cancelled",
+    "RESCHEDULED": "cancelled",  # the new date is a meeting of its own
+    "SCHEDULED": "scheduled",
+}
+_MACHINES = ("AUTOMATION", "AUTOMATION_PLATFORM", "SEQUENCES", "BOT")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a pipeline as its metadata says."""
+
+    label: str
+    order: int
+    is_closed: bool
+    state: str  # deals: open, won, lost; tickets: open, closed; leads: HubSpot's own word, or empty
+
+
+@dataclass(slots=True)
+class Known:
+    """What the portal told beside the records: pipelines, and which lead stages count as converted."""
+
+    stages: dict[str, dict[str, Stage]] = field(default_factory=dict)  # object type -> stage id -> Stage
+    converted: frozenset[str] = frozenset()
+    now: str = ""
+
+    def stage(self, object_type: str, stage_id: Any) -> Stage | None:
+        return self.stages.get(object_type, {}).get(str(stage_id))
+
+
+def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Known) -> None:
+    """Complete `record`, read from object type `name`, in place."""
+    if fields.table == "leads":
+        if name == "contacts":
+            _finish_contact_lead(record, props, fields, known)
+        else:
+            record["status_category"] = lead_category(record.get("status"), fields, known)
+        return
+    match name:
+        case "companies":
+            record["kind"] = record.get("kind") or account_kind(props)
+        case "contacts":
+            for flag in ("bounced", "opted_out"):
+                record[flag] = record.get(flag) or 0
+        case "deals":
+            record["state"] = deal_state(props, known)
+        case "tickets":
+            record["status_category"] = ticket_category(record.get("status"), fields, known)
+        case "calls":
+            _finish_call(record, props, fields)
+        case "emails":
+            _finish_email(record, props)
+        case "meetings":
+            _finish_meeting(record, props, known)
+        case "tasks":
+            _finish_task(record, props)
+        case "notes":
+            record |= {"type": "note", "direction": "internal", "status": "completed", "is_public": 0}
+        case "feedback_submissions":
+            _finish_survey(record, props)
+    if fields.table == "activities":
+        record["is_automated"] = int(props.get("hs_object_source") in _MACHINES)
+
+
+def account_kind(props: Props) -> str | None:
+    """customer, prospect, partner or other; None where the portal says nothing."""
+    kind, lifecycle = str(props.get("type") or "").upper(), str(props.get("lifecyclestage") or "").lower()
+    if kind in ("PARTNER", "RESELLER"):
+        return "partner"
+    if lifecycle in _CUSTOMER:
+        return "customer"
+    if kind in ("VENDOR", "OTHER") or lifecycle == "other":
+        return "other"
+    return "prospect" if kind == "PROSPECT" or lifecycle in _PROSPECT else None
+
+
+def deal_state(props: Props, known: Known) -> str:
+    """open, won or lost: HubSpot's own flag, else the stage's metadata."""
+    if str(props.get("hs_is_closed_won") or "").lower() == "true":
+        return "won"
+    stage = known.stage("deals", props.get("dealstage"))
+    if stage is not None:
+        return stage.state
+    return "lost" if str(props.get("hs_is_closed") or "").lower() == "true" else "open"
+
+
+def ticket_category(status: Any, fields: FieldMap, known: Known) -> str:
+    """open, pending or closed, by the stage's metadata, then by the settings (stage id or label)."""
+    stage = known.stage("tickets", status)
+    if stage is not None and stage.is_closed:
+        return "closed"
+    mapped = fields.mapped("status_category", status)
+    if stage is not None:
+        mapped = fields.mapped("status_category", stage.label) if mapped in (None, "open") else mapped
+    return "open" if mapped is None else str(mapped)
+
+
+def lead_category(status: Any, fields: FieldMap, known: Known) -> str:
+    """open, converted or disqualified."""
+    stage = known.stage("leads", status)
+    words = {str(status or "").lower(), stage.label.lower() if stage else "", stage.state.lower() if stage else ""}
+    if words & known.converted:
+        return "converted"
+    mapped = fields.mapped("status_category", status)
+    if mapped is None and stage is not None:
+        mapped = fields.mapped("status_category", stage.label)
+    if mapped is not None:
+        return str(mapped)
+    return "disqualified" if words & {"unqualified", "disqualified"} else "open"
+
+
+def _finish_contact_lead(record: Record, props: Props, fields: FieldMap, known: Known) -> None:
+    names = (props.get("firstname"), props.get("lastname"))
+    record["name"] = " ".join(str(name) for name in names if name) or None
+    status = str(props.get("lifecyclestage") or "").lower()
+    mapped = fields.mapped("status_category", status)
+    if mapped is not None:
+        category = str(mapped)
+    elif status in known.converted:
+        category = "converted"
+    else:
+        category = "disqualified" if str(props.get("hs_lead_status") or "").upper() == "UNQUALIFIED" else "open"
+    record["status_category"] = category
+    entered = props.get("hs_lifecyclestage_opportunity_date") or props.get("hs_v2_date_entered_opportunity")
+    is_converted = category == "converted"
+    record["converted_at"] = parse.instant(entered) if entered and is_converted else None
+    record["converted_account_id"] = props.get("associatedcompanyid") or None if is_converted else None
+
+
+def _finish_call(record: Record, props: Props, fields: FieldMap) -> None:
+    status = str(props.get("hs_call_status") or "COMPLETED").upper()
+    direction = str(props.get("hs_call_direction") or "OUTBOUND").lower()
+    disposition = props.get("hs_call_disposition")
+    mapped = fields.mapped("connected", disposition)
+    reached = DISPOSITIONS.get(str(disposition).lower()) if mapped is None else int(mapped)
+    record["type"] = "call"
+    record["direction"] = direction if direction in ("inbound", "outbound") else "outbound"
+    record["status"] = _CALL_STATUS.get(status, "completed")
+    record["connected"] = 0 if status in _UNREACHED else reached
+    record["completed_at"] = record.get("occurred_at") if record["status"] == "completed" else None
+    record["is_public"] = 1
+
+
+def _finish_email(record: Record, props: Props) -> None:
+    status = str(props.get("hs_email_status") or "SENT").upper()
+    incoming = props.get("hs_email_direction") in ("INCOMING_EMAIL", "FORWARDED_EMAIL")
+    record["type"], record["direction"] = "email", "inbound" if incoming else "outbound"
+    record["status"] = _MAIL_STATUS.get(status, "completed")
+    record["bounced"] = int(status == "BOUNCED")
+    record["completed_at"] = record.get("occurred_at") if record["status"] == "completed" else None
+    record["is_public"] = int(record["status"] == "completed")
+
+
+def _finish_meeting(record: Record, props: Props, known: Known) -> None:
+    if record.get("occurred_at") is None and props.get("hs_timestamp"):
+        record["occurred_at"] = record["due_at"] = parse.instant(props["hs_timestamp"])
+    starts, ends = record.get("occurred_at"), record.get("completed_at")
+    outcome = props.get("hs_meeting_outcome")
+    if outcome in (None, ""):  # nobody said how it went: held once its end has passed
+        status = "completed" if known.now and (ends or starts or known.now) < known.now else "scheduled"
+    else:
+        status = _MEETING_STATUS.get(str(outcome).upper(), "completed")
+    record["type"], record["direction"], record["is_public"] = "meeting", "two_way", 1
+    record["status"] = status
+    record["duration_s"] = (parse.to_ms(ends) - parse.to_ms(starts)) // 1000 if starts and ends else None
+    record["completed_at"] = (ends or starts) if status == "completed" else None
+
+
+def _finish_task(record: Record, props: Props) -> None:
+    done = str(props.get("hs_task_status") or "").upper() == "COMPLETED"
+    record["type"], record["direction"], record["is_public"] = "task", "internal", 0
+    record["status"] = "completed" if done else "open"
+    # Before a task is done, its completion date holds the due date.
+    record["completed_at"] = (record.get("completed_at") or record.get("updated_at")) if done else None
+    record["occurred_at"] = record["completed_at"]
+
+
+def _finish_survey(record: Record, props: Props) -> None:
+    kind = str(props.get("hs_survey_type") or "").lower()
+    kind = kind if kind in SCALES else "custom"
+    if record.get("score") is None and props.get("hs_response_value"):
+        try:
+            record["score"] = parse.number(props["hs_response_value"])
+        except ValueError:
+            record["score"] = None
+    record["survey_type"] = kind
+    record["scale_min"], record["scale_max"] = SCALES.get(kind, (None, None))
+    record["responded_at"] = record.get("responded_at") or record.get("created_at")

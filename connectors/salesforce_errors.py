@@ -1,0 +1,139 @@
+"""What Salesforce's error answers mean for us: by error code, never by status alone or by full text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from connectors import parse
+from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.retry import parse_retry_after
+from connectors.transport import Answer
+
+#: An org's whole day is used up: ask again in a quarter of an hour, not sooner.
+DAY_PAUSE_S = 900.0
+
+
+class SessionExpired(ConnectorError):
+    """The token is no longer good: log in again and repeat the same call."""
+
+
+class UnknownField(StreamError):
+    """A field that describe named is not there (any more); `field` says which where the answer does."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class LostPosition(StreamError):
+    """The server forgot the page link: ask again from the last bookmark."""
+
+
+_TRANSIENT_CODES = {
+    "SERVER_UNAVAILABLE",
+    "UNABLE_TO_LOCK_ROW",
+    "UNKNOWN_EXCEPTION",
+    "APEX_ERROR",
+    "QUERY_TIMEOUT",
+    "TXN_SECURITY_METERING_ERROR",
+}
+_PERMISSION_CODES = {
+    "INSUFFICIENT_ACCESS",
+    "INSUFFICIENT_ACCESS_OR_READONLY",
+    "INVALID_TYPE",
+    "INVALID_TYPE_FOR_OPERATION",
+    "NOT_FOUND",
+}
+_TRANSIENT_STATUS = {406, 408, 420, 423, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
+
+
+def error_of(answer: Answer) -> ConnectorError:
+    """The error an answer that is no success stands for."""
+    code, message = _code_and_message(answer.body)
+    retry_after_s = parse_retry_after(answer.headers.get("Retry-After"), now=answer.received_at())
+    if answer.status == 401:
+        if code == "INVALID_SESSION_ID" and "not valid for use with the REST API" in message:
+            return AuthError(
+                "Salesforce refuses this login for the API (high assurance sessions only).",
+                mend="Ask the Salesforce admin to allow API use at the session's security level.",
+            )
+        if code == "TXN_SECURITY_METERING_ERROR":
+            return TransientError("Salesforce's transaction security holds calls back (TXN_SECURITY_METERING_ERROR).")
+        return SessionExpired("Salesforce says that the session has expired.")
+    if code == "REQUEST_LIMIT_EXCEEDED":
+        if "concurrent" in message.lower():
+            return RateLimited("Salesforce: too many long calls at once.", retry_after_s=retry_after_s)
+        return RateLimited(
+            "Salesforce: the org's daily API calls are used up (REQUEST_LIMIT_EXCEEDED).",
+            retry_after_s=max(retry_after_s or 0.0, DAY_PAUSE_S),
+            mend="It goes on by itself as calls become free.",
+        )
+    if code in _TRANSIENT_CODES:
+        return TransientError(f"Salesforce is busy ({code}).")
+    if code == "INVALID_FIELD":
+        return UnknownField("Salesforce knows no field of that name (INVALID_FIELD).", _field_in(message))
+    if code == "INVALID_QUERY_LOCATOR":
+        return LostPosition("Salesforce no longer knows the page link.")
+    if code in _PERMISSION_CODES:
+        return StreamError(
+            f"Salesforce does not let this login read the object ({code}).", mend="Check the object's permissions."
+        )
+    if code in ("API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED"):
+        return AuthError(f"Salesforce: the API is off for this org or user ({code}).", mend="Switch API access on.")
+    if answer.status == 429:
+        return RateLimited("Salesforce asks for a pause (HTTP 429).", retry_after_s=retry_after_s)
+    if answer.status in _TRANSIENT_STATUS:
+        return TransientError(f"Salesforce had a problem of its own (HTTP {answer.status}).")
+    if answer.status == 410:
+        return SourceConfigError("Salesforce has retired this API version (HTTP 410).", mend="Raise api_version.")
+    if answer.status in (414, 431):
+        return StreamError(f"The list of fields is too long for one call (HTTP {answer.status}).")
+    if answer.status == 403:
+        return StreamError(f"Salesforce forbids this call (HTTP 403{_in_words(code)}).", mend="Check the permissions.")
+    return StreamError(f"Salesforce cannot answer this call (HTTP {answer.status}{_in_words(code)}).")
+
+
+def login_error_of(answer: Answer) -> ConnectorError:
+    """The error a token endpoint's answer that is no success stands for."""
+    if answer.status in _TRANSIENT_STATUS:
+        retry_after_s = parse_retry_after(answer.headers.get("Retry-After"), now=answer.received_at())
+        if answer.status == 429:
+            return RateLimited("Salesforce asks for a pause before the next login.", retry_after_s=retry_after_s)
+        return TransientError(f"Salesforce's login had a problem of its own (HTTP {answer.status}).")
+    word = ""
+    try:
+        document = parse.decode_json(answer.body)
+    except ValueError:
+        document = None
+    if isinstance(document, Mapping):
+        word = str(document.get("error") or "")[:60]
+    mends = {
+        "invalid_grant": "Check the user, the app's policies and this machine's clock (a signed login lives minutes).",
+        "invalid_client": "Check client_secret.",
+        "invalid_client_id": "Check client_id.",
+        "unsupported_grant_type": "Allow this flow in the app's OAuth settings.",
+    }
+    return AuthError(
+        f"Salesforce refused the login (HTTP {answer.status}{_in_words(word)}).",
+        mend=mends.get(word, "Check client_id, client_secret and the app's policies."),
+    )
+
+
+def _code_and_message(body: bytes) -> tuple[str, str]:
+    try:
+        document: Any = parse.decode_json(body)
+    except ValueError:
+        return "", ""
+    first = document[0] if isinstance(document, list) and document else document
+    if not isinstance(first, Mapping):
+        return "", ""
+    return str(first.get("errorCode") or first.get("error") or ""), str(first.get("message") or "")
+
+
+def _field_in(message: str) -> str:
+    """The field of `No such column 'X' on entity 'Y'`, empty where the text says it otherwise."""
+    _, found, rest = message.partition("No such column '")
+    return rest.partition("'")[0] if found else ""
+
+
+def _in_words(code: str) -> str:
+    return f", {code}" if code else ""

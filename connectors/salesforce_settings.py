@@ -1,0 +1,65 @@
+"""What `[source.NAME]` of type "salesforce" may hold; imports no vendor package."""
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from connectors.settings import CrmSettings, Part, check_address, require
+
+OFFERED = (
+    "users",
+    "accounts",
+    "contacts",
+    "leads",
+    "opportunities",
+    "tickets",
+    "activities",
+    "survey_responses",
+)
+
+
+class SalesforceLimits(Part):
+    """`limits`: our share of the org's daily calls, and how many calls run side by side."""
+
+    daily_share: float = Field(default=0.5, gt=0, le=1)
+    concurrent: int = Field(default=8, ge=1, le=25)
+
+
+class SalesforceSettings(CrmSettings):
+    """One Salesforce org and the login to read it with."""
+
+    type: Literal["salesforce"]
+    auth: Literal["client_credentials", "jwt", "session", "password"] = "client_credentials"
+    instance_url: str
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    username: str | None = None
+    private_key_file: str | None = None
+    session_id: SecretStr | None = None
+    password: SecretStr | None = None
+    security_token: SecretStr | None = None
+    api_version: str = Field(default="66.0", pattern=r"^\d{2,3}\.0$")
+    limits: SalesforceLimits = SalesforceLimits()
+    bulk_from: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def offered(cls) -> tuple[str, ...]:
+        return OFFERED
+
+    @field_validator("instance_url", mode="after")
+    @classmethod
+    def _check_instance_url(cls, value: str) -> str:
+        if not value.startswith("https://"):
+            raise ValueError('instance_url must start with https://, like "https://acme.my.salesforce.com"')
+        return check_address(value, key="instance_url") or value
+
+    @model_validator(mode="after")
+    def _check_login(self) -> Self:
+        needed = {
+            "client_credentials": ("client_id", "client_secret"),
+            "jwt": ("client_id", "username", "private_key_file"),
+            "session": ("session_id",),
+            "password": ("username", "password"),
+        }
+        require(self, needed[self.auth], f'auth = "{self.auth}"')
+        return self

@@ -1,0 +1,119 @@
+"""Pieces that the settings of more than one source share: durations, addresses, mappings; no vendor knowledge."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+#: {theirs: ours} of one column.
+ValueMap = dict[str, str | bool | int | float]
+
+
+def parse_duration(value: object) -> object:
+    """Turn `"15m"`, `"6h"`, `"90d"` into whole seconds; a number is taken as seconds already."""
+    if isinstance(value, bool) or not isinstance(value, str):
+        return value
+    if not (match := re.fullmatch(r"\s*(\d+)\s*([smhdwy])\s*", value)):
+        raise ValueError(f'{value!r} is not a duration: write a number and a unit, like "15m", "6h" or "90d"')
+    return int(match[1]) * _UNIT_S[match[2]]
+
+
+#: Seconds; written as "15m", "6h", "90d" or already a number.
+Duration = Annotated[int, BeforeValidator(parse_duration), Field(gt=0)]
+
+
+def check_address(value: str | None, *, key: str) -> str | None:
+    """An http(s) address without a trailing slash; plain http only to this machine. Raises ValueError."""
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f'{key} must be an address like "https://example.com", not {value!r}')
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError(f"{key} may be plain http only to this machine (127.0.0.1); use https for {parts.hostname}")
+    if parts.username or parts.password:
+        raise ValueError(f"{key} must not carry a user name or password")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{key} must not carry a query (?…) or a fragment (#…)")
+    return value.rstrip("/")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """` Did you mean "x"?` where a known name is close, else empty."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f' Did you mean "{close[0]}"?' if close else ""
+
+
+class Part(BaseModel):
+    """Root of all settings: frozen, and a key we do not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, validate_default=True)
+
+
+class CrmSettings(Part):
+    """What `[source.NAME]` of either CRM may hold; subclasses name their `offered` tables."""
+
+    every: Duration = 900
+    start: date | None = None
+    streams: tuple[str, ...] | None = None
+    base_url: str | None = None
+    ca_file: str | None = None
+    fields: Mapping[str, dict[str, str]] = Field(default_factory=dict)
+    values: Mapping[str, dict[str, ValueMap]] = Field(default_factory=dict)
+
+    @classmethod
+    def offered(cls) -> tuple[str, ...]:
+        """The tables this kind of source can fill by a stream of their own."""
+        raise NotImplementedError
+
+    @field_validator("every", mode="after")
+    @classmethod
+    def _check_every(cls, value: int) -> int:
+        if value < 60:
+            raise ValueError('every must be at least "1m"')
+        return value
+
+    @field_validator("base_url", mode="after")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        return check_address(value, key="base_url")
+
+    @field_validator("streams", mode="after")
+    @classmethod
+    def _check_streams(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in value or ():
+            if name not in cls.offered():
+                raise ValueError(
+                    f"there is no stream {name!r};{nearest(name, cls.offered())} offered: {', '.join(cls.offered())}"
+                )
+        if value is not None and not value:
+            raise ValueError("streams is empty: name at least one table, or leave it out for all")
+        return value
+
+    @model_validator(mode="after")
+    def _check_tables(self) -> Self:
+        for key, tables in (("fields", self.fields), ("values", self.values)):
+            for table in tables:
+                if table not in (*self.offered(), *self.side_tables()):
+                    known = (*self.offered(), *self.side_tables())
+                    raise ValueError(f"{key}.{table}: this source fills no table of that name.{nearest(table, known)}")
+        return self
+
+    @classmethod
+    def side_tables(cls) -> tuple[str, ...]:
+        """Tables filled beside a stream's main one: their fields and values may be mapped too."""
+        return ("opportunity_stage_history", "ticket_status_history", "stage_defs", "activity_links")
+
+
+def require(settings: Any, needed: Sequence[str], why: str) -> None:
+    """Raise ValueError naming every key of `needed` that is not set."""
+    missing = [key for key in needed if getattr(settings, key) is None]
+    if missing:
+        raise ValueError(f"{why} needs {' and '.join(missing)}")

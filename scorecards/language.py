@@ -1,0 +1,211 @@
+"""What is wrong with a KPI, said before anything is computed: unknown tables, columns, KPIs, impossible values.
+
+Each problem is (path below [kpi.NAME], sentence, mend), so the loader can put file and line in front.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from difflib import get_close_matches
+from typing import Any
+
+from scorecards.conditions import OPERATORS
+from scorecards.definition import Kpi, Reporting
+from scorecards.periods import parse_period
+from scorecards.ratios import SUFFIXES
+from scorecards.relations import Column, Language, Relation
+
+Problem = tuple[str, str, str]
+_ARITHMETIC = ("sum", "avg")
+
+
+def problems(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> list[Problem]:
+    """Everything wrong with one KPI, in the order of its slots."""
+    return list(_Check(kpi, kpis, reporting).all())
+
+
+class _Check:
+    def __init__(self, kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> None:
+        self._kpi, self._kpis, self._reporting = kpi, kpis, reporting
+        self._language = Language(reporting)
+        self._relation: Relation | None = self._language.relation(kpi.of) if kpi.of else None
+
+    def all(self) -> Iterator[Problem]:
+        kpi = self._kpi
+        if kpi.of is not None and self._relation is None:
+            names = self._language.names()
+            yield "of", f"no table is called {kpi.of!r}.", _meant(kpi.of, names)
+            return
+        if kpi.ratio is not None:
+            yield from self._operand("ratio.top", kpi.ratio.top)
+            yield from self._operand("ratio.bottom", kpi.ratio.bottom)
+        if kpi.sql is not None and not kpi.sql.lstrip().lower().startswith(("select", "with")):
+            yield "sql", "is not a SELECT.", "Write one statement that returns a column named value."
+        if self._relation is not None:
+            yield from self._slots(self._relation)
+        yield from self._target()
+
+    def _slots(self, relation: Relation) -> Iterator[Problem]:
+        kpi = self._kpi
+        column = None
+        if kpi.field is not None:
+            column = self._language.column(relation, kpi.field)
+            yield from self._known("field", kpi.field)
+        if column is not None and kpi.agg in _ARITHMETIC and column.type not in ("integer", "number", "money", "any"):
+            yield "field", f"{kpi.field} holds {column.type}s, {kpi.agg} needs numbers.", "Choose a number or count."
+        for slot in ("where", "share"):
+            yield from self._filter(slot, getattr(kpi, slot) or {})
+        if kpi.date is not None:
+            yield from self._moment("date", kpi.date)
+        if kpi.cohort is not None:
+            yield from self._moment("cohort.reaches", kpi.cohort.reaches)
+            if kpi.date is None:
+                yield "cohort", "needs date, the column that places a row in its cohort.", 'Add date = "created_at".'
+        if kpi.unless is not None:
+            yield from self._moment("unless.reaches", kpi.unless.reaches)
+        if kpi.duration is not None:
+            yield from self._moment("duration.from", kpi.duration.from_)
+            yield from self._moment("duration.to", kpi.duration.to)
+        if kpi.stock is not None:
+            yield from self._moment("stock.opens", kpi.stock.opens)
+            if kpi.stock.closes is not None:
+                yield from self._moment("stock.closes", kpi.stock.closes)
+        if kpi.retain is not None:
+            for slot in ("opens", "closes", "key"):
+                yield from self._known(f"retain.{slot}", getattr(kpi.retain, slot))
+        if kpi.filled is not None:
+            for name, rule in kpi.filled.required.items():
+                yield from self._known(f"filled.required.{name}", name)
+                if isinstance(rule, Mapping):
+                    yield from self._filter(f"filled.required.{name}.where", rule.get("where", {}))
+        for name in kpi.latest_per:
+            yield from self._known("latest_per", name)
+        if isinstance(kpi.also, dict):
+            for name, wanted in kpi.also.items():
+                if wanted.field is not None:
+                    yield from self._known(f"also.{name}.field", wanted.field)
+                for slot in ("where", "share"):
+                    yield from self._filter(f"also.{name}.{slot}", getattr(wanted, slot) or {})
+        if kpi.action is not None:
+            yield from self._filter("action.where", kpi.action.where)
+            order = (kpi.action.order or "").lstrip("-")
+            if order and order not in ("measure", "gap"):
+                yield from self._known("action.order", order)
+            for name in kpi.action.show:
+                yield from self._known("action.show", name)
+        yield from self._dimensions(relation)
+
+    def _dimensions(self, relation: Relation) -> Iterator[Problem]:
+        for name in self._kpi.by:
+            tables = self._reporting.dimensions.get(name)
+            if tables is None:
+                if self._language.column(relation, name) is None:
+                    known = list(self._reporting.dimensions)
+                    mend = _meant(name, known) if known else f'Add [dimension] {name} = {{ {relation.name} = "…" }}.'
+                    yield "by", f"no dimension is called {name!r}.", mend
+            elif relation.name not in tables:
+                mend = f'Add {relation.name} = "COLUMN" to {name} in [dimension].'
+                yield "by", f"dimension {name!r} says no column for {relation.name}.", mend
+
+    def _known(self, path: str, name: str) -> Iterator[Problem]:
+        assert self._relation is not None  # only called with one
+        if self._language.column(self._relation, name) is None:
+            yield (
+                path,
+                f"{self._relation.name} have no column {name!r}.",
+                self._language.near(self._relation, name),
+            )
+
+    def _moment(self, path: str, name: str) -> Iterator[Problem]:
+        """A column that can place something in time."""
+        assert self._relation is not None  # only called with one
+        column = self._language.column(self._relation, name)
+        if column is None:
+            yield from self._known(path, name)
+        elif column.type not in ("instant", "date", "any"):
+            yield (
+                path,
+                f"{name} holds {column.type}s, not a date or an instant.",
+                "Name a column ending in _at or _date.",
+            )
+
+    def _filter(self, path: str, where: Mapping[str, Any]) -> Iterator[Problem]:
+        assert self._relation is not None  # only called with one
+        for name, wanted in where.items():
+            here = f"{path}.{name}"
+            column = self._language.column(self._relation, name)
+            if column is None:
+                yield here, f"{self._relation.name} have no column {name!r}.", self._language.near(self._relation, name)
+                continue
+            if not isinstance(wanted, Mapping):
+                yield from self._values(here, column, wanted)
+                continue
+            for operator, value in wanted.items():
+                if operator not in OPERATORS:
+                    yield f"{here}.{operator}", f"no such comparison: {operator!r}.", _meant(operator, OPERATORS)
+                elif operator == "set":
+                    if not isinstance(value, bool):
+                        yield f"{here}.set", "is true or false.", "Write set = true or set = false."
+                elif operator == "between":
+                    if not isinstance(value, list | tuple) or len(value) != 2:
+                        yield f"{here}.between", "takes two values.", "Write between = [LOW, HIGH]."
+                    else:
+                        yield from self._values(f"{here}.between", column, value)
+                else:
+                    yield from self._values(f"{here}.{operator}", column, value)
+
+    def _values(self, path: str, column: Column, wanted: Any) -> Iterator[Problem]:
+        for value in wanted if isinstance(wanted, list | tuple) else [wanted]:
+            said = _unfit(column, value)
+            if said:
+                yield path, said, ""
+
+    def _operand(self, path: str, said: str) -> Iterator[Problem]:
+        name, _, suffix = said.partition(".")
+        if name not in self._kpis:
+            yield path, f"no KPI is called {name!r}.", _meant(name, list(self._kpis))
+        elif self._kpis[name].ratio is not None:
+            yield path, f"{name} is itself a ratio.", "Name the KPIs it is made of."
+        if suffix and suffix not in SUFFIXES:
+            yield path, f"{suffix!r} is nothing a KPI has.", f"After the dot may stand {', '.join(SUFFIXES)}."
+
+    def _target(self) -> Iterator[Problem]:
+        target = self._kpi.target
+        if target is None:
+            return
+        if target.from_ is not None and target.from_.period is not None:
+            try:
+                parse_period(target.from_.period)
+            except ValueError as error:
+                yield "target.from.period", str(error), ""
+        for name in target.segments:
+            if name not in self._kpi.by:
+                mend = f'Add it to by: by = ["{name}"].'
+                yield f"target.{name}", f"the KPI is not split by {name!r}.", mend
+
+
+def _unfit(column: Column, value: Any) -> str | None:
+    """Why a value cannot be compared with a column; None when it can."""
+    if column.type in ("any", "text"):
+        fits = isinstance(value, str | int | float | date) or value is None
+        return None if fits else "cannot be compared with a table."
+    if column.type in ("boolean", "flag"):
+        return None if isinstance(value, bool) or value in (0, 1) else f"is {value!r}, the column is true or false."
+    if column.type in ("integer", "number", "money"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return None if number else f"is {value!r}, the column holds numbers."
+    if isinstance(value, date | datetime) or value == "today":
+        return None
+    if isinstance(value, str):
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            return f"is {value!r}, the column holds dates: write one such as 2026-11-16."
+        return None
+    return f"is {value!r}, the column holds dates."
+
+
+def _meant(name: str, known: Any) -> str:
+    close = get_close_matches(name, list(known), n=3)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return f"Known: {', '.join(sorted(known))}."

@@ -1,0 +1,217 @@
+"""What is said of one KPI beside its name and number: goal, change, signal, coverage, reason, counts."""
+
+from scorecards import headline
+from scorecards.format import Formatter
+from scorecards.message import Issue
+from scorecards.render_clean import clean
+from scorecards.render_view import Line
+from scorecards.values import KpiResult
+
+_STATS = ("median", "mean", "p90")
+
+
+def written_value(result: KpiResult, fmt: Formatter, value: float | None = None) -> str | None:
+    """`value` (the result's own by default) in the KPI's unit."""
+    number = result.value if value is None else value
+    if number is None:
+        return None
+    return fmt.value(number, result.unit, scale=result.scale, clock=result.clock, currency=result.currency)
+
+
+def _bare(result: KpiResult, fmt: Formatter, value: float) -> str:
+    return fmt.value(value, result.unit, scale=result.scale, clock=result.clock, currency=result.currency, bare=True)
+
+
+def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
+    """The goal with its sign ("≥ 24.0%") or as a range; None without one."""
+    target = result.target
+    if target is None:
+        return None
+    if target.want == "between":
+        if target.low is None or target.high is None:
+            return None
+        return fmt.span(_bare(result, fmt, target.low), _bare(result, fmt, target.high))
+    wanted = target.value if target.value is not None else target.expected
+    if wanted is None:
+        return None
+    return f"{'≤' if target.want == 'down' else '≥'}\u00a0{_bare(result, fmt, wanted)}"
+
+
+def _difference(result: KpiResult, fmt: Formatter, against: str) -> tuple[float, str | None] | None:
+    for comparison in result.comparisons:
+        if comparison.against == against and comparison.change is not None:
+            change = comparison.change
+            return change, fmt.change(
+                change, result.unit, scale=result.scale, clock=result.clock, currency=result.currency
+            )
+    return None
+
+
+def written_change(result: KpiResult, fmt: Formatter, against: str = "previous") -> str | None:
+    """The signed change against another period; None where there is none to tell of."""
+    found = _difference(result, fmt, against)
+    return found[1] if found else None
+
+
+def compared_word(result: KpiResult, fmt: Formatter) -> str:
+    """Whether the change against the period before went the wanted way; "" where that cannot be said."""
+    found = _difference(result, fmt, "previous")
+    if found is None:
+        return ""
+    change, written = found
+    if written is None:
+        return fmt.words("no_change")
+    if result.direction not in ("up", "down"):
+        return ""
+    return fmt.words("better" if (change > 0) == (result.direction == "up") else "worse")
+
+
+def usual_range(result: KpiResult, fmt: Formatter) -> str | None:
+    """The limits of the usual range; None where they are not known."""
+    signal = result.signal
+    if signal is None or signal.lower is None or signal.upper is None:
+        return None
+    if result.unit == "count":
+        return fmt.span(fmt.number(signal.lower), fmt.number(signal.upper))
+    return fmt.span(_bare(result, fmt, signal.lower), _bare(result, fmt, signal.upper))
+
+
+def stat_words(result: KpiResult, fmt: Formatter) -> str:
+    """ "median, business hours": what the number is, where the title does not say it already."""
+    said = [clean(result.stat, 24)] if result.stat and result.stat.lower() not in result.title.lower() else []
+    if result.clock in ("business", "calendar"):
+        said.append(fmt.words(result.clock))
+    return ", ".join(said)
+
+
+def note_lines(result: KpiResult, fmt: Formatter) -> list[Line]:
+    """What limits or judges the number: why it is missing, how old it is, what it covers, whether it is news."""
+    words = fmt.words
+    if not headline.has_value(result):
+        return [Line(_missing(result, fmt))]
+    lines = []
+    if result.status == "stale":
+        synced = [f.synced_at for f in result.freshness if f.synced_at is not None]
+        text = words("data_of", when=fmt.instant(min(synced))) if synced else words("stale")
+        lines.append(Line(text, "risk", "!"))
+    if result.status == "partial":
+        text = clean(result.reason, 160)
+        if result.coverage is not None and "%" not in text:
+            share = words("covers", share=fmt.percent(result.coverage, 0))
+            text = f"{share}: {text}" if text else share
+        lines.append(Line(text or words("stale"), "risk", "!"))
+    signal = _signal(result, fmt)
+    if signal is not None:
+        lines.append(signal)
+    return lines
+
+
+def reason_of(result: KpiResult, cap: int = 200) -> str:
+    """The reason as the KPI gives it, without the "no data" its badge says already."""
+    return clean(result.reason, cap).removeprefix("no data: ")
+
+
+def _missing(result: KpiResult, fmt: Formatter) -> str:
+    words = fmt.words
+    if result.reason:
+        return reason_of(result)
+    if result.status == "too_few":
+        if result.numerator is not None and result.denominator is not None and result.unit == "ratio":
+            return words("too_few", a=_count(result.numerator, fmt), b=_count(result.denominator, fmt))
+        if result.n is not None:
+            return words("too_few_n", n=fmt.number(result.n))
+    return words(
+        result.status if result.status in ("no_denominator", "no_data", "not_configured", "error") else "no_reason"
+    )
+
+
+def _signal(result: KpiResult, fmt: Formatter) -> Line | None:
+    """The sentence of the signal. Arrow and colour only where there is one."""
+    words, signal = fmt.words, result.signal
+    if signal is None or signal.result not in ("signal", "possible"):
+        return None
+    kind, span, where = headline.news_of(result), usual_range(result, fmt) or "", headline.where_of(result, words)
+    if signal.result == "possible":
+        return Line(words("sig_possible" if kind == "outside" else "sig_possible_move", where=where, range=span))
+    tone = ""
+    if result.direction in ("up", "down") and where:
+        tone = "off" if headline.is_bad(result) else "on"
+    mark = {"above": "↑", "below": "↓"}.get(signal.direction or "", "")
+    text = words(f"sig_{kind}", where=where, range=span, run=headline.run_of(result, words))
+    return Line(text, tone, mark)
+
+
+def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
+    """One grey line of what else belongs to the number."""
+    if not headline.has_value(result):
+        return []
+    words, said = fmt.words, []
+    own = _own_period(result, issue, fmt)
+    if own:
+        said.append(own)
+    target = result.target
+    if target is not None:
+        if target.due is not None:
+            said.append(words("goal", goal=words("by_date", date=fmt.day(target.due))))
+        if target.expected is not None and target.value is not None and target.expected != target.value:
+            said.append(words("expected", value=_bare(result, fmt, target.expected)))
+        if target.needed_rate is not None and target.want == "up" and target.needed_rate > 0:
+            said.append(words("needed", value=_bare(result, fmt, target.needed_rate)))
+    said += [text for text in (stat_words(result, fmt), *_other_stats(result, fmt), _base(result, fmt)) if text]
+    for key in ("immature", "unanswered", "pending"):
+        left = result.details.get(key)
+        if isinstance(left, int | float) and left > 0:
+            said.append(words(key, n=fmt.number(left)))
+    if result.signal is not None:
+        span = usual_range(result, fmt)
+        if result.signal.result == "none" and span:
+            said.append(words("usual", range=span))
+        elif result.signal.result == "too_few_points":
+            said.append(words("sig_too_few"))
+    year = written_change(result, fmt, "year_ago")
+    if year:
+        said.append(words("year_ago", change=year))
+    return [Line(" · ".join(said))] if said else []
+
+
+def _own_period(result: KpiResult, issue: Issue, fmt: Formatter) -> str:
+    """The KPI's period, where it is not the scorecard's."""
+    period, words = result.period, fmt.words
+    if period is None:
+        # A stock: at the end of the scorecard's period nothing needs saying.
+        end = result.as_of.astimezone(fmt.timezone)
+        at_end = issue.period is not None and (end.date(), end.hour, end.minute) == (issue.period.end, 0, 0)
+        known = at_end or (issue.period is None and result.as_of == issue.as_of)
+        return "" if known else words("as_at", date=fmt.instant(result.as_of))
+    if issue.period is not None and (period.start, period.end) == (issue.period.start, issue.period.end):
+        return ""
+    name = fmt.period(period, result.granularity)
+    return words("for_period", period=name if period.complete else f"{name} {words('so_far')}")
+
+
+def _base(result: KpiResult, fmt: Formatter) -> str:
+    """How many rows are behind a rate, an average or a score."""
+    words = fmt.words
+    # Money over money has amounts here, not counts of rows.
+    counted = result.unit == "ratio" and result.numerator is not None and result.n == result.denominator
+    if counted and result.numerator is not None and result.denominator is not None:
+        return words("n_of", a=_count(result.numerator, fmt), b=_count(result.denominator, fmt))
+    if result.n is not None and (result.unit in ("ratio", "score", "seconds", "days", "months", "per_100")):
+        return words("n", n=fmt.number(result.n))
+    return ""
+
+
+def _other_stats(result: KpiResult, fmt: Formatter) -> list[str]:
+    """Mean, median and 90th percentile of a duration beside the one in the headline: times are skewed."""
+    if result.unit not in ("seconds", "days") or not result.stat:
+        return []
+    said = []
+    for stat in _STATS:
+        number = result.details.get(stat)
+        if stat != result.stat and isinstance(number, int | float) and not isinstance(number, bool):
+            said.append(f"{stat} {_bare(result, fmt, number)}")
+    return said
+
+
+def _count(number: float, fmt: Formatter) -> str:
+    return fmt.number(number, 0 if number == int(number) else 1)

@@ -1,0 +1,148 @@
+"""What all commands share: the configuration, the clock, one JSON document, tables, instants."""
+
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncagent.errors import UsageError
+
+if TYPE_CHECKING:
+    from syncagent.config import Config
+
+
+class App:
+    """One invocation: its options, and the configuration once a command asks for it."""
+
+    def __init__(self, config_path: str | None, verbosity: int, log_format: str) -> None:
+        self.config_path = config_path
+        self.verbosity = verbosity
+        self.log_format = log_format
+
+    @cached_property
+    def config(self) -> "Config":
+        """The checked configuration. Raises ConfigError."""
+        from syncagent.config import find_config, load_config
+        from syncagent.wiring import register_config_secrets
+
+        self.set_up_logs()
+        config = load_config(find_config(self.config_path))
+        register_config_secrets(config)
+        return config
+
+    def set_up_logs(self, *, is_service: bool = False) -> None:
+        from syncagent import logs
+
+        logs.setup(verbosity=self.verbosity, form=self.log_format, is_service=is_service)
+
+    @staticmethod
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+
+pass_app = click.make_pass_decorator(App)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+as_of_option = click.option(
+    "--as-of",
+    metavar="T",
+    help="Compute as it was known then: 2026-11-05T00:00:00Z, or a local date (its start). Default: now.",
+)
+
+
+def known(name: str, names: Iterable[str], what: str) -> str:
+    """`name` if it is among `names`. Raises UsageError with the nearest one."""
+    import difflib
+
+    names = list(names)
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, 1)
+    if near:
+        mend = f"Did you mean {near[0]}?"
+    elif names:
+        mend = f"There {'is' if len(names) == 1 else 'are'} {', '.join(sorted(names)[:12])}."
+    else:
+        mend = "None is configured."
+    raise UsageError(f"there is no {what} of this name", place=name, mend=mend)
+
+
+def parse_as_of(text: str | None, zone_name: str, now: datetime) -> datetime:
+    """An instant, or the start of a local date; now when nothing is given. Raises UsageError."""
+    if text is None:
+        return now
+    from zoneinfo import ZoneInfo
+
+    try:
+        if len(text) == 10:
+            return datetime.combine(date.fromisoformat(text), time(), ZoneInfo(zone_name)).astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            "not an instant", place=f"--as-of {text}", mend="Write 2026-11-05T00:00:00Z, or a date like 2026-11-05."
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(zone_name))
+    return moment.astimezone(UTC)
+
+
+def local(moment: datetime | str | None, zone_name: str) -> str:
+    """An instant as people in that zone read it."""
+    from zoneinfo import ZoneInfo
+
+    if moment is None:
+        return "never"
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return moment.astimezone(ZoneInfo(zone_name)).strftime("%a %Y-%m-%d %H:%M %Z")
+
+
+def unexpected_line(error: Exception) -> str:
+    """What a person sees of a mistake of ours."""
+    what = " ".join(str(error).split())[:300]
+    return f"unexpected: {type(error).__name__}{': ' if what else ''}{what}; run again with -vv"
+
+
+def print_json(document: Any) -> None:
+    """The one document of `--json`."""
+    import orjson
+
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+    sys.stdout.buffer.write(orjson.dumps(document, option=options, default=str))
+    sys.stdout.buffer.flush()
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
+    """A table: ruled on a terminal, plain aligned columns elsewhere. `right` numbers the columns of figures."""
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for number, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if number in right else "left", overflow="fold")
+        for row in texts:
+            table.add_row(*(Text(cell) for cell in row))
+        Console(width=shutil.get_terminal_size((120, 40)).columns).print(table)
+        return
+    everything = [list(headings), *texts]
+    widths = [max(len(row[number]) for row in everything) for number in range(len(headings))]
+    for row in everything:
+        cells = [
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def yes_no(value: Any) -> str:
+    return "yes" if value else "no"
+
+
+def without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value is not None}

@@ -1,0 +1,83 @@
+"""`run` and `status`."""
+
+import click
+
+from syncagent.cli_common import App, json_option, pass_app, print_json, print_table
+from syncagent.errors import FAILED, OK
+
+
+@click.command("run")
+@click.option("--once", is_flag=True, help="Do all that is due now, then exit.")
+@click.option("--tick", "tick_s", default=10.0, hidden=True, type=click.FloatRange(0.05, 15))
+@pass_app
+def run_command(app: App, once: bool, tick_s: float) -> int:
+    """The daemon: sync, compute and mail, each at its time. SIGTERM stops it, SIGHUP reads the configuration again.
+
+    \b
+    Examples:
+      syncagent --log-format json run
+      syncagent run --once        from cron, where no daemon is wanted
+    """
+    config = app.config
+    app.set_up_logs(is_service=True)
+    from syncagent.daemon import Daemon
+
+    return Daemon(config, clock=app.clock, tick_s=tick_s).run(once=once)
+
+
+@click.command("status")
+@json_option
+@pass_app
+def status_command(app: App, as_json: bool) -> int:
+    """How things stand; exits 0 when healthy, 1 when not. Needs no running daemon.
+
+    \b
+    Example:
+      syncagent status --json | jq .problems
+    """
+    from syncagent.status import status
+
+    config = app.config
+    found = status(config, app.clock())
+    code = OK if found["healthy"] else FAILED
+    if as_json:
+        print_json(found)
+        return code
+    click.echo(
+        f"{'healthy' if found['healthy'] else 'NOT HEALTHY'}; {'running' if found['running'] else 'not running'}"
+    )
+    for problem in found["problems"]:
+        click.echo(f"- {problem['message']}. {problem['mend']}")
+    if found["sources"]:
+        click.echo()
+        print_table(
+            ("source", "streams", "rows", "last read", "problem"),
+            [
+                (
+                    row["source"],
+                    len(row["streams"]),
+                    sum(stream["rows"] for stream in row["streams"]),
+                    row["synced_at"] or "never",
+                    row["error"] or "",
+                )
+                for row in found["sources"]
+            ],
+            right=(1, 2),
+        )
+    if found["scorecards"]:
+        click.echo()
+        print_table(
+            ("scorecard", "next due", "last due", "state"),
+            [
+                (
+                    row["scorecard"],
+                    row["next_due_at"] or "by hand",
+                    row["last"]["due_at"] if row["last"] else "",
+                    row["last"]["state"] if row["last"] else "",
+                )
+                for row in found["scorecards"]
+            ],
+        )
+    states = found["outbox"]["states"]
+    click.echo(f"\noutbox: {', '.join(f'{n} {state}' for state, n in states.items()) if states else 'empty'}")
+    return code

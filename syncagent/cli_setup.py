@@ -1,0 +1,152 @@
+"""`init`, `check`, `config schema`: getting a configuration, and knowing that it works."""
+
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncagent.cli_common import App, pass_app, print_json
+from syncagent.errors import FAILED, OK, AgentError
+
+if TYPE_CHECKING:
+    from syncagent.config import Config
+
+
+@click.command("init")
+@click.argument("path", default="config.toml", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Ask nothing, take the defaults.")
+@pass_app
+def init_command(app: App, path: Path, yes: bool) -> int:
+    """Write a commented configuration to PATH (default ./config.toml).
+
+    \b
+    Example:
+      syncagent init --yes && $EDITOR config.toml
+    """
+    import sys
+
+    from syncagent import init
+
+    app.set_up_logs()
+    is_silent = yes or not sys.stdin.isatty()
+    answers = init.run(path, yes=is_silent, prompt=lambda text, default: str(click.prompt(text, default=default)))
+    click.echo(f"Wrote {path}.")
+    if answers.secrets:
+        click.echo(f"It reads these secrets from the environment: {', '.join(answers.secrets)}.")
+    click.echo("Next: syncagent check")
+    return OK
+
+
+@click.command("check")
+@click.option("--offline", is_flag=True, help="Look at the file only; log in nowhere.")
+@pass_app
+def check_command(app: App, offline: bool) -> int:
+    """Name every problem of the configuration; then log in to each source and the mail server.
+
+    \b
+    Examples:
+      syncagent check --offline
+      syncagent --config /etc/syncagent/config.toml check
+    """
+    config = app.config
+    for warning in config.warnings:
+        click.echo(f"warning: {warning}")
+    click.echo(
+        f"{config.path}: {_count(config.sources, 'source')}, {_count(config.kpis, 'KPI')} known,"
+        f" {_count(config.scorecards, 'scorecard')}; no problem found"
+    )
+    if offline:
+        return OK
+    problems = [_check_source(config, name) for name in config.sources]
+    if config.mail is not None:
+        problems.append(_check_mail(config))
+    _check_kpis(app, config)
+    return FAILED if any(problems) else OK
+
+
+def _count(things: object, word: str) -> str:
+    number = len(things)  # type: ignore[arg-type]
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _check_source(config: "Config", name: str) -> bool:
+    """Log in to one source and say what was reached; True when that failed."""
+    from connectors.errors import ConnectorError
+    from syncagent.wiring import build_connector
+
+    try:
+        with closing(build_connector(config, name)) as connector:
+            identity = connector.check()
+            streams = connector.streams()
+    except ConnectorError as error:
+        click.echo(f"source {name}: FAILED: {error}")
+        return True
+    what = ", ".join(part for part in (identity.instance, identity.account, identity.api_version) if part)
+    click.echo(f"source {name}: ok ({what}); streams: {', '.join(stream.name for stream in streams)}")
+    for warning in identity.warnings:
+        click.echo(f"  warning: {warning}")
+    return False
+
+
+def _check_mail(config: "Config") -> bool:
+    """Connect and log in to the mail server; True when that failed."""
+    from syncagent.mailer import Mailer
+
+    assert config.mail is not None
+    place = f"mail {config.mail.host}:{config.mail.port}"
+    try:
+        with Mailer(config.mail) as mailer:
+            mailer.check()
+    except AgentError as error:
+        click.echo(f"{place}: FAILED: {error}")
+        return True
+    click.echo(f"{place}: ok")
+    return False
+
+
+def _check_kpis(app: App, config: "Config") -> None:
+    """Say for each configured KPI whether its data is there."""
+    from syncagent.store import read_cache
+
+    names = sorted({kpi for card in config.scorecards.values() for kpi in card.kpis})
+    if not names:
+        return
+    try:
+        cache = read_cache(config.agent.data_dir)
+    except AgentError:
+        click.echo("KPIs: nothing synced yet. Run `syncagent sync`, then check again.")
+        return
+    with closing(cache):
+        for name in names:
+            click.echo(f"KPI {name}: {_data_of(app, config, cache, name)}")
+
+
+def _data_of(app: App, config: "Config", cache: sqlite3.Connection, name: str) -> str:
+    from scorecards.errors import ScorecardError
+    from scorecards.evaluate import evaluate
+
+    with suppress(ScorecardError):
+        result = evaluate(cache, config.kpis[name], config.kpis, config.reporting(), as_of=app.clock())
+        return "its data is there" if result.status == "ok" else f"{result.status}: {result.reason or ''}".rstrip(": ")
+    return "cannot be computed"
+
+
+@click.group("config")
+def config_group() -> None:
+    """About the configuration file."""
+
+
+@config_group.command("schema")
+def schema_command() -> int:
+    """Print the JSON Schema of the configuration, for editors.
+
+    \b
+    Example:
+      syncagent config schema > syncagent.schema.json
+    """
+    from syncagent.config_schema import json_schema
+
+    print_json(json_schema())
+    return OK

@@ -1,0 +1,171 @@
+"""`sync`: one pass over the sources now, with its progress."""
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncagent.cli_common import App, json_option, known, pass_app, print_json, print_table
+from syncagent.errors import FAILED, OK, UsageError
+
+if TYPE_CHECKING:
+    from syncagent.config import Config
+    from syncagent.stopping import StopEvent
+    from syncagent.sync import Progress, StreamReport
+
+
+@click.command("sync")
+@click.argument("sources", nargs=-1)
+@click.option("--full", is_flag=True, help="Read everything from the configured start, not only what is new.")
+@click.option("--since", metavar="DATE", help="Read again what changed from this day on.")
+@click.option("--stream", "streams", multiple=True, metavar="NAME", help="Only this stream; may be repeated.")
+@json_option
+@pass_app
+def sync_command(
+    app: App, sources: tuple[str, ...], full: bool, since: str | None, streams: tuple[str, ...], as_json: bool
+) -> int:
+    """Read what is new in the sources (all of them, or SOURCES) into the cache.
+
+    \b
+    Examples:
+      syncagent sync
+      syncagent sync hs --stream tickets --full
+      syncagent sync --since 2026-11-01 --json
+    """
+    from syncagent.store import lock_data_dir
+
+    config = app.config
+    names = [known(name, config.sources, "source") for name in sources] or list(config.sources)
+    if not names:
+        raise UsageError("no source is configured", place=str(config.path), mend="Add a [source.NAME] table.")
+    day = _day(since)
+    with lock_data_dir(config.agent.data_dir), stop_on_signals() as stop, progress_shown(as_json) as tell:
+        reports = sync_all(
+            config, names, stop=stop, tell=tell, full=full, since=day, streams=streams or None, clock=app.clock
+        )
+    missing = set(streams) - {report.stream for report in reports}
+    if missing and not any(report.stream == "login" for report in reports):
+        known(min(missing), sorted({report.stream for report in reports}) or ["none"], "stream")
+    if as_json:
+        print_json({"ok": all(r.error is None for r in reports), "streams": [report.to_json() for report in reports]})
+    else:
+        show_reports(reports)
+    return FAILED if any(report.error for report in reports) else OK
+
+
+def sync_all(
+    config: "Config",
+    names: Sequence[str],
+    *,
+    clock: Any,
+    stop: "StopEvent | None" = None,
+    tell: Any = None,
+    full: bool = False,
+    since: date | None = None,
+    streams: Sequence[str] | None = None,
+) -> list["StreamReport"]:
+    """Sync the named sources one after the other, then bring the facts up to date."""
+    from syncagent.store import open_cache
+    from syncagent.sync import refresh_facts, sync_source
+    from syncagent.wiring import build_connector
+
+    reports: list[StreamReport] = []
+    with closing(open_cache(config.agent.data_dir)) as cache:
+        for name in names:
+            if stop is not None and stop.is_set():
+                break
+            on_wait = tell.wait if hasattr(tell, "wait") else None
+            with closing(build_connector(config, name, on_wait=on_wait, stop=stop)) as connector:
+                reports += sync_source(
+                    connector,
+                    cache,
+                    clock=clock,
+                    full=full,
+                    since=since,
+                    streams=streams,
+                    on_progress=tell,
+                    stop=stop,
+                )
+        refresh_facts(cache, config.reporting())
+    return reports
+
+
+def show_reports(reports: Sequence["StreamReport"]) -> None:
+    print_table(
+        ("source", "stream", "read", "changed", "deleted", "rejected", "seconds", "calls"),
+        [(r.source, r.stream, r.read, r.changed, r.deleted, r.rejected, f"{r.seconds:.1f}", r.calls) for r in reports],
+        right=(2, 3, 4, 5, 6, 7),
+    )
+    for report in reports:
+        if report.error:
+            click.echo(f"{report.source} {report.stream}: {report.error}", err=True)
+
+
+@contextmanager
+def stop_on_signals(*, quietly: bool = False) -> Iterator["StopEvent"]:
+    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    from syncagent.stopping import StopEvent
+
+    stop = StopEvent()
+
+    def ask(number: int, _: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        if not quietly:
+            sys.stderr.write("stopping after this page; press again to stop at once\n")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class ProgressBars:
+    """One line a stream on the terminal, with what the source is being waited for."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress = progress
+        self._tasks: dict[tuple[str, str], Any] = {}
+
+    def __call__(self, state: "Progress") -> None:
+        key = (state.source, state.stream)
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(f"{state.source} {state.stream}", total=None)
+        total = state.read if state.done else state.total
+        if total is not None:
+            total = max(total, 1)
+        self._progress.update(self._tasks[key], completed=max(state.read, int(state.done)), total=total)
+
+    def wait(self, seconds: float, why: str) -> None:
+        if seconds >= 1:
+            self._progress.console.print(f"waiting {seconds:.0f} s: {why}", style="dim")
+
+
+@contextmanager
+def progress_shown(is_quiet: bool) -> Iterator[Any]:
+    """Progress bars on stderr where that is a terminal; nothing elsewhere."""
+    if is_quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield ProgressBars(progress)
+
+
+def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        raise UsageError("not a date", place=f"--since {text}", mend="Write it like 2026-11-01.") from None

@@ -1,0 +1,71 @@
+"""What a KPI in the file says against what the cache has; the language's own checker, and what only the agent knows."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scorecards.catalogue import BUILTINS
+from scorecards.definition import Kpi, Reporting
+from scorecards.language import problems
+from syncagent.config_problems import did_you_mean, has_step, own_sentence
+from syncagent.config_toml import KeyPath
+from syncagent.schema import TABLES
+
+#: (path below [kpi.NAME], what is wrong, what to do)
+Mistake = tuple[KeyPath, str, str]
+
+#: Parameters of KPIs beside those a built-in states itself (facts/rulings.md).
+_PARAMETERS = """
+    reply_days click_days gap_days fresh_days horizon_days mode step pipeline compare like_for_like customer_model
+    lookback_days target_scale normalise satisfied_min_share clock stat target_seconds excluded_reasons
+    resolved_reasons reopen_days method grace_days object key required placeholders denominator types categories
+    purchases units of survey weight coverage_min unanswered_max
+"""
+PARAMETERS = frozenset(_PARAMETERS.split())
+
+
+def mistakes(kpi: Kpi, written: Mapping[str, Any], kpis: Mapping[str, Kpi], reporting: Reporting) -> Iterator[Mistake]:
+    """Everything wrong with what `written` (the table in the file) makes of `kpi`."""
+    for place, message, mend in problems(kpi, kpis, reporting):
+        path = place_of(place, written)
+        if path[0] in written:
+            what, hint = own_sentence(re.sub(r"^is .{1,80}?, (?=the column )", "", message))
+            yield path, what, mend or hint
+        elif "of" in written:  # a built-in over another table: what it says itself does not fit any more
+            yield ("of",), f"{place} of the built-in does not fit: {message}".rstrip("."), "Give it a name of its own."
+    yield from _closed_lists(kpi, written)
+    if kpi.builtin:
+        known = sorted(PARAMETERS | BUILTINS[kpi.id].params.keys())
+        for name in written.get("params", {}):
+            if name not in known:
+                yield ("params", name), "there is no such parameter", did_you_mean(name, known)
+
+
+def place_of(text: str, table: Any) -> KeyPath:
+    """`where.owner.team.not` as a path within `table`, whose keys may hold dots themselves."""
+    path: KeyPath = ()
+    words = text.split(".")
+    while words:
+        for length in range(len(words), 0, -1):
+            step = ".".join(words[:length])
+            if has_step(table, step) or length == 1:
+                break
+        table = table[step] if has_step(table, step) else None
+        path = (*path, step)
+        words = words[length:]
+    return path
+
+
+def _closed_lists(kpi: Kpi, written: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Values a filter waits for in a column that never holds them."""
+    choices = TABLES[kpi.of].choices if kpi.of is not None and kpi.of in TABLES else {}
+    for slot in ("where", "share"):
+        filters = written.get(slot)
+        for name, wanted in filters.items() if isinstance(filters, Mapping) else ():
+            path: KeyPath = (slot, name)
+            if isinstance(wanted, Mapping) and "not" in wanted:
+                path, wanted = (*path, "not"), wanted["not"]
+            for index, value in enumerate(wanted if isinstance(wanted, list) else [wanted]):
+                if name in choices and isinstance(value, str) and value not in choices[name]:
+                    mend = did_you_mean(value, choices[name]) or f"It is {', '.join(choices[name])}."
+                    yield (*path, index) if isinstance(wanted, list) else path, f"{name} is never that", mend

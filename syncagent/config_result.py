@@ -1,0 +1,93 @@
+"""What a configuration comes to once it has been checked: frozen, with every path absolute."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+from connectors.files_settings import FilesSettings
+from connectors.hubspot_settings import HubSpotSettings
+from connectors.salesforce_settings import SalesforceSettings
+from scorecards.definition import Customers, Hours, Kpi, Reporting, Scorecard, TestRows
+from syncagent.config_models import DAY_NAMES, Agent, Calendar, Identity
+from syncagent.errors import Problem
+from syncagent.mailer import MailSettings
+from syncagent.schema import TABLES, column_types
+
+SourceSettings = SalesforceSettings | HubSpotSettings | FilesSettings
+#: Years for which the public holidays of a country are worked out: all that a CRM may remember or a card may ask.
+_FIRST_YEAR, _LAST_YEAR = 1995, 2045
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """`[agent]`, with its paths absolute. `retention` in seconds."""
+
+    name: str
+    data_dir: Path
+    timezone: str
+    currency: str
+    locale: str
+    retention: int
+    ca_file: str | None
+    proxy: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration that can be used. `hash` names its content, secrets left out."""
+
+    path: Path
+    agent: AgentSettings
+    calendar: Calendar
+    sources: Mapping[str, SourceSettings]
+    mail: MailSettings | None
+    dimensions: Mapping[str, Mapping[str, str]]
+    kpis: Mapping[str, Kpi]
+    scorecards: Mapping[str, Scorecard]
+    identity: Identity
+    customers: Customers
+    test_rows: TestRows
+    hash: str
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+
+    def reporting(self) -> Reporting:
+        """What every KPI is computed under."""
+        return self._reporting
+
+    @cached_property
+    def holidays(self) -> frozenset[date]:
+        """Days off of `[calendar]`."""
+        return self.calendar.holiday_dates(_FIRST_YEAR, _LAST_YEAR)
+
+    @cached_property
+    def _reporting(self) -> Reporting:
+        return make_reporting(
+            self.agent, self.calendar, self.holidays, self.dimensions, self.identity, self.customers, self.test_rows
+        )
+
+
+def make_reporting(
+    agent: Agent | AgentSettings,
+    calendar: Calendar,
+    holidays: frozenset[date],
+    dimensions: Mapping[str, Mapping[str, str]],
+    identity: Identity,
+    customers: Customers,
+    test_rows: TestRows,
+) -> Reporting:
+    """The part of a configuration that numbers depend on, in the form `scorecards` takes it."""
+    return Reporting(
+        timezone=agent.timezone,
+        currency=agent.currency,
+        week_starts=DAY_NAMES.index(calendar.week_starts),
+        fiscal_year_starts=calendar.fiscal_year_starts,
+        hours=Hours(weekly=calendar.business_hours.by_weekday(), holidays=holidays, timezone=agent.timezone),
+        dimensions={name: dict(columns) for name, columns in dimensions.items()},
+        customers=customers,
+        test_rows=test_rows,
+        system_of_record=identity.system_of_record,
+        tables={table: column_types(table) for table in TABLES},
+        references={table: dict(TABLES[table].references) for table in TABLES},
+    )

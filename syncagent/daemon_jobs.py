@@ -1,0 +1,240 @@
+"""What the daemon does when a job fires: look what is due, sync a source, empty the outbox, keep house.
+
+Each job opens its own connections and leaves nothing behind; no job raises.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+from connectors.errors import ConnectorError
+from scorecards.errors import ScorecardError
+from scorecards.values import instant
+from syncagent.clock import ClockGuard
+from syncagent.config import Config
+from syncagent.errors import FAILED, OK, AgentError
+from syncagent.migrations import CACHE, STATE
+from syncagent.stopping import StopEvent
+from syncagent.store import database_path, explain, open_cache, open_state, read_cache, transaction
+from syncagent.sync import StreamReport, sync_source
+from syncagent.wiring import build_connector
+
+if TYPE_CHECKING:
+    from syncagent.mailer import Mailer
+
+log = logging.getLogger(__name__)
+
+#: How long the record of sync runs is kept.
+KEEP_RUNS = timedelta(days=90)
+#: A wait a source asks for is worth a line from here on.
+TELL_WAIT_S = 5.0
+
+P = ParamSpec("P")
+
+
+def _job(work: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
+    """Count the job as running; say what went wrong instead of raising into the scheduler."""
+
+    @wraps(work)
+    def run(self: "Jobs", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self.stop.is_set():
+            return
+        with self.busy():
+            try:
+                work(self, *args, **kwargs)
+            except (AgentError, ConnectorError, ScorecardError) as error:
+                log.error("%s: %s", work.__name__, error, extra={"action": f"{work.__name__}_failed"})
+            except Exception:
+                log.exception("%s: unexpected", work.__name__, extra={"action": f"{work.__name__}_failed"})
+
+    return run
+
+
+class Jobs:
+    """The daemon's work on one data folder. `config` may be replaced between two jobs."""
+
+    def __init__(self, config: Config, *, clock: Callable[[], datetime], stop: StopEvent) -> None:
+        self.config = config
+        self.clock = clock
+        self.stop = stop
+        self.ticked_at = time.monotonic()
+        self._guard = ClockGuard()
+        self._idle = threading.Condition()
+        self._running = 0
+        self._files: dict[str, tuple[int, int]] = {}
+        self._mailer: Mailer | None = None
+
+    # --- jobs -----------------------------------------------------------------------------------------------
+
+    @_job
+    def tick(self) -> None:
+        """Write down what became due, compute it, and put its messages into the outbox."""
+        try:
+            self._tick()
+        finally:
+            self.ticked_at = time.monotonic()
+
+    @_job
+    def sync(self, name: str) -> None:
+        """Read what is new in one source."""
+        self._sync(name)
+
+    @_job
+    def pump(self) -> None:
+        """Hand over the messages that are owed."""
+        self._pump()
+
+    @_job
+    def upkeep(self) -> None:
+        """Forget what is past its time, and fold the write-ahead logs into the files."""
+        from syncagent import archive
+
+        data_dir = self.config.agent.data_dir
+        now = self.clock()
+        with closing(open_cache(data_dir)) as cache:
+            with transaction(cache):
+                cache.execute("DELETE FROM sync_runs WHERE started_at < ?", (instant(now - KEEP_RUNS),))
+            cache.execute("PRAGMA optimize")
+            cache.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(open_state(data_dir)) as state:
+            with transaction(state):
+                archive.prune(state, now - timedelta(seconds=self.config.agent.retention))
+            state.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def run_once(self) -> int:
+        """Everything that is due now, one thing after the other; 1 when something failed."""
+        failed = False
+        with self.busy():
+            for name in self.config.sources:
+                if not self.stop.is_set():
+                    failed |= any(report.error for report in self._sync(name))
+            for _ in range(2):  # what became of the messages settles the runs, which may owe more
+                if not self.stop.is_set():
+                    self._tick()
+                    failed |= self._pump()
+        return FAILED if failed else OK
+
+    # --- the work -------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        from syncagent import runs
+
+        config, data_dir = self.config, self.config.agent.data_dir
+        with closing(read_cache(data_dir)) as cache, closing(open_state(data_dir)) as state:
+            report = runs.tick(config, cache, state, clock=self.clock, stop=self.stop, guard=self._guard)
+        log.debug("ticked: %s", report, extra={"action": "ticked"})
+
+    def _sync(self, name: str) -> list[StreamReport]:
+        config = self.config
+        if name not in config.sources:
+            return []
+        with closing(open_cache(config.agent.data_dir)) as cache:
+            connector = build_connector(config, name, on_wait=self._told_wait(name), stop=self.stop)
+            try:
+                reports = sync_source(connector, cache, clock=self.clock, stop=self.stop, reporting=config.reporting())
+            except sqlite3.DatabaseError as error:
+                raise explain(error, cache) from error
+            finally:
+                connector.close()
+        if not self.stop.is_set():
+            for report in reports:
+                if report.error:
+                    place = f"{report.source} {report.stream}"
+                    extra = {"action": "sync_failed", "source": report.source, "stream": report.stream}
+                    log.warning("%s: %s", place, report.error, extra=extra)
+        return reports
+
+    def _pump(self) -> bool:
+        """Empty the outbox; True when a message could not be handed over for good."""
+        from syncagent import outbox, runs
+        from syncagent.mailer import Mailer
+
+        config = self.config
+        if config.mail is None:
+            return False
+        with closing(open_state(config.agent.data_dir)) as state:
+            self._mailer = Mailer(config.mail)
+            try:
+                report = outbox.pump(state, self._mailer, self.clock, self.stop, owners=runs.owners(config))
+            finally:
+                self._mailer = None
+        if report.trouble:
+            log.warning("mail: %s", report.trouble, extra={"action": "mail_trouble"})
+        if report.sent or report.failed or report.uncertain:
+            log.info(
+                "mail: %d sent, %d put off, %d given up, %d uncertain",
+                report.sent,
+                report.deferred,
+                report.failed,
+                report.uncertain,
+                extra={"action": "mailed"},
+            )
+        return bool(report.failed or report.uncertain or report.deferred)
+
+    def _told_wait(self, name: str) -> Callable[[float, str], None]:
+        def tell(seconds: float, why: str) -> None:
+            if seconds >= TELL_WAIT_S:
+                log.info("%s: waiting %.0f s: %s", name, seconds, why, extra={"action": "waiting", "source": name})
+
+        return tell
+
+    def delay_until_sync(self, name: str, every_s: float) -> timedelta:
+        """Until a source's interval since the start of its last sync is over; none for one never read or failing."""
+        with closing(read_cache(self.config.agent.data_dir)) as cache:
+            row = cache.execute(
+                "SELECT min(started_at) AS started_at, count(error) AS errors FROM sync_state WHERE source_name = ?",
+                (name,),
+            ).fetchone()
+        if row["started_at"] is None or row["errors"]:
+            return timedelta()
+        due = datetime.fromisoformat(row["started_at"]) + timedelta(seconds=every_s)
+        return min(max(due - self.clock(), timedelta()), timedelta(seconds=every_s))
+
+    # --- what the daemon asks -------------------------------------------------------------------------------
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        with self._idle:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
+
+    def wait_idle(self, deadline: float) -> bool:
+        """Whether every job ended before `deadline` (monotonic)."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._running == 0, max(0.0, deadline - time.monotonic()))
+
+    def interrupt(self) -> None:
+        """End the wait for a mail server that does not answer (never after the final dot)."""
+        mailer = self._mailer
+        if mailer is not None:
+            mailer.interrupt()
+
+    def remember_files(self) -> None:
+        """Note which files the databases are: writing to an unlinked one succeeds, and is lost."""
+        for schema in (CACHE, STATE):
+            path = database_path(self.config.agent.data_dir, schema)
+            status = os.stat(path)
+            self._files[str(path)] = (status.st_dev, status.st_ino)
+
+    def files_changed(self) -> str | None:
+        """A sentence when a database is gone or another file stands in its place."""
+        for path, known in self._files.items():
+            try:
+                status = os.stat(path)
+            except OSError:
+                return f"{path} is gone; put it back (or restore a backup) and start syncagent again"
+            if (status.st_dev, status.st_ino) != known:
+                return f"{path} was replaced while running; start syncagent again"
+        return None

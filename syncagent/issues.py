@@ -1,0 +1,154 @@
+"""From a configured scorecard and a due time to an Issue: its schedule, readers, period and values.
+
+Everything follows from the due time and the cache: a late run shows the numbers it would have shown in time.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Literal, cast
+from zoneinfo import ZoneInfo
+
+from scorecards.definition import Recipient, Scorecard
+from scorecards.evaluate import Evaluator
+from scorecards.message import Issue
+from scorecards.periods import cut, last_complete
+from scorecards.values import Freshness, KpiResult, Period
+from syncagent import compose, due, freshness
+from syncagent.config_result import Config
+from syncagent.notices import Owner
+
+log = logging.getLogger(__name__)
+
+CardPeriod = Literal["day", "week", "month", "quarter", "year", "fiscal_quarter", "fiscal_year"]
+
+
+def schedule_of(card: Scorecard) -> due.Schedule | None:
+    """When the scorecard is due; None when only by hand."""
+    if card.send is not None:
+        return due.parse_send(card.send)
+    return due.parse_cron(card.cron) if card.cron is not None else None
+
+
+def zone_of(config: Config, card: Scorecard) -> ZoneInfo:
+    """The zone its due times are meant in."""
+    return ZoneInfo(card.timezone or config.agent.timezone)
+
+
+def granularity_of(card: Scorecard) -> CardPeriod:
+    """The period the scorecard shows: its own, else as its schedule goes."""
+    if card.period is not None:
+        return card.period
+    schedule = schedule_of(card)
+    return cast(CardPeriod, schedule.default_period) if schedule is not None else "week"
+
+
+def period_of(config: Config, card: Scorecard, as_of: datetime) -> Period:
+    """The last complete period before `as_of`."""
+    reporting = config.reporting()
+    zone = ZoneInfo(reporting.timezone)
+    return cut(last_complete(as_of, granularity_of(card), reporting, zone), as_of, zone).period(reporting.timezone)
+
+
+def readers(card: Scorecard) -> list[Recipient]:
+    """Everybody in `to`, `Name <address>` taken apart."""
+    found = []
+    for entry in card.to:
+        reader = entry if isinstance(entry, Recipient) else Recipient(address=entry)
+        name, angle, address = reader.address.rpartition("<")
+        if angle:
+            update = {"address": address.rstrip("> "), "name": reader.name or name.strip(' "')}
+            reader = reader.model_copy(update=update)
+        found.append(reader)
+    return found
+
+
+def owners(config: Config) -> dict[str, Owner]:
+    """Whom to tell about each scorecard."""
+    return {
+        name: Owner(card.owner, card.title or name)
+        for name, card in config.scorecards.items()
+        if card.owner is not None
+    }
+
+
+def values(config: Config, cache: sqlite3.Connection, card: Scorecard, as_of: datetime) -> list[KpiResult]:
+    """Every KPI of the scorecard at `as_of`; one that fails says so in its row and never stops the others."""
+    with _snapshot(cache):
+        return _values(config, cache, card, as_of)
+
+
+@contextmanager
+def _snapshot(cache: sqlite3.Connection) -> Iterator[None]:
+    """All values from one state of the cache, whatever a sync writes meanwhile."""
+    if cache.in_transaction:
+        yield
+        return
+    cache.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if cache.in_transaction:
+            cache.execute("ROLLBACK")
+
+
+def _values(config: Config, cache: sqlite3.Connection, card: Scorecard, as_of: datetime) -> list[KpiResult]:
+    granularity = granularity_of(card)
+    evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of)
+    results = []
+    for name in card.kpis:
+        kpi = config.kpis[name]
+        try:
+            result = evaluator.evaluate(kpi, granularity=granularity, max_age_s=card.max_age)
+        except Exception as error:
+            log.exception("KPI %s could not be computed", name, extra={"action": "kpi.error", "kpi": name})
+            reason = f"could not be computed ({type(error).__name__})"
+            result = KpiResult(name, kpi.title, as_of, None, None, "number", "error", reason=reason)
+        results.append(result)
+    return results
+
+
+def sources_of(config: Config, cache: sqlite3.Connection | None, card: Scorecard) -> list[Freshness]:
+    """When the sources behind the scorecard's KPIs were last synced."""
+    return freshness.of_sources(cache, list(config.sources), freshness.tables_of(card.kpis, config.kpis))
+
+
+def build_issue(
+    config: Config,
+    name: str,
+    results: Sequence[KpiResult],
+    sources: Sequence[Freshness],
+    *,
+    due_at: datetime,
+    as_of: datetime,
+    reader: Recipient,
+    number: int | None = None,
+    notes: Sequence[str] = (),
+    is_test: bool = False,
+) -> Issue:
+    """What one reader's message shows."""
+    card = config.scorecards[name]
+    return Issue(
+        name=name,
+        title=card.title or name.replace("_", " ").capitalize(),
+        agent_name=config.agent.name,
+        owner=card.owner or "",
+        period=period_of(config, card, as_of),
+        granularity=granularity_of(card),
+        as_of=as_of,
+        due_at=due_at,
+        number=number,
+        timezone=reader.timezone or card.timezone or config.agent.timezone,
+        locale=reader.locale or card.locale or config.agent.locale,
+        currency=card.currency or config.agent.currency,
+        results=results,
+        freshness=sources,
+        recipient=reader.address,
+        unsubscribe=compose.unsubscribe_address(config.mail, name) if config.mail is not None else None,
+        config_hash=config.hash,
+        is_test=is_test,
+        notes=tuple(notes),
+        max_age_s=card.max_age,
+    )

@@ -1,0 +1,189 @@
+"""The schemas of cache.db and state.db as ordered, append-only migrations run through sqlite-utils.
+
+Each migration and the record that it was applied are one transaction: a kill leaves the old schema or the new
+one. `user_version` counts the applied migrations, so that an older program can tell a newer file.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncagent.ledger import STATE_SCHEMA
+from syncagent.schema import COMMON, STORAGE, TABLES, column_types
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+    from sqlite_utils.db import Table
+
+Step = Callable[["Database"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One kind of file of ours: what marks it, and the steps that make it."""
+
+    name: str
+    application_id: int
+    steps: tuple[tuple[str, Step], ...]
+
+    @property
+    def version(self) -> int:
+        return len(self.steps)
+
+
+def migrate(conn: sqlite3.Connection, schema: Schema) -> int:
+    """Apply what is missing, oldest first, and say how many steps that were. Needs a connection in autocommit mode."""
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations(f"syncagent.{schema.name}")
+    for number, (name, step) in enumerate(schema.steps, start=1):
+        migrations(name=name)(_stamped(step, schema.application_id, number))
+    database = Database(conn, recursive_triggers=False, execute_plugins=False)
+    waiting = len(migrations.pending(database))
+    if waiting:
+        migrations.apply(database)
+    return waiting
+
+
+def execute_statements(conn: sqlite3.Connection, sql: str) -> None:
+    """Run several statements inside the caller's transaction (executescript would commit it first)."""
+    statement = ""
+    for piece in sql.split(";"):
+        statement += f"{piece};"
+        if sqlite3.complete_statement(statement):
+            conn.execute(statement)
+            statement = ""
+    if statement.strip(" \n;"):
+        conn.execute(statement)
+
+
+def _stamped(step: Step, application_id: int, number: int) -> Step:
+    """The step followed by its mark in the file's header, in the same transaction."""
+
+    def run(database: "Database") -> None:
+        step(database)
+        database.conn.execute(f"PRAGMA application_id = {application_id:d}")
+        database.conn.execute(f"PRAGMA user_version = {number:d}")
+
+    run.__name__ = getattr(step, "__name__", "step")
+    return run
+
+
+# --- cache.db ---------------------------------------------------------------------------------------------------
+
+
+def bring_columns(database: "Database") -> None:
+    """Make every canonical table and column of the schema that is not there yet."""
+    for name in TABLES:
+        wanted = {column: STORAGE[kind] for column, kind in column_types(name).items()}
+        flags = _flags(name)
+        table: Table = database.table(name)
+        if not table.exists():
+            table.create(wanted, pk="id", not_null=flags, defaults=dict.fromkeys(flags, 0))
+            continue
+        for column in [c for c in wanted if c not in table.columns_dict]:
+            table.add_column(column, wanted[column], not_null_default=0 if column in flags else None)
+
+
+def _flags(table: str) -> set[str]:
+    return {column for column, kind in COMMON.items() if kind == "boolean"} | set(TABLES[table].flags)
+
+
+#: Look-ups from a parent to its rows; what KPIs count by is indexed in the fact tables.
+PARENTS = {
+    "opportunity_stage_history": ("opportunity_id, changed_at",),
+    "opportunity_lines": ("opportunity_id",),
+    "opportunities": ("account_id",),
+    "ticket_status_history": ("ticket_id, changed_at",),
+    "tickets": ("account_id", "contact_id"),
+    "contacts": ("account_id", "email_norm"),
+    "leads": ("email_norm", "converted_opportunity_id", "converted_account_id"),
+    "activities": ("ticket_id", "lead_id", "account_id", "contact_id", "opportunity_id", "thread_id"),
+    "activity_links": ("activity_id", "object_id"),
+    "survey_invitations": ("ticket_id",),
+    "survey_responses": ("ticket_id",),
+    "email_events": ("contact_id",),
+    "order_lines": ("order_id",),
+    "orders": ("account_id",),
+    "payments": ("invoice_id",),
+    "invoices": ("account_id",),
+    "contracts": ("account_id",),
+}
+
+
+def _m0001_canonical_tables(database: "Database") -> None:
+    bring_columns(database)
+    for table, indexes in PARENTS.items():
+        for columns in indexes:
+            name = f"{table}_by_{columns.split(',')[0].strip()}"
+            key = columns.split(",")[0].strip()
+            # Partial: most rows of a log have few of these parents, and a null is never looked up.
+            database.conn.execute(f"CREATE INDEX {name} ON {table} ({columns}) WHERE {key} IS NOT NULL")
+    for table in TABLES:
+        database.conn.execute(f"CREATE INDEX {table}_merged ON {table} (merged_into) WHERE merged_into IS NOT NULL")
+
+
+def _m0002_sync_tables(database: "Database") -> None:
+    execute_statements(
+        database.conn,
+        """
+        CREATE TABLE sync_state (
+            source_name TEXT NOT NULL,
+            stream TEXT NOT NULL,
+            bookmark TEXT,
+            watermark TEXT,
+            covered_from TEXT,
+            started_at TEXT,
+            ok_at TEXT,
+            error TEXT,
+            error_at TEXT,
+            rows INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (source_name, stream)
+        );
+        CREATE TABLE sync_runs (
+            id INTEGER PRIMARY KEY,
+            source_name TEXT NOT NULL,
+            stream TEXT NOT NULL,
+            started_at TEXT NOT NULL,
+            ended_at TEXT,
+            ok INTEGER,
+            read INTEGER NOT NULL DEFAULT 0,
+            changed INTEGER NOT NULL DEFAULT 0,
+            deleted INTEGER NOT NULL DEFAULT 0,
+            rejected INTEGER NOT NULL DEFAULT 0,
+            seconds REAL,
+            calls INTEGER,
+            error TEXT
+        );
+        CREATE INDEX sync_runs_by_stream ON sync_runs (source_name, stream, started_at);
+        CREATE TABLE sources (
+            source_name TEXT PRIMARY KEY,
+            crm TEXT,
+            instance TEXT,
+            account TEXT,
+            timezone TEXT,
+            currency TEXT,
+            url TEXT,
+            checked_at TEXT
+        );
+        """,
+    )
+
+
+CACHE = Schema(
+    "cache",
+    0x53594341,  # "SYCA"
+    (("m0001_canonical_tables", _m0001_canonical_tables), ("m0002_sync_tables", _m0002_sync_tables)),
+)
+
+
+# --- state.db ---------------------------------------------------------------------------------------------------
+
+
+def _m0001_ledger(database: "Database") -> None:
+    execute_statements(database.conn, STATE_SCHEMA)
+
+
+STATE = Schema("state", 0x53595354, (("m0001_ledger", _m0001_ledger),))  # "SYST"

@@ -1,0 +1,282 @@
+"""Writes a source's records, deletions and merges into the canonical tables; knows nothing of streams or time.
+
+A row is written only when something in it really differs and what arrives is not older than what is stored, so
+that reading a page twice changes nothing. Callers hold the transaction.
+"""
+
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
+
+import orjson
+
+from connectors.base import Merge, Record, Reject, Tombstone
+from syncagent.errors import StoreError
+from syncagent.schema import COMMON, TABLES, column_types
+
+#: Columns set here for every row, whatever the record holds.
+_OURS = ("id", "source", "source_name", "source_instance", "first_seen_at", "synced_at")
+#: What a live record says by not saying it: it is not deleted (an undelete needs no word of its own).
+_LIVE = {"is_deleted": 0, "deleted_at": None}
+_MAX_INTEGER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where records come from: NAME of `[source.NAME]`, the CRM, and the account reached."""
+
+    name: str
+    crm: str
+    instance: str
+
+
+def record_id(source_name: str, table: str, source_id: str) -> str:
+    """The primary key of a row: `NAME:table:source_id`."""
+    return f"{source_name}:{table}:{source_id}"
+
+
+def write_records(
+    conn: sqlite3.Connection, origin: Origin, table: str, records: Sequence[Record], *, synced_at: str
+) -> tuple[int, list[Reject]]:
+    """Insert or update records; how many rows really changed, and the records that cannot be stored.
+
+    Keys a record lacks leave what is stored untouched.
+    """
+    changed = 0
+    rejects: list[Reject] = []
+    for keys, group in _by_keys(records):
+        statement = _statement(table, keys, origin.crm != "files")
+        # SQLite's own limit of parameters is far above our widest table.
+        rows = _rows(origin, table, keys, group, synced_at)
+        try:
+            changed += conn.executemany(statement, rows).rowcount
+        except (UnicodeEncodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError):
+            # One bad value among them: write one by one (repeating an upsert is harmless), cleaning as we go.
+            more, refused = _write_singly(conn, origin, table, statement, rows, group)
+            changed += more
+            rejects += refused
+        except sqlite3.ProgrammingError as error:  # a list or an object where a plain value belongs
+            more, refused = _write_singly(conn, origin, table, statement, rows, group)
+            if not refused:
+                raise StoreError(f"{table}: {error}", place=origin.name) from error
+            changed += more
+            rejects += refused
+    if table == "users" and records:
+        _note_leavers(conn, origin, synced_at)
+    return changed, rejects
+
+
+def write_tombstones(
+    conn: sqlite3.Connection, origin: Origin, tombstones: Iterable[Tombstone], *, synced_at: str
+) -> int:
+    """Mark rows as deleted; how many were not so marked before. Rows never seen stay unknown."""
+    deleted = 0
+    for tombstone in tombstones:
+        _known_table(tombstone.table, origin)
+        row_id = record_id(origin.name, tombstone.table, tombstone.source_id)
+        deleted += conn.execute(
+            f"""UPDATE {tombstone.table} SET is_deleted = 1, deleted_at = coalesce(?1, deleted_at), synced_at = ?2
+                WHERE id = ?3 AND (is_deleted = 0 OR deleted_at IS NOT coalesce(?1, deleted_at))""",
+            (tombstone.deleted_at, synced_at, row_id),
+        ).rowcount
+    return deleted
+
+
+def write_merges(conn: sqlite3.Connection, origin: Origin, merges: Iterable[Merge], *, synced_at: str) -> int:
+    """Point each merged-away row at its survivor, making a bare row for one never seen; how many changed."""
+    changed = 0
+    for merge in merges:
+        _known_table(merge.table, origin)
+        changed += conn.execute(
+            f"""INSERT INTO {merge.table}
+                    (id, source, source_name, source_instance, source_id, first_seen_at, synced_at, merged_into)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET merged_into = excluded.merged_into, synced_at = excluded.synced_at
+                WHERE merged_into IS NOT excluded.merged_into""",
+            (
+                record_id(origin.name, merge.table, merge.source_id),
+                origin.crm,
+                origin.name,
+                origin.instance,
+                merge.source_id,
+                synced_at,
+                synced_at,
+                record_id(origin.name, merge.table, merge.into),
+            ),
+        ).rowcount
+    return changed
+
+
+# --- records to rows --------------------------------------------------------------------------------------------
+
+
+def _by_keys(records: Sequence[Record]) -> list[tuple[tuple[str, ...], Sequence[Record]]]:
+    """Records that have the same keys together, in the order they came; nearly always a single group."""
+    if not records:
+        return []
+    first = records[0].keys()
+    if all(record.keys() == first for record in records):
+        return [(tuple(first), records)]
+    groups: dict[frozenset[str], list[Record]] = {}
+    for record in records:
+        groups.setdefault(frozenset(record), []).append(record)
+    return [(tuple(sorted(keys)), group) for keys, group in groups.items()]
+
+
+def _rows(
+    origin: Origin, table: str, keys: tuple[str, ...], records: Sequence[Record], synced_at: str
+) -> list[list[Any]]:
+    """One list of values a record, in the order of `_columns(keys)`."""
+    prefix = f"{origin.name}:{table}:"
+    given = _given(keys)
+    take: Callable[[Record], tuple[Any, ...]] = itemgetter(*given) if len(given) > 1 else lambda r: (r[given[0]],)
+    offset = len(_OURS)
+    references = [
+        (offset + given.index(column), f"{origin.name}:{target}:")
+        for column, target in _references(table).items()
+        if column in given
+    ]
+    flags = [offset + given.index(column) for column in _flags(table) if column in given]
+    custom = offset + given.index("custom") if "custom" in given else None
+    added = [value for column, value in _LIVE.items() if column not in given]
+    has_source, has_instance = "source" in keys, "source_instance" in keys
+    rows = []
+    for record in records:
+        row: list[Any] = [
+            prefix + record["source_id"],
+            (record["source"] or origin.crm) if has_source else origin.crm,
+            origin.name,
+            (record["source_instance"] or origin.instance) if has_instance else origin.instance,
+            synced_at,
+            synced_at,
+            *take(record),
+            *added,
+        ]
+        for index, start in references:
+            if row[index] is not None:
+                row[index] = start + row[index]
+        for index in flags:
+            if row[index] is None:
+                row[index] = 0
+        if custom is not None and row[custom] is not None:
+            row[custom] = _json(row[custom])
+        rows.append(row)
+    if table == "activity_links" and "object" in given and "object_id" in given:
+        _prefix_links(origin, rows, offset + given.index("object"), offset + given.index("object_id"))
+    return rows
+
+
+def _prefix_links(origin: Origin, rows: Iterable[list[Any]], at_object: int, at_id: int) -> None:
+    """An activity may be linked to a row of any table: the table is named beside the id."""
+    for row in rows:
+        if row[at_id] is not None:
+            row[at_id] = f"{origin.name}:{row[at_object]}:{row[at_id]}"
+
+
+def _given(keys: tuple[str, ...]) -> list[str]:
+    """The record's own columns among `keys`."""
+    return [key for key in keys if key not in _OURS]
+
+
+@lru_cache(maxsize=256)
+def _statement(table: str, keys: tuple[str, ...], guards_deletes: bool) -> str:
+    """The upsert for records with exactly these keys."""
+    types = _types(table)
+    unknown = [key for key in keys if key not in types]
+    if unknown or "source_id" not in keys:
+        what = f"unknown columns {', '.join(sorted(unknown))}" if unknown else "no source_id"
+        raise StoreError(f"a record for {table} has {what}", mend="This is a mistake in the connector.")
+    given = _given(keys)
+    columns = [*_OURS, *given, *(column for column in _LIVE if column not in given)]
+    # first_seen_at stays; synced_at moves only when something else does.
+    compared = [column for column in columns if column not in ("id", "first_seen_at", "synced_at")]
+    conditions = [f"({', '.join(f't.{c}' for c in compared)}) IS NOT ({', '.join(f'excluded.{c}' for c in compared)})"]
+    if "updated_at" in given:
+        conditions.append(
+            "(t.updated_at IS NULL OR excluded.updated_at IS NULL OR excluded.updated_at >= t.updated_at)"
+        )
+        if guards_deletes and "is_deleted" not in given:
+            # An index that lags may still show a row the vendor has deleted since; an undelete is a newer version.
+            # A file that shows a row again means it, whatever its date says.
+            conditions.append("(t.is_deleted = 0 OR t.deleted_at IS NULL OR excluded.updated_at >= t.deleted_at)")
+    return f"""INSERT INTO {table} AS t ({", ".join(columns)})
+        VALUES ({", ".join("?" * len(columns))})
+        ON CONFLICT (id) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in (*compared, "synced_at"))}
+        WHERE {" AND ".join(conditions)}"""
+
+
+@lru_cache(maxsize=64)
+def _types(table: str) -> Mapping[str, str]:
+    return column_types(table) if table in TABLES else {}
+
+
+@lru_cache(maxsize=64)
+def _references(table: str) -> Mapping[str, str]:
+    return {**TABLES[table].references, "merged_into": table}
+
+
+@lru_cache(maxsize=64)
+def _flags(table: str) -> tuple[str, ...]:
+    return (*(column for column, kind in COMMON.items() if kind == "boolean"), *TABLES[table].flags)
+
+
+def _known_table(table: str, origin: Origin) -> None:
+    if table not in TABLES:
+        raise StoreError(f"there is no table {table}", place=origin.name, mend="This is a mistake in the connector.")
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+# --- values SQLite cannot take ----------------------------------------------------------------------------------
+
+
+def _write_singly(
+    conn: sqlite3.Connection,
+    origin: Origin,
+    table: str,
+    statement: str,
+    rows: Sequence[list[Any]],
+    records: Sequence[Record],
+) -> tuple[int, list[Reject]]:
+    changed, rejects = 0, []
+    for row, record in zip(rows, records, strict=True):
+        try:
+            changed += conn.execute(statement, [_storable(value) for value in row]).rowcount
+        except (
+            ValueError,
+            OverflowError,
+            sqlite3.DataError,
+            sqlite3.InterfaceError,
+            sqlite3.ProgrammingError,
+        ) as error:
+            rejects.append(Reject(f"{table} {record.get('source_id')}", f"cannot be stored: {error}", repr(record)))
+    return changed, rejects
+
+
+def _storable(value: Any) -> Any:
+    """The value as SQLite can hold it: lone surrogates replaced; ValueError where that would change its meaning."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, int) and abs(value) > _MAX_INTEGER:
+        raise ValueError("a whole number beyond 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (dict, list, tuple)):
+        raise ValueError("a list or an object where a plain value belongs")
+    return value
+
+
+def _note_leavers(conn: sqlite3.Connection, origin: Origin, now: str) -> None:
+    """CRMs do not say since when a user is inactive; the first time we see it is the best there is."""
+    conn.execute(
+        """UPDATE users SET first_seen_inactive_at = CASE WHEN is_active = 0 THEN ? END
+           WHERE source_name = ? AND ((is_active = 0 AND first_seen_inactive_at IS NULL)
+                                   OR (is_active = 1 AND first_seen_inactive_at IS NOT NULL))""",
+        (now, origin.name),
+    )

@@ -1,0 +1,193 @@
+"""The generated company's own records, before any CRM's spelling of them. Instants are epoch seconds.
+
+`sf` and `hs` say under which id a record lives in either CRM; a record may live in one or in both.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+OPEN_STAGES = ("qualification", "discovery", "proposal", "negotiation")
+WON, LOST = "won", "lost"
+
+
+class Step(NamedTuple):
+    """A deal from `at` on: its stage (one of OPEN_STAGES, won, lost), amount and close date as the seller has them."""
+
+    at: int
+    stage: str
+    amount: int | None  # minor units
+    close: str  # YYYY-MM-DD
+    sf: str = ""
+
+
+class Change(NamedTuple):
+    """A ticket or lead from `at` on."""
+
+    at: int
+    status: str
+    sf: str = ""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Entity:
+    key: int
+    created: int
+    modified: int
+    sf: str | None = None
+    hs: str | None = None
+    deleted: int | None = None
+    merged_into: "Entity | None" = None
+    merged: "list[Entity]" = field(default_factory=list)  # on the survivor
+    restored: bool = False  # was deleted once
+    is_test: bool = False
+    erased: bool = False  # gone without a trace: hard delete, GDPR delete
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class User(Entity):
+    first: str
+    last: str
+    email: str
+    team: str
+    active: bool = True
+    manager: "User | None" = None
+    hs_user: str = ""
+    is_queue: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.first} {self.last}".strip()
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Account(Entity):
+    name: str
+    domain: str
+    kind: str  # customer prospect partner other
+    industry: str
+    region: str
+    country: str
+    tier: str
+    owner: User
+    employees: int
+    parent: "Account | None" = None
+    customer_since: str | None = None
+    short_link: bool = False  # the HubSpot copy stores the 15-character id
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Contact(Entity):
+    first: str
+    last: str
+    email: str | None
+    phone: str | None
+    title: str | None
+    account: Account | None
+    owner: User | None
+    lifecycle: str = "lead"
+    bounced: bool = False
+    opted_out: bool = False
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Lead(Entity):
+    first: str
+    last: str
+    company: str
+    email: str
+    source: str
+    status: str  # new working converted disqualified
+    owner: User
+    history: list[Change] = field(default_factory=list)
+    contact: Contact | None = None  # HubSpot ties each lead to a contact
+    converted_at: int | None = None
+    deal: "Deal | None" = None
+    account: Account | None = None
+    person: Contact | None = None  # contact made by the conversion
+    first_response: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.first} {self.last}"
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Deal(Entity):
+    name: str
+    account: Account | None
+    contact: Contact | None
+    owner: User
+    kind: str  # newbusiness existingbusiness renewal
+    source: str
+    steps: list[Step] = field(default_factory=list)
+    loss_reason: str | None = None
+    pipeline: str = "default"  # HubSpot: default | renewals
+    lines: list[tuple[str, str, float, int]] = field(default_factory=list)  # sf id, product, quantity, minor
+    short_link: bool = False
+    orphan_link: str | None = None  # a Salesforce id that never existed
+    sf_deleted: int | None = None  # deleted in Salesforce alone
+
+    @property
+    def stage(self) -> str:
+        return self.steps[-1].stage
+
+    @property
+    def state(self) -> str:
+        stage = self.steps[-1].stage
+        return stage if stage in (WON, LOST) else "open"
+
+    @property
+    def amount(self) -> int | None:
+        return self.steps[-1].amount
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Ticket(Entity):
+    number: str
+    subject: str
+    account: Account | None
+    contact: Contact | None
+    owner: User
+    priority: str  # low medium high urgent
+    category: str  # question problem complaint idea
+    origin: str  # email phone web chat
+    history: list[Change] = field(default_factory=list)  # new working waiting escalated closed
+    close_reason: str | None = None
+    escalated: bool = False
+    first_response: int | None = None
+
+    @property
+    def status(self) -> str:
+        return self.history[-1].status
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Activity(Entity):
+    kind: str  # call email meeting task note comment
+    direction: str  # outbound inbound two_way internal
+    subject: str
+    at: int
+    owner: User
+    status: str = "completed"  # scheduled open completed cancelled no_show
+    due: int | None = None
+    completed: int | None = None
+    seconds: int | None = None
+    connected: bool | None = None
+    public: bool = False
+    bounced: bool = False
+    thread: str | None = None
+    account: Account | None = None
+    contact: Contact | None = None
+    lead: Lead | None = None
+    deal: Deal | None = None
+    ticket: Ticket | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Survey(Entity):
+    score: int | None
+    scale: int
+    at: int
+    comment: str | None
+    ticket: Ticket | None
+    contact: Contact | None

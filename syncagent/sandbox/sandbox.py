@@ -1,0 +1,167 @@
+"""The sandbox as one thing: a company, its two CRMs and a mail server, started and stopped together."""
+
+from datetime import date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from syncagent.sandbox import hs_gate, salesforce
+from syncagent.sandbox.advance import advance
+from syncagent.sandbox.clock import moment
+from syncagent.sandbox.company import Company
+from syncagent.sandbox.config_text import config_text
+from syncagent.sandbox.generate import generate
+from syncagent.sandbox.hubspot import HubSpotServer
+from syncagent.sandbox.kpi_truth import KpiTruth, kpi_truth
+from syncagent.sandbox.merging import erase
+from syncagent.sandbox.model import Entity
+from syncagent.sandbox.salesforce import SalesforceServer
+from syncagent.sandbox.smtp import Mail, MailServer
+from syncagent.sandbox.truth import Truth, truth
+
+TIMEZONE = "Europe/Berlin"
+
+
+class Faults:
+    """Where to break what: `salesforce`, `hubspot` (requests) and `smtp` (commands)."""
+
+    def __init__(self, sf: SalesforceServer, hs: HubSpotServer, smtp: MailServer) -> None:
+        self.salesforce = sf.faults
+        self.hubspot = hs.faults
+        self.smtp = smtp.faults
+
+    def clear(self) -> None:
+        for faults in (self.salesforce, self.hubspot, self.smtp):
+            faults.clear()
+
+
+class Sandbox:
+    """Loopback Salesforce, HubSpot and SMTP over one generated company.
+
+    `dir` receives the mails (`mails/*.eml`), the login key and what `write_config` writes. `as_of` (aware) is the
+    company's present; it moves only by `advance`. `limits=False` lifts HubSpot's rate limits for measurements.
+    """
+
+    def __init__(self, dir: Path | str, *, seed: int = 7, as_of: datetime, limits: bool = True) -> None:
+        self.dir = Path(dir)
+        self.company: Company = generate(seed, as_of)
+        self.public_key, self._private_key = _key_pair()
+        self.salesforce = SalesforceServer(self.company, public_key=self.public_key)
+        self.hubspot = HubSpotServer(self.company, limits=limits)
+        self.smtp = MailServer(self.dir / "mails")
+        self.faults = Faults(self.salesforce, self.hubspot, self.smtp)
+
+    def start(self) -> Self:
+        self.dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self.salesforce.start()
+            self.hubspot.start()
+            self.smtp.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        for server in (self.salesforce, self.hubspot, self.smtp):
+            server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def salesforce_url(self) -> str:
+        return self.salesforce.url
+
+    @property
+    def hubspot_url(self) -> str:
+        return self.hubspot.url
+
+    @property
+    def smtp_port(self) -> int:
+        return self.smtp.port
+
+    @property
+    def mails(self) -> list[Mail]:
+        """Every accepted message, oldest first."""
+        return self.smtp.mails
+
+    @property
+    def now(self) -> datetime:
+        """The company's present."""
+        return moment(self.company.now)
+
+    def advance(self, span: timedelta) -> int:
+        """Let `span` pass in the company; both CRMs show it at once. Returns how many records changed."""
+        with self.company.lock:
+            changed = advance(self.company, span)
+            self.salesforce.refresh(changed)
+            self.hubspot.refresh(changed)
+        return len(changed)
+
+    def erase(self, entity: Entity) -> None:
+        """Remove a record without a trace (hard delete, GDPR delete): only a look at all ids can tell."""
+        with self.company.lock:
+            erase(self.company, entity)
+            self.company.touched.pop(entity.key, None)
+            self.salesforce.refresh([entity])
+            self.hubspot.refresh([entity])
+
+    def truth(self) -> Truth:
+        """What a cache must hold once it has read everything: see `Truth`."""
+        with self.company.lock:
+            return truth(self.company)
+
+    def kpi_truth(
+        self, kpi: str, *, as_of: datetime, timezone: str = TIMEZONE, start: date | None = None, end: date | None = None
+    ) -> KpiTruth:
+        """The right value of a built-in KPI over local days [start, end), or at as_of for a stock."""
+        with self.company.lock:
+            return kpi_truth(self.company, kpi, as_of=as_of, timezone=timezone, start=start, end=end)
+
+    def write_config(self, path: Path | str) -> Path:
+        """Write a ready configuration and the secret files it names beside it; returns the path."""
+        path = Path(path)
+        secrets = path.parent / "secrets"
+        secrets.mkdir(parents=True, exist_ok=True)
+        secrets.chmod(0o700)
+        for name, content in (
+            ("sf_client_secret", self.salesforce.client_secret.encode()),
+            ("sf_private_key.pem", self._private_key),
+            ("hs_access_token", hs_gate.ACCESS_TOKEN.encode()),
+            ("hs_client_secret", hs_gate.CLIENT_SECRET.encode()),
+            ("hs_refresh_token", hs_gate.REFRESH_TOKEN.encode()),
+        ):
+            file = secrets / name
+            file.write_bytes(content)
+            file.chmod(0o600)
+        start = date.fromtimestamp(self.company.start) - timedelta(days=400)  # noqa: DTZ012  (far before any row)
+        path.write_text(
+            config_text(
+                sf_url=self.salesforce_url,
+                hs_url=self.hubspot_url,
+                smtp_port=self.smtp_port,
+                sf_client_id=salesforce.CLIENT_ID,
+                start=start,
+            ),
+            encoding="utf-8",
+        )
+        return path
+
+
+@cache
+def _key_pair() -> tuple[bytes, bytes]:
+    """A fresh RSA key for the JWT login: public and private PEM."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return public, private

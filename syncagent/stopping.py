@@ -1,0 +1,40 @@
+"""Being told to stop: an event that signal handlers may set, and that ends the waits of everything under way."""
+
+import threading
+import time
+
+_NAP_S = 0.1
+
+
+class StopEvent(threading.Event):
+    """Set from a signal handler or another thread. A child is set with its parent, but not the other way round.
+
+    threading's own event takes a lock to be set: a handler that interrupts a wait on it would wait for itself.
+    """
+
+    def __init__(self, parent: "StopEvent | None" = None) -> None:
+        super().__init__()
+        self._parent = parent
+        self._told = False
+
+    def child(self) -> "StopEvent":
+        """For one piece of work that may end on its own (a connector that is closed sets its event)."""
+        return StopEvent(self)
+
+    def set(self) -> None:
+        self._told = True
+
+    def clear(self) -> None:
+        self._told = False
+
+    def is_set(self) -> bool:
+        return self._told or (self._parent is not None and self._parent.is_set())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_set():
+            left = _NAP_S if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(left, _NAP_S))
+        return self.is_set()

@@ -1,0 +1,194 @@
+"""What is remembered of a sync: bookmarks, runs, errors, logins, and the rows that could not be used.
+
+Writes `sync_state`, `sync_runs`, `sources` and the reject files; knows nothing of vendors.
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+
+from connectors.base import Bookmark, Connector, Identity, Page, Reject, Stream
+from connectors.errors import ConnectorError
+from scorecards.values import instant
+from syncagent.store import transaction
+
+log = logging.getLogger(__name__)
+
+#: Name under which a failed login is reported: it belongs to no stream.
+LOGIN = "login"
+MAX_REJECT_BYTES = 50_000_000
+
+
+@dataclass(slots=True)
+class Run:
+    """The counts of a sync run while it goes on."""
+
+    id: int
+    read: int = 0
+    changed: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    is_complete: bool = False
+    error: Exception | None = None
+
+
+def begin(cache: sqlite3.Connection, source: str, stream: str, now: datetime) -> tuple[Run, Bookmark | None]:
+    with transaction(cache):
+        cache.execute(
+            """INSERT INTO sync_state (source_name, stream, started_at) VALUES (?, ?, ?)
+               ON CONFLICT DO UPDATE SET started_at = excluded.started_at""",
+            (source, stream, instant(now)),
+        )
+        run_id = cache.execute(
+            "INSERT INTO sync_runs (source_name, stream, started_at) VALUES (?, ?, ?)", (source, stream, instant(now))
+        ).lastrowid
+        stored = cache.execute(
+            "SELECT bookmark FROM sync_state WHERE source_name = ? AND stream = ?", (source, stream)
+        ).fetchone()[0]
+    return Run(run_id or 0), None if stored is None else orjson.loads(stored)
+
+
+def save_bookmark(cache: sqlite3.Connection, source: str, stream: str, page: Page) -> None:
+    """The bookmark, and the newest change seen (for people; nothing is read by it)."""
+    newest = max(
+        (r["updated_at"] for records in page.records.values() for r in records if r.get("updated_at")), default=None
+    )
+    bookmark = page.bookmark or {}
+    cache.execute(
+        """UPDATE sync_state SET bookmark = ?1, covered_from = coalesce(?2, covered_from),
+               watermark = CASE WHEN watermark IS NULL OR ?3 > watermark THEN ?3 ELSE watermark END
+           WHERE source_name = ?4 AND stream = ?5""",
+        (orjson.dumps(bookmark).decode(), bookmark.get("covered_from"), newest, source, stream),
+    )
+
+
+def end(
+    cache: sqlite3.Connection,
+    source: str,
+    stream: Stream,
+    run: Run,
+    sentence: str | None,
+    *,
+    seconds: float,
+    calls: int,
+    now: datetime,
+) -> None:
+    """Close the run. `ok_at` moves only when the stream was read to its end."""
+    with contextlib.suppress(sqlite3.DatabaseError), transaction(cache):
+        cache.execute(
+            """UPDATE sync_runs SET ended_at = ?, ok = ?, read = ?, changed = ?, deleted = ?, rejected = ?,
+                   seconds = ?, calls = ?, error = ? WHERE id = ?""",
+            (
+                instant(now),
+                int(run.is_complete),
+                run.read,
+                run.changed,
+                run.deleted,
+                run.rejected,
+                round(seconds, 3),
+                calls,
+                sentence,
+                run.id,
+            ),
+        )
+        if run.is_complete:
+            rows = sum(_count(cache, source, table) for table in stream.tables[:1])
+            cache.execute(
+                """UPDATE sync_state SET ok_at = ?, error = NULL, error_at = NULL, rows = ?
+                   WHERE source_name = ? AND stream = ?""",
+                (instant(now), rows, source, stream.name),
+            )
+    if run.error is not None:
+        note_error(cache, source, stream.name, run.error, now)
+    else:
+        log.info(
+            "%s %s: %d read, %d changed, %d deleted in %.1f s",
+            source,
+            stream.name,
+            run.read,
+            run.changed,
+            run.deleted,
+            seconds,
+            extra={"action": "synced", "source": source, "stream": stream.name, "calls": calls},
+        )
+
+
+def _count(cache: sqlite3.Connection, source: str, table: str) -> int:
+    """Rows of a source in a table, by the range of its ids (';' follows ':')."""
+    found: int = cache.execute(
+        f"SELECT count(*) FROM {table} WHERE id >= ? AND id < ?", (f"{source}:{table}:", f"{source}:{table};")
+    ).fetchone()[0]
+    return found
+
+
+def note_error(cache: sqlite3.Connection, source: str, stream: str, error: Exception, now: datetime) -> None:
+    """Keep what is wrong with a stream, and since when."""
+    sentence = getattr(error, "message", None) or str(error)
+    with contextlib.suppress(sqlite3.DatabaseError), transaction(cache):
+        cache.execute(
+            """INSERT INTO sync_state (source_name, stream, error, error_at) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT DO UPDATE SET error_at = CASE WHEN error IS NULL THEN ?4 ELSE error_at END, error = ?3""",
+            (source, stream, sentence, instant(now)),
+        )
+
+
+def note_login(cache: sqlite3.Connection, connector: Connector, identity: Identity, now: datetime) -> None:
+    with transaction(cache):
+        cache.execute(
+            """INSERT INTO sources (source_name, crm, instance, account, timezone, currency, url, checked_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET crm = excluded.crm, instance = excluded.instance,
+                   account = excluded.account, timezone = excluded.timezone, currency = excluded.currency,
+                   url = excluded.url, checked_at = excluded.checked_at""",
+            (
+                connector.name,
+                connector.crm,
+                identity.instance,
+                identity.account,
+                identity.timezone,
+                identity.currency,
+                getattr(identity, "url", None),
+                instant(now),
+            ),
+        )
+        cache.execute("DELETE FROM sync_state WHERE source_name = ? AND stream = ?", (connector.name, LOGIN))
+
+
+def note_login_failure(cache: sqlite3.Connection, source: str, error: ConnectorError, now: datetime) -> None:
+    """A login that fails fails every stream of the source; before the first sync there is none, so it gets a row."""
+    known = [row[0] for row in cache.execute("SELECT stream FROM sync_state WHERE source_name = ?", (source,))]
+    for stream in known or [LOGIN]:
+        note_error(cache, source, stream, error, now)
+    with transaction(cache):
+        cache.execute(
+            """INSERT INTO sync_runs (source_name, stream, started_at, ended_at, ok, error)
+               VALUES (?1, ?2, ?3, ?3, 0, ?4)""",
+            (source, LOGIN, instant(now), str(error)),
+        )
+
+
+# --- rows that could not be used --------------------------------------------------------------------------------
+
+
+def reject_file(data_dir: Path, source: str, stream: str) -> Path:
+    return data_dir / "rejects" / f"{source}-{stream}.jsonl"
+
+
+def append_rejects(data_dir: Path, source: str, stream: str, rejects: Iterable[Reject]) -> None:
+    """Add to the reject file, readable by its owner alone; a file that grew too large starts anew."""
+    path = reject_file(data_dir, source, stream)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "ab") as file:
+        if file.tell() > MAX_REJECT_BYTES:
+            file.truncate(0)
+        for reject in rejects:
+            row = {"place": reject.place, "reason": reject.reason, "content": reject.content}
+            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE, default=str))

@@ -1,0 +1,352 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+import json
+import logging
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from syncagent.cli import cli, run_cli
+from syncagent.store import lock_data_dir
+from tests.fakes.office import Office
+from tests.fakes.smtp import FaultServer
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> object:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """A configured folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SYNCAGENT_CONFIG", raising=False)
+    office = Office(tmp_path)
+    office.write()
+    return office
+
+
+@pytest.fixture
+def run(capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*arguments: str) -> Said:
+        code = run_cli(list(arguments))
+        out, err = capsysbinary.readouterr()
+        return Said(code, out.decode(), err.decode())
+
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_help_is_quick_and_shows_examples(office: Office) -> None:
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "syncagent", "--help"], capture_output=True, text=True, check=True, timeout=20
+    )
+    seconds = time.monotonic() - started
+    assert "syncagent scorecard preview weekly" in done.stdout
+    assert seconds < 2, "aim: under 0.4 s on an idle machine"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ["pydantic", "rich", "structlog", "sqlite_utils", "hubspot", "simple_salesforce", "apscheduler", "jinja2"]
+    code = f"import sys, syncagent.cli; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_has_help(run: Run, name: str) -> None:
+    said = run(name, "--help")
+    assert said.code == 0
+    assert said.out.startswith(f"Usage: syncagent {name}")
+
+
+def test_completion_is_offered() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv=['syncagent']; from syncagent.cli import cli; cli(prog_name='syncagent')",
+        ],
+        env={"_SYNCAGENT_COMPLETE": "bash_source", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert "_syncagent_completion" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["links", "list"], ["links", "why", "x"], ["alert", "ack", "1"], ["plan", "new.toml"], ["forget", "a@b.test"],
+        ["kpi", "backtest", "win_rate"], ["scorecard", "audit", "x"], ["scorecard", "correct", "x"],
+        ["scorecard", "pause", "x", "--until", "2026-12-01"], ["scorecard", "resume", "x"],
+    ],
+)  # fmt: skip
+def test_what_is_not_built_says_so(run: Run, arguments: list[str]) -> None:
+    said = run(*arguments)
+    assert said.code == 2
+    assert re.fullmatch(r"syncagent [a-z ]+: this command is not built yet\n", said.err)
+
+
+def test_without_a_configuration_all_four_places_are_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SYNCAGENT_CONFIG", raising=False)
+    said = run("sync")
+    assert said.code == 2
+    for place in ("--config", "$SYNCAGENT_CONFIG", "./config.toml", "/etc/syncagent/config.toml"):
+        assert place in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said_on_stderr"),
+    [
+        (["nonsense"], "syncagent: No such command 'nonsense'. See `syncagent --help`."),
+        (["sync", "--nope"], "No such option '--nope'"),
+        (["sync", "dask"], "dask: there is no source of this name. Did you mean desk?"),
+        (["sync", "--stream", "oportunities"], "oportunities: there is no stream of this name"),
+        (["sync", "--since", "yesterday"], "--since yesterday: not a date. Write it like 2026-11-01."),
+        (["kpi", "show", "winrate"], "winrate: there is no KPI of this name. Did you mean win_rate?"),
+        (["kpi", "show", "win_rate", "--as-of", "noon"], "--as-of noon: not an instant."),
+        (["kpi", "show", "win_rate", "--period", "2026-13"], "--period 2026-13:"),
+        (["scorecard", "preview", "wekly"], "Did you mean weekly?"),
+        (["outbox", "drop", "x"], "'x' is not a valid integer"),
+        (["source", "fields", "desk", "deals"], "deals: there is no table of this name."),
+        (["restore", "nowhere"], "nowhere: there is no backup here"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exits_2(
+    run: Run, office: Office, arguments: list[str], said_on_stderr: str
+) -> None:
+    said = run(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert said_on_stderr in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_bad_configuration_names_every_problem(run: Run, office: Office) -> None:
+    office.config.write_text(office.config.read_text().replace("timezone", "timezon").replace("monday", "moonday"))
+    said = run("check", "--offline")
+    assert said.code == 2
+    assert len(said.err.splitlines()) == 2
+    assert all(line.startswith(f"{office.config.name}:") for line in said.err.splitlines())
+
+
+def test_global_options_may_follow_the_command(run: Run, office: Office) -> None:
+    assert run("check", "--offline", "--config", str(office.config)).code == 0
+    assert run("--config", str(office.config), "check", "--offline").code == 0
+    assert run("check", "--offline", f"--config={office.config}", "-v").code == 0
+
+
+def test_sync_prints_a_table_and_json_prints_json_alone(run: Run, office: Office) -> None:
+    said = run("sync")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[1].split()[:4] == ["desk", "opportunities", "4", "4"]
+    said = run("sync", "--full", "--json")
+    assert said.err == ""
+    assert said.json == {
+        "ok": True,
+        "streams": [
+            {
+                "source": "desk", "stream": "opportunities", "read": 4, "changed": 0, "deleted": 0, "rejected": 0,
+                "seconds": said.json["streams"][0]["seconds"], "calls": 0, "error": None,  # type: ignore[index]
+            }
+        ],
+    }  # fmt: skip
+
+
+def test_a_failing_source_exits_1_and_says_what_to_do(run: Run, office: Office) -> None:
+    (office.folder / "deals.csv").unlink()
+    said = run("sync", "--json")
+    assert said.code == 1
+    assert said.json["ok"] is False  # type: ignore[index]
+    said = run("sync")
+    assert said.code == 1
+    assert said.err.count("\n") == 1
+    assert "desk opportunities:" in said.err
+
+
+def test_a_second_instance_exits_75(run: Run, office: Office) -> None:
+    with lock_data_dir(office.data_dir):
+        for command in (["sync"], ["run", "--once"]):
+            said = run(*command)
+            assert said.code == 75
+            assert "another syncagent" in said.err
+
+
+def test_before_the_first_sync_numbers_are_refused_with_the_mend(run: Run, office: Office) -> None:
+    said = run("kpi", "show", "won_revenue")
+    assert said.code == 1
+    assert said.err.endswith("cache.db: this file does not exist yet. Run `syncagent sync` first.\n")
+
+
+def test_a_number_is_shown_and_explained(run: Run, office: Office) -> None:
+    run("sync")
+    said = run("kpi", "show", "won_revenue", "lost_opportunities", "--period", "2026-10", "--json")
+    assert said.code == 0
+    values = {kpi["kpi"]: (kpi["value"], kpi["status"]) for kpi in said.json}  # type: ignore[attr-defined]
+    assert values == {"won_revenue": (1900.0, "ok"), "lost_opportunities": (1, "ok")}
+    text = run("kpi", "show", "won_revenue", "--period", "2026-10").out
+    assert text.startswith("Won revenue (won_revenue): 1,900.00 EUR")
+    told = run("kpi", "explain", "won_revenue", "--period", "2026-10", "--json").json
+    assert set(told) >= {"kpi", "value", "filters", "sql", "parameters", "records", "sources"}  # type: ignore[call-overload]
+
+
+def test_as_of_is_an_instant_or_a_local_date(run: Run, office: Office) -> None:
+    run("sync")
+    for given, meant in (
+        ("2026-11-05", "2026-11-04T23:00:00Z"),
+        ("2026-11-05T00:00:00Z", "2026-11-05T00:00:00Z"),
+        ("2026-11-05T08:00:00", "2026-11-05T07:00:00Z"),
+    ):
+        said = run("kpi", "show", "won_revenue", "--as-of", given, "--json")
+        assert said.json[0]["as_of"] == meant  # type: ignore[index]
+
+
+def test_lists_are_json_too(run: Run, office: Office) -> None:
+    run("sync")
+    for command in (
+        ["kpi", "list"], ["scorecard", "list"], ["scorecard", "next"], ["scorecard", "ledger"], ["outbox", "list"],
+        ["source", "list"], ["source", "fields", "desk"], ["config", "schema"], ["status"],
+    ):  # fmt: skip
+        plain = run(*command)
+        said = plain if command == ["config", "schema"] else run(*command, "--json")
+        assert plain.code == 0, command
+        assert said.err == ""
+        json.loads(said.out)
+
+
+def test_scorecard_next_is_in_its_own_zone(run: Run, office: Office) -> None:
+    rows = run("scorecard", "next", "--count", "2", "--json").json
+    assert [row["scorecard"] for row in rows] == ["weekly", "weekly"]  # type: ignore[attr-defined]
+    assert all(" 08:00 CE" in row["local"] for row in rows)  # type: ignore[attr-defined]
+
+
+def test_a_preview_is_written_and_nothing_sent(run: Run, office: Office) -> None:
+    run("sync")
+    said = run("scorecard", "preview", "weekly", "--as-of", "2026-11-02", "--out", "look")
+    assert said.code == 0
+    names = {Path(line).name for line in said.out.splitlines()}
+    assert names >= {"scorecard.html", "scorecard.txt", "scorecard.eml"}
+    assert run("outbox", "list", "--all", "--json").json == []
+
+
+def test_a_scorecard_is_sent_once_unless_again(run: Run, office: Office) -> None:
+    with FaultServer() as server:
+        office.write(port=server.port)
+        run("sync")
+        assert run("scorecard", "send", "weekly", "--to", "me@acme.test").code == 0
+        said = run("scorecard", "send", "weekly")
+        assert said.code == 0
+        assert said.out.count("sent to ") == 2
+        said = run("scorecard", "send", "weekly")
+        assert said.code == 3
+        assert said.err.count("\n") == 1
+        assert run("scorecard", "send", "weekly", "--again").code == 0
+        assert len(server.accepted) == 5
+        entries = run("scorecard", "ledger", "--json").json
+        assert [entry["state"] for entry in entries] == ["sent"]  # type: ignore[attr-defined]
+        shown = run("scorecard", "show", entries[0]["id"])  # type: ignore[index]
+        assert shown.out.encode() in [mail.body for mail in server.accepted]
+        assert run("scorecard", "show", "nonsense").code == 2
+
+
+def test_mail_that_cannot_be_sent_waits_in_the_outbox_and_can_be_dropped(run: Run, office: Office) -> None:
+    run("sync")
+    said = run("scorecard", "send", "weekly")
+    assert said.code == 1
+    messages = run("outbox", "list", "--json").json
+    assert {message["state"] for message in messages} <= {"deferred", "queued"}  # type: ignore[attr-defined]
+    first = str(messages[0]["id"])  # type: ignore[index]
+    assert run("outbox", "drop", first).code == 0
+    assert run("outbox", "retry", "999").code == 2
+    assert len(run("outbox", "list", "--json").json) == 1  # type: ignore[arg-type]
+
+
+def test_status_is_the_health(run: Run, office: Office) -> None:
+    said = run("status", "--json")
+    assert said.code == 1
+    assert said.json["problems"][0]["code"] == "source_never_synced"  # type: ignore[index]
+    run("sync")
+    assert run("status").code == 0
+    (office.folder / "deals.csv").unlink()
+    run("sync")
+    said = run("status", "--json")
+    assert (said.code, said.json["problems"][0]["code"]) == (1, "source_failing")  # type: ignore[index]
+
+
+def test_a_backup_can_be_restored(run: Run, office: Office) -> None:
+    run("sync")
+    assert run("backup", "copy.tar").code == 0
+    (office.data_dir / "cache.db").unlink()
+    assert run("restore", "copy.tar").code == 0
+    assert run("status").code == 0
+    with lock_data_dir(office.data_dir):
+        assert run("backup", "copy.tar").code == 0
+        assert run("restore", "copy.tar").code == 75
+
+
+def test_check_says_what_was_reached(run: Run, office: Office) -> None:
+    with FaultServer() as server:
+        office.write(port=server.port)
+        said = run("check")
+        assert "source desk: ok" in said.out
+        assert f"mail 127.0.0.1:{server.port}: ok" in said.out
+        assert said.code == 0
+    said = run("check")
+    assert said.code == 1
+    assert "FAILED" in said.out
+
+
+def test_a_mistake_of_ours_is_one_line_and_a_traceback_only_on_demand(run: Run, office: Office) -> None:
+    run("sync")
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(office.data_dir / "cache.db")) as cache:
+        cache.execute("DROP TABLE sync_state")
+    said = run("status")
+    assert said.code == 1
+    assert "Traceback" not in said.err
+    assert said.err.count("\n") == 1
+    assert "Traceback" in run("-vv", "status").err
+
+
+def test_init_writes_a_configuration_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = run("init", "--yes")
+    assert said.code == 0
+    assert "Next: syncagent check" in said.out
+    assert run("init", "--yes").code == 3
+
+
+def test_a_reader_that_goes_away_is_no_error_with_a_traceback(office: Office) -> None:
+    script = f"{sys.executable} -m syncagent config schema | head -c 10; echo; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, timeout=20, check=False)
+    assert "Traceback" not in done.stderr

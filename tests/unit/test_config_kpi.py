@@ -1,0 +1,84 @@
+"""What a KPI names must be there: tables, columns, conditions, values, segments, other KPIs."""
+
+from typing import Any
+
+import pytest
+
+from scorecards import definition
+from scorecards.catalogue import BUILTINS
+from syncagent.config_kpi import mistakes
+from syncagent.config_models import Agent, Calendar, Identity
+from syncagent.config_problems import dotted
+from syncagent.config_result import make_reporting
+
+DIMENSIONS = {"team": {"tickets": "owner.team"}, "owner": {"leads": "owner.name"}}
+REPORTING = make_reporting(
+    Agent(), Calendar(), frozenset(), DIMENSIONS, Identity(), definition.Customers(), definition.TestRows()
+)
+
+
+def said(table: dict[str, Any], name: str = "mine") -> list[str]:
+    builtin = BUILTINS.get(name)
+    kpi = definition.override(builtin, table) if builtin else definition.build(name, table)
+    found = mistakes(kpi, table, {**BUILTINS, name: kpi}, REPORTING)
+    return [f"{dotted(path)}: {message}" for path, message, _ in found]
+
+
+TICKETS = {"of": "tickets"}
+
+
+@pytest.mark.parametrize(
+    ("table", "place"),
+    [
+        ({"of": "tickts"}, "of"),
+        ({**TICKETS, "where": {"priorty": "high"}}, "where.priorty"),
+        ({**TICKETS, "where": {"status_category": ["open", "opn"]}}, "where.status_category[2]"),
+        ({**TICKETS, "where": {"status_category": {"not": "opn"}}}, "where.status_category.not"),
+        ({**TICKETS, "where": {"created_at": {"after": "2026-02-31"}}}, "where.created_at.after"),
+        ({**TICKETS, "where": {"created_at": {"since": "2026-02-01"}}}, "where.created_at.since"),
+        ({**TICKETS, "where": {"owner.taem": {"not": "EMEA"}}}, 'where."owner.taem"'),
+        ({**TICKETS, "where": {"reopen_count": "many"}}, "where.reopen_count"),
+        ({**TICKETS, "where": {"is_closed": "yes"}}, "where.is_closed"),
+        ({**TICKETS, "share": {"is_wn": True}}, "share.is_wn"),
+        ({**TICKETS, "agg": "sum", "field": "subject"}, "field"),
+        ({**TICKETS, "date": "priority"}, "date"),
+        ({**TICKETS, "stock": {"opens": "created_at", "closes": "closd_at"}}, "stock.closes"),
+        ({**TICKETS, "agg": "median", "duration": {"from": "creatd_at", "to": "closed_at"}}, "duration.from"),
+        ({**TICKETS, "action": {"order": "-amount"}}, "action.order"),
+        ({**TICKETS, "by": ["region"]}, "by"),
+        ({"ratio": {"top": "won_revenu", "bottom": "win_rate.gap"}}, "ratio.top"),
+        ({"sql": "DELETE FROM leads"}, "sql"),
+    ],
+)
+def test_what_is_not_there_is_named(table: dict[str, Any], place: str) -> None:
+    assert [line.partition(": ")[0] for line in said(table)] == [place]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {
+            **TICKETS,
+            "where": {"priority": ["high"], "custom.tier": "a", "owner.team": {"not": "X"}, "account_name": "y"},
+        },
+        {**TICKETS, "where": {"created_at": {"after": "2026-01-31", "before": "2026-02-28T10:00:00Z"}}},
+        {**TICKETS, "where": {"is_closed": False, "reopen_count": {"gte": 1, "set": True}}},
+        {**TICKETS, "by": ["team"], "target": {"want": "up", "value": 1, "team": {"EMEA": 2}}},
+        {"of": "opportunities", "agg": "sum", "field": "amount", "date": "outcome_date", "where": {"is_won": True}},
+        {"of": "opportunities", "agg": "avg", "field": "custom.margin"},
+        {"ratio": {"top": "won_revenue", "bottom": "win_rate.target"}},
+        {"sql": "  with x as (select 1) select 1 AS value"},
+    ],
+)
+def test_what_is_there_is_fine(table: dict[str, Any]) -> None:
+    assert said(table) == []
+
+
+def test_what_a_builtin_says_itself_is_not_held_against_the_file() -> None:
+    for name in BUILTINS:
+        assert said({"n_min": 1}, name) == []
+
+
+def test_a_builtin_takes_only_parameters_there_are() -> None:
+    assert said({"params": {"weight": "amount"}}, "win_rate") == []
+    assert said({"params": {"wieght": "amount"}}, "win_rate") == ["params.wieght: there is no such parameter"]

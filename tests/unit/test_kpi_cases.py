@@ -1,0 +1,42 @@
+"""The worked KPI cases: ours always, the shared ones where they lie beside the checkout."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from scorecards.catalogue import BUILTINS
+from tests.kpi_cases import run_case
+
+OWN = Path(__file__).parents[1] / "data" / "kpi-cases.json"
+SHARED = Path(os.environ.get("SYNCAGENT_KPI_CASES", Path(__file__).parents[3] / "shared/cases/kpi-cases.json"))
+
+
+def _cases(path: Path) -> list[object]:
+    if not path.exists():
+        return []
+    return [
+        pytest.param(case, id=f"{case['id']}-{case['kpi']}")
+        for case in json.loads(path.read_text(encoding="utf-8"))
+        if case["kpi"] in BUILTINS
+    ]
+
+
+@pytest.mark.parametrize("case", _cases(OWN))
+def test_own_case(case: dict[str, object]) -> None:
+    """The engine gives the worked value of each of our cases."""
+    assert run_case(case).differences == ()
+
+
+@pytest.mark.parametrize("case", _cases(SHARED))
+def test_shared_case(case: dict[str, object]) -> None:
+    """The engine gives the worked value of each shared case of a KPI that is built."""
+    assert run_case(case).differences == ()
+
+
+def test_a_wrong_value_is_seen() -> None:
+    """The runner itself can fail."""
+    case = json.loads(OWN.read_text(encoding="utf-8"))[0]
+    case["expected"]["value"] = 0.123
+    assert run_case(case).differences != ()

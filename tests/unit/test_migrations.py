@@ -1,0 +1,78 @@
+"""The schemas: complete, stepwise, and never half applied."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from syncagent.migrations import CACHE, Schema, bring_columns, execute_statements, migrate
+from syncagent.schema import STORAGE, TABLES, column_types
+from syncagent.store import open_cache
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None)
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_every_canonical_table_is_made_as_the_schema_says(tmp_path: Path, table: str) -> None:
+    with closing(open_cache(tmp_path)) as cache:
+        columns = {row["name"]: row for row in cache.execute(f"PRAGMA table_info({table})")}
+    assert {name: row["type"] for name, row in columns.items()} == {
+        name: STORAGE[kind] for name, kind in column_types(table).items()
+    }
+    not_null = {name for name, row in columns.items() if row["notnull"]}
+    assert not_null == {"is_deleted", "is_test", *TABLES[table].flags}
+    assert [name for name, row in columns.items() if row["pk"]] == ["id"]
+
+
+def test_the_header_names_the_program_and_the_version(tmp_path: Path) -> None:
+    with closing(open_cache(tmp_path)) as cache:
+        assert cache.execute("PRAGMA application_id").fetchone()[0] == CACHE.application_id
+        assert cache.execute("PRAGMA user_version").fetchone()[0] == CACHE.version
+
+
+def test_migrating_again_does_nothing(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "x.db")) as conn:
+        assert migrate(conn, CACHE) == CACHE.version
+        assert migrate(conn, CACHE) == 0
+
+
+def test_a_step_that_fails_leaves_the_schema_before_it(tmp_path: Path) -> None:
+    def fail(database: object) -> None:
+        conn = database.conn  # type: ignore[attr-defined]
+        execute_statements(conn, "CREATE TABLE half (a); INSERT INTO half VALUES (1);")
+        raise RuntimeError("killed here")
+
+    broken = Schema("cache", CACHE.application_id, (*CACHE.steps, ("m9999", fail)))
+    with closing(connect(tmp_path / "x.db")) as conn:
+        with pytest.raises(RuntimeError):
+            migrate(conn, broken)
+        assert conn.execute("PRAGMA user_version").fetchone()[0] == CACHE.version
+        assert conn.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone()[0] == 0
+        assert migrate(conn, CACHE) == 0
+
+
+def test_a_cache_of_an_earlier_version_gets_its_new_columns(tmp_path: Path) -> None:
+    from sqlite_utils import Database
+
+    with closing(connect(tmp_path / "x.db")) as conn:
+        conn.execute("CREATE TABLE leads (id TEXT PRIMARY KEY)")
+        conn.execute("INSERT INTO leads VALUES ('kept')")
+        bring_columns(Database(conn, execute_plugins=False))
+        assert {row[1] for row in conn.execute("PRAGMA table_info(leads)")} == set(column_types("leads"))
+        assert conn.execute("SELECT id, is_deleted FROM leads").fetchone() == ("kept", 0)
+
+
+def test_statements_run_inside_the_callers_transaction(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "x.db")) as conn:
+        conn.execute("BEGIN")
+        execute_statements(
+            conn,
+            """CREATE TABLE a (x);
+               CREATE TRIGGER t AFTER INSERT ON a BEGIN UPDATE a SET x = 1; UPDATE a SET x = 2; END;
+               CREATE TABLE b (y)""",
+        )
+        conn.execute("ROLLBACK")
+        assert conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0

@@ -1,0 +1,136 @@
+"""What a record becomes in the cache, and when it is not written."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from connectors.base import Merge, Record, Tombstone
+from syncagent.errors import StoreError
+from syncagent.rows import Origin, write_merges, write_records, write_tombstones
+from syncagent.store import open_cache, transaction
+
+ORIGIN = Origin("sf", "salesforce", "org1")
+T1, T2 = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_cache(tmp_path)) as conn:
+        yield conn
+
+
+def lead(source_id: str = "L1", **more: object) -> Record:
+    return {"source_id": source_id, "name": "Ann", "updated_at": T1, "owner_id": "U1", **more}
+
+
+def write(cache: sqlite3.Connection, *records: Record, table: str = "leads", at: str = T1) -> int:
+    with transaction(cache):
+        changed, rejects = write_records(cache, ORIGIN, table, records, synced_at=at)
+    assert rejects == []
+    return changed
+
+
+def one(cache: sqlite3.Connection, table: str = "leads") -> sqlite3.Row:
+    row = cache.execute(f"SELECT * FROM {table}").fetchone()
+    assert isinstance(row, sqlite3.Row)
+    return row
+
+
+def test_a_record_becomes_a_row_with_full_ids(cache: sqlite3.Connection) -> None:
+    write(cache, lead(custom={"b": 1, "a": None}, converted_account_id=None))
+    row = one(cache)
+    assert row["id"] == "sf:leads:L1"
+    assert (row["source"], row["source_name"], row["source_instance"]) == ("salesforce", "sf", "org1")
+    assert (row["owner_id"], row["converted_account_id"]) == ("sf:users:U1", None)
+    assert row["custom"] == '{"a":null,"b":1}'
+    assert (row["is_deleted"], row["is_test"]) == (0, 0)
+
+
+def test_reading_again_changes_nothing(cache: sqlite3.Connection) -> None:
+    assert write(cache, lead(), lead("L2")) == 2
+    assert write(cache, lead(), lead("L2"), at=T2) == 0
+    assert one(cache)["synced_at"] == T1
+
+
+def test_an_absent_key_leaves_the_stored_value_and_none_overwrites_it(cache: sqlite3.Connection) -> None:
+    write(cache, lead(company="Acme", status="New"))
+    assert write(cache, lead(status=None), at=T2) == 1
+    row = one(cache)
+    assert (row["company"], row["status"]) == ("Acme", None)
+    assert (row["first_seen_at"], row["synced_at"]) == (T1, T2)
+
+
+def test_an_older_version_does_not_overwrite_a_newer_one(cache: sqlite3.Connection) -> None:
+    write(cache, lead(name="new", updated_at=T2))
+    assert write(cache, lead(name="old", updated_at=T1)) == 0
+    assert write(cache, lead(name="same age", updated_at=T2)) == 1
+    assert one(cache)["name"] == "same age"
+
+
+def test_records_with_different_keys_travel_together(cache: sqlite3.Connection) -> None:
+    assert write(cache, lead("L1"), {"source_id": "L2", "company": "B"}, lead("L3")) == 3
+
+
+def test_a_deletion_marks_and_an_undelete_unmarks(cache: sqlite3.Connection) -> None:
+    write(cache, lead())
+    with transaction(cache):
+        gone = Tombstone("leads", "L1", "2026-01-15T00:00:00Z")
+        assert write_tombstones(cache, ORIGIN, [gone, gone, Tombstone("leads", "never")], synced_at=T1) == 1
+    assert (one(cache)["is_deleted"], one(cache)["deleted_at"]) == (1, "2026-01-15T00:00:00Z")
+    assert write(cache, lead()) == 0, "a lagging index must not bring it back"
+    assert write(cache, lead(updated_at=T2)) == 1
+    assert (one(cache)["is_deleted"], one(cache)["deleted_at"]) == (0, None)
+
+
+def test_a_merge_points_at_the_survivor_even_if_never_seen(cache: sqlite3.Connection) -> None:
+    with transaction(cache):
+        merges = [Merge("leads", "L9", "L1"), Merge("leads", "L9", "L1")]
+        assert write_merges(cache, ORIGIN, merges, synced_at=T1) == 1
+    assert (one(cache)["id"], one(cache)["merged_into"]) == ("sf:leads:L9", "sf:leads:L1")
+
+
+def test_links_are_prefixed_by_the_table_they_name(cache: sqlite3.Connection) -> None:
+    link: Record = {"source_id": "A1-D1", "activity_id": "A1", "object": "opportunities", "object_id": "D1"}
+    write(cache, link, table="activity_links")
+    row = one(cache, "activity_links")
+    assert (row["activity_id"], row["object_id"]) == ("sf:activities:A1", "sf:opportunities:D1")
+
+
+def test_flags_are_never_null(cache: sqlite3.Connection) -> None:
+    write(cache, {"source_id": "C1", "bounced": None, "left_company": None}, table="contacts")
+    row = one(cache, "contacts")
+    assert (row["bounced"], row["opted_out"], row["left_company"]) == (0, 0, None)
+
+
+def test_a_user_seen_inactive_is_dated_once(cache: sqlite3.Connection) -> None:
+    write(cache, {"source_id": "U1", "is_active": 0}, table="users", at=T1)
+    write(cache, {"source_id": "U1", "is_active": 0, "name": "X"}, table="users", at=T2)
+    assert one(cache, "users")["first_seen_inactive_at"] == T1
+    write(cache, {"source_id": "U1", "is_active": 1}, table="users", at=T2)
+    assert one(cache, "users")["first_seen_inactive_at"] is None
+
+
+def test_what_sqlite_cannot_hold_is_cleaned_or_rejected_and_the_rest_is_stored(cache: sqlite3.Connection) -> None:
+    records = [lead("L1", name="a\ud800b"), lead("L2", name=2**64), lead("L3", name="c\x00d"), lead("L4")]
+    with transaction(cache):
+        changed, rejects = write_records(cache, ORIGIN, "leads", records, synced_at=T1)
+    assert changed == 3
+    assert [reject.place for reject in rejects] == ["leads L2"]
+    assert [row[0] for row in cache.execute("SELECT name FROM leads ORDER BY id")] == ["a?b", "c\x00d", "Ann"]
+
+
+def test_a_column_that_does_not_exist_is_refused(cache: sqlite3.Connection) -> None:
+    with pytest.raises(StoreError, match="unknown columns nam"):
+        write(cache, {"source_id": "1", "nam": "x"})
+
+
+def test_a_file_may_show_a_row_again_whatever_its_date(cache: sqlite3.Connection) -> None:
+    origin = Origin("desk", "files", "desk")
+    with transaction(cache):
+        write_records(cache, origin, "leads", [lead()], synced_at=T1)
+        write_tombstones(cache, origin, [Tombstone("leads", "L1", T2)], synced_at=T2)
+        changed, _ = write_records(cache, origin, "leads", [lead()], synced_at=T2)
+    assert changed == 1

@@ -1,0 +1,172 @@
+"""A sync run, from a scripted source into a real cache."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connectors.base import Page, Reject, Tombstone
+from connectors.errors import AuthError, RateLimited, StreamError, TransientError
+from syncagent.store import open_cache
+from syncagent.sync import Progress, StreamReport, sync_source
+from tests.fakes.connector import Script, ScriptedConnector
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_cache(tmp_path)) as conn:
+        yield conn
+
+
+def page(number: int, *ids: str, table: str = "leads") -> Page:
+    records = [{"source_id": i, "updated_at": "2026-02-01T00:00:00Z"} for i in ids]
+    return Page({table: records}, read=len(ids), bookmark={"page": number}, total=3)
+
+
+def run(cache: sqlite3.Connection, connector: ScriptedConnector, **options: object) -> list[StreamReport]:
+    return sync_source(connector, cache, clock=lambda: NOW, **options)  # type: ignore[arg-type]
+
+
+def state(cache: sqlite3.Connection, stream: str = "leads") -> sqlite3.Row:
+    row = cache.execute("SELECT * FROM sync_state WHERE stream = ?", (stream,)).fetchone()
+    assert isinstance(row, sqlite3.Row)
+    return row
+
+
+def test_a_stream_is_read_to_its_end(cache: sqlite3.Connection) -> None:
+    connector = ScriptedConnector({"leads": [page(1, "a", "b"), page(2, "c")]})
+    (report,) = run(cache, connector)
+    assert (report.read, report.changed, report.calls, report.error) == (3, 3, 2, None)
+    row = state(cache)
+    assert (row["ok_at"], row["rows"], row["watermark"]) == ("2026-03-01T00:00:00Z", 3, "2026-02-01T00:00:00Z")
+    assert json.loads(row["bookmark"]) == {"page": 2}
+    assert tuple(cache.execute("SELECT ok, read, changed FROM sync_runs").fetchone()) == (1, 3, 3)
+    assert cache.execute("SELECT instance FROM sources").fetchone()[0] == "org1"
+
+
+def test_the_next_sync_goes_on_at_the_bookmark(cache: sqlite3.Connection) -> None:
+    run(cache, ScriptedConnector({"leads": [page(1, "a")]}))
+    connector = ScriptedConnector({"leads": [page(1, "a"), page(2, "b")]})
+    (report,) = run(cache, connector)
+    assert connector.asked == [("leads", {"page": 1}, False)]
+    assert (report.read, report.changed) == (1, 1)
+    (again,) = run(cache, connector, full=True)
+    assert connector.asked[-1] == ("leads", None, True)
+    assert (again.read, again.changed) == (2, 0)
+
+
+def test_a_failing_stream_keeps_its_pages_and_stops_no_other(cache: sqlite3.Connection) -> None:
+    pages: Script = {
+        "leads": [page(1, "a"), StreamError("the object Lead cannot be read.", mend="Give the login access.")],
+        "tickets": [page(1, "t", table="tickets")],
+    }
+    leads, tickets = run(cache, ScriptedConnector(pages))
+    assert leads.error == "the object Lead cannot be read. Give the login access."
+    assert (leads.read, tickets.error) == (1, None)
+    row = state(cache)
+    assert (row["ok_at"], row["error"]) == (None, "the object Lead cannot be read.")
+    assert json.loads(row["bookmark"]) == {"page": 1}
+
+
+def test_an_error_is_dated_from_its_start_and_forgotten_after_success(cache: sqlite3.Connection) -> None:
+    failing = ScriptedConnector({"leads": [TransientError("the server is down")]})
+    run(cache, failing)
+    sync_source(failing, cache, clock=lambda: datetime(2026, 3, 2, tzinfo=UTC))
+    assert state(cache)["error_at"] == "2026-03-01T00:00:00Z"
+    run(cache, ScriptedConnector({"leads": [page(1, "a")]}))
+    assert (state(cache)["error"], state(cache)["error_at"]) == (None, None)
+
+
+def test_a_refused_login_stops_the_source(cache: sqlite3.Connection) -> None:
+    pages: Script = {"leads": [AuthError("the token was refused")], "tickets": [page(1, "t", table="tickets")]}
+    connector = ScriptedConnector(pages)
+    _, tickets = run(cache, connector)
+    assert tickets.error == "not read: the token was refused"
+    assert [asked[0] for asked in connector.asked] == ["leads"]
+
+
+def test_a_source_that_is_down_is_not_asked_for_every_stream(cache: sqlite3.Connection) -> None:
+    names = ("users", "accounts", "contacts", "leads", "tickets")
+    connector = ScriptedConnector({name: [RateLimited("429")] for name in names})
+    reports = run(cache, connector)
+    assert [asked[0] for asked in connector.asked] == list(names[:3])
+    assert all(report.error for report in reports)
+
+
+def test_a_login_that_fails_is_one_report_and_fails_the_known_streams(cache: sqlite3.Connection) -> None:
+    run(cache, ScriptedConnector({"leads": [page(1, "a")]}))
+    (report,) = run(cache, ScriptedConnector({"leads": []}, login=AuthError("refused", mend="Renew it.")))
+    assert (report.stream, report.error) == ("login", "refused Renew it.")
+    assert (state(cache)["error"], state(cache)["ok_at"]) == ("refused", "2026-03-01T00:00:00Z")
+
+
+def test_a_first_login_that_fails_is_remembered_until_one_succeeds(cache: sqlite3.Connection) -> None:
+    run(cache, ScriptedConnector({"leads": []}, login=AuthError("refused")))
+    assert state(cache, "login")["error"] == "refused"
+    run(cache, ScriptedConnector({"leads": []}))
+    assert cache.execute("SELECT count(*) FROM sync_state WHERE stream = 'login'").fetchone()[0] == 0
+
+
+def test_a_mistake_in_a_connector_is_reported_not_raised(cache: sqlite3.Connection) -> None:
+    pages: Script = {"leads": [ValueError("oops")], "tickets": [page(1, "t", table="tickets")]}
+    leads, tickets = run(cache, ScriptedConnector(pages))
+    assert leads.error == "unexpected: ValueError: oops. Run again with -vv."
+    assert tickets.error is None
+
+
+def test_stop_ends_between_pages_and_the_next_sync_goes_on_there(cache: sqlite3.Connection) -> None:
+    stop = threading.Event()
+
+    def stop_after_first(progress: Progress) -> None:
+        if progress.read:
+            stop.set()
+
+    connector = ScriptedConnector({"leads": [page(1, "a"), page(2, "b")], "tickets": []})
+    (report,) = run(cache, connector, stop=stop, on_progress=stop_after_first)
+    assert report.read == 1
+    assert "stopped before the end" in (report.error or "")
+    assert (state(cache)["ok_at"], state(cache)["error"]) == (None, None)
+    leads, _ = run(cache, connector)
+    assert (leads.read, leads.error) == (1, None)
+
+
+def test_progress_says_how_far_it_is(cache: sqlite3.Connection) -> None:
+    told: list[Progress] = []
+    run(cache, ScriptedConnector({"leads": [page(1, "a", "b"), page(2, "c")]}), on_progress=told.append)
+    assert [(p.read, p.total, p.done) for p in told] == [(0, None, False), (2, 3, False), (3, 3, False), (3, 3, True)]
+
+
+def test_only_the_named_streams_are_read(cache: sqlite3.Connection) -> None:
+    connector = ScriptedConnector({"leads": [], "tickets": []})
+    assert [report.stream for report in run(cache, connector, streams=["tickets"])] == ["tickets"]
+
+
+def test_rows_that_cannot_be_used_go_to_the_reject_file(cache: sqlite3.Connection, tmp_path: Path) -> None:
+    bad = Page({"leads": [{"source_id": "x", "name": 2**70}]}, rejects=[Reject("f.csv line 2", "bad date", "a;b")])
+    (report,) = run(cache, ScriptedConnector({"leads": [bad]}))
+    assert report.rejected == 2
+    path = tmp_path / "rejects" / "sf-leads.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["place"] for line in lines] == ["f.csv line 2", "leads x"]
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_deletions_are_counted(cache: sqlite3.Connection) -> None:
+    pages = [page(1, "a"), Page(tombstones=[Tombstone("leads", "a")], bookmark={"page": 2})]
+    (report,) = run(cache, ScriptedConnector({"leads": pages}))
+    assert report.deleted == 1
+
+
+def test_a_page_and_its_bookmark_are_committed_together(cache: sqlite3.Connection) -> None:
+    broken = Page({"leads": [{"source_id": "b"}], "nonsense": [{"source_id": "c"}]}, bookmark={"page": 2})
+    (report,) = run(cache, ScriptedConnector({"leads": [page(1, "a"), broken]}))
+    assert "nonsense" in (report.error or "")
+    assert json.loads(state(cache)["bookmark"]) == {"page": 1}
+    assert [row[0] for row in cache.execute("SELECT source_id FROM leads")] == ["a"]
