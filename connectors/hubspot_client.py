@@ -150,7 +150,7 @@ class HubSpotClient:
         if isinstance(error, Throttled) and error.policy != "day":
             self._limiter.penalise("search" if error.policy == "search" else "call", error.retry_after_s or 0.0)
         elif isinstance(error, Throttled):
-            self._limiter.throttled += 1
+            self._limiter.day.close(error.retry_after_s or 0.0)
         raise error
 
     def _checked(

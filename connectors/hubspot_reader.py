@@ -69,6 +69,9 @@ class Reader:
             mark = {"phase": "live", "ms": _day_ms(since), "done": False}
         if mark is None or mark.get("phase") == "list":
             yield from self._read_list(marks, mark or {}, now)
+            if mark is not None:
+                # Resumed, maybe days later: what changed meanwhile may stand before the place where it went on.
+                yield from self._read_changes(marks, marks[self._kind.name], since, now)
         else:
             yield from self._read_changes(marks, mark, since, now)
         yield from self._read_archived(marks, now)

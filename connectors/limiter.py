@@ -14,6 +14,7 @@ from typing import Protocol
 from connectors.errors import RateLimited, TransientError
 
 _NAP_S = 0.25  # how soon a waiting thread sees that it shall stop
+_LONGEST_HOLD_S = 30.0  # a longer pause is for the caller to hear of, not to be waited here in silence
 _TRUST_S = 900.0  # how long the vendor's own count of the day is believed
 
 
@@ -86,7 +87,7 @@ class Window:
     def penalise(self, wait_s: float) -> None:
         """A call was refused: nobody calls for `wait_s`, and slots rest a little longer from now on."""
         with self._changed:
-            self._held_until = max(self._held_until, self._clock() + wait_s)
+            self._held_until = max(self._held_until, self._clock() + min(wait_s, _LONGEST_HOLD_S))
             self._extra_s = min(self._extra_s + 0.05, max(self._window_s, 0.05))
 
     def _wait_s(self) -> float | None:
@@ -112,6 +113,7 @@ class DayShare:
         self._hours: deque[tuple[int, int]] = deque()
         self._own = 0
         self._seen_at = float("-inf")
+        self._closed_until = float("-inf")
         self.limit: int | None = None
         self.used: int | None = None
 
@@ -119,9 +121,19 @@ class DayShare:
         """The vendor says that `used` of `limit` calls are gone today."""
         self.limit, self.used, self._seen_at = limit, used, self._clock()
 
+    def close(self, wait_s: float) -> None:
+        """The vendor refused a call because its day is over: nobody calls for `wait_s`."""
+        self._closed_until = self._clock() + wait_s
+
     def count(self) -> None:
         """One more call of ours. Raises RateLimited when the day's share is used up."""
         now = self._clock()
+        if now < self._closed_until:
+            raise RateLimited(
+                "The vendor's daily calls are used up.",
+                retry_after_s=self._closed_until - now,
+                mend="It goes on by itself when the vendor's day is over.",
+            )
         hour = int(now // 3600)
         while self._hours and self._hours[0][0] <= hour - 24:
             self._own -= self._hours.popleft()[1]

@@ -24,6 +24,10 @@ class UnknownField(StreamError):
         self.field = field
 
 
+class DayIsOver(RateLimited):
+    """The org's calls of the day are used up: nobody calls for a while."""
+
+
 class LostPosition(StreamError):
     """The server forgot the page link: ask again from the last bookmark."""
 
@@ -62,7 +66,7 @@ def error_of(answer: Answer) -> ConnectorError:
     if code == "REQUEST_LIMIT_EXCEEDED":
         if "concurrent" in message.lower():
             return RateLimited("Salesforce: too many long calls at once.", retry_after_s=retry_after_s)
-        return RateLimited(
+        return DayIsOver(
             "Salesforce: the org's daily API calls are used up (REQUEST_LIMIT_EXCEEDED).",
             retry_after_s=max(retry_after_s or 0.0, DAY_PAUSE_S),
             mend="It goes on by itself as calls become free.",

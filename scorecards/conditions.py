@@ -60,8 +60,8 @@ class Sql:
     def _condition(self, name: str, wanted: Any) -> str:
         column = self.column(name)
         sql = self.value_of(name)
-        if column.type == "money":
-            sql = self.money(column, ":today")
+        if column.type == "money" and not (isinstance(wanted, Mapping) and set(wanted) == {"set"}):
+            sql = self.money(column, ":today")  # compared in major units; whether it is set needs no rate
         if isinstance(wanted, Mapping):
             return " AND ".join(self._operator(column, sql, op, value) for op, value in wanted.items()) or "1"
         if isinstance(wanted, list | tuple):

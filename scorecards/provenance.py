@@ -2,9 +2,13 @@
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from scorecards.values import Freshness
+
+#: The name under which the sync notes a refused login; no table is called so.
+LOGIN = "login"
 
 
 def freshness(conn: sqlite3.Connection, tables: Collection[str]) -> list[Freshness]:
@@ -13,7 +17,13 @@ def freshness(conn: sqlite3.Connection, tables: Collection[str]) -> list[Freshne
         "SELECT source_name, stream, ok_at, error, error_at FROM sync_state ORDER BY source_name, stream"
     ).fetchall()
     found: dict[str, Freshness] = {}
+    refused: dict[str, Freshness] = {}
     for name, stream, ok_at, error, error_at in rows:
+        if stream == LOGIN:
+            # Not a stream of rows: it only says that a source cannot be reached at all.
+            if error is not None:
+                refused[name] = Freshness(name, None, error, _moment(error_at))
+            continue
         if tables and stream not in tables:
             continue
         known = found.get(name)
@@ -23,6 +33,10 @@ def freshness(conn: sqlite3.Connection, tables: Collection[str]) -> list[Freshne
         failing = error or (known.error if known else None)
         since = _moment(error_at) if error else (known.failing_since if known else None)
         found[name] = Freshness(name, synced, failing, since)
+    for name, said in refused.items():
+        if name in found or not tables:
+            synced = found[name].synced_at if name in found else None
+            found[name] = replace(said, synced_at=synced)
     return list(found.values())
 
 

@@ -27,7 +27,7 @@ __all__ = ["Issue", "Rendered", "preview_html", "render"]
 #: Gmail cuts a message near 102 KB, quoted history included; ours stay well under it.
 HTML_MAX = 60_000
 #: From full to bare: the first whose HTML fits is sent. Totals are always said, so nothing is dropped silently.
-_DETAILS = (Detail(5, 4, 6), Detail(5, 3, 4), Detail(3, 2, 3), Detail(2, 1, 0), Detail(0, 0, 0))
+_DETAILS = (Detail(5, 3, 6), Detail(5, 2, 4), Detail(3, 2, 3), Detail(2, 1, 0), Detail(0, 0, 0))
 
 
 def render(issue: Issue) -> Rendered:

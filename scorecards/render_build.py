@@ -23,6 +23,8 @@ from scorecards.values import SHOWN, ActionRow, Freshness, KpiResult, Period
 #: Shapes that no client turns into an emoji, one per state.
 SHAPES: Mapping[str, str] = {"on": "✓", "risk": "!", "off": "✕", "none": "–"}
 
+#: Records shown in each list after the first.
+_FURTHER_ROWS = 3
 #: Draws the sparkline of a result and gives its content id.
 Draw = Callable[[KpiResult], str]
 
@@ -211,18 +213,25 @@ def _legend(results: Sequence[KpiResult], fmt: Formatter) -> str:
 
 
 def _records(issue: Issue, fmt: Formatter, detail: Detail) -> tuple[tuple[Records, ...], str]:
-    """The lists of records, those of the worst KPIs first, and one line that names the lists left out."""
+    """The lists of records, those of the worst KPIs first, and one line that names the lists left out.
+
+    The first list is this issue's job and gets the most rows; two KPIs with one list (lost deals) show it once.
+    """
     shown: list[Records] = []
     left: list[str] = []
+    seen: set[str] = set()
     for result in headline.with_records(issue.results):
         actions = result.actions
         assert actions is not None
         label = headline.capital(clean(actions.label, 60))
+        if label in seen:
+            continue
+        seen.add(label)
         total = max(actions.total, len(actions.rows))
         if len(shown) == detail.lists or not actions.rows or not detail.rows:
             left.append(fmt.words("list_count", label=label, n=fmt.number(total)))
             continue
-        rows = actions.rows[: detail.rows]
+        rows = actions.rows[: min(detail.rows, _FURTHER_ROWS) if shown else detail.rows]
         items = tuple(_item(row, result, fmt) for row in rows)
         count = fmt.words("shown_of", a=fmt.number(len(items)), b=fmt.number(total))
         shown.append(Records(label, count, items))

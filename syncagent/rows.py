@@ -73,15 +73,32 @@ def write_records(
 def write_tombstones(
     conn: sqlite3.Connection, origin: Origin, tombstones: Iterable[Tombstone], *, synced_at: str
 ) -> int:
-    """Mark rows as deleted; how many were not so marked before. Rows never seen stay unknown."""
+    """Mark rows as deleted, making a bare row for one never seen; how many were not so marked before.
+
+    The bare row matters: a copy of it in another CRM that names this record must go out of every figure with it
+    (facts/kpis.md 7.6).
+    """
     deleted = 0
     for tombstone in tombstones:
         _known_table(tombstone.table, origin)
-        row_id = record_id(origin.name, tombstone.table, tombstone.source_id)
         deleted += conn.execute(
-            f"""UPDATE {tombstone.table} SET is_deleted = 1, deleted_at = coalesce(?1, deleted_at), synced_at = ?2
-                WHERE id = ?3 AND (is_deleted = 0 OR deleted_at IS NOT coalesce(?1, deleted_at))""",
-            (tombstone.deleted_at, synced_at, row_id),
+            f"""INSERT INTO {tombstone.table}
+                    (id, source, source_name, source_instance, source_id, first_seen_at, synced_at, is_deleted,
+                     deleted_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)
+                ON CONFLICT (id) DO UPDATE SET is_deleted = 1, synced_at = excluded.synced_at,
+                    deleted_at = coalesce(excluded.deleted_at, deleted_at)
+                WHERE is_deleted = 0 OR deleted_at IS NOT coalesce(excluded.deleted_at, deleted_at)""",
+            (
+                record_id(origin.name, tombstone.table, tombstone.source_id),
+                origin.crm,
+                origin.name,
+                origin.instance,
+                tombstone.source_id,
+                synced_at,
+                synced_at,
+                tombstone.deleted_at,
+            ),
         ).rowcount
     return deleted
 

@@ -108,7 +108,7 @@ def _reader(config: Config, card: Scorecard, to: str) -> Recipient:
     except ValueError as error:
         raise UsageError(str(error)) from None
     domains = copies.mail_of(config).allowed_domains
-    if domains and box.domain not in domains:
+    if domains and box.domain not in {compose.mailbox(f"x@{domain}").domain for domain in domains}:
         raise Refused(
             f"{box.address} is outside the allowed domains", mend=f"Allowed are {', '.join(domains)} (see [mail])."
         )

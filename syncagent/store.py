@@ -16,7 +16,8 @@ from pathlib import Path
 from syncagent.errors import AlreadyRunning, NewerSchema, StoreError
 from syncagent.migrations import CACHE, STATE, Schema, migrate
 
-BUSY_TIMEOUT_S = 30.0
+#: Deriving the facts of a first load is one transaction; other writers wait for it.
+BUSY_TIMEOUT_S = 120.0
 LOCK_NAME = "lock"
 
 _RIGHTS = "Let this user read and write the data folder and the files in it."

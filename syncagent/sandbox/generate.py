@@ -8,6 +8,7 @@ from syncagent.sandbox import clock, sales, service
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.merging import (
     delete,
+    delete_in_salesforce,
     erase,
     may_merge,
     merge_accounts,
@@ -76,8 +77,7 @@ def _mishaps(company: Company) -> None:
     _merges(company)
     both = [d for d in company.deals if d.sf and d.hs and d.deleted is None]
     for deal in both[:2]:
-        deal.sf_deleted = past(deal)
-        company.touch(deal, deal.sf_deleted)
+        delete_in_salesforce(company, deal, past(deal))
     lone = [d for d in company.deals if d.hs and not d.sf and d.deleted is None and d.merged_into is None]
     for deal in lone[:2]:
         deal.orphan_link = company.ids.sf("Opportunity")

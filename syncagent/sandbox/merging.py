@@ -5,21 +5,47 @@ from syncagent.sandbox.model import Account, Activity, Contact, Deal, Entity, Le
 
 
 def delete(company: Company, entity: Entity, at: int) -> None:
-    """To the recycle bin (Salesforce) or the archive (HubSpot)."""
+    """To the recycle bin (Salesforce, with the activities on it) or the archive (HubSpot, without them)."""
     entity.deleted = at
     company.touch(entity, at)
+    for activity in _kept_on(company, entity):
+        if activity.deleted is None:
+            activity.deleted = at
+            company.touch(activity, at)
+
+
+def delete_in_salesforce(company: Company, deal: Deal, at: int) -> None:
+    """Delete a deal in Salesforce alone; its HubSpot copy stays."""
+    deal.sf_deleted = at
+    company.touch(deal, at)
+    for activity in _kept_on(company, deal):
+        activity.deleted = activity.deleted or at
+        company.touch(activity, at)
+
+
+def _kept_on(company: Company, entity: Entity) -> list[Activity]:
+    """A Salesforce record's activities there."""
+    if entity.sf is None or not isinstance(entity, Deal | Ticket | Lead):
+        return []
+    return [a for a in company.activities if a.sf and entity in (a.deal, a.ticket, a.lead)]
 
 
 def undelete(company: Company, entity: Entity, at: int) -> None:
-    entity.deleted, entity.restored = None, True
+    gone, entity.deleted, entity.restored = entity.deleted, None, True
     company.touch(entity, at)
+    for activity in _kept_on(company, entity):
+        if activity.deleted == gone:
+            activity.deleted, activity.restored = None, True
+            company.touch(activity, at)
 
 
-def erase(company: Company, entity: Entity) -> None:
-    """Gone without a trace: no deleted row, no modification stamp."""
-    entity.erased = True
-    entity.deleted = entity.deleted or entity.modified
-    company.touched[entity.key] = entity
+def erase(company: Company, entity: Entity) -> list[Entity]:
+    """Gone without a trace, with a Salesforce record's activities: no deleted row, no stamp. Returns what went."""
+    gone = [entity, *_kept_on(company, entity)]
+    for one in gone:
+        one.erased = True
+        one.deleted = one.deleted or one.modified
+    return gone
 
 
 def may_merge(first: Entity, second: Entity) -> bool:

@@ -123,5 +123,8 @@ def make_contact(
 def make_accounts(company: Company) -> None:
     span = company.now - company.start
     for number in range(ACCOUNTS):
-        share = company.rng.random() ** 1.6  # most firms were known early
-        make_account(company, company.start + int(span * share * 0.97), number)
+        if company.chance(0.6):  # known since before the history begins
+            at = company.start - int((5 + 340 * company.rng.random()) * clock.DAY)
+        else:
+            at = company.start + int(span * company.rng.random() * 0.97)
+        make_account(company, at, number)

@@ -1,5 +1,7 @@
 """How the company sells: leads that are answered, converted or dropped, and deals through their stages."""
 
+from itertools import accumulate
+
 from syncagent.sandbox import clock, names
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.model import LOST, OPEN_STAGES, WON, Account, Activity, Change, Contact, Deal, Lead, Step, User
@@ -332,11 +334,15 @@ def make_sales(company: Company) -> None:
     rng = company.rng
     weights = [rng.lognormvariate(0, 0.7) * (0.2 if a.kind == "other" else 1) for a in company.accounts]
     moments = sorted(company.office_instant(weekend=0.02) for _ in range(DEALS))
-    homes = rng.choices(company.accounts, weights, k=DEALS)
-    for at, account in zip(moments, homes, strict=True):
-        home = None if company.chance(0.02) else account
-        if home is not None and at <= home.created + 40 * clock.DAY:
-            at = min(home.created + int((1 + 60 * rng.random()) * clock.DAY), company.now - 3600)
+    sums = list(accumulate(weights))
+    for at in moments:
+        home: Account | None = None
+        for _ in range(8):
+            home = rng.choices(company.accounts, cum_weights=sums)[0]
+            if home.created < at - 2 * clock.DAY:
+                break
+        if home is None or home.created >= at or company.chance(0.02):
+            home = None
         deal = make_deal(company, home, at)
         if home is not None and deal.kind == "newbusiness" and company.chance(0.5):
             _lead_behind(company, deal)

@@ -106,10 +106,9 @@ class Sandbox:
     def erase(self, entity: Entity) -> None:
         """Remove a record without a trace (hard delete, GDPR delete): only a look at all ids can tell."""
         with self.company.lock:
-            erase(self.company, entity)
-            self.company.touched.pop(entity.key, None)
-            self.salesforce.refresh([entity])
-            self.hubspot.refresh([entity])
+            gone = erase(self.company, entity)
+            self.salesforce.refresh(gone)
+            self.hubspot.refresh(gone)
 
     def truth(self) -> Truth:
         """What a cache must hold once it has read everything: see `Truth`."""

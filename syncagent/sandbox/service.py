@@ -1,5 +1,7 @@
 """How the company serves: tickets answered, closed, reopened and escalated, and what customers say after."""
 
+from itertools import accumulate
+
 from syncagent.sandbox import clock, names
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.model import Account, Change, Survey, Ticket
@@ -152,7 +154,10 @@ def make_tickets(company: Company) -> None:
     rng = company.rng
     weights = [rng.lognormvariate(0, 0.8) * (3 if a.kind == "customer" else 0.5) for a in company.accounts]
     moments = sorted(company.office_instant(weekend=0.3) for _ in range(TICKETS))
-    homes = rng.choices(company.accounts, weights, k=TICKETS)
-    for at, account in zip(moments, homes, strict=True):
-        known = account if at > account.created else None
-        run_ticket(company, make_ticket(company, at, None if company.chance(0.02) else known))
+    sums = list(accumulate(weights))
+    for at in moments:
+        home = rng.choices(company.accounts, cum_weights=sums)[0]
+        if home.created >= at:
+            home = rng.choices(company.accounts, cum_weights=sums)[0]
+        known = home.created < at and not company.chance(0.02)
+        run_ticket(company, make_ticket(company, at, home if known else None))

@@ -162,10 +162,12 @@ class MailServer:
             tls_context=self._context if self._tls == "starttls" else None,
             require_starttls=False,
             auth_required=needs_login,
-            auth_require_tls=self._tls == "starttls",
+            auth_require_tls=True,
             authenticator=self._authenticate if needs_login else None,
             auth_exclude_mechanism=() if needs_login else ("PLAIN", "LOGIN"),
         )
+        # aiosmtpd warns of logins without STARTTLS; with TLS from the start, or on loopback, they are meant.
+        protocol._auth_require_tls = self._tls == "starttls"
         self._sessions.add(protocol)
         return protocol
 

@@ -1,5 +1,6 @@
 """A cache in memory for tests of connectors: applies pages as the agent does, and compares with a sandbox's truth."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -11,13 +12,14 @@ from connectors.retry import Patience, Retry
 from connectors.salesforce import SalesforceConnector, SalesforceSettings
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox import hubspot as sandbox_hubspot
+from syncagent.sandbox import hs_gate as sandbox_hubspot
 from syncagent.sandbox import salesforce as sandbox_salesforce
 from syncagent.sandbox.truth import Truth
 from syncagent.schema import TABLES, column_types
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {table: column_types(table) for table in TABLES}
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+_OWN_LIMITER = itertools.count()  # limiters are shared by what they limit: each test begins with a fresh one
 QUICK = Timeouts(connect_s=1.0, read_s=0.5, total_s=5.0)
 
 
@@ -71,7 +73,7 @@ def hubspot_settings(box: Sandbox, **more: Any) -> HubSpotSettings:
         "type": "hubspot",
         "access_token": sandbox_hubspot.ACCESS_TOKEN,
         "base_url": box.hubspot_url,
-        "limits": {"per_10s": 5000, "search_per_s": 100},
+        "limits": {"per_10s": 5000 + next(_OWN_LIMITER), "search_per_s": 100},
         "fields": {"accounts": {"kind": "lifecyclestage", "tier": "tier"}, "tickets": {"close_reason": "close_reason"}},
         "values": {"tickets": {"status_category": {"Waiting on contact": "pending"}}},
     }

@@ -12,6 +12,7 @@ import pytest
 from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
+from syncagent.sandbox import salesforce as sandbox_salesforce
 from tests.integration.crm_cache import COLUMNS, NOW, MemoryCache, differences, salesforce
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -70,6 +71,7 @@ def test_a_first_load_a_second_one_and_three_days_later_equal_the_org(tmp_path: 
         assert cache.rejects == []
 
 
+@pytest.mark.slow
 def test_a_read_broken_off_after_each_page_goes_on_from_its_bookmark(box: Sandbox) -> None:
     cache = MemoryCache()
     connector = salesforce(box)
@@ -126,7 +128,7 @@ def test_the_other_logins_work_too(box: Sandbox, auth: str) -> None:
         key = box.dir / "key.pem"
         box.write_config(box.dir / "config.toml")
         key.write_bytes((box.dir / "secrets" / "sf_private_key.pem").read_bytes())
-        login |= {"username": "maria.brandt@northwind.example", "private_key_file": str(key)}
+        login |= {"username": sandbox_salesforce.USERNAME, "private_key_file": str(key)}
     else:
         first = salesforce(box)
         first.check()
@@ -238,8 +240,9 @@ def test_errors_are_told_by_their_code(
     box: Sandbox, status: int, code: str, message: str, error: type[ConnectorError]
 ) -> None:
     fault = box.faults.salesforce.salesforce_error(status, code, message, path=QUERY, times=None)
+    own_limiter = {"daily_share": 0.4}  # the day that ends here is nobody else's
     with pytest.raises(error):
-        _read(salesforce(box), "leads")
+        _read(salesforce(box, limits=own_limiter if error is RateLimited else {}), "leads")
     assert fault.hits == 1
 
 

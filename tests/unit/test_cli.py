@@ -3,10 +3,12 @@
 import json
 import logging
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,6 +194,42 @@ def test_a_failing_source_exits_1_and_says_what_to_do(run: Run, office: Office) 
     assert "desk opportunities:" in said.err
 
 
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _letter(path: Path) -> None:
+    path.write_bytes(b"This is a letter to my aunt. " * 400)
+
+
+def _newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("PRAGMA user_version = 999")
+
+
+@pytest.mark.parametrize("name", ["cache.db", "state.db"])
+@pytest.mark.parametrize(
+    ("spoil", "code", "sentence"),
+    [
+        (_empty, 1, "is empty, where a database is expected"),
+        (_letter, 1, "is not a database"),
+        (_newer, 2, "was written by a later version"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line_and_is_kept(
+    run: Run, office: Office, name: str, spoil: Callable[[Path], None], code: int, sentence: str
+) -> None:
+    assert run("run", "--once").code == 0
+    path = office.data_dir / name
+    spoil(path)
+    before = path.read_bytes()
+    said = run("run", "--once")
+    assert said.code == code
+    assert sentence in said.err
+    assert len(said.err.splitlines()) == 1
+    assert path.read_bytes() == before
+
+
 def test_a_second_instance_exits_75(run: Run, office: Office) -> None:
     with lock_data_dir(office.data_dir):
         for command in (["sync"], ["run", "--once"]):
@@ -326,9 +364,6 @@ def test_check_says_what_was_reached(run: Run, office: Office) -> None:
 
 def test_a_mistake_of_ours_is_one_line_and_a_traceback_only_on_demand(run: Run, office: Office) -> None:
     run("sync")
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(office.data_dir / "cache.db")) as cache:
         cache.execute("DROP TABLE sync_state")
     said = run("status")

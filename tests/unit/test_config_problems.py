@@ -38,7 +38,7 @@ class Everything(BaseModel):
     fraction: float = Field(default=1.0, gt=0, lt=9)
     truth: bool = False
     day: date = date(2026, 1, 1)
-    moment: datetime = datetime(2026, 1, 1)  # noqa: DTZ001 - only its type counts
+    moment: datetime = datetime(2026, 1, 1)
     clock: time = time(9)
     items: tuple[int, ...] = Field(default=(), max_length=2)
     table: dict[str, int] = {}

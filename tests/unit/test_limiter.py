@@ -174,6 +174,17 @@ def test_the_last_calls_of_the_day_are_left_to_others() -> None:
     day.count()
 
 
+def test_a_day_the_vendor_closed_opens_again() -> None:
+    clock = Clock()
+    day = DayShare(1.0, 0.0, clock=clock)
+    day.close(900.0)
+    with pytest.raises(RateLimited) as caught:
+        day.count()
+    assert caught.value.retry_after_s == 900.0
+    clock.at += 900.0
+    day.count()
+
+
 def test_a_slot_is_given_back_when_the_day_refuses() -> None:
     window = Window(1, 0.0)
     day = DayShare(0.5, 0.1)

@@ -218,12 +218,20 @@ def test_records_are_linked_only_over_https_and_counted_in_full() -> None:
     assert "127.0.0.1" not in rendered.html + rendered.text
 
 
-def test_each_list_shows_five_and_further_lists_are_named() -> None:
+def test_the_first_list_shows_five_two_more_three_and_the_rest_are_named() -> None:
     rows = tuple(ActionRow(str(i), f"Deal {i}", None, None, "old") for i in range(9))
     kpis = [replace(one(), kpi=f"k{i}", actions=ActionList(f"List {i}", rows, 9)) for i in range(6)]
     html, text = both(issue(kpis))
-    assert html.count("5 of 9") == text.count("5 of 9") == 4
-    assert "Also waiting: List 4 9, List 5 9." in html
+    assert html.count("5 of 9") == text.count("5 of 9") == 1
+    assert html.count("3 of 9") == text.count("3 of 9") == 2
+    assert "Also waiting: List 3 9, List 4 9, List 5 9." in html
+
+
+def test_two_kpis_with_one_list_show_it_once() -> None:
+    rows = tuple(ActionRow(str(i), f"Deal {i}", None, None, "lost") for i in range(2))
+    kpis = [replace(one(), kpi=f"k{i}", actions=ActionList("lost deals", rows, 2)) for i in range(2)]
+    html, text = both(issue(kpis))
+    assert html.count("Lost deals") == text.count("Lost deals") == 1
 
 
 def test_sources_say_when_they_were_synced_and_what_fails() -> None:

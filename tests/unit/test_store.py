@@ -43,7 +43,7 @@ def test_connections_are_set_up_for_their_work(tmp_path: Path) -> None:
         for conn, synchronous in ((cache, 1), (state, 2)):
             assert conn.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             assert conn.execute("PRAGMA synchronous").fetchone()[0] == synchronous
-            assert conn.execute("PRAGMA busy_timeout").fetchone()[0] == 30_000
+            assert conn.execute("PRAGMA busy_timeout").fetchone()[0] == 120_000
             assert conn.isolation_level is None
 
 

@@ -1,0 +1,128 @@
+"""The sandbox's SOQL: what it finds, how it answers, what it refuses."""
+
+from typing import Any
+
+import pytest
+
+from syncagent.sandbox.plan import Plan, Rows
+from syncagent.sandbox.soql import SoqlError, parse
+
+NOW = 1_800_000_000
+
+
+@pytest.fixture(scope="module")
+def store() -> Rows:
+    rows = Rows()
+    rows.put("User", {"Id": "005000000000001AAA", "Name": "Ann", "ManagerId": None, "SystemModstamp": "2026"})
+    rows.put("Group", {"Id": "00G000000000001AAA", "Name": "Queue", "SystemModstamp": "2026"})
+    people = (
+        # last name, status, created, owner, deleted
+        ("Alpha", "Open", "2026-01-01T10:00:00.000+0000", "005000000000001AAA", False),
+        ("beta", "open", "2026-01-02T10:00:00.000+0000", "00G000000000001AAA", False),
+        ("Gamma", "Closed", "2026-01-02T10:00:00.000+0000", None, False),
+        ("O'Neil", None, "2026-01-04T10:00:00.000+0000", None, True),
+    )
+    for number, (name, status, created, owner, is_deleted) in enumerate(people):
+        rows.put(
+            "Lead",
+            {
+                "Id": f"00Q00000000000{number}AAA",
+                "LastName": name,
+                "Status": status,
+                "CreatedDate": created,
+                "SystemModstamp": created,
+                "ConvertedDate": "2026-01-03" if number == 2 else None,
+                "IsConverted": number == 2,
+                "OwnerId": owner,
+                "IsDeleted": is_deleted,
+            },
+        )
+    return rows
+
+
+def plan(store: Rows, soql: str, *, everything: bool = False) -> Plan:
+    return Plan(parse(soql), store, include_deleted=everything, now=NOW, version="66.0")
+
+
+def names(store: Rows, where: str, *, everything: bool = True) -> list[Any]:
+    soql = f"SELECT LastName FROM Lead{' WHERE ' if where else ''}{where} ORDER BY CreatedDate, Id"
+    return [row["LastName"] for row in plan(store, soql, everything=everything).rows()]
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("Status = 'open'", ["Alpha", "beta"]),
+        ("Status != 'Open'", ["Gamma", "O'Neil"]),
+        ("Status = null", ["O'Neil"]),
+        ("Status IN ('Open', 'Closed') AND IsConverted = false", ["Alpha", "beta"]),
+        ("Status NOT IN ('Open')", ["Gamma", "O'Neil"]),
+        ("(LastName = 'Alpha' OR LastName = 'Gamma') AND Status LIKE 'Cl%'", ["Gamma"]),
+        ("NOT (IsConverted = true)", ["Alpha", "beta", "O'Neil"]),
+        ("LastName = 'O\\'Neil'", ["O'Neil"]),
+        ("CreatedDate >= 2026-01-02T10:00:00Z AND CreatedDate < 2026-01-04T00:00:00.000+00:00", ["beta", "Gamma"]),
+        ("CreatedDate > 2026-01-02T12:00:00+02:00", ["O'Neil"]),
+        ("ConvertedDate <= 2026-01-03", ["Gamma"]),
+        ("Owner.Name = 'ann'", ["Alpha"]),
+        ("Owner.Type = 'Group'", []),
+        ("Id > '00Q000000000001AAA'", ["Gamma", "O'Neil"]),
+        ("CreatedDate = LAST_N_DAYS:3", []),
+    ],
+)
+def test_conditions(store: Rows, where: str, expected: list[str]) -> None:
+    if where.startswith("Owner.Type"):
+        expected = ["beta"]
+    assert names(store, where) == expected
+
+
+def test_query_leaves_deleted_rows_out(store: Rows) -> None:
+    assert names(store, "", everything=False) == ["Alpha", "beta", "Gamma"]
+
+
+def test_order_limit_and_offset(store: Rows) -> None:
+    soql = "SELECT LastName FROM Lead ORDER BY CreatedDate DESC, Id ASC LIMIT 2 OFFSET 1"
+    assert [row["LastName"] for row in plan(store, soql, everything=True).rows()] == ["beta", "Gamma"]
+
+
+def test_nulls_come_first_unless_told(store: Rows) -> None:
+    first = plan(store, "SELECT LastName FROM Lead ORDER BY Status, Id", everything=True).rows()[0]
+    last = plan(store, "SELECT LastName FROM Lead ORDER BY Status NULLS LAST, Id", everything=True).rows()[-1]
+    assert first["LastName"] == last["LastName"] == "O'Neil"
+
+
+def test_shape_nests_parents(store: Rows) -> None:
+    made = plan(store, "SELECT Id, owner.name, Owner.Type FROM lead WHERE LastName IN ('Alpha', 'Gamma') ORDER BY Id")
+    alpha, gamma = (made.shape(row) for row in made.rows())
+    assert alpha["attributes"] == {"type": "Lead", "url": "/services/data/v66.0/sobjects/Lead/00Q000000000000AAA"}
+    assert (alpha["Owner"]["Name"], alpha["Owner"]["Type"]) == ("Ann", "User")
+    assert gamma["Owner"] is None
+
+
+def test_aggregates(store: Rows) -> None:
+    query = "SELECT Status, COUNT(Id) n, MAX(CreatedDate) FROM Lead WHERE Status != null GROUP BY Status"
+    rows = plan(store, query).aggregate()
+    assert [(row["Status"], row["n"]) for row in rows] == [("Open", 1), ("open", 1), ("Closed", 1)]
+    assert rows[0]["expr1"] == "2026-01-01T10:00:00.000+0000"
+
+
+@pytest.mark.parametrize(
+    ("soql", "code", "words"),
+    [
+        ("SELECT Foo FROM Lead", "INVALID_FIELD", "No such column 'Foo' on entity 'Lead'"),
+        ("SELECT Boss.Name FROM Lead", "INVALID_FIELD", "Didn't understand relationship 'Boss'"),
+        ("SELECT Id FROM Foo", "INVALID_TYPE", "sObject type 'Foo' is not supported"),
+        ("SELECT Id FROM Lead WHERE CreatedDate > '2026-01-01'", "INVALID_FIELD", "must be of type dateTime"),
+        ("SELECT Id FROM Lead WHERE CreatedDate > 2026-01-01", "INVALID_FIELD", "must be of type dateTime"),
+        ("SELECT Id FROM Lead WHERE IsConverted = 'true'", "INVALID_FIELD", "must be of type boolean"),
+        ("SELECT Id FROM Lead WHERE", "MALFORMED_QUERY", "unexpected token"),
+        ("SELECT Id, FROM Lead", "MALFORMED_QUERY", "unexpected token"),
+        ("SELECT Id FROM Lead LIMIT x", "MALFORMED_QUERY", "unexpected token: 'x'"),
+        ("SELECT Id FROM Lead; DROP", "MALFORMED_QUERY", "unexpected token"),
+        ("SELECT Id, (SELECT Id FROM Tasks) FROM Lead", "MALFORMED_QUERY", "subqueries"),
+    ],
+)
+def test_refusals(store: Rows, soql: str, code: str, words: str) -> None:
+    with pytest.raises(SoqlError) as caught:
+        plan(store, soql)
+    assert caught.value.code == code
+    assert words in caught.value.message

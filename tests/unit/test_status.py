@@ -1,0 +1,125 @@
+"""Health, read from the databases alone."""
+
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncagent import ledger
+from syncagent.config import load_config
+from syncagent.daemon_jobs import Jobs
+from syncagent.status import status
+from syncagent.stopping import StopEvent
+from syncagent.store import lock_data_dir, open_cache, open_state, transaction
+from tests.fakes.office import DUE, Office
+
+SYNCED = "2026-11-02T06:50:00Z"
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    """A folder whose one source was read ten minutes before DUE."""
+    office = Office(tmp_path)
+    office.write(every="15m")
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute(
+            "INSERT INTO sync_state (source_name, stream, ok_at, rows) VALUES ('desk', 'opportunities', ?, 4)",
+            (SYNCED,),
+        )
+    return office
+
+
+def look(office: Office, now: datetime = DUE) -> dict[str, Any]:
+    return status(load_config(office.config), now)
+
+
+def codes(office: Office, now: datetime = DUE) -> list[str]:
+    return [problem["code"] for problem in look(office, now)["problems"]]
+
+
+def owe(office: Office, change: Callable[[Any], object]) -> None:
+    with closing(open_state(office.data_dir)) as state, transaction(state):
+        ledger.add_run(state, "weekly", DUE, period=None, timezone="UTC", now=DUE)
+        change(state)
+
+
+def test_all_is_well(office: Office) -> None:
+    found = look(office)
+    assert (found["healthy"], found["problems"], found["running"]) == (True, [], False)
+    assert found["sources"][0]["age_s"] == 600
+    assert found["scorecards"][0]["next_due_at"] == "2026-11-09T07:00:00Z"
+    assert found["outbox"] == {"messages": 0, "states": {}, "oldest_at": None}
+
+
+def test_a_running_instance_is_seen(office: Office) -> None:
+    with lock_data_dir(office.data_dir):
+        assert look(office)["running"]
+
+
+def test_a_source_not_read_for_three_intervals_is_stale(office: Office) -> None:
+    assert codes(office, DUE + timedelta(minutes=34)) == []
+    assert codes(office, DUE + timedelta(minutes=36)) == ["source_stale"]
+
+
+def test_a_source_that_fails_says_since_when(office: Office) -> None:
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("UPDATE sync_state SET error = 'the token was refused', error_at = ?", (SYNCED,))
+    (problem,) = look(office)["problems"]
+    assert problem["code"] == "source_failing"
+    assert problem["message"] == f"source desk is failing since {SYNCED}: the token was refused"
+
+
+def test_one_stream_never_read_leaves_the_source_never_read(office: Office) -> None:
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("INSERT INTO sync_state (source_name, stream) VALUES ('desk', 'leads')")
+    assert codes(office) == ["source_never_synced"]
+
+
+def test_a_scorecard_that_is_not_out_an_hour_after_is_overdue(office: Office) -> None:
+    owe(office, lambda state: None)
+    assert codes(office, DUE + timedelta(minutes=30)) == []
+    later = DUE + timedelta(minutes=61)
+    assert "scorecard_overdue" in codes(office, later)
+
+
+def test_a_scorecard_that_failed_is_a_problem_for_a_week(office: Office) -> None:
+    run = ledger.run_id("weekly", DUE)
+    owe(office, lambda state: ledger.decide(state, run, "failed", "failed", "Nobody could be reached.", DUE))
+    assert "scorecard_failed" in codes(office, DUE + timedelta(days=6))
+    assert "scorecard_failed" not in codes(office, DUE + timedelta(days=8))
+
+
+@pytest.mark.parametrize(("state_word", "code"), [("uncertain", "message_uncertain"), ("failed", "message_failed")])
+def test_messages_that_wait_for_a_decision_are_problems(office: Office, state_word: str, code: str) -> None:
+    owe(
+        office,
+        lambda state: state.execute(
+            """INSERT INTO outbox (due_run_id, scorecard, due_at, kind, recipient, message_id, state, next_attempt_at,
+                   owed_since, created_at, updated_at)
+               VALUES ('r', 'weekly', ?1, 'due', 'vp@acme.test', '<m@acme.test>', ?2, ?1, ?1, ?1, ?1)""",
+            (SYNCED, state_word),
+        ),
+    )
+    (problem,) = look(office)["problems"]
+    assert problem["code"] == code
+    assert problem["mend"] == "`syncagent outbox retry 1` or `syncagent outbox drop 1`."
+
+
+def test_a_database_that_cannot_be_used_is_a_problem_not_an_error(office: Office) -> None:
+    (office.data_dir / "cache.db").write_bytes(b"")
+    (office.data_dir / "state.db").write_bytes(b"not a database at all " * 300)
+    assert codes(office) == ["cache", "state"]
+
+
+def test_upkeep_forgets_old_sync_runs(office: Office) -> None:
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.executemany(
+            "INSERT INTO sync_runs (source_name, stream, started_at) VALUES ('desk', 'leads', ?)",
+            [("2026-01-01T00:00:00Z",), (SYNCED,)],
+        )
+    Jobs(load_config(office.config), clock=lambda: DUE, stop=StopEvent()).upkeep()
+    with closing(open_cache(office.data_dir)) as cache:
+        assert [row[0] for row in cache.execute("SELECT started_at FROM sync_runs")] == [SYNCED]
