@@ -30,6 +30,8 @@ def install(conn: sqlite3.Connection) -> None:
         statements += fact.ddl
         for table, column in fact.follows.items():
             statements += _triggers(kind, table, column)
+    for table in identity.ALIASED:
+        statements += _identity_triggers(table)
     for table, column in BORROWED_ACCOUNTS:
         mark = (
             f"INSERT INTO dirty SELECT 'activities', id FROM activities WHERE {column} = NEW.id ON CONFLICT DO NOTHING"
@@ -44,6 +46,18 @@ def install(conn: sqlite3.Connection) -> None:
         )
     for statement in statements:
         conn.execute(statement)
+
+
+def _identity_triggers(table: str) -> Iterator[str]:
+    """A merge or a link alone changes no fact's own row, yet whose row it is: it must wake `refresh` too."""
+    columns = ["merged_into", "dup_of", *([identity.HARD_LINKS[table]] if table in identity.HARD_LINKS else [])]
+    mark = "INSERT INTO dirty VALUES ('identity', NEW.id) ON CONFLICT DO NOTHING"
+    linked = " OR ".join(f"NEW.{column} IS NOT NULL" for column in columns)
+    yield f"CREATE TRIGGER IF NOT EXISTS identity_{table}_new AFTER INSERT ON {table} WHEN {linked} BEGIN {mark}; END"
+    yield (
+        f"CREATE TRIGGER IF NOT EXISTS identity_{table}_changed AFTER UPDATE OF {', '.join(columns)} ON {table}"
+        f" BEGIN {mark}; END"
+    )
 
 
 def _triggers(kind: str, table: str, column: str) -> Iterator[str]:

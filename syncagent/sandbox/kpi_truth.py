@@ -91,7 +91,7 @@ class _Book:
     def outcome(self, deal: Deal) -> tuple[str, str] | None:
         """(won or lost, local day) of a deal as known at as_of; None while it is open."""
         steps = self.steps(deal, self.at)
-        state = steps[-1].stage
+        state = steps[-1].stage if steps else "open"
         if state not in ("won", "lost"):
             return None
         changed = steps[-1].at
@@ -348,7 +348,7 @@ class _Book:
         """Contacts: e-mail (weight 2), phone, account, job title."""
         filled = rows = full = 0
         for contact in self.company.contacts:
-            if not self.known(contact):
+            if not self.known(contact) or contact.created >= self.stock_at:
                 continue
             rows += 1
             held: Sequence[tuple[int, object]] = (
