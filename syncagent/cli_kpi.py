@@ -87,22 +87,20 @@ def show_command(
       syncagent kpi show win_rate --period 2026-Q3 --by team
       syncagent kpi show ticket_backlog --as-of 2026-11-05 --json
     """
-    from scorecards.evaluate import evaluate
+    from scorecards.evaluate import Evaluator
     from scorecards.periods import parse_period
     from syncagent.store import read_cache
 
     config = app.config
     kpis = [config.kpis[known(name, config.kpis, "KPI")] for name in names]
-    reporting = config.reporting()
     moment = parse_as_of(as_of, config.agent.timezone, app.clock())
     try:
         span = parse_period(period) if period is not None else None
     except ValueError as error:
         raise UsageError(str(error), place=f"--period {period}") from None
     with closing(read_cache(config.agent.data_dir)) as cache:
-        results = [
-            evaluate(cache, kpi, config.kpis, reporting, as_of=moment, period=span, by=by or None) for kpi in kpis
-        ]
+        evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment)
+        results = [evaluator.evaluate(kpi, period=span, by=by or None) for kpi in kpis]
     if as_json:
         print_json([result.to_json() for result in results])
     else:

@@ -59,7 +59,7 @@ def run_demo(folder: Path | None, *, serve: bool, clock: Callable[[], datetime])
         ok = ok and not trouble and not any(report.error for report in reports)
         _say_files(folder, config, sandbox, files)
         if serve:
-            _serve(sandbox, folder)
+            _serve(sandbox)
     if not ok:
         click.echo("The demo FAILED: see above.", err=True)
     return OK if ok else FAILED
@@ -76,7 +76,7 @@ def serve_sandbox(folder: Path, *, seed: int, advance: timedelta | None, clock: 
         config = sandbox.write_config(folder / "config.toml")
         click.echo(f"Configuration: {config}")
         click.echo(f"Try: syncagent --config {config} sync")
-        _serve(sandbox, folder)
+        _serve(sandbox)
     return OK
 
 
@@ -160,10 +160,10 @@ def _say_files(folder: Path, config: Config, sandbox: "Sandbox", written: list[P
     click.echo(f"  {config.path}   (syncagent --config {config.path} kpi show win_rate)")
 
 
-def _serve(sandbox: "Sandbox", folder: Path) -> None:
+def _serve(sandbox: "Sandbox") -> None:
     click.echo(
         f"\nSalesforce {sandbox.salesforce_url}  HubSpot {sandbox.hubspot_url}  SMTP 127.0.0.1:{sandbox.smtp_port}\n"
-        f"Mails arrive in {folder}. Ctrl-C stops the servers."
+        f"Mails arrive in {sandbox.dir / 'mails'}. Ctrl-C stops the servers."
     )
     with stop_on_signals(quietly=True) as stop:
         stop.wait()

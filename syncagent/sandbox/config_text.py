@@ -116,9 +116,33 @@ period = "month"
 want  = "up"
 value = 0.45
 
+[kpi.lost_opportunities.target]
+want  = "down"
+value = 12
+
+[kpi.lead_conversion_rate.target]
+want  = "up"
+value = 0.2
+
+[kpi.unconverted_leads.target]
+want  = "down"
+value = 30
+
+[kpi.lead_response_time.target]
+want  = "down"
+value = 2700
+
 [kpi.first_response_time.target]
 want  = "down"
 value = 7200
+
+[kpi.mean_time_to_resolution.target]
+want  = "down"
+value = 345600
+
+[kpi.relationship_freshness.target]
+want  = "up"
+value = 0.5
 
 [kpi.full_resolution_rate]
 params = {{ resolved_reasons = ["resolved", "workaround"], excluded_reasons = ["spam", "duplicate"] }}

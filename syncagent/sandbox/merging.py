@@ -141,9 +141,10 @@ def merge_leads(company: Company, winner: Lead, loser: Lead, at: int) -> None:
 
 def merge_deals(company: Company, winner: Deal, loser: Deal, at: int) -> Deal:
     """HubSpot alone merges deals, and makes a new one of the two, with the first one's history."""
+    created = min(winner.created, loser.created)
     made = Deal(
         key=company.key(),
-        created=min(winner.created, loser.created),
+        created=created,
         modified=at,
         hs=company.ids.hs("deals"),
         name=winner.name,
@@ -152,7 +153,8 @@ def merge_deals(company: Company, winner: Deal, loser: Deal, at: int) -> Deal:
         owner=winner.owner,
         kind=winner.kind,
         source=winner.source,
-        steps=list(winner.steps),
+        # Its history begins with it, as every deal's does.
+        steps=[winner.steps[0]._replace(at=created), *winner.steps[1:]],
         loss_reason=winner.loss_reason,
         pipeline=winner.pipeline,
     )
