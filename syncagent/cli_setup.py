@@ -146,7 +146,7 @@ def schema_command() -> int:
     Example:
       syncagent config schema > syncagent.schema.json
     """
-    from syncagent.config_schema import json_schema
+    from syncagent.config.schema import json_schema
 
     print_json(json_schema())
     return OK

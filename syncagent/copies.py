@@ -9,7 +9,7 @@ from scorecards.definition import Recipient
 from scorecards.render import render
 from scorecards.values import Freshness, KpiResult
 from syncagent import archive, compose, issues, ledger, notices
-from syncagent.config_result import Config
+from syncagent.config.result import Config
 from syncagent.errors import DeliveryError
 from syncagent.mailer import MailSettings
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from syncagent.config_models import check_currency, check_timezone
-from syncagent.config_problems import own_sentence
+from syncagent.config.models import check_currency, check_timezone
+from syncagent.config.problems import own_sentence
 from syncagent.errors import AgentError, Refused
 
 #: Asks for one text: (question, default) -> answer. `click.prompt(text, default=default)` is one.
@@ -151,7 +151,7 @@ def _check_choice(answer: str) -> None:
 
 
 def _check_address(answer: str) -> None:
-    from syncagent.config_check import address_refusal
+    from syncagent.config.check import address_refusal
 
     if reason := address_refusal(answer):
         raise ValueError(f'not a mail address ({reason}); write it like "name@example.com"')

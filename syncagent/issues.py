@@ -17,7 +17,7 @@ from scorecards.message import Issue
 from scorecards.periods import cut, last_complete
 from scorecards.values import Freshness, KpiResult, Period
 from syncagent import compose, due, freshness
-from syncagent.config_result import Config
+from syncagent.config.result import Config
 from syncagent.notices import Owner
 
 log = logging.getLogger(__name__)

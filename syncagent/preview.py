@@ -8,7 +8,7 @@ from pathlib import Path
 from scorecards.message import Rendered
 from scorecards.render import preview_html, render
 from syncagent import compose, freshness, issues, runs
-from syncagent.config_result import Config
+from syncagent.config.result import Config
 from syncagent.errors import DeliveryError
 from syncagent.mailer import MailSettings
 from syncagent.sending import card_of

@@ -15,7 +15,7 @@ from scorecards.definition import Scorecard
 from scorecards.values import Freshness, KpiResult, instant
 from syncagent import copies, freshness, issues, ledger, notices
 from syncagent.clock import ClockGuard
-from syncagent.config_result import Config
+from syncagent.config.result import Config
 from syncagent.copies import Edition
 from syncagent.issues import owners
 from syncagent.ledger import DueRun

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from scorecards.definition import Recipient, Scorecard
 from scorecards.values import instant
 from syncagent import compose, copies, freshness, issues, ledger, runs
-from syncagent.config_result import Config
+from syncagent.config.result import Config
 from syncagent.copies import Edition
 from syncagent.errors import Refused, UsageError
 from syncagent.runs import Clock

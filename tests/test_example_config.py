@@ -15,9 +15,9 @@ from connectors.hubspot_settings import HubSpotSettings
 from connectors.salesforce_settings import SalesforceSettings
 from scorecards import definition
 from syncagent.config import Config, ConfigError, load_config
-from syncagent.config_build import OURS, SECTIONS
-from syncagent.config_models import Agent, Calendar, Identity
-from syncagent.config_not_built import NOT_BUILT
+from syncagent.config.build import OURS, SECTIONS
+from syncagent.config.models import Agent, Calendar, Identity
+from syncagent.config.not_built import NOT_BUILT
 from syncagent.mailer import MailSettings
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"

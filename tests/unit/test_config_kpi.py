@@ -6,10 +6,10 @@ import pytest
 
 from scorecards import definition
 from scorecards.catalogue import BUILTINS
-from syncagent.config_kpi import mistakes
-from syncagent.config_models import Agent, Calendar, Identity
-from syncagent.config_problems import dotted
-from syncagent.config_result import make_reporting
+from syncagent.config.kpi import mistakes
+from syncagent.config.models import Agent, Calendar, Identity
+from syncagent.config.problems import dotted
+from syncagent.config.result import make_reporting
 
 DIMENSIONS = {"team": {"tickets": "owner.team"}, "owner": {"leads": "owner.name"}}
 REPORTING = make_reporting(

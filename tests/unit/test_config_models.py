@@ -6,7 +6,7 @@ from datetime import date, time
 import pytest
 from pydantic import ValidationError
 
-from syncagent.config_models import (
+from syncagent.config.models import (
     Agent,
     BusinessHours,
     Calendar,

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from syncagent import config_not_built
 from syncagent.config import Problem
-from syncagent.config_problems import (
+from syncagent.config import not_built as config_not_built
+from syncagent.config.problems import (
     SENTENCES,
     did_you_mean,
     dotted,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from syncagent.config_schema import json_schema
+from syncagent.config.schema import json_schema
 
 TEXT = (Path(__file__).parents[2] / "config.example.toml").read_text(encoding="utf-8")
 DEFAULTS = re.sub(r"^#(\w+ *= )", r"\1", TEXT, flags=re.MULTILINE)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from syncagent.config_secrets import UNSET, Secrets, is_secret, masked
-from syncagent.config_toml import KeyPath
+from syncagent.config.secrets import UNSET, Secrets, is_secret, masked
+from syncagent.config.toml import KeyPath
 
 
 class Noted:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncagent.config_toml import KeyPath, find_positions
+from syncagent.config.toml import KeyPath, find_positions
 
 ROOT = Path(__file__).parents[2]
 

@@ -59,7 +59,7 @@ class World:
             steps.append((at, self.random.choice(["open", "won", "lost"])))
         state = steps[-1][1] if steps else self.random.choice(["open", "won", "lost"])
         close = (created + timedelta(days=self.random.randrange(60))).date()
-        deal = {
+        deal: dict[str, Any] = {
             "id": id_,
             "created": created,
             "steps": steps,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from syncagent.config_problems import dotted, syntax_sentence
-from syncagent.config_toml import KeyPath, find_positions
+from syncagent.config.problems import dotted, syntax_sentence
+from syncagent.config.toml import KeyPath, find_positions
 from syncagent.errors import ConfigError, Problem
 
 SYSTEM_PLACE = Path("/etc/syncagent/config.toml")

@@ -7,8 +7,8 @@ from typing import Any
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Reporting
 from scorecards.language import problems
-from syncagent.config_problems import did_you_mean, has_step, own_sentence
-from syncagent.config_toml import KeyPath
+from syncagent.config.problems import did_you_mean, has_step, own_sentence
+from syncagent.config.toml import KeyPath
 from syncagent.schema import TABLES
 
 #: (path below [kpi.NAME], what is wrong, what to do)

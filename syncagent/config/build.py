@@ -16,14 +16,14 @@ from connectors.salesforce_settings import SalesforceSettings
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Customers, Kpi, Reporting, Scorecard, TestRows, build, override
 from scorecards.relations import Language
-from syncagent import config_check as check
-from syncagent.config_models import Agent, Calendar, Identity
-from syncagent.config_not_built import refuse_not_built
-from syncagent.config_problems import did_you_mean
-from syncagent.config_report import Report
-from syncagent.config_result import AgentSettings, Config, SourceSettings, make_reporting
-from syncagent.config_secrets import Secrets, is_secret, masked, walk
-from syncagent.config_toml import KeyPath
+from syncagent.config import check
+from syncagent.config.models import Agent, Calendar, Identity
+from syncagent.config.not_built import refuse_not_built
+from syncagent.config.problems import did_you_mean
+from syncagent.config.report import Report
+from syncagent.config.result import AgentSettings, Config, SourceSettings, make_reporting
+from syncagent.config.secrets import Secrets, is_secret, masked, walk
+from syncagent.config.toml import KeyPath
 from syncagent.mailer import MailSettings
 
 M = TypeVar("M", bound=BaseModel)

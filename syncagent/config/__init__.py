@@ -1,17 +1,17 @@
 """The configuration: one TOML file becomes frozen models, or every mistake in it at once.
 
-The door to the modules `config_*`; what a section may hold is said beside its user.
+The modules beside this one each hold one step; what a section may hold is said beside its user.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from syncagent.config_build import Loader
-from syncagent.config_file import find_config, parse, read_text
-from syncagent.config_report import Report
-from syncagent.config_result import AgentSettings, Config, SourceSettings
-from syncagent.config_toml import find_positions
+from syncagent.config.build import Loader
+from syncagent.config.file import find_config, parse, read_text
+from syncagent.config.report import Report
+from syncagent.config.result import AgentSettings, Config, SourceSettings
+from syncagent.config.toml import find_positions
 from syncagent.errors import ConfigError, Problem
 
 __all__ = ["AgentSettings", "Config", "ConfigError", "Problem", "SourceSettings", "find_config", "load_config"]

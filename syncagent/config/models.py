@@ -39,7 +39,7 @@ def check_timezone(value: str) -> str:
     """A name of the IANA time zone database. Raises ValueError with the nearest one."""
     from zoneinfo import ZoneInfo, available_timezones
 
-    from syncagent.config_problems import did_you_mean
+    from syncagent.config.problems import did_you_mean
 
     try:
         ZoneInfo(value)
@@ -182,7 +182,7 @@ def check_holidays(value: Any) -> Any:
         return value
     from holidays import list_supported_countries
 
-    from syncagent.config_problems import did_you_mean
+    from syncagent.config.problems import did_you_mean
 
     country, _, region = value.partition("-")
     known = list_supported_countries(include_aliases=True)

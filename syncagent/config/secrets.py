@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syncagent.config_toml import KeyPath
+from syncagent.config.toml import KeyPath
 
 #: (path, value as it may be shown, what is wrong, what to do)
 Report = Callable[[KeyPath, str, str, str], None]

@@ -6,8 +6,8 @@ One table; whoever builds one of these removes its line.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from syncagent.config_report import Report
-from syncagent.config_toml import KeyPath
+from syncagent.config.report import Report
+from syncagent.config.toml import KeyPath
 
 
 class NotBuilt(NamedTuple):

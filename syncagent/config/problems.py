@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from syncagent.config_toml import KeyPath
+from syncagent.config.toml import KeyPath
 
 DURATION_MEND = 'Write a number and s, m, h or d, such as "15m".'
 

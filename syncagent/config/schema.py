@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from scorecards.definition import Customers, Kpi, Scorecard, TestRows
-from syncagent.config_build import OURS, SOURCES
-from syncagent.config_models import Agent, Calendar, Identity
-from syncagent.config_not_built import NOT_BUILT
+from syncagent.config.build import OURS, SOURCES
+from syncagent.config.models import Agent, Calendar, Identity
+from syncagent.config.not_built import NOT_BUILT
 from syncagent.mailer import MailSettings
 
 _DIMENSION = {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": {"type": "string"}}}

@@ -10,7 +10,7 @@ from connectors.files_settings import FilesSettings
 from connectors.hubspot_settings import HubSpotSettings
 from connectors.salesforce_settings import SalesforceSettings
 from scorecards.definition import Customers, Hours, Kpi, Reporting, Scorecard, TestRows
-from syncagent.config_models import DAY_NAMES, Agent, Calendar, Identity
+from syncagent.config.models import DAY_NAMES, Agent, Calendar, Identity
 from syncagent.errors import Problem
 from syncagent.mailer import MailSettings
 from syncagent.schema import TABLES, column_types

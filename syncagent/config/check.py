@@ -12,11 +12,11 @@ from connectors.files_check import check_tables
 from connectors.files_settings import FilesSettings, FilesTable
 from connectors.settings import CrmSettings
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
-from syncagent.config_kpi import mistakes
-from syncagent.config_models import check_currency, check_locale, check_timezone
-from syncagent.config_problems import did_you_mean, own_sentence
-from syncagent.config_report import Report
-from syncagent.config_toml import KeyPath
+from syncagent.config.kpi import mistakes
+from syncagent.config.models import check_currency, check_locale, check_timezone
+from syncagent.config.problems import did_you_mean, own_sentence
+from syncagent.config.report import Report
+from syncagent.config.toml import KeyPath
 from syncagent.due import parse_cron, parse_send
 from syncagent.mailer import MailSettings
 from syncagent.schema import TABLES, column_types

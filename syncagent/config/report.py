@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from syncagent.config_problems import SENTENCES, did_you_mean, dotted, has_step, keys_at, place_in, sentence, shown
-from syncagent.config_secrets import is_secret
-from syncagent.config_toml import KeyPath, Positions
+from syncagent.config.problems import SENTENCES, did_you_mean, dotted, has_step, keys_at, place_in, sentence, shown
+from syncagent.config.secrets import is_secret
+from syncagent.config.toml import KeyPath, Positions
 from syncagent.errors import Problem
 
 M = TypeVar("M", bound=BaseModel)
