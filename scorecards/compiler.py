@@ -49,7 +49,7 @@ class Rows:
 #: The slice as a row of its own, so that every part of the statement can name it.
 _SLICE = (
     "(SELECT :s_since AS since, :s_until AS until, stamp(:s_since) AS since_text, stamp(:s_until) AS until_text,"
-    " :s_day_start AS day_start, :s_day_end AS day_end, :s_at AS at, :s_at_day AS at_day)"
+    " :s_day_start AS day_start, :s_day_end AS day_end, :s_at AS at, stamp(:s_at) AS at_text, :s_at_day AS at_day)"
 )
 
 
@@ -89,7 +89,11 @@ class Compiler:
 
     def relation(self, kpi: Kpi, customer_model: str = "repurchase") -> Relation:
         days = int(kpi.params.get("lookback_days") or self._reporting.customers.lookback_days)
-        found = self.language.relation(kpi.of or "", customer_model=customer_model, lookback_days=days)
+        if kpi.filled is not None:
+            # Of how fields were filled at an earlier time nothing is kept: the rows as they are.
+            found = self.language.current(kpi.of or "")
+        else:
+            found = self.language.relation(kpi.of or "", customer_model=customer_model, lookback_days=days)
         if found is None:
             raise KeyError(kpi.of)
         return found
@@ -125,7 +129,7 @@ class Compiler:
         if kpi.filled is not None and not own:
             x, y = self._filled(kpi, sql)
             why: list[tuple[str, str]] = []
-            hit, money = f"({x}) >= ({y})", None  # hit: every required field filled
+            hit, money = "0", None
         else:
             x, why, money = self._measure(kpi, relation, question, sql, own)
             y = x if question.weight == "amount" else "1"
@@ -150,6 +154,9 @@ class Compiler:
             f"SELECT {select} FROM {_SLICE} AS s CROSS JOIN {relation.source} AS f"
             f" {' '.join(sql.joins.values())} WHERE {' AND '.join(filter(None, where)) or '1'}"
         )
+        if kpi.filled is not None and not own:
+            # Every required field filled: asked of the sums once made (LIMIT keeps them from being made again).
+            statement = f"SELECT id, seg, why, x >= y AS hit, x, y, rate{shown} FROM ({statement} LIMIT -1)"
         if latest:
             statement = f"SELECT id, seg, why, hit, x, y, rate{shown} FROM ({statement}) WHERE place = 1"
         reasons = tuple(reason for _, reason in why)
@@ -165,7 +172,8 @@ class Compiler:
         created = relation.own.get("created_at")
         if created is None:
             return []
-        return [f"(f.created_at IS NULL OR f.created_at < stamp({moment}))"]
+        text = "s.at_text" if moment == "s.at" else "stamp(:as_of)"
+        return [f"(f.created_at IS NULL OR f.created_at < {text})"]
 
     def _time(self, kpi: Kpi, relation: Relation, sql: Sql) -> list[str]:
         if kpi.stock is not None:
@@ -344,6 +352,17 @@ class Compiler:
             f" WHERE key NOT IN ({keys(start)})"
         )
         return Rows(statement, sql.values, ("new", "reactivated"))
+
+    def open_keys(self, kpi: Kpi, relation: Relation) -> Rows:
+        """Retention's keys open on the local day :day, one row each or several; for counting many days at once."""
+        assert kpi.retain is not None  # the caller looked
+        sql = Sql(relation, self.language, self._zone, dict(self._known))
+        key = sql.column(kpi.retain.key).sql
+        where = [relation.live, f"{key} IS NOT NULL", self._open_on(kpi, sql, ":day"), *sql.conditions(kpi.where)]
+        joins = " ".join(sql.joins.values())
+        return Rows(
+            f"SELECT {key} FROM {relation.source} AS f {joins} WHERE {' AND '.join(filter(None, where))}", sql.values
+        )
 
     def _open_on(self, kpi: Kpi, sql: Sql, day: str) -> str:
         """True for a span that covers a local day: opened on or before it, not closed by it."""

@@ -102,7 +102,7 @@ def _linked(conn: sqlite3.Connection) -> dict[str, Any]:
 # -- rows that need a hand ------------------------------------------------------------------------------------
 
 
-def actions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> ActionList | None:
+def actions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | None = None) -> ActionList | None:
     """The KPI's action list over the slice shown (or as things stand, where the action says so)."""
     action = kpi.action
     if action is None or kpi.of is None or kpi.retain is not None:
@@ -124,7 +124,9 @@ def actions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> ActionList | Non
     if not found:
         return ActionList(action.label, (), 0)
     total = len(found)
-    if total == action.limit:
+    if total == action.limit and kpi.filled is not None and tally is not None and not action.where:
+        total = tally.n - tally.hits  # counted already
+    elif total == action.limit:
         counted = f"SELECT COUNT(*) FROM ({rows.sql}) WHERE {only}"
         total = evaluator.conn.execute(counted, rows.of(slice_)).fetchone()[0]
     faces = _faces(evaluator, relation.base or relation.name, [row["id"] for row in found])

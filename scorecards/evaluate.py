@@ -20,6 +20,7 @@ from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, is_stock, plan
 from scorecards.ratios import growths, ratio_figures
 from scorecards.reading import direction_of, is_money, stat_of, unit_of
+from scorecards.retention import retained
 from scorecards.slots import Also, Granularity
 from scorecards.sqlslot import ask
 from scorecards.tally import Tally, aggregate, needs_values, tallies, together
@@ -149,7 +150,7 @@ class Evaluator:
             series=series,
             segments=tuple(self._segments(kpi, chosen, by)),
             freshness=tuple(ages),
-            actions=drill.actions(self, kpi, chosen.main),
+            actions=drill.actions(self, kpi, chosen.main, tallied[0] if tallied else None),
         )
 
     # -- figures ----------------------------------------------------------------------------------------------
@@ -187,6 +188,8 @@ class Evaluator:
 
     def tally(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
         """The rows of each slice, tallied as a whole."""
+        if kpi.retain is not None:
+            return retained(self, kpi, slices)
         parts = tallies(self.conn, self.rows(kpi), slices, singly=needs_values(kpi.agg))
         return [together(part) for part in parts]
 

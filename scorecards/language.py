@@ -27,7 +27,8 @@ class _Check:
     def __init__(self, kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> None:
         self._kpi, self._kpis, self._reporting = kpi, kpis, reporting
         self._language = Language(reporting)
-        self._relation: Relation | None = self._language.relation(kpi.of) if kpi.of else None
+        read = self._language.current if kpi.filled is not None else self._language.relation
+        self._relation: Relation | None = read(kpi.of) if kpi.of else None
 
     def all(self) -> Iterator[Problem]:
         kpi = self._kpi

@@ -150,6 +150,11 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
             "f.kind = 'customer' OR EXISTS (SELECT 1 FROM fact_opportunities o WHERE o.account_id = f.id"
             " AND o.is_open = 1 AND o.known_from < s.at AND o.known_to >= s.at)"
         ),
+        "days_since_contact": Column(
+            "((s.at - (SELECT MAX(a.occurred_at) FROM fact_activities a WHERE a.account_id = f.id"
+            " AND a.is_touch = 1 AND a.occurred_at < s.at)) / 86400)",
+            "integer",
+        ),
         "days_since_touch": Column(
             "((s.at - COALESCE((SELECT MAX(a.occurred_at) FROM fact_activities a WHERE a.account_id = f.id"
             " AND a.is_touch = 1 AND a.occurred_at < s.at), epoch(f.customer_since), epoch(f.created_at))) / 86400)",
@@ -164,6 +169,17 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
             "number",
         ),
     },
+}
+
+_CURRENT: Mapping[str, Mapping[str, Column]] = {
+    "opportunities": {
+        "is_won": _flag("f.state = 'won'"),
+        "is_lost": _flag("f.state = 'lost'"),
+        "is_closed": _flag("f.state <> 'open'"),
+        "is_open": _flag("f.state = 'open'"),
+    },
+    "tickets": {"is_closed": _flag("f.status_category = 'closed'")},
+    "leads": {"is_converted": _flag("f.status_category = 'converted'")},
 }
 
 _ANCHORS = {
@@ -265,6 +281,14 @@ class Language:
                 needs_table=name,
             )
         own = {**_base_columns(types, "f"), **_DERIVED.get(name, {})}
+        return Relation(name, name, live=LIVE.format("f"), own=own, anchor=_ANCHORS.get(name), needs_table=name)
+
+    def current(self, name: str) -> Relation | None:
+        """A canonical table as it is now, for what has no history; with the flags its own state gives."""
+        types = self._reporting.tables.get(name)
+        if types is None:
+            return None
+        own = {**_base_columns(types, "f"), **_CURRENT.get(name, {})}
         return Relation(name, name, live=LIVE.format("f"), own=own, anchor=_ANCHORS.get(name), needs_table=name)
 
     def references(self, relation: Relation) -> dict[str, tuple[str, Column]]:
