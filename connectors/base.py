@@ -128,6 +128,10 @@ class Connector(Protocol):
         """
         ...
 
+    def covered_from(self, stream: str) -> date | None:
+        """The first day whose changes a stream brings (its configured start); None: all there are."""
+        ...
+
     def fields(self, table: str) -> list[FieldInfo]:
         """What the source offers for one of our tables (`syncagent source fields`)."""
         ...

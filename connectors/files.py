@@ -152,6 +152,10 @@ class FilesConnector:
             more = f" ({len(failures) - 1} more files have errors.)" if len(failures) > 1 else ""
             raise StreamError(failures[0].message, mend=f"{failures[0].mend}{more}")
 
+    def covered_from(self, stream: str) -> date | None:
+        """Files are all there is."""
+        return None
+
     def fields(self, table: str) -> list[FieldInfo]:
         """The columns of the first file of each entry, once for every column of ours they feed."""
         found: dict[FieldInfo, None] = {}

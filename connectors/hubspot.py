@@ -12,6 +12,7 @@ from connectors.errors import SourceConfigError, StreamError
 from connectors.fields import FieldMap, Offer, check_custom, custom_of
 from connectors.hubspot_settings import OFFERED, HubSpotSettings
 from connectors.retry import Retry
+from connectors.settings import begin_of
 from connectors.transport import Timeouts
 
 log = logging.getLogger(__name__)
@@ -129,9 +130,13 @@ class HubSpotConnector:
                 fields,
                 known,
                 properties=self._wanted(kind, fields),
-                start=self._settings.start,
+                start=begin_of(self._settings.start, stream),
             )
             yield from reader.read(marks, full=full, since=since, now=now)
+
+    def covered_from(self, stream: str) -> date | None:
+        """The configured start; what others refer to is read whole."""
+        return begin_of(self._settings.start, stream)
 
     def fields(self, table: str) -> list[FieldInfo]:
         """What the portal offers for one of our tables, with the column each property feeds."""

@@ -11,6 +11,7 @@ from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream,
 from connectors.errors import SourceConfigError, StreamError
 from connectors.retry import Retry
 from connectors.salesforce_settings import OFFERED, SalesforceSettings
+from connectors.settings import begin_of
 from connectors.transport import Timeouts
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class SalesforceConnector:
         schema = self._schema()
         instance = str(self._read_org()["Id"])
         history = HistoryReader(self._client, schema, instance=instance)
-        reader = Reader(self._client, schema, history, instance=instance, start=self._settings.start)
+        reader = Reader(self._client, schema, history, instance=instance, start=begin_of(self._settings.start, stream))
         known = Known(user_types=self._user_types)
         definitions = history.load(stream, known)
         marks: dict[str, Any] = dict((bookmark or {}).get("feeds") or {})
@@ -122,6 +123,10 @@ class SalesforceConnector:
             if full:
                 marks.pop(feed.name, None)
             yield from reader.read(feed, marks, known, full=full, since=since, now=now, finish_record=finish_survey)
+
+    def covered_from(self, stream: str) -> date | None:
+        """The configured start; what others refer to is read whole."""
+        return begin_of(self._settings.start, stream)
 
     def fields(self, table: str) -> list[FieldInfo]:
         """What the org offers for one of our tables, with the column each field feeds."""

@@ -117,3 +117,12 @@ def require(settings: Any, needed: Sequence[str], why: str) -> None:
     missing = [key for key in needed if getattr(settings, key) is None]
     if missing:
         raise ValueError(f"{why} needs {' and '.join(missing)}")
+
+
+#: What others refer to is read whole, however old: a deal of today may belong to an account untouched for years.
+REFERENCE_STREAMS = frozenset({"users", "accounts", "contacts"})
+
+
+def begin_of(start: date | None, stream: str) -> date | None:
+    """The day a stream is read from; None: from the very beginning."""
+    return None if stream in REFERENCE_STREAMS else start

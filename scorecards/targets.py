@@ -33,6 +33,9 @@ def against_target(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, value: float 
     if target is None:
         return Verdict()
     prorated = _accrues(kpi)
+    other_grain = chosen.granularity == "all" or (kpi.period is not None and chosen.granularity != kpi.period)
+    if prorated and target.value is not None and other_grain:
+        return Verdict()  # so much a month says nothing of a year
     base_span = _baseline(target)
     base = _base_value(evaluator, kpi, base_span, target)
     full = target.value

@@ -20,6 +20,7 @@ from syncagent.errors import FAILED, OK, UsageError
 
 if TYPE_CHECKING:
     from scorecards.values import KpiResult
+    from syncagent.config import Config
 
 period_option = click.option(
     "--period",
@@ -49,6 +50,7 @@ def list_command(app: App, as_json: bool) -> int:
             "has_target": kpi.target is not None,
         }
         for name, kpi in sorted(config.kpis.items())
+        if not kpi.hidden
     ]
     if as_json:
         print_json(rows)
@@ -105,7 +107,7 @@ def show_command(
         print_json([result.to_json() for result in results])
     else:
         for number, result in enumerate(results):
-            _show(result, config.agent.locale, is_first=number == 0)
+            _show(result, config, is_first=number == 0)
     return FAILED if any(result.status == "error" for result in results) else OK
 
 
@@ -156,63 +158,46 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
 kpi_group.add_command(not_built("backtest", "Say how a KPI's colours would have been in the past.", "kpi backtest"))
 
 
-def _show(result: "KpiResult", locale: str, *, is_first: bool) -> None:
-    """One KPI for people: value, verdict, period, and what it is made of."""
+def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
+    """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
+    from scorecards.format import get
+    from scorecards.render_rows import stat_words, usual_range, written_change, written_goal, written_value
+
+    fmt = get(config.agent.locale, config.agent.currency, config.agent.timezone)
     if not is_first:
         click.echo()
-    shown = value_text(result, locale)
+    shown = written_value(result, fmt) or result.status.replace("_", " ")
+    stat = stat_words(result, fmt)
     verdict = {"green": "on target", "amber": "at risk", "red": "off target"}.get(result.verdict or "", "")
-    click.echo(f"{result.title} ({result.kpi}): {shown}{f'  {verdict}' if verdict else ''}")
-    if result.period is not None:
+    aside = "".join(f"  {text}" for text in (stat and f"({stat})", verdict) if text)
+    click.echo(f"{result.title} ({result.kpi}): {shown}{aside}")
+    lines = [("because", result.reason or "")]
+    if result.period is not None and result.granularity != "all":
         running = "" if result.period.complete else ", still running"
-        click.echo(f"  period    {result.period.start} to {result.period.end} ({result.period.timezone}{running})")
-    if result.numerator is not None or result.denominator is not None:
-        click.echo(f"  made of   {_plain(result.numerator)} / {_plain(result.denominator)}, n = {result.n}")
-    elif result.n is not None:
-        click.echo(f"  made of   n = {result.n}")
-    if result.reason:
-        click.echo(f"  because   {result.reason}")
+        lines.append(("period", f"{fmt.dates(result.period)} ({result.period.timezone}{running})"))
+    if result.n is not None:
+        sides = (
+            f"{_plain(result.numerator)} of {_plain(result.denominator)}, " if result.denominator is not None else ""
+        )
+        lines.append(("made of", f"{sides}n = {result.n:,}"))
     for comparison in result.comparisons:
-        click.echo(f"  {comparison.against:<9} {_plain(comparison.value)}, change {_signed(comparison.change)}")
-    if result.target is not None:
-        click.echo(f"  target    {_plain(result.target.value)}, gap {_signed(result.target.gap)}")
+        if comparison.value is not None:
+            change = written_change(result, fmt, comparison.against) or "no change"
+            word = comparison.against.replace("_", " ")
+            lines.append((word, f"{written_value(result, fmt, comparison.value)}, {change} since"))
+    lines.append(("goal", written_goal(result, fmt) or ""))
+    lines.append(("usual", usual_range(result, fmt) or ""))
+    fresh = [f"{f.source} {fmt.instant(f.synced_at) if f.synced_at else 'never'}" for f in result.freshness]
+    lines.append(("synced", ", ".join(fresh)))
+    for label, text in lines:
+        if text:
+            click.echo(f"  {label:<9} {text}")
     for segment in result.segments:
-        click.echo(f"    {segment.segment:<30} {_plain(segment.value):>14}  n = {segment.n}")
-    stale = [
-        f"{f.source} {f.synced_at:%Y-%m-%d %H:%MZ}" if f.synced_at else f"{f.source} never" for f in result.freshness
-    ]
-    if stale:
-        click.echo(f"  synced    {', '.join(stale)}")
-
-
-def value_text(result: "KpiResult", locale: str) -> str:
-    """The value with its unit, or the status that stands in its place."""
-    if result.value is None:
-        return result.status
-    unit: Any = result.unit
-    if unit == "ratio":
-        return f"{result.value:.1%}"
-    if unit == "money":
-        return f"{result.value:,.2f} {result.currency or ''}".rstrip()
-    if unit == "seconds":
-        return _duration(result.value)
-    if unit == "count":
-        return f"{result.value:,.0f}"
-    return f"{result.value:,.2f} {unit}"
-
-
-def _duration(seconds: float) -> str:
-    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
-        if abs(seconds) >= size:
-            return f"{seconds / size:.1f} {word}"
-    return f"{seconds:.0f} s"
+        value = written_value(result, fmt, segment.value) if segment.value is not None else segment.status
+        click.echo(f"    {segment.segment:<30} {value or '':>14}  n = {segment.n}")
 
 
 def _plain(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4f}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{'+' if value > 0 else ''}{_plain(value)}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"

@@ -171,7 +171,8 @@ def _sync_stream(
         if on_progress is not None:
             on_progress(Progress(origin.name, stream.name, run.read, total, done))
 
-    run, bookmark = begin(cache, origin.name, stream.name, clock())
+    covered_from = connector.covered_from(stream.name)
+    run, bookmark = begin(cache, origin.name, stream.name, clock(), covered_from=covered_from)
     if full or bookmark is None:
         reject_file(data_dir_of(cache), origin.name, stream.name).unlink(missing_ok=True)
     tell(done=False)

@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import orjson
@@ -39,12 +39,15 @@ class Run:
     error: Exception | None = None
 
 
-def begin(cache: sqlite3.Connection, source: str, stream: str, now: datetime) -> tuple[Run, Bookmark | None]:
+def begin(
+    cache: sqlite3.Connection, source: str, stream: str, now: datetime, *, covered_from: date | None = None
+) -> tuple[Run, Bookmark | None]:
+    """Note that a stream is being read, and from which day on it covers; its stored bookmark."""
     with transaction(cache):
         cache.execute(
-            """INSERT INTO sync_state (source_name, stream, started_at) VALUES (?, ?, ?)
-               ON CONFLICT DO UPDATE SET started_at = excluded.started_at""",
-            (source, stream, instant(now)),
+            """INSERT INTO sync_state (source_name, stream, started_at, covered_from) VALUES (?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET started_at = excluded.started_at, covered_from = excluded.covered_from""",
+            (source, stream, instant(now), covered_from.isoformat() if covered_from else None),
         )
         run_id = cache.execute(
             "INSERT INTO sync_runs (source_name, stream, started_at) VALUES (?, ?, ?)", (source, stream, instant(now))
@@ -62,10 +65,10 @@ def save_bookmark(cache: sqlite3.Connection, source: str, stream: str, page: Pag
     )
     bookmark = page.bookmark or {}
     cache.execute(
-        """UPDATE sync_state SET bookmark = ?1, covered_from = coalesce(?2, covered_from),
-               watermark = CASE WHEN watermark IS NULL OR ?3 > watermark THEN ?3 ELSE watermark END
-           WHERE source_name = ?4 AND stream = ?5""",
-        (orjson.dumps(bookmark).decode(), bookmark.get("covered_from"), newest, source, stream),
+        """UPDATE sync_state SET bookmark = ?1,
+               watermark = CASE WHEN watermark IS NULL OR ?2 > watermark THEN ?2 ELSE watermark END
+           WHERE source_name = ?3 AND stream = ?4""",
+        (orjson.dumps(bookmark).decode(), newest, source, stream),
     )
 
 

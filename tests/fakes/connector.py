@@ -52,6 +52,9 @@ class ScriptedConnector:
                 raise page
             yield page
 
+    def covered_from(self, stream: str) -> date | None:
+        return None
+
     def fields(self, table: str) -> list[FieldInfo]:
         return [FieldInfo("Name", "Name", "text", "name")]
 

@@ -251,7 +251,7 @@ def test_a_number_is_shown_and_explained(run: Run, office: Office) -> None:
     values = {kpi["kpi"]: (kpi["value"], kpi["status"]) for kpi in said.json}  # type: ignore[attr-defined]
     assert values == {"won_revenue": (1900.0, "ok"), "lost_opportunities": (1, "ok")}
     text = run("kpi", "show", "won_revenue", "--period", "2026-10").out
-    assert text.startswith("Won revenue (won_revenue): 1,900.00 EUR")
+    assert text.startswith("Won revenue (won_revenue): €1,900")
     told = run("kpi", "explain", "won_revenue", "--period", "2026-10", "--json").json
     assert set(told) >= {"kpi", "value", "filters", "sql", "parameters", "records", "sources"}  # type: ignore[call-overload]
 

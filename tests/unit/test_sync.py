@@ -5,16 +5,21 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from connectors.base import Page, Reject, Tombstone
 from connectors.errors import AuthError, RateLimited, StreamError, TransientError
+from scorecards.catalogue import BUILTINS
+from scorecards.evaluate import evaluate
+from scorecards.periods import parse_period
 from syncagent.store import open_cache
 from syncagent.sync import Progress, StreamReport, sync_source
+from syncagent.sync_state import begin
 from tests.fakes.connector import Script, ScriptedConnector
+from tests.unit.test_facts import REPORTING, put
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -170,3 +175,18 @@ def test_a_page_and_its_bookmark_are_committed_together(cache: sqlite3.Connectio
     assert "nonsense" in (report.error or "")
     assert json.loads(state(cache)["bookmark"]) == {"page": 1}
     assert [row[0] for row in cache.execute("SELECT source_id FROM leads")] == ["a"]
+
+
+def test_the_first_day_a_stream_covers_is_known(cache: sqlite3.Connection) -> None:
+    """A figure of a time before a source's start is no data, not a small number."""
+    as_of = datetime(2026, 3, 1, tzinfo=UTC)
+    put(cache, "opportunities", "D", state="lost", close_date="2026-01-10")
+    begin(cache, "sf", "opportunities", as_of, covered_from=date(2026, 1, 1))
+    for period, status in (("2026-01", "ok"), ("2025-12", "no_data")):
+        result = evaluate(
+            cache, BUILTINS["lost_opportunities"], BUILTINS, REPORTING, as_of=as_of, period=parse_period(period)
+        )
+        assert (result.status, result.reason) == (
+            status,
+            None if status == "ok" else "no data: history begins 2026-01-01",
+        )
