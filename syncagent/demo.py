@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -53,9 +53,9 @@ def run_demo(folder: Path | None, *, serve: bool, clock: Callable[[], datetime])
             if stop.is_set():
                 return FAILED
             click.echo("\nComputing the scorecards and handing one message per reader to the mail server ...")
-            trouble = _send_all(config, clock)
+            due, trouble = _send_all(config, clock)
             ok = _compare(config, sandbox)
-            files = _previews(config, folder, present)
+            files = _previews(config, folder, due)
         ok = ok and not trouble and not any(report.error for report in reports)
         _say_files(folder, config, sandbox, files)
         if serve:
@@ -94,16 +94,17 @@ def _fresh(folder: Path | None) -> Path:
     return folder
 
 
-def _send_all(config: Config, clock: Callable[[], datetime]) -> bool:
-    """Send every scorecard once, through the outbox; True when a message did not get through."""
+def _send_all(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, datetime], bool]:
+    """Send every scorecard once, through the outbox; when each was due, and whether a message did not get through."""
+    due: dict[str, datetime] = {}
     assert config.mail is not None
     with closing(read_cache(config.agent.data_dir)) as cache, closing(open_state(config.agent.data_dir)) as state:
         for name in config.scorecards:
-            sending.send_now(config, cache, state, name, clock=clock)
+            due[name] = sending.send_now(config, cache, state, name, clock=clock).due_at
         report = pump(state, Mailer(config.mail), clock, owners=runs.owners(config))
     if report.trouble:
         click.echo(f"mail: {report.trouble}", err=True)
-    return bool(report.deferred or report.failed or report.uncertain)
+    return due, bool(report.deferred or report.failed or report.uncertain)
 
 
 def _compare(config: Config, sandbox: "Sandbox") -> bool:
@@ -140,12 +141,12 @@ def _row_count(cache: sqlite3.Connection) -> int:
     return sum(int(cache.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in TABLES)
 
 
-def _previews(config: Config, folder: Path, present: datetime) -> list[Path]:
-    """The scorecards as files to look at."""
+def _previews(config: Config, folder: Path, due: Mapping[str, datetime]) -> list[Path]:
+    """The scorecards that were sent, as files to look at."""
     written: list[Path] = []
     with closing(read_cache(config.agent.data_dir)) as cache:
-        for name in config.scorecards:
-            shown = preview(config, cache, name, as_of=present)
+        for name, due_at in due.items():
+            shown = preview(config, cache, name, as_of=due_at)
             written += write_preview(shown, folder / name)
     return written
 

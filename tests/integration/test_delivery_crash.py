@@ -77,9 +77,14 @@ def test_twenty_kills_lose_no_message_and_double_only_in_the_known_window(tmp_pa
             for row in state.execute("SELECT message_id, state, resends, last_reply FROM outbox WHERE kind = 'due'")
         }
     assert len(owed) == ROUNDS * READERS
-    assert set(accepted) == set(owed)
+    assert set(accepted) <= set(owed)
     for message_id, row in owed.items():
-        # Killed in the window of the second attempt too: then it waits for a person to decide.
-        assert row["state"] == "sent" or (row["state"] == "uncertain" and row["resends"] == 1), dict(row)
-        assert accepted[message_id] == 1 or (accepted[message_id] == 2 and row["resends"] == 1), message_id
+        times = accepted[message_id]
+        if row["state"] == "uncertain":
+            # Killed in the window of the second attempt too: reported, and a person decides.
+            assert row["resends"] == 1, dict(row)
+            assert times <= 2, message_id
+        else:
+            assert row["state"] == "sent", dict(row)
+            assert times == 1 or (times == 2 and row["resends"] == 1), message_id
     assert sum(times == 2 for times in accepted.values()) <= killed
