@@ -20,6 +20,8 @@ from scorecards.periods import Slice
 from scorecards.relations import Column, Language, Relation
 from scorecards.slots import Also
 
+#: What a blank text is made of: spaces, tabs, line ends, hard spaces.
+_BLANKS = "char(32, 9, 10, 13, 160)"
 PLACEHOLDERS = ("n/a", "na", "none", "unknown", "-", "test", "tbd")
 
 
@@ -93,7 +95,10 @@ class Compiler:
             # Of how fields were filled at an earlier time nothing is kept: the rows as they are.
             found = self.language.current(kpi.of or "")
         else:
-            found = self.language.relation(kpi.of or "", customer_model=customer_model, lookback_days=days)
+            bought = kpi.params.get("purchases", ("deals",))
+            found = self.language.relation(
+                kpi.of or "", customer_model=customer_model, lookback_days=days, purchases=bought
+            )
         if found is None:
             raise KeyError(kpi.of)
         return found
@@ -221,11 +226,13 @@ class Compiler:
         if mature is not None and not own:
             start = self._instant(sql, kpi.date or relation.anchor or "created_at")
             reasons.append((f"{start} + {int(mature)} > :as_of", "immature"))
+        if kpi.cohort is not None and not own and (undated := sql.column(kpi.cohort.reaches).undated):
+            reasons.append((undated, "null"))  # it has happened, nobody knows when: on neither side (G5)
         if kpi.duration is not None and question.field is None and question.agg != "count" and not own:
-            begin, end = self._instant(sql, kpi.duration.from_), self._instant(sql, kpi.duration.to)
+            begin, end = (self._end_of_duration(kpi, sql, name) for name in (kpi.duration.from_, kpi.duration.to))
             reasons.append((f"{begin} IS NULL", "null"))
             if kpi.duration.unfinished == "so_far":
-                end = f"COALESCE({end}, :as_of)"
+                end = f"COALESCE({end}, {'epoch(:today)' if self._by_days(kpi, sql) else ':as_of'})"
             else:
                 reasons.append((f"{end} IS NULL", "open"))
             reasons.append((f"{end} < {begin}", "negative"))
@@ -233,10 +240,12 @@ class Compiler:
         name = question.field
         if question.weight == "amount":
             name = name or "amount"
-        if name is None or question.agg == "count":
+        if name is None or (question.agg == "count" and question.weight != "amount"):
             return "1", reasons, None
         column = sql.column(name)
         value = sql.value_of(name)
+        if column.type == "any" and question.agg != "distinct":
+            value = f"number({value})"
         reasons.append((f"{value} IS NULL", "null"))
         if column.type == "money":
             day = self._rate_day(kpi, relation, sql)
@@ -248,12 +257,19 @@ class Compiler:
     def _between(self, kpi: Kpi, question: Question, sql: Sql, begin: str, end: str) -> str:
         if question.clock == "business":
             return f"business_seconds({begin}, {end})"
-        slot = kpi.duration
-        if slot is not None and sql.column(slot.from_).type == sql.column(slot.to).type == "date":
+        if self._by_days(kpi, sql):
             # Between two dates lie whole days, whatever the clocks did in between.
-            first, last = sql.column(slot.from_).sql, sql.column(slot.to).sql
-            return f"CAST(round(julianday({last}) - julianday({first})) AS INTEGER) * 86400"
+            return f"CAST(round((({end}) - ({begin})) / 86400.0) AS INTEGER) * 86400"
         return f"({end}) - ({begin})"
+
+    def _by_days(self, kpi: Kpi, sql: Sql) -> bool:
+        """Is one end of the duration a date? Then it runs from day to day: what is done the same day took 0 days."""
+        assert kpi.duration is not None  # the caller looked
+        return "date" in (sql.column(kpi.duration.from_).type, sql.column(kpi.duration.to).type)
+
+    def _end_of_duration(self, kpi: Kpi, sql: Sql, name: str) -> str:
+        moment = self._instant(sql, name)
+        return f"epoch(local_day({moment}))" if self._by_days(kpi, sql) else moment
 
     def _instant(self, sql: Sql, name: str) -> str:
         """Any column as epoch seconds: a date is the start of its local day."""
@@ -299,10 +315,10 @@ class Compiler:
             weight, only = (rule, None) if isinstance(rule, int | float) else (rule["weight"], rule.get("where"))
             column = sql.column(name)
             has = f"{column.sql} IS NOT NULL"
-            if column.type in ("text", "any") and not name.endswith("_id"):
+            if column.type in ("text", "any"):
                 zeros = f"({column.sql} GLOB '000*' AND trim({column.sql}, '0') = '')"
-                has = f"COALESCE(lower(trim({column.sql})) NOT IN ({listed}) AND NOT {zeros}, 0)"
-            applies = " AND ".join(sql.conditions(only)) if only else ""
+                has = f"COALESCE(lower(trim({column.sql}, {_BLANKS})) NOT IN ({listed}) AND NOT {zeros}, 0)"
+            applies = f"COALESCE({' AND '.join(sql.conditions(only))}, 0)" if only else ""
             wanted.append(f"{weight:.12g} * ({applies})" if applies else f"{weight:.12g}")
             filled.append(f"{weight:.12g} * ({applies} AND {has})" if applies else f"{weight:.12g} * ({has})")
         return " + ".join(filled) or "0", " + ".join(wanted) or "0"

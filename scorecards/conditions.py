@@ -60,6 +60,8 @@ class Sql:
     def _condition(self, name: str, wanted: Any) -> str:
         column = self.column(name)
         sql = self.value_of(name)
+        if column.type == "any" and _numbers(wanted):
+            sql = f"number({sql})"  # a CRM may hand its numbers over as text: "9" is above 6, "abc" is not
         if column.type == "money" and not (isinstance(wanted, Mapping) and set(wanted) == {"set"}):
             sql = self.money(column, ":today")  # compared in major units; whether it is set needs no rate
         if isinstance(wanted, Mapping):
@@ -80,7 +82,7 @@ class Sql:
         if operator == "between":
             return f"{sql} BETWEEN {self.constant(column, value[0])} AND {self.constant(column, value[1])}"
         if operator == "contains":
-            return f"instr(lower({sql}), lower({self.bind(str(value))})) > 0"
+            return f"instr(folded({sql}), {self.bind(str(value).casefold())}) > 0"
         return f"{sql} {_COMPARE[operator]} {self.constant(column, value)}"
 
     def constant(self, column: Column, value: Any) -> str:
@@ -102,6 +104,13 @@ class Sql:
                 return self.bind(value.isoformat())
             return self.bind(midnight(value, self.zone) if column.epoch else _text(start_of(value, self.zone)))
         return self.bind(value)
+
+
+def _numbers(wanted: Any) -> bool:
+    """Is something compared with numbers, and nothing else?"""
+    parts = wanted.values() if isinstance(wanted, Mapping) else [wanted]
+    values = [v for part in parts for v in (part if isinstance(part, list | tuple) else [part])]
+    return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:

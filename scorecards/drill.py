@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from scorecards.compiler import Rows, question_of
 from scorecards.conditions import in_words
 from scorecards.definition import Kpi
+from scorecards.figures import scaled
 from scorecards.periods import Slice
 from scorecards.plan import is_stock
+from scorecards.ratios import sides_of
 from scorecards.slots import Action, Stock
-from scorecards.tally import Tally, tallies, together
+from scorecards.tally import Tally, number, tallies, together
 from scorecards.values import ActionList, ActionRow
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def actions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | None
     relation = evaluator.compiler.relation(wanted)
     named = re.findall(r"{(\w+(?:\.\w+)*)}", action.reason)
     order, descending = (action.order or "").lstrip("-"), (action.order or "").startswith("-")
-    show = [n for n in dict.fromkeys([*named, order]) if n and n not in ("age", "measure", "gap")]
+    show = [n for n in dict.fromkeys([*named, order, *action.show]) if n and n not in ("age", "measure", "gap")]
     show = [n for n in show if evaluator.compiler.language.column(relation, n) is not None]
     born = evaluator.compiler.language.column(relation, "created_at")
     if "age" in named and born is not None:
@@ -141,7 +143,7 @@ def actions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | None
                 title or "(no name)",
                 url,
                 owner,
-                _reason(action.reason, shown, row, evaluator),
+                _reason(action.reason or _told(action.show), shown, row, evaluator),
                 float(minor * factor) if minor is not None and factor is not None else None,
             )
         )
@@ -209,6 +211,11 @@ def _reason(template: str, shown: Mapping[str, Any], row: Mapping[str, Any], eva
     return re.sub(r"{(\w+(?:\.\w+)*)}", word, template)
 
 
+def _told(show: Sequence[str]) -> str:
+    """The reason of an action that names columns to show instead."""
+    return " · ".join(f"{name.replace('_', ' ').replace('.', ' ')}: {{{name}}}" for name in show)
+
+
 def _age(created: Any, now: int) -> str:
     if isinstance(created, str):
         created = int(datetime.fromisoformat(created).timestamp())
@@ -253,8 +260,10 @@ def explain(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
         "sources": [],
     }
     if kpi.ratio is not None:
-        names = dict.fromkeys(operand.partition(".")[0] for operand in (kpi.ratio.top, kpi.ratio.bottom))
-        found["of"] = [explain(evaluator, evaluator.kpis[name], slice_) for name in names]
+        found["of"] = [
+            explain(evaluator, evaluator.kpis[name], side) | {"period": f"{side.day_start}..{side.day_end}"}
+            for name, side in sides_of(evaluator, kpi, slice_)
+        ]
         return found
     if kpi.sql is not None:
         return found
@@ -274,10 +283,19 @@ def explain(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
             role = "both" if row["hit"] else "denominator"
         reason = _REASONS.get(row["why"], row["why"]) if row["why"] else None
         record = {"id": row["id"], "url": urls.get(row["id"]), "role": role, "reason": reason}
-        if kpi.share is None and kpi.cohort is None and kpi.retain is None:
-            record["measure"] = row["x"]
+        if not two_sided or question_of(kpi).weight == "amount":
+            record["measure"] = _measured(kpi, row)
+        if kpi.filled is not None:
+            record["required"] = row["y"]
         found["records"].append(record)
     return found
+
+
+def _measured(kpi: Kpi, row: Mapping[str, Any]) -> Any:
+    """A record's part in the value, in the value's own unit: converted money, answers on their scale."""
+    if row["x"] is None or isinstance(row["x"], str):
+        return row["x"]
+    return scaled(kpi, row["x"] if row["rate"] is None else number(Decimal(row["x"]) * Decimal(row["rate"])))
 
 
 def words(kpi: Kpi) -> list[str]:

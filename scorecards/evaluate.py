@@ -174,6 +174,8 @@ class Evaluator:
         if tallied is None:
             said = f"no data: needs {kpi.needs or table.replace('_', ' ')}"
             return [Figure(None, None, None, 0, "no_data", said)] * len(slices)
+        if kpi.unless is not None and not self._keeps_history(table):
+            return [Figure(None, None, None, 0, "no_data", f"no data: needs {kpi.needs}")] * len(slices)
         begins = provenance.history_begins(self.conn, table)
         found = []
         for slice_, tally in zip(slices, tallied, strict=True):
@@ -221,6 +223,12 @@ class Evaluator:
         if table not in self._holds:
             self._holds[table] = self.conn.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None
         return self._holds[table]
+
+    def _keeps_history(self, table: str) -> bool:
+        """Does any record say what became of it? Without that nobody knows what came undone (A8)."""
+        if table != "tickets":
+            return True
+        return self.conn.execute("SELECT 1 FROM fact_tickets WHERE has_history = 1 LIMIT 1").fetchone() is not None
 
     def tables(self, kpi: Kpi) -> set[str]:
         """The canonical tables a KPI rests on."""
@@ -315,13 +323,15 @@ class Evaluator:
         if not series:
             return None
         points = [p.value if p.status in ("ok", "partial") else None for p in series]
-        while points and points[0] is None:
-            points.pop(0)
+        while points and (points[0] is None or (kpi.sql is None and series[-len(points)].n == 0)):
+            points.pop(0)  # before the first row there is no history, rather than one of zeros
         counts = [p for p in points if p is not None]
         if unit_of(kpi, self.kpis, self.compiler) == "count" and counts and sum(counts) / len(counts) < 1:
             return Signal("too_few_points", points=len(counts))
         can_fall = kpi.ratio is not None or kpi.sql is not None
-        return signal.judge(points, floor=None if can_fall else 0.0, ceiling=1.0 if is_rate(kpi) else None)
+        return signal.judge(
+            points, floor=None if can_fall else 0.0, ceiling=1.0 if is_rate(kpi) and kpi.ratio is None else None
+        )
 
     def _segments(self, kpi: Kpi, chosen: Plan, by: Sequence[str]) -> list[SegmentValue]:
         found: list[SegmentValue] = []

@@ -23,6 +23,9 @@ from scorecards.periods import FOREVER, FOREVER_AGO, midnight
 #: A row of a query, its columns in the query's order.
 Row = tuple[Any, ...]
 
+#: A record's own id and those merged into it or linked to it: what is filed under them is its own too.
+_ITS_IDS = "SELECT {0}.id UNION ALL SELECT m.id FROM aliases m WHERE m.canonical = {0}.id"
+
 LIVE = "{0}.is_deleted = 0 AND {0}.merged_into IS NULL AND {0}.dup_of IS NULL AND {0}.is_test = 0"
 
 
@@ -88,7 +91,7 @@ def epoch(instant: str | None) -> int | None:
 
 _DEALS = f"""
     SELECT o.id, o.created_at, o.state, o.stage, o.close_date, o.amount_minor, o.currency, o.owner_id,
-           COALESCE(al.canonical, o.account_id), o.pipeline, o.updated_at,
+           COALESCE(al.canonical, o.account_id), o.pipeline, o.updated_at, o.close_at,
            h.changed_at, h.state, h.stage, h.amount_minor
     FROM temp.wanted w CROSS JOIN opportunities o ON o.id = w.id
     LEFT JOIN aliases al ON al.id = o.account_id
@@ -106,9 +109,11 @@ def _deals(rows: Iterable[Row], days: Day) -> Iterator[Row]:
 def _deal_versions(rows: list[Row], days: Day) -> Iterator[Row]:
     """Versions of one deal: open ones by stage and amount, closed ones with their outcome date (G16, A8)."""
     id_, created, state, stage, close_date, amount, currency, owner, account, pipeline, updated = rows[0][:11]
+    close_at = rows[0][11]
+    close_date = days.of(close_at) if close_at else close_date  # an instant is assigned to its local day (G1)
     born = epoch(created)
     start = FOREVER_AGO if born is None else born
-    history = [(row[11], row[12] or "open", row[13], row[14]) for row in rows if row[11] is not None]
+    history = [(row[12], row[13] or "open", row[14], row[15]) for row in rows if row[12] is not None]
     # (instant known, state, stage, amount, local day of the change or None where no history says it)
     steps: list[tuple[int, str, Any, Any, str | None]] = []
     for changed_at, then, stage_then, amount_then in history:
@@ -125,7 +130,8 @@ def _deal_versions(rows: list[Row], days: Day) -> Iterator[Row]:
             edited = updated if updated and updated > history[-1][0] else history[-1][0]
             steps.append((max(epoch(edited) or start, steps[-1][0]), state, stage, amount, days.of(edited)))
         elif state != "open":
-            return  # closed, without history and close date: can be placed nowhere
+            # Without history and close date it can be placed nowhere; it is a closed record all the same.
+            steps.append((start, state, stage, amount, None))
     versions: list[list[Any]] = []
     if not steps or steps[0][0] > start:
         versions.append([start, "open", steps[0][2] if steps else stage, steps[0][3] if steps else amount, None])
@@ -157,7 +163,8 @@ def _deal_versions(rows: list[Row], days: Day) -> Iterator[Row]:
 _TICKETS = f"""
     SELECT t.id, t.created_at, t.status_category, t.closed_at, t.first_response_at,
            (SELECT MIN(a.occurred_at) FROM activities a
-            WHERE a.ticket_id = t.id AND a.direction = 'outbound' AND a.is_public = 1 AND a.is_automated = 0
+            WHERE a.ticket_id IN ({_ITS_IDS.format("t")}) AND a.direction = 'outbound'
+              AND a.is_public = 1 AND a.is_automated = 0
               AND a.status = 'completed' AND a.is_deleted = 0 AND a.is_test = 0 AND a.dup_of IS NULL
               AND a.occurred_at >= t.created_at),
            t.close_reason, t.priority, t.category, t.owner_id, COALESCE(al.canonical, t.account_id),
@@ -180,28 +187,30 @@ def _ticket_versions(rows: list[Row]) -> Iterator[Row]:
     id_, created, category, closed_at, native, derived, reason, priority, kind, owner, account = rows[0][:11]
     born = epoch(created)
     start = FOREVER_AGO if born is None else born
-    steps = [(max(epoch(row[11]) or start, start), row[12] or "open") for row in rows if row[11] is not None]
+    # (instant known, instant said, category): what is said to lie before the ticket is known once the ticket is.
+    said = [(epoch(row[11]) or start, row[12] or "open") for row in rows if row[11] is not None]
+    steps = [(max(at, start), at, then) for at, then in said]
     has_history = int(bool(steps))
     closes = epoch(closed_at)
-    unrecorded = not steps or (steps[-1][1] != "closed" and closes is not None and closes >= steps[-1][0])
+    unrecorded = not steps or (steps[-1][2] != "closed" and closes is not None and closes >= steps[-1][0])
     if closes is not None and unrecorded and category in (None, "closed"):
-        steps.append((max(closes, start), "closed"))  # the close date is all we know of it
-    versions: list[tuple[int, str]] = []
-    if not steps or steps[0][0] > start:
-        versions.append((start, "open" if steps else category or "open"))
-    for at, then in steps:
-        if not versions or versions[-1][1] != then:
-            versions.append((at, then))
+        steps.append((max(closes, start), closes, "closed"))  # the close date is all we know of it
+    versions: list[tuple[int, int, str]] = []
+    if not steps or steps[0][0] > start or steps[0][2] == "closed":
+        versions.append((start, start, "open"))  # also where it is closed at once: each ticket comes in one day
+    for step in steps or [(start, start, category or "open")]:
+        if not versions or versions[-1][2] != step[2]:
+            versions.append(step)
     first_closed = last_closed = first_reopened = None
     reopened = 0
     responded = epoch(native if native is not None else derived)
-    for index, (known_from, then) in enumerate(versions):
-        before = versions[index - 1][1] if index else None
+    for index, (known_from, at, then) in enumerate(versions):
+        before = versions[index - 1][2] if index else None
         if then == "closed":
             entry = "closed"
             if steps:  # else closed at a moment nobody recorded: it has no times
-                last_closed = known_from
-                first_closed = known_from if first_closed is None else first_closed
+                last_closed = at
+                first_closed = at if first_closed is None else first_closed
         elif before == "closed":
             entry = "reopened"
             reopened += 1
@@ -221,7 +230,8 @@ _LEADS = f"""
     SELECT l.id, l.created_at, l.status_category, l.converted_date, l.converted_at, l.source_channel, l.owner_id,
            l.converted_opportunity_id,
            (SELECT MIN(a.occurred_at) FROM activities a
-            WHERE a.lead_id = l.id AND a.direction = 'outbound' AND a.is_automated = 0 AND a.status = 'completed'
+            WHERE a.lead_id IN ({_ITS_IDS.format("l")}) AND a.direction = 'outbound'
+              AND a.is_automated = 0 AND a.status = 'completed'
               AND a.type IN ('call', 'email', 'meeting', 'chat') AND a.is_deleted = 0 AND a.is_test = 0
               AND a.dup_of IS NULL AND a.occurred_at >= l.created_at)
     FROM temp.wanted w CROSS JOIN leads l ON l.id = w.id

@@ -58,6 +58,11 @@ def n_min(kpi: Kpi) -> int:
     return N_MIN_QUANTILE if kpi.agg.startswith("p") else 0
 
 
+def _adds_up(kpi: Kpi) -> bool:
+    """A count or a sum: over no rows at all it is 0, however many rows a rate or a mean would need (G12)."""
+    return not is_rate(kpi) and (kpi.agg in ("count", "sum") or kpi.headline == "count")
+
+
 def figure(kpi: Kpi, tally: Tally) -> Figure:
     """The KPI's figure over tallied rows."""
     minimum = n_min(kpi)
@@ -108,7 +113,7 @@ def _judged(
     coverage = tally.coverage
     if value is None:
         return Figure(None, top, bottom, tally.n, "no_denominator", _nothing(kpi, tally), coverage)
-    if tally.n < minimum:
+    if tally.n < minimum and not (tally.n == 0 and _adds_up(kpi)):
         said = f"{tally.hits} of {tally.n}" if is_rate(kpi) and kpi.filled is None else f"{tally.n} {noun(kpi)}"
         reason = f"{said}: too few to rate (at least {minimum} needed)"
         return Figure(None, top, bottom, tally.n, "too_few", reason, coverage)

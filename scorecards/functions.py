@@ -8,6 +8,8 @@ from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from scorecards.calendar import BusinessClock
@@ -94,7 +96,19 @@ def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:
     def business_seconds(start: int | None, end: int | None) -> int | None:
         return None if start is None or end is None else clock.seconds(start, end)
 
+    def folded(text: Any) -> str | None:
+        return None if text is None else str(text).casefold()
+
+    def number(value: Any) -> int | float | None:
+        try:
+            found = value if isinstance(value, int | float) else float(value)
+        except (TypeError, ValueError):
+            return None
+        return found if isfinite(found) else None
+
     for name, arguments, function in (
+        ("folded", 1, folded),
+        ("number", 1, number),
         ("epoch", 1, to_epoch),
         ("local_day", 1, local_day),
         ("stamp", 1, stamp),

@@ -15,7 +15,7 @@ from scorecards.ratios import SUFFIXES
 from scorecards.relations import Column, Language, Relation
 
 Problem = tuple[str, str, str]
-_ARITHMETIC = ("sum", "avg")
+_COUNTING = ("count", "distinct")
 
 
 def problems(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> list[Problem]:
@@ -51,7 +51,7 @@ class _Check:
         if kpi.field is not None:
             column = self._language.column(relation, kpi.field)
             yield from self._known("field", kpi.field)
-        if column is not None and kpi.agg in _ARITHMETIC and column.type not in ("integer", "number", "money", "any"):
+        if column is not None and kpi.agg not in _COUNTING and column.type not in ("integer", "number", "money", "any"):
             yield "field", f"{kpi.field} holds {column.type}s, {kpi.agg} needs numbers.", "Choose a number or count."
         for slot in ("where", "share"):
             yield from self._filter(slot, getattr(kpi, slot) or {})

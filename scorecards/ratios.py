@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
-from scorecards.figures import Figure, n_min
-from scorecards.periods import Slice, like_for_like, shifted, year_ago
+from scorecards.figures import Figure, is_rate, n_min
+from scorecards.periods import Slice, cut, like_for_like, rolling, shifted, span_holding, year_ago
+from scorecards.plan import is_stock
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -29,9 +30,18 @@ def ratio_figures(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> 
     return [_over(kpi, top, bottom) for top, bottom in zip(tops, bottoms, strict=True)]
 
 
+def sides_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> list[tuple[str, Slice]]:
+    """The KPIs a ratio is made of, each with the slice it is asked over."""
+    assert kpi.ratio is not None  # the caller looked
+    operands = [_operands(evaluator, kpi, said, [slice_])[0] for said in (kpi.ratio.top, kpi.ratio.bottom)]
+    return list(dict.fromkeys(side for operand in operands for side in operand.sides))
+
+
 def _over(kpi: Kpi, top: _Operand, bottom: _Operand) -> Figure:
     sides = {**top.sides, **bottom.sides}
-    n = sum(side.n for side in sides.values())
+    # A rate rests on what it divides by; a change rests on both its sides (G12, A12).
+    counted = bottom.sides if is_rate(kpi) else sides
+    n = sum(side.n for side in counted.values())
     coverages = [side.coverage for side in sides.values() if side.coverage is not None]
     coverage = min(coverages, default=None)
     missing = next((side for side in sides.values() if side.status in ("no_data", "error")), None)
@@ -40,8 +50,8 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand) -> Figure:
     if top.value is None or bottom.value is None or bottom.value <= 0:
         return Figure(None, top.value, bottom.value, n, "no_denominator", "nothing to compare with", coverage)
     least = n_min(kpi)
-    if any(side.n < least for side in sides.values()):
-        thin = min(side.n for side in sides.values())
+    if any(side.n < least for side in counted.values()):
+        thin = min(side.n for side in counted.values())
         reason = f"{thin} rows on one side: too few to rate (at least {least} needed)"
         return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
     value = top.value / bottom.value
@@ -54,6 +64,7 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand) -> Figure:
 def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slice]) -> list[_Operand]:
     name, _, suffix = said.partition(".")
     part = evaluator.kpis[name]
+    slices = [_own_slice(evaluator, part, slice_) for slice_ in slices]
     if part.stock is None and kpi.n_min is not None:
         part = part.model_copy(update={"n_min": 0})  # the ratio's own minimum decides
     if suffix in ("", "value"):
@@ -70,6 +81,16 @@ def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slic
         change = now.value - then.value if now.value is not None and then.value is not None else None
         found.append(_Operand(change, {(name, slice_): now, (name, other): then}))
     return found
+
+
+def _own_slice(evaluator: "Evaluator", part: Kpi, slice_: Slice) -> Slice:
+    """What an operand is asked over: its own window or running period, as it stood at the end of this slice."""
+    if part.window is not None:
+        return cut(rolling(slice_.span, part.window), evaluator.as_of, evaluator.zone)
+    if part.partial is None or part.period in (None, "all", slice_.span.granularity) or is_stock(part):
+        return slice_
+    span = span_holding(slice_.day_end - timedelta(1), part.period or "month", evaluator.reporting)
+    return cut(span, datetime.fromtimestamp(slice_.until, UTC), evaluator.zone)
 
 
 def _wanted(evaluator: "Evaluator", part: Kpi, suffix: str, slices: Sequence[Slice]) -> list[_Operand]:
@@ -90,6 +111,8 @@ def _other(evaluator: "Evaluator", kpi: Kpi, part: Kpi, slice_: Slice, suffix: s
     """The slice compared with: the previous period, or the base that `params.compare` chooses."""
     compare = "previous" if suffix == "previous" else compared_with(evaluator, kpi, part)
     span = year_ago(slice_.span) if compare == "year_ago" else shifted(slice_.span, -1)
+    if not kpi.params.get("like_for_like", True):
+        return cut(span, evaluator.as_of, evaluator.zone)
     return like_for_like(span, slice_, evaluator.as_of, evaluator.zone)
 
 

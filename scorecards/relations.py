@@ -5,7 +5,7 @@ interfaces.md section 2), `custom.NAME`, and columns of a row referred to (`owne
 Aliases in the SQL: `f` the relation's own rows, `r` the canonical row behind them, `s` the slice of time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -34,6 +34,7 @@ class Column:
     masked: bool = False
     joins: tuple[str, ...] = ()
     currency: str = ""  # SQL of a money column's currency
+    undated: str = ""  # SQL, true where the event has happened and the row does not say when
     days_after: tuple[str, int] | None = None  # a date so many days after this column: compared without computing it
 
     def from_(self, day: str, comparison: str) -> str:
@@ -64,6 +65,11 @@ def _epoch(name: str, masked: bool = False) -> Column:
 
 def _flag(sql: str) -> Column:
     return Column(f"({sql})", "flag")
+
+
+def _standing(name: str) -> Column:
+    """A reference as the record that stands for it today."""
+    return Column(f"COALESCE((SELECT al.canonical FROM aliases al WHERE al.id = f.{name}), f.{name})", "text")
 
 
 def _bit(name: str) -> Column:
@@ -113,7 +119,9 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
         "created_at": _epoch("created_at"),
         "status_category": Column("f.status_category", "text"),
         "is_converted": _flag("f.status_category = 'converted'"),
-        "converted_date": Column("f.converted_date", "date"),
+        "converted_date": Column(
+            "f.converted_date", "date", undated="f.status_category = 'converted' AND f.converted_date IS NULL"
+        ),
         "source_channel": Column("f.source_channel", "text"),
         "owner_id": Column("f.owner_id", "text"),
         "converted_opportunity_id": Column("f.converted_opportunity_id", "text"),
@@ -156,12 +164,17 @@ _DERIVED: Mapping[str, Mapping[str, Column]] = {
             "integer",
         ),
         "days_since_touch": Column(
-            "((s.at - COALESCE((SELECT MAX(a.occurred_at) FROM fact_activities a WHERE a.account_id = f.id"
-            " AND a.is_touch = 1 AND a.occurred_at < s.at), epoch(f.customer_since), epoch(f.created_at))) / 86400)",
+            # Never touched: since the day it became a customer, by local dates (A4).
+            "COALESCE((s.at - (SELECT MAX(a.occurred_at) FROM fact_activities a WHERE a.account_id = f.id"
+            " AND a.is_touch = 1 AND a.occurred_at < s.at)) / 86400,"
+            " CAST(julianday(s.at_day) - julianday(f.customer_since) AS INTEGER),"
+            " (s.at - epoch(f.created_at)) / 86400)",
             "integer",
         ),
     },
     "survey_responses": {
+        # After merges: two records of one contact are one who answers.
+        **{name: _standing(name) for name in ("ticket_id", "contact_id", "account_id")},
         "score_proportional": Column(f"(CASE WHEN {_ANSWERED} THEN f.score * 1.0 / f.scale_max END)", "number"),
         "score_min_max": Column(
             f"(CASE WHEN {_ANSWERED} THEN (f.score - COALESCE(f.scale_min, 0)) * 1.0"
@@ -215,6 +228,17 @@ _PURCHASES = (
 )
 
 
+#: Orders as purchases beside won deals, under the same names (rulings A14).
+_DEALS_BOUGHT = f"SELECT f.id, f.account_id, f.outcome_date, f.owner_id FROM fact_opportunities f WHERE {_BOUGHT}"
+_ORDERED = (
+    "SELECT o.id, COALESCE(al.canonical, o.account_id) AS account_id, o.order_date AS outcome_date, o.owner_id"
+    f" FROM orders o LEFT JOIN aliases al ON al.id = o.account_id WHERE {LIVE.format('o')}"
+    " AND o.order_date < :today AND (o.created_at IS NULL OR o.created_at < stamp(:as_of))"
+    " AND COALESCE(lower(o.status), '') NOT IN ('cancelled', 'canceled')"
+    " AND (o.cancelled_date IS NULL OR o.cancelled_date >= :today)"
+)
+
+
 def _base_columns(types: Mapping[str, str], alias: str, joins: tuple[str, ...] = ()) -> dict[str, Column]:
     columns = {}
     for name, kind in types.items():
@@ -237,7 +261,14 @@ class Language:
         """Everything `of` may name."""
         return [*self._reporting.tables, "purchases", "customer_spans"]
 
-    def relation(self, name: str, *, customer_model: str = "repurchase", lookback_days: int = 365) -> Relation | None:
+    def relation(
+        self,
+        name: str,
+        *,
+        customer_model: str = "repurchase",
+        lookback_days: int = 365,
+        purchases: Sequence[str] = ("deals",),
+    ) -> Relation | None:
         """The relation `of` names; None when there is none of that name."""
         if name == "customer_spans":
             own = {
@@ -255,6 +286,10 @@ class Language:
                 "date",
                 days_after=("f.outcome_date", lookback_days + 1),
             )
+            if "orders" in purchases:
+                deals = f"{_DEALS_BOUGHT} UNION ALL " if "deals" in purchases else ""
+                table = "opportunities" if deals else "orders"
+                return Relation(name, f"({deals}{_ORDERED})", own=own, anchor="start_date", needs_table=table)
             return Relation(name, source, live=_BOUGHT, own=own, anchor="start_date", needs_table="opportunities")
         if name == "purchases":
             own = {

@@ -9,12 +9,14 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from scorecards.errors import ScorecardError
 
 TIME_LIMIT_S = 5.0
 MAX_ROWS = 2000
+MAX_BYTES = 4_000_000
 _STEPS = 20_000  # SQLite instructions between two looks at the clock
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 #: Functions that could reach outside the rows, or fill the memory in one step.
@@ -48,6 +50,7 @@ def ask(conn: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> 
     # A step limit is asked for by time: this is a stop for runaways, no figure depends on it.
     conn.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS)
     conn.set_authorizer(authorise)
+    longest = conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)  # one giant text would outrun the clock
     try:
         cursor = conn.execute(statement, values)
         names = [column[0].lower() for column in cursor.description or ()]
@@ -62,12 +65,13 @@ def ask(conn: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> 
         said = "it may only read" if "not authorized" in str(error) else str(error)
         raise SqlSlotError(f"cannot be run: {said}.") from error
     finally:
+        conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
         conn.set_authorizer(None)
         conn.set_progress_handler(None, _STEPS)
     if len(rows) > MAX_ROWS:
         raise SqlSlotError(f"returned more than {MAX_ROWS} rows; group them.")
     for row in rows:
-        if row["value"] is not None and not isinstance(row["value"], int | float):
+        if row["value"] is not None and not (isinstance(row["value"], int | float) and isfinite(row["value"])):
             raise SqlSlotError("value must be a number or null.")
     return [
         Answer(

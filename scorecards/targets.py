@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scorecards.definition import Kpi
 from scorecards.figures import is_rate
 from scorecards.judgement import Stretch, judge
-from scorecards.periods import Span, cut, parse_period
+from scorecards.periods import Span, add_months, cut, parse_period
 from scorecards.plan import Plan, is_stock
 from scorecards.slots import Band, Target
 from scorecards.values import TargetResult
@@ -41,8 +41,11 @@ def against_target(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, value: float 
     full = target.value
     if target.change is not None:
         full = None if base is None or base <= 0 else base * (1 + target.change)
+    term = _begun(base_span, chosen.main.span) if prorated else None
     stretch = _stretch(evaluator, target, chosen, prorated, base_span)
-    if prorated and full is not None and base_span is not None and not _same_length(base_span, chosen.main.span):
+    if term is not None:
+        stretch = Stretch(term.start, term.end, chosen.main.day_end)
+    elif prorated and full is not None and base_span is not None and not _same_length(base_span, chosen.main.span):
         # A goal for the year, judged by the month: its share of the days.
         factor = chosen.main.span.days / base_span.days
         full, base = full * factor, None if base is None else base * factor
@@ -160,10 +163,23 @@ def _same_length(a: Span, b: Span) -> bool:
     return a.granularity == b.granularity if a.granularity and b.granularity else abs(a.days - b.days) <= 3
 
 
+def _begun(base: Span | None, span: Span) -> Span | None:
+    """The term a relative target runs over, where the range shown is that term so far: 2026 of a 2025 to 1 October.
+
+    Calendar periods are not: a month is judged by its own share.
+    """
+    if base is None or span.granularity is not None or span.start != base.end or span.days >= base.days:
+        return None
+    if base.start.day != base.end.day:
+        return Span(base.end, base.end + timedelta(base.days))
+    months = (base.end.year - base.start.year) * 12 + base.end.month - base.start.month
+    return Span(base.end, add_months(base.end, months))
+
+
 def _season(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, base: Span) -> float | None:
     """The share of the baseline cycle that had passed at the same point of it: B(elapsed part) / B(total)."""
     main = chosen.main
-    if main.complete or not _same_length(base, main.span):
+    if _begun(base, main.span) is None and (main.complete or not _same_length(base, main.span)):
         return None
     elapsed = _days_into(base.start, main.span.start, main.day_end)
     if elapsed <= base.start:

@@ -19,8 +19,13 @@ _DIRTY = "CREATE TABLE IF NOT EXISTS dirty (kind TEXT NOT NULL, id TEXT NOT NULL
 #: The rows a rule of [test_rows] marked: a rule taken back sets them free again.
 _MARKS = "CREATE TABLE IF NOT EXISTS test_marks (id TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID"
 #: Raised whenever what a fact says of unchanged rows changes: stored facts are then built anew.
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 _BATCH = 5000
+#: What is filed under a merged record belongs to the one that stands for it.
+_MARK_CANONICAL = (
+    "INSERT INTO dirty SELECT d.kind, a.canonical FROM dirty d CROSS JOIN aliases a ON a.id = d.id WHERE true"
+    " ON CONFLICT DO NOTHING"
+)
 
 
 def install(conn: sqlite3.Connection) -> None:
@@ -85,9 +90,11 @@ def refresh(conn: sqlite3.Connection, reporting: Reporting) -> int:
         if conn.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
             return 0
         identity.link(conn, reporting.system_of_record)
+        conn.execute(_MARK_CANONICAL)  # who stood for it until now
         moved = identity.refresh_aliases(conn)
         if moved:
             _mark_children(conn, moved)
+        conn.execute(_MARK_CANONICAL)
         days = Day(reporting)
         total = sum(_derive(conn, kind, fact, days) for kind, fact in FACTS.items())
         conn.execute("DELETE FROM dirty")
@@ -158,6 +165,11 @@ def _mark_children(conn: sqlite3.Connection, moved: set[str]) -> None:
                 f"INSERT OR IGNORE INTO dirty SELECT '{table}', id FROM {table}"
                 f" WHERE {column} IN (SELECT id FROM temp.moved)"
             )
+    for table, column in BORROWED_ACCOUNTS:
+        conn.execute(
+            f"INSERT OR IGNORE INTO dirty SELECT 'activities', a.id FROM {table} t"
+            f" JOIN activities a ON a.{column} = t.id WHERE t.account_id IN (SELECT id FROM temp.moved)"
+        )
 
 
 # -- test rows ------------------------------------------------------------------------------------------------
@@ -184,16 +196,33 @@ def _mark_tests(conn: sqlite3.Connection, rules: TestRows) -> None:
         return int(bool(text) and any(fnmatchcase(text, p) for r, ps in wanted if r == rule for p in ps))
 
     conn.create_function("is_test_row", 2, hits, deterministic=True)
+    _free(conn, [rule for rule, patterns in wanted if patterns])
     for rule, patterns in wanted:
         if not patterns:
             continue
         for table, column in _RULES[rule]:
-            value = column
-            if rule == "owners":
-                value = f"(SELECT COALESCE(u.email, '') FROM users u WHERE u.id = {table}.owner_id)"
-            hit = f"is_test = 0 AND is_test_row(?, {value})"
+            hit = f"is_test = 0 AND is_test_row(?, {_ruled(rule, table, column)})"
             conn.execute(f"INSERT OR IGNORE INTO test_marks SELECT id, '{table}' FROM {table} WHERE {hit}", (rule,))
             conn.execute(f"UPDATE {table} SET is_test = 1 WHERE {hit}", (rule,))
+
+
+def _ruled(rule: str, table: str, column: str) -> str:
+    """What a rule looks at, in SQL."""
+    owner = f"(SELECT COALESCE(u.email, '') FROM users u WHERE u.id = {table}.owner_id)"
+    return owner if rule == "owners" else column
+
+
+def _free(conn: sqlite3.Connection, rules: list[str]) -> None:
+    """A row a rule marked is a test no longer once none hits it: renamed, or handed to someone else."""
+    for kind in {table for places in _RULES.values() for table, _ in places}:
+        looks = [f"is_test_row('{r}', {_ruled(r, t, c)})" for r in rules for t, c in _RULES[r] if t == kind]
+        conn.execute(
+            f"UPDATE {kind} SET is_test = 0 WHERE id IN (SELECT id FROM test_marks WHERE kind = '{kind}')"
+            f" AND NOT ({' OR '.join(looks) or '0'})"
+        )
+        conn.execute(
+            f"DELETE FROM test_marks WHERE kind = '{kind}' AND id IN (SELECT id FROM {kind} WHERE is_test = 0)"
+        )
 
 
 def tables_followed() -> set[str]:

@@ -19,6 +19,7 @@ _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 INSTALL = [
     "CREATE TABLE IF NOT EXISTS aliases (id TEXT PRIMARY KEY, canonical TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS aliases_canonical ON aliases(canonical)",
     *(
         f"CREATE INDEX IF NOT EXISTS {table}_alias ON {table}(id) WHERE merged_into IS NOT NULL OR dup_of IS NOT NULL"
         for table in ALIASED

@@ -19,6 +19,7 @@ import click
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Hours, Kpi, Reporting, override
 from scorecards.evaluate import evaluate
+from scorecards.functions import digits
 from scorecards.periods import Span, parse_period
 from scorecards.values import KpiResult
 from syncagent import facts
@@ -184,13 +185,19 @@ def _stored(table: str, row: Mapping[str, Any], currency: str) -> dict[str, Any]
     for key, value in row.items():
         name = {"email": "email_norm", "phone": "phone_norm"}.get(key, key)
         if f"{name}_minor" in types and name not in types:
-            stored[f"{name}_minor"] = None if value is None else int(Decimal(str(value)) * 100)
+            stored[f"{name}_minor"] = None if value is None else _minor(value, row.get("currency") or currency)
             stored.setdefault("currency", row.get("currency") or currency)
-        elif name in types and name not in stored:
+        elif name in types and name not in stored and value is not None:
             stored[name] = value
-    if table == "activities" and "is_public" not in row and row.get("type") in ("email", "call", "chat"):
-        stored["is_public"] = 1
+    if table == "activities":
+        stored.setdefault("status", "completed")
+        if "is_public" not in row and row.get("type") in ("email", "call", "chat"):
+            stored["is_public"] = 1
     return stored
+
+
+def _minor(amount: Any, currency: str) -> int:
+    return int(Decimal(str(amount)).scaleb(digits(currency)))
 
 
 def seen(result: KpiResult, key: str) -> Any:

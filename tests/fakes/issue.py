@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from scorecards.message import Issue
+from scorecards.render.message import Issue
 from scorecards.values import (
     ActionList,
     ActionRow,

@@ -230,3 +230,33 @@ def test_fifteen_characters_become_eighteen() -> None:
     assert to_18("006R00000024gDt") == "006R00000024gDtIAI"
     assert to_18("006R00000024gDtIAI") == "006R00000024gDtIAI"
     assert to_18(None) is None
+
+
+def test_a_renamed_record_is_a_test_no_longer(cache: sqlite3.Connection) -> None:
+    """A rule marks what it hits today: renamed or handed to someone else, the record counts again."""
+    rules = definition.TestRows(names=("test*",), owners=("qa@x.example",))
+    reporting = REPORTING.model_copy(update={"test_rows": rules})
+    put(cache, "users", "qa", email="qa@x.example")
+    put(cache, "opportunities", "named", name="Test deal")
+    put(cache, "opportunities", "owned", name="Deal", owner_id="qa")
+    put(cache, "opportunities", "said so itself", name="Deal", is_test=1)
+    facts.refresh(cache, reporting)
+    assert [row[0] for row in cache.execute("SELECT DISTINCT id FROM fact_opportunities")] == []
+    put(cache, "opportunities", "named", name="Real deal")
+    put(cache, "opportunities", "owned", owner_id=None)
+    facts.refresh(cache, reporting)
+    found = cache.execute("SELECT DISTINCT id FROM fact_opportunities ORDER BY id")
+    assert [row[0] for row in found] == ["named", "owned"]
+
+
+def test_a_borrowed_account_follows_its_merges(cache: sqlite3.Connection) -> None:
+    """An activity of a ticket is one of the ticket's account, and of whichever account that becomes."""
+    put(cache, "accounts", "kept")
+    put(cache, "accounts", "gone")
+    put(cache, "tickets", "t", account_id="gone", created_at="2026-01-01T00:00:00Z")
+    put(cache, "activities", "a", ticket_id="t", occurred_at="2026-01-02T00:00:00Z")
+    facts.refresh(cache, REPORTING)
+    for into, account in (("kept", "kept"), (None, "gone")):
+        put(cache, "accounts", "gone", merged_into=into)
+        facts.refresh(cache, REPORTING)
+        assert cache.execute("SELECT account_id FROM fact_activities").fetchone()[0] == account

@@ -11,10 +11,10 @@ import pytest
 
 import scorecards
 import templates
-from scorecards.format import get
-from scorecards.headline import SUBJECT_MAX, finding, miss, state_of, subject
 from scorecards.render import render
-from scorecards.render_words import ENGLISH
+from scorecards.render.format import get
+from scorecards.render.headline import SUBJECT_MAX, finding, miss, state_of, subject
+from scorecards.render.words import ENGLISH
 from scorecards.values import ActionList, KpiResult, Period, Signal, TargetResult
 from tests.fakes.issue import action, goal, hostile_issue, issue, long_issue, normal_results, result
 
@@ -185,9 +185,9 @@ def test_the_records_the_next_step_names_are_listed_first() -> None:
 
 
 def test_every_word_is_used_and_every_used_word_exists() -> None:
-    folders = [Path(scorecards.__file__).parent, Path(templates.__file__).parent / "email"]
+    folders = [Path(scorecards.__file__).parent / "render", Path(templates.__file__).parent / "email"]
     files = [file for folder in folders for file in folder.iterdir() if file.suffix in (".py", ".j2")]
-    source = "".join(file.read_text() for file in files if file.name != "render_words.py")
+    source = "".join(file.read_text() for file in files if file.name != "words.py")
     built = ("h_", "b_", "sig_", "period_")  # put together from a state, a kind of news, a granularity
     unused = [key for key in ENGLISH.texts if not re.search(f"[\"']{key}[\"']", source) and not key.startswith(built)]
     used = set(re.findall(r"\b(?:words|t)\(\s*\"(\w+)\"", source))

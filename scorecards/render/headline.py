@@ -6,10 +6,10 @@ Order of importance: off target, at risk, without data, then signals; the KPI na
 import math
 from collections.abc import Callable, Sequence
 
-from scorecards.format import Formatter
-from scorecards.message import Issue
-from scorecards.render_clean import clean
-from scorecards.render_words import Words
+from scorecards.render.clean import clean
+from scorecards.render.format import Formatter
+from scorecards.render.message import Issue
+from scorecards.render.words import Words
 from scorecards.values import SHOWN, KpiResult
 
 SUBJECT_MAX = 120
@@ -17,7 +17,7 @@ _NAME_MAX = 44
 STATES = ("on", "risk", "off", "none")
 _VERDICTS = {"green": "on", "amber": "risk", "red": "off"}
 
-#: Writes a value, a change, the goal or the usual range of a result, as `render_view` does in its rows.
+#: Writes a value, a change, the goal or the usual range of a result, as `render.view` does in its rows.
 Writer = Callable[[KpiResult], str | None]
 
 

@@ -1,14 +1,14 @@
 """From an Issue to the View its templates show: everything that depends on a status, a verdict or a signal is settled
-here and in `render_rows`.
+here and in `render.rows`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
-from scorecards import headline, sparkline
-from scorecards.format import Formatter
-from scorecards.message import Issue
-from scorecards.render_clean import clean, safe_stop, safe_url
-from scorecards.render_rows import (
+from scorecards.render import headline, sparkline
+from scorecards.render.clean import clean, safe_stop, safe_url
+from scorecards.render.format import Formatter
+from scorecards.render.message import Issue
+from scorecards.render.rows import (
     compared_word,
     meta_lines,
     note_lines,
@@ -17,7 +17,7 @@ from scorecards.render_rows import (
     written_goal,
     written_value,
 )
-from scorecards.render_view import Badge, Detail, Group, Item, Part, Parts, Records, Row, SourceLine, Spark, View
+from scorecards.render.view import Badge, Detail, Group, Item, Part, Parts, Records, Row, SourceLine, Spark, View
 from scorecards.values import SHOWN, ActionRow, Freshness, KpiResult, Period
 
 #: Shapes that no client turns into an emoji, one per state.

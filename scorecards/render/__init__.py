@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from scorecards import headline, sparkline
-from scorecards.format import get
-from scorecards.message import Issue, Rendered
-from scorecards.render_build import view
-from scorecards.render_clean import link_breaks
-from scorecards.render_view import Detail
+from scorecards.render import headline, sparkline
+from scorecards.render.build import view
+from scorecards.render.clean import link_breaks
+from scorecards.render.format import get
+from scorecards.render.message import Issue, Rendered
+from scorecards.render.view import Detail
 from scorecards.values import KpiResult
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 English is the only language so far. Another one is one more `Words`: the same keys, `lang` and `direction` set, and
 an entry in `for_locale`. Numbers, dates and money never appear here: they follow the recipient's locale through
-`scorecards.format`, whatever the language of the words.
+`scorecards.render.format`, whatever the language of the words.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,10 @@
 """What is said of one KPI beside its name and number: goal, change, signal, coverage, reason, counts."""
 
-from scorecards import headline
-from scorecards.format import Formatter
-from scorecards.message import Issue
-from scorecards.render_clean import clean
-from scorecards.render_view import Line
+from scorecards.render import headline
+from scorecards.render.clean import clean
+from scorecards.render.format import Formatter
+from scorecards.render.message import Issue
+from scorecards.render.view import Line
 from scorecards.values import KpiResult
 
 _STATS = ("median", "mean", "p90")

@@ -1,7 +1,7 @@
 """Numbers, money, durations, days and instants as one reader writes them: locale, currency and time zone by babel.
 
 Values are rounded half up and only here. Knows nothing of KPIs, states or HTML; the few words around a number come
-from `render_words`.
+from `render.words`.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from scorecards.errors import RenderError
-from scorecards.render_words import Words, for_locale
+from scorecards.render.words import Words, for_locale
 from scorecards.values import Period
 
 if TYPE_CHECKING:

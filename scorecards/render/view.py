@@ -1,5 +1,5 @@
 """The words and small flags a template shows, and nothing else: both templates (HTML and text) read the same view, so
-neither can say more than the other. Made by `render_build`; templates decide on looks only.
+neither can say more than the other. Made by `render.build`; templates decide on looks only.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,226 @@
+"""The KPI language slot by slot, where a reading of it could go wrong: worked by hand on a few rows."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scorecards import drill
+from scorecards.catalogue import BUILTINS
+from scorecards.definition import build, override
+from scorecards.evaluate import Evaluator
+from scorecards.language import problems
+from scorecards.periods import parse_period
+from scorecards.values import KpiResult
+from syncagent import facts
+from syncagent.store import open_cache
+from tests.unit.test_facts import REPORTING, put
+
+AS_OF = "2026-11-21T12:00:00+00:00"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    conn = open_cache(tmp_path)
+    yield conn
+    conn.close()
+
+
+def asked(
+    cache: sqlite3.Connection, tables: Mapping[str, Mapping[str, Any]], name: str, period: str | None = None
+) -> KpiResult:
+    """A KPI of these tables, at AS_OF."""
+    evaluator, kpis = prepared(cache, tables)
+    return evaluator.evaluate(kpis[name], period=parse_period(period) if period else None)
+
+
+def prepared(cache: sqlite3.Connection, tables: Mapping[str, Mapping[str, Any]]) -> tuple[Evaluator, dict[str, Any]]:
+    facts.refresh(cache, REPORTING)
+    kpis = {**BUILTINS, **{name: build(name, table) for name, table in tables.items()}}
+    for name in tables:
+        assert problems(kpis[name], kpis, REPORTING) == []
+    return Evaluator(cache, kpis, REPORTING, as_of=datetime.fromisoformat(AS_OF)), kpis
+
+
+def deal(cache: sqlite3.Connection, id_: str, state: str, close: str | None, amount: int | None, **values: Any) -> None:
+    minor = None if amount is None else amount * 100
+    put(cache, "opportunities", id_, state=state, close_date=close, amount_minor=minor, **{"currency": "EUR", **values})
+
+
+BOOKINGS: dict[str, Any] = {
+    "of": "opportunities",
+    "agg": "sum",
+    "field": "amount",
+    "date": "outcome_date",
+    "where": {"is_won": True},
+    "period": "year",
+    "partial": "to_date",
+    "target": {"want": "up", "change": "+10%", "from": {"period": "2025"}, "due": date(2026, 12, 31)},
+}
+OPEN_PIPELINE: dict[str, Any] = {
+    "of": "opportunities",
+    "agg": "sum",
+    "field": "amount",
+    "stock": {"opens": "created_at", "closes": "outcome_date"},
+    "period": "week",
+}
+
+
+def test_what_is_left_to_book_is_left_of_the_year(cache: sqlite3.Connection) -> None:
+    """A weekly ratio over the gap of a year to date asks for the year to date, not for the week."""
+    deal(cache, "base", "won", "2025-06-01", 1000)
+    deal(cache, "early", "won", "2026-02-01", 300)
+    deal(cache, "in the week", "won", "2026-11-11", 350)
+    deal(cache, "after the week", "won", "2026-11-18", 100)
+    deal(cache, "open", "open", "2026-12-15", 900)
+    coverage = {"ratio": {"top": "open_pipeline", "bottom": "bookings.gap"}, "period": "week"}
+    found = asked(cache, {"bookings": BOOKINGS, "open_pipeline": OPEN_PIPELINE, "coverage": coverage}, "coverage")
+    assert found.numerator == 1000
+    assert found.denominator == pytest.approx(1100 - 650)
+
+
+def test_an_operand_keeps_its_window(cache: sqlite3.Connection) -> None:
+    for number, day in enumerate(("2026-08-20", "2026-10-01", "2026-10-20")):
+        deal(cache, f"d{number}", "won", day, 100)
+    quarter = {"of": "opportunities", "where": {"is_won": True}, "date": "outcome_date", "window": "90d"}
+    month = {"of": "opportunities", "where": {"is_won": True}, "date": "outcome_date"}
+    tables: dict[str, dict[str, Any]] = {
+        "long": quarter,
+        "short": month,
+        "both": {"ratio": {"top": "long", "bottom": "short"}},
+    }
+    assert asked(cache, tables, "both", "2026-10").value == pytest.approx(3 / 2)
+
+
+def test_a_deal_won_on_the_day_it_came_took_no_days(cache: sqlite3.Connection) -> None:
+    deal(cache, "at once", "won", "2026-11-10", 1, created_at="2026-11-10T09:00:00Z")
+    deal(cache, "slow", "won", "2026-11-15", 1, created_at="2026-11-01T22:00:00Z")
+    cycle = {"of": "opportunities", "agg": "max", "where": {"is_won": True}, "date": "outcome_date", "period": "month"}
+    cycle |= {"duration": {"from": "created_at", "to": "outcome_date", "unit": "d"}, "also": ["min", "count"]}
+    found = asked(cache, {"cycle": cycle}, "cycle", "2026-11")
+    assert (found.value, found.details["min"], found.n) == (14, 0, 2)
+
+
+def test_numbers_handed_over_as_text_are_numbers(cache: sqlite3.Connection) -> None:
+    """CRMs give custom numbers as text, which SQL would place above every number."""
+    for id_, custom in {"a": '{"n": "9"}', "b": '{"n": 7}', "c": '{"n": "30"}', "d": '{"n": "abc"}', "e": None}.items():
+        deal(cache, id_, "open", None, 1, custom=custom)
+    base: dict[str, Any] = {"of": "opportunities", "period": "all"}
+    tables: dict[str, dict[str, Any]] = {
+        "above": {**base, "where": {"custom.n": {"gt": 8}}},
+        "between": {**base, "where": {"custom.n": {"between": [7, 9]}}},
+        "middle": {**base, "agg": "median", "field": "custom.n", "n_min": 1},
+    }
+    assert asked(cache, tables, "above").value == 2
+    assert asked(cache, tables, "between").value == 2
+    assert (asked(cache, tables, "middle").value, asked(cache, tables, "middle").n) == (9, 3)
+
+
+@pytest.mark.parametrize("agg", ["median", "p90", "max", "sum"])
+def test_only_numbers_can_be_ranked_or_added(agg: str) -> None:
+    kpi = build("x", {"of": "opportunities", "agg": agg, "field": "name"})
+    assert [place for place, _, _ in problems(kpi, {"x": kpi}, REPORTING)] == ["field"]
+
+
+def test_contains_looks_past_case_in_every_alphabet(cache: sqlite3.Connection) -> None:
+    deal(cache, "a", "open", None, 1, name="MÜLLER AG")
+    tables = {"named": {"of": "opportunities", "where": {"name": {"contains": "müller"}}}}
+    assert asked(cache, tables, "named").value == 1
+
+
+def test_no_history_is_not_one_of_zeros(cache: sqlite3.Connection) -> None:
+    """The first months of a new source must not read as a leap from nothing."""
+    for number in range(12):
+        put(cache, "leads", f"l{number}", created_at=f"2026-{9 + number % 2:02d}-05T00:00:00Z")
+    found = asked(cache, {"leads_in": {"of": "leads", "date": "created_at"}}, "leads_in")
+    assert found.signal is not None
+    assert (found.value, found.signal.result, found.signal.points) == (6, "too_few_points", 2)
+
+
+def test_a_statement_that_counts_no_rows_has_a_history(cache: sqlite3.Connection) -> None:
+    found = asked(cache, {"own": {"sql": "SELECT 5 AS value"}}, "own")
+    assert found.signal is not None
+    assert found.signal.points == 13
+
+
+def test_an_action_shows_what_it_names(cache: sqlite3.Connection) -> None:
+    put(cache, "users", "u", name="Ann")
+    put(cache, "tickets", "t", created_at="2026-11-11T09:00:00Z", owner_id="u", priority="high")
+    action = {"where": {"first_response_at": {"set": False}}, "order": "created_at", "show": ["owner_name", "priority"]}
+    table = {"of": "tickets", "date": "created_at", "period": "week", "action": action}
+    found = asked(cache, {"waiting": table}, "waiting")
+    assert found.actions is not None
+    assert [row.reason for row in found.actions.rows] == ["owner name: Ann · priority: high"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT 1e999 AS value", "must be a number"),
+        (
+            "WITH RECURSIVE r(x) AS (SELECT 'abcdefgh' UNION ALL SELECT x || x FROM r LIMIT 40)"
+            " SELECT SUM(length(x)) AS value FROM r",
+            "too big",
+        ),
+    ],
+)
+def test_a_statement_cannot_answer_with_anything(cache: sqlite3.Connection, sql: str, said: str) -> None:
+    found = asked(cache, {"own": {"sql": sql}}, "own")
+    assert found.status == "error"
+    assert said in str(found.reason)
+
+
+def test_records_of_a_growth_give_it_again(cache: sqlite3.Connection) -> None:
+    """Both sides are named, converted: their parts add up to the change and its base."""
+    deal(cache, "a", "won", "2026-10-05", 150)
+    deal(cache, "b", "won", "2026-10-06", 100, currency="USD")
+    deal(cache, "c", "won", "2026-09-06", 120)
+    put(cache, "fx_rates", "r", currency="USD", valid_from="2026-01-01", rate_to_reporting=0.9)
+    evaluator, kpis = prepared(cache, {})
+    growth = override(kpis["sales_growth"], {"n_min": 1, "params": {"compare": "previous_period"}})
+    told = evaluator.explain(growth, period=parse_period("2026-10"))
+    now, then = (sum(record["measure"] for record in part["records"]) for part in told["of"])
+    assert (now, then) == (240, 120)
+    assert told["value"] == pytest.approx((now - then) / then)
+
+
+def test_what_is_filed_under_a_merged_record_follows_at_once(cache: sqlite3.Connection) -> None:
+    """An answer on a ticket merged away is the survivor's, whichever came first, and goes again with the merge."""
+    put(cache, "tickets", "kept", created_at="2026-11-02T00:00:00Z")
+    put(cache, "tickets", "gone", created_at="2026-11-02T00:00:00Z")
+    said = {"type": "email", "direction": "outbound", "status": "completed", "is_public": 1, "ticket_id": "gone"}
+    put(cache, "activities", "a", occurred_at="2026-11-02T00:05:00Z", **said)
+
+    def answered() -> Any:
+        facts.refresh(cache, REPORTING)
+        return cache.execute("SELECT first_response_at FROM fact_tickets WHERE id = 'kept'").fetchone()[0]
+
+    assert answered() is None
+    put(cache, "tickets", "gone", merged_into="kept")
+    assert answered() is not None
+    put(cache, "activities", "b", occurred_at="2026-11-02T00:01:00Z", **said)
+    assert answered() == int(datetime.fromisoformat("2026-11-02T00:01:00+00:00").timestamp())
+    put(cache, "tickets", "gone", merged_into=None)
+    assert answered() is None
+
+
+def test_words_of_a_ratio_name_both_sides() -> None:
+    assert drill.words(BUILTINS["sales_growth"]) == ["won_revenue.change over won_revenue.base"]
+
+
+def test_orders_are_purchases_where_they_are_said_to_be(cache: sqlite3.Connection) -> None:
+    """Live orders that were not cancelled, beside won deals."""
+    for account in ("a", "b", "c"):
+        put(cache, "accounts", account, kind="customer")
+        deal(cache, f"deal of {account}", "won", "2025-09-01", 1, account_id=account)
+    put(cache, "orders", "kept", account_id="a", order_date="2026-08-01", status="delivered")
+    put(cache, "orders", "off", account_id="b", order_date="2026-08-01", status="cancelled")
+    put(cache, "orders", "gone", account_id="c", order_date="2026-08-01", is_deleted=1)
+    evaluator, kpis = prepared(cache, {})
+    wanted = {"n_min": 1, "params": {"purchases": ["deals", "orders"], "customer_model": "repurchase"}}
+    retention = override(kpis["customer_retention_rate"], wanted)
+    found = evaluator.evaluate(retention, period=parse_period("2026-Q3"))
+    assert (found.numerator, found.denominator) == (1, 3)
