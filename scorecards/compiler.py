@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi, Reporting
 from scorecards.periods import Slice
+from scorecards.question import Question
 from scorecards.relations import Column, Language, Relation
-from scorecards.slots import Also
 
 #: What a blank text is made of: spaces, tabs, line ends, hard spaces.
 _BLANKS = "char(32, 9, 10, 13, 160)"
@@ -53,29 +53,6 @@ _SLICE = (
     "(SELECT :s_since AS since, :s_until AS until, stamp(:s_since) AS since_text, stamp(:s_until) AS until_text,"
     " :s_day_start AS day_start, :s_day_end AS day_end, :s_at AS at, stamp(:s_at) AS at_text, :s_at_day AS at_day)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of a KPI's rows: its own aggregate, or a further figure beside it."""
-
-    agg: str
-    field: str | None
-    where: Mapping[str, Any]
-    share: Mapping[str, Any] | None
-    clock: str | None
-    weight: str = "count"
-
-
-def question_of(kpi: Kpi) -> Question:
-    clock = kpi.duration.clock if kpi.duration else None
-    return Question(kpi.agg, kpi.field, kpi.where, kpi.share, clock, str(kpi.params.get("weight", "count")))
-
-
-def question_beside(kpi: Kpi, also: Also) -> Question:
-    """The same rows with a further filter, another measure or another clock."""
-    clock = also.clock or (kpi.duration.clock if kpi.duration else None)
-    return Question(also.agg, also.field, {**kpi.where, **also.where}, also.share, clock)
 
 
 class Compiler:
@@ -130,7 +107,7 @@ class Compiler:
         if kpi.retain is not None and not own:
             return self._retained(kpi, relation, sql, movements)
         time = [] if own else self._time(kpi, relation, sql)
-        where = [relation.live, *self._known_rows(kpi, relation, own), *time, *sql.conditions(question.where)]
+        where = [relation.live, *self._known_rows(kpi, relation, sql, own), *time, *sql.conditions(question.where)]
         if kpi.filled is not None and not own:
             x, y = self._filled(kpi, sql)
             why: list[tuple[str, str]] = []
@@ -169,16 +146,16 @@ class Compiler:
 
     # -- when -------------------------------------------------------------------------------------------------
 
-    def _known_rows(self, kpi: Kpi, relation: Relation, own: bool) -> list[str]:
+    def _known_rows(self, kpi: Kpi, relation: Relation, sql: Sql, own: bool) -> list[str]:
         """Rows, and of versioned rows the one version, known at as_of (at the slice's instant for a stock)."""
         moment = "s.at" if (kpi.stock is not None or kpi.filled is not None) and not own else ":as_of"
         if relation.versioned:
             return [f"f.known_from < {moment} AND f.known_to >= {moment}"]
-        created = relation.own.get("created_at")
-        if created is None:
+        if "created_at" not in relation.own:
             return []
+        created = sql.column("created_at").sql
         text = "s.at_text" if moment == "s.at" else "stamp(:as_of)"
-        return [f"(f.created_at IS NULL OR f.created_at < {text})"]
+        return [f"({created} IS NULL OR {created} < {text})"]
 
     def _time(self, kpi: Kpi, relation: Relation, sql: Sql) -> list[str]:
         if kpi.stock is not None:

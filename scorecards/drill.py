@@ -10,12 +10,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from scorecards.compiler import Rows, question_of
+from scorecards.compiler import Rows
 from scorecards.conditions import in_words
 from scorecards.definition import Kpi
 from scorecards.figures import scaled
 from scorecards.periods import Slice
 from scorecards.plan import is_stock
+from scorecards.question import question_of
 from scorecards.ratios import sides_of
 from scorecards.slots import Action, Stock
 from scorecards.tally import Tally, number, tallies, together
@@ -131,7 +132,7 @@ def actions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | None
     elif total == action.limit:
         counted = f"SELECT COUNT(*) FROM ({rows.sql}) WHERE {only}"
         total = evaluator.conn.execute(counted, rows.of(slice_)).fetchone()[0]
-    faces = _faces(evaluator, relation.base or relation.name, [row["id"] for row in found])
+    faces = _faces(evaluator, relation.needs_table, [row["id"] for row in found])
     made = []
     for row in found:
         shown = {name: row[f"c{number}"] for number, name in enumerate(show)}

@@ -11,13 +11,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from scorecards import drill, provenance, signal
-from scorecards.compiler import Compiler, Rows, question_beside, question_of
+from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting
 from scorecards.errors import ScorecardError
 from scorecards.figures import Figure, figure, is_rate, scaled
 from scorecards.functions import register
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, is_stock, plan
+from scorecards.question import question_beside, question_of
 from scorecards.ratios import growths, ratio_figures
 from scorecards.reading import direction_of, is_money, stat_of, unit_of
 from scorecards.retention import retained
@@ -25,7 +26,7 @@ from scorecards.slots import Also, Granularity
 from scorecards.sqlslot import ask
 from scorecards.tally import Tally, aggregate, needs_values, tallies, together
 from scorecards.targets import against_target
-from scorecards.values import SHOWN, Comparison, KpiResult, Point, SegmentValue, Signal, instant
+from scorecards.values import SHOWN, Comparison, KpiResult, Point, SegmentValue, Signal, instant, period_json
 
 
 def evaluate(
@@ -73,6 +74,8 @@ class Evaluator:
         """`kpi explain`: the records behind the number, with the part each plays in it."""
         chosen = plan(kpi, self.reporting, as_of=self.as_of, period=period, granularity=granularity)
         found = drill.explain(self, kpi, chosen.main)
+        shown = chosen.main.period(self.reporting.timezone) if chosen.shows_period else None
+        found["period"] = period_json(shown)
         found["sources"] = [
             {"source": age.source, "synced_at": instant(age.synced_at) if age.synced_at else None}
             for age in provenance.freshness(self.conn, self.tables(kpi))
@@ -329,9 +332,8 @@ class Evaluator:
         if unit_of(kpi, self.kpis, self.compiler) == "count" and counts and sum(counts) / len(counts) < 1:
             return Signal("too_few_points", points=len(counts))
         can_fall = kpi.ratio is not None or kpi.sql is not None
-        return signal.judge(
-            points, floor=None if can_fall else 0.0, ceiling=1.0 if is_rate(kpi) and kpi.ratio is None else None
-        )
+        ceiling = 1.0 if is_rate(kpi) and kpi.ratio is None else kpi.scale if kpi.unit == "score" else None
+        return signal.judge(points, floor=None if can_fall else 0.0, ceiling=ceiling)
 
     def _segments(self, kpi: Kpi, chosen: Plan, by: Sequence[str]) -> list[SegmentValue]:
         found: list[SegmentValue] = []

@@ -57,6 +57,11 @@ class _Check:
             yield from self._filter(slot, getattr(kpi, slot) or {})
         if kpi.date is not None:
             yield from self._moment("date", kpi.date)
+        elif not (kpi.stock or kpi.filled or kpi.retain):
+            for unplaced in ("period", "partial", "window"):
+                if getattr(kpi, unplaced) not in (None, "all"):
+                    mend = f'Add date = "{relation.anchor or "created_at"}".'
+                    yield unplaced, "nothing places a row in time, so it would be ignored.", mend
         if kpi.cohort is not None:
             yield from self._moment("cohort.reaches", kpi.cohort.reaches)
             if kpi.date is None:

@@ -15,8 +15,6 @@ _AGGREGATES = re.compile(r"^(count|sum|avg|median|min|max|distinct|p[1-9][0-9]?)
 
 def duration_seconds(text: Any) -> int:
     """Read "15m", "6h", "90d", "2w", "3y" (365 days) as seconds. Raises ValueError with a plain sentence."""
-    if isinstance(text, int) and not isinstance(text, bool):
-        return text
     found = _DURATION.match(text) if isinstance(text, str) else None
     if not found:
         raise ValueError('not a duration. Write a number and s, m, h, d, w or y, such as "15m" or "90d".')

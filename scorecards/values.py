@@ -167,14 +167,7 @@ class KpiResult:
             "kpi": self.kpi,
             "title": self.title,
             "as_of": instant(self.as_of),
-            "period": None
-            if self.period is None
-            else {
-                "start": self.period.start.isoformat(),
-                "end": self.period.end.isoformat(),
-                "timezone": self.period.timezone,
-                "complete": self.period.complete,
-            },
+            "period": period_json(self.period),
             "value": self.value,
             "unit": self.unit,
             "numerator": self.numerator,
@@ -234,6 +227,18 @@ class KpiResult:
                 {"source": f.source, "synced_at": instant(f.synced_at) if f.synced_at else None} for f in self.freshness
             ],
         }
+
+
+def period_json(period: Period | None) -> dict[str, Any] | None:
+    """A period's public form: local dates, half-open."""
+    if period is None:
+        return None
+    return {
+        "start": period.start.isoformat(),
+        "end": period.end.isoformat(),
+        "timezone": period.timezone,
+        "complete": period.complete,
+    }
 
 
 def instant(moment: datetime) -> str:

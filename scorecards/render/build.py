@@ -207,9 +207,11 @@ def _legend(results: Sequence[KpiResult], fmt: Formatter) -> str:
     drawn = [r for r in results if r.series]
     if not drawn:
         return ""
-    longest = max(drawn, key=lambda r: len(r.series))
-    count = min(len(longest.series), sparkline.POINTS)
-    return fmt.words("lines", n=count, periods=fmt.words(f"period_{longest.granularity}", count))
+    count = min(max(len(r.series) for r in drawn), sparkline.POINTS)
+    grains = {r.granularity for r in drawn}
+    if len(grains) > 1:  # monthly KPIs beside weekly ones: each line in its own periods
+        return fmt.words("lines", n=count, periods=fmt.words("periods"))
+    return fmt.words("lines", n=count, periods=fmt.words(f"period_{grains.pop()}", count))
 
 
 def _records(issue: Issue, fmt: Formatter, detail: Detail) -> tuple[tuple[Records, ...], str]:

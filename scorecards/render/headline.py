@@ -199,7 +199,9 @@ def _real(
     if not any(has_value(r) for r in results):
         return words("b_untold")
     others = [named(r) for r in news if r is not first]
-    also = f" {words('b_also', names=', '.join(others[:2]))}" if others else ""
+    # "Also" only after something that is news itself.
+    own = first is not None and first.signal is not None and first.signal.result in ("signal", "possible")
+    also = f" {words('b_also' if own else 'b_but', names=', '.join(others[:2]))}" if others else ""
     if first is None:
         tests = {r.signal.result for r in results if r.signal is not None}
         return words("b_calm" if tests - {"too_few_points"} else "b_too_few" if tests else "b_untested") + also

@@ -110,7 +110,7 @@ def summary_of(*results: KpiResult, **more: Any) -> list[str]:
 def test_three_lines_say_what_whether_real_and_what_to_do() -> None:
     assert summary_of(*normal_results()) == [
         "Changed: Win rate is 18.2% (goal ≥ 24.0%), −3.1 pp against the period before.",
-        "Real? Yes: it is below its usual range 19.8–27.4%. Also outside: First response.",
+        "Real? Yes: it is below its usual range 19.8–27.4%. Also news: First response.",
         "Next: Get desk syncing again; until then its figures are old or missing.",
     ]
     assert (

@@ -224,3 +224,32 @@ def test_orders_are_purchases_where_they_are_said_to_be(cache: sqlite3.Connectio
     retention = override(kpis["customer_retention_rate"], wanted)
     found = evaluator.evaluate(retention, period=parse_period("2026-Q3"))
     assert (found.numerator, found.denominator) == (1, 3)
+
+
+@pytest.mark.parametrize("table", [*REPORTING.tables, "purchases", "customer_spans"])
+def test_every_table_can_be_counted_and_placed_in_time(cache: sqlite3.Connection, table: str) -> None:
+    """A count of each relation works, with and without its own anchor, and by each of its columns."""
+    evaluator, _ = prepared(cache, {})
+    relation = evaluator.compiler.language.relation(table)
+    assert relation is not None
+    columns = [name for name, column in relation.own.items() if column.type in ("text", "integer", "date", "instant")]
+    tables: list[dict[str, Any]] = [{"of": table}]
+    if relation.anchor:
+        tables.append({"of": table, "date": relation.anchor, "period": "month", "action": {"limit": 3}})
+    put(cache, "opportunities", "D", state="won", close_date="2026-10-02")
+    if table in REPORTING.tables:
+        put(cache, table, "row")
+    facts.refresh(cache, REPORTING)
+    for definition in tables:
+        kpi = build("counted", definition)
+        assert problems(kpi, BUILTINS, REPORTING) == []
+        result = evaluator.evaluate(kpi, by=columns)
+        assert result.status != "error", result.reason
+
+
+def test_a_period_without_a_date_is_a_mistake() -> None:
+    """Nothing would place the rows, and the period would be ignored."""
+    kpi = build("new", {"of": "opportunities", "period": "month"})
+    assert problems(kpi, BUILTINS, REPORTING) == [
+        ("period", "nothing places a row in time, so it would be ignored.", 'Add date = "created_at".')
+    ]
