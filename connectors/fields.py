@@ -132,6 +132,10 @@ class FieldMap:
                 self._nested.append((field.column, tuple(field.theirs.split(".")), convert))
             else:
                 self._steps.append((field.column, field.theirs, convert))
+        self._plain = [(column, theirs) for column, theirs, convert in self._steps if convert is None]
+        self._converted = [(column, theirs, convert) for column, theirs, convert in self._steps if convert is not None]
+        rest = [one for one in self._custom if one[2] is not None or "." in one[1] or one[0] in self._values]
+        self._other_custom, self._plain_custom = rest, [one[:2] for one in self._custom if one not in rest]
         self._currency_field = currency_field if currency_field and offer.has(currency_field) else None
         asked = {theirs: None for _, theirs, _ in (*self._steps, *self._custom)}
         asked |= {theirs: None for _, theirs in self._money}
@@ -173,14 +177,12 @@ class FieldMap:
 
     def record(self, row: Mapping[str, Any], source_id: str, rejects: list[Reject]) -> Record:
         """Our columns of one vendor object, without `source_id`; what cannot be read is null and told in `rejects`."""
-        record: Record = {}
         get = row.get
-        for column, theirs, convert in self._steps:
+        record: Record = {column: None if (value := get(theirs)) == "" else value for column, theirs in self._plain}
+        for column, theirs, convert in self._converted:
             value = get(theirs)
             if value is None or value == "":
                 record[column] = None
-            elif convert is None:
-                record[column] = value
             else:
                 try:
                     record[column] = convert(value)
@@ -211,8 +213,9 @@ class FieldMap:
             )
 
     def _extras(self, row: Mapping[str, Any], source_id: str, rejects: list[Reject]) -> dict[str, Any]:
-        extras: dict[str, Any] = {}
-        for name, theirs, convert in self._custom:
+        get = row.get
+        extras = {name: None if (value := get(theirs)) == "" else value for name, theirs in self._plain_custom}
+        for name, theirs, convert in self._other_custom:
             value = row.get(theirs)
             if value is None and "." in theirs:
                 value = _behind(row, theirs.split("."))

@@ -32,7 +32,7 @@ _LEADS = ObjectType(
         f"{_PLAIN} name=hs_lead_name email_norm=hs_associated_contact_email:email company=hs_associated_company_name"
         " source_channel=hs_lead_source status=hs_pipeline_stage"
     ),
-    ("hs_pipeline", "hs_merged_object_ids"),
+    ("hs_pipeline", "hs_pipeline_stage", "hs_merged_object_ids"),
     "0-136",
     links=("contacts", "companies", "deals"),
 )
@@ -106,7 +106,7 @@ TYPES: Mapping[str, ObjectType] = {
                 " close_reason=hs_resolution:lower closed_at=closed_date:instant"
                 " first_response_at=first_agent_reply_date:instant"
             ),
-            ("hs_is_closed", "hs_merged_object_ids"),
+            ("hs_pipeline_stage", "hs_is_closed", "hs_merged_object_ids"),
             "0-5",
             history=("hs_pipeline_stage", "hs_pipeline"),
             links=("companies", "contacts"),

@@ -67,8 +67,8 @@ EXTRA: Mapping[str, tuple[str, ...]] = {
     "Opportunity": ("IsClosed", "IsWon"),
     "OpportunityHistory": ("Probability", "ForecastCategory"),
     "Case": ("IsClosed", "MasterRecordId"),
-    "Task": ("Status", "IsClosed", "TaskSubtype", "CallType", "CallDisposition", "WhoId", "WhatId"),
-    "Event": ("EndDateTime", "WhoId", "WhatId"),
+    "Task": ("Status", "IsClosed", "TaskSubtype", "CallType", "CallDisposition", "AccountId", "WhoId", "WhatId"),
+    "Event": ("EndDateTime", "AccountId", "WhoId", "WhatId"),
     "EmailMessage": ("Incoming", "ParentId", "RelatedToId", "Status", "CreatedById", "ActivityId"),
     "CaseComment": ("ParentId", "IsPublished", "CreatedById"),
 }

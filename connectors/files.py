@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Reject, Stream, Usage
+from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Reject, Stream, Tombstone, Usage
 from connectors.errors import ConnectorError, SourceConfigError, StreamError
 from connectors.files_mapping import BadRow, Plan, TableShape, Target, compile_plan
 from connectors.files_reader import SourceFile
@@ -25,7 +25,7 @@ PAGE_ROWS = 5_000
 #: Characters of a bad row kept for the reject file.
 _CONTENT = 1_000
 
-#: A file as the bookmark knows it: size, time of change (ns), digest.
+#: A file as the bookmark knows it: size, time of change (ns), digest, and the last line named by its place alone.
 FileState = list[Any]
 
 
@@ -48,10 +48,11 @@ class _Batch:
     records: list[Record] = field(default_factory=list)
     by_id: dict[str, Record] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
+    last_place: int = 0  # of the whole file so far: the last line whose row has no id but its place
 
-    def page(self, table: str, bookmark: Bookmark | None = None) -> Page:
+    def page(self, table: str, bookmark: Bookmark | None = None, gone: Sequence[Tombstone] = ()) -> Page:
         records = self.records or list(self.by_id.values())
-        return Page({table: records} if records else {}, rejects=self.rejects, read=self.read, bookmark=bookmark)
+        return Page({table: records} if records else {}, gone, (), self.rejects, self.read, bookmark=bookmark)
 
 
 class FilesConnector:
@@ -136,15 +137,16 @@ class FilesConnector:
                     continue
                 if job.is_ordered:
                     known = {}
+                before = known.get(job.key)
                 later = {after.key: known[after.key] for after in jobs[place + 1 :] if after.key in known}
                 batch = _Batch()
                 for batch in self._batches(job, self._targets[stream]):
                     if batch.read == PAGE_ROWS:
                         yield batch.page(stream)
                 if _state(job.path, state) == state:  # else it was being written meanwhile: once more next time
-                    done[job.key] = state
+                    done[job.key] = [*state[:3], batch.last_place]
                 last = batch if batch.read < PAGE_ROWS else _Batch()
-                yield last.page(stream, {"files": {**later, **done}})
+                yield last.page(stream, {"files": {**later, **done}}, _gone(stream, job, before, batch.last_place))
             except ConnectorError as error:
                 failures.append(error)
         yield Page(bookmark={"files": done})
@@ -218,7 +220,7 @@ class FilesConnector:
         for line, cells, problem in source.rows(header):
             if batch.read == PAGE_ROWS:
                 yield batch
-                batch = _Batch()
+                batch = _Batch(last_place=batch.last_place)
             batch.read += 1
             try:
                 if problem:
@@ -228,6 +230,7 @@ class FilesConnector:
                 if is_event:
                     if not source_id:
                         record["source_id"] = f"{job.place}#{line}"
+                        batch.last_place = line
                     batch.records.append(record)
                 elif not source_id:
                     raise BadRow("source_id is missing")
@@ -265,6 +268,12 @@ def _root(pattern: str) -> Path:
     if path.is_file() or not glob.has_magic(pattern):
         return path.parent
     return next(parent for parent in path.parents if not glob.has_magic(str(parent)))
+
+
+def _gone(table: str, job: _Job, before: FileState | None, last_place: int) -> list[Tombstone]:
+    """Rows named by a place beyond the end of a file that became shorter: their lines moved up, or are no more."""
+    ended_at = before[3] if before is not None and len(before) > 3 else 0
+    return [Tombstone(table, f"{job.place}#{line}") for line in range(last_place + 1, ended_at + 1)]
 
 
 def _state(path: Path, known: FileState | None) -> FileState:

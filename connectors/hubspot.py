@@ -304,13 +304,15 @@ def _user(owner: Mapping[str, Any], instance: str, *, is_active: bool) -> Record
     teams = [team for team in owner.get("teams") or () if isinstance(team, Mapping)]
     primary = next((team for team in teams if team.get("primary")), teams[0] if teams else {})
     email = owner.get("email")
-    return {
+    user: Record = {
         "source_id": str(owner["id"]),
         "source_instance": instance,
-        "created_at": parse.instant(owner["createdAt"]) if owner.get("createdAt") else None,
-        "updated_at": parse.instant(owner["updatedAt"]) if owner.get("updatedAt") else None,
+        "created_at": parse.instant_or_none(owner.get("createdAt")),
+        "updated_at": parse.instant_or_none(owner.get("updatedAt")),
         "name": " ".join(str(name) for name in names if name) or email,
         "email": parse.email(email) if email else None,
-        "team": primary.get("name"),
         "is_active": int(is_active),
     }
+    if teams or is_active:  # HubSpot takes one who leaves out of the teams; the work done there stays the team's
+        user["team"] = primary.get("name")
+    return user

@@ -330,8 +330,18 @@ def _check_results(document: Any) -> dict[str, Any]:
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, list) or not all(isinstance(one, dict) and _has_name(one) for one in results):
         raise TransientError("HubSpot answered without results, or with results without ids.")
+    _check_failures(document)
     checked: dict[str, Any] = document
     return checked
+
+
+def _check_failures(document: Mapping[str, Any]) -> None:
+    """A batch may work in part (HTTP 207). What is not there is left out; what could not be read is asked for again."""
+    errors = document.get("errors")
+    for error in errors if isinstance(errors, list) else ():
+        category = str(error.get("category") or "") if isinstance(error, Mapping) else ""
+        if category not in ("", "OBJECT_NOT_FOUND", "VALIDATION_ERROR"):
+            raise TransientError(f"HubSpot could not read all objects of a batch ({category[:60]}).")
 
 
 def _has_name(one: Mapping[str, Any]) -> bool:
@@ -345,6 +355,7 @@ def _check_associations(document: Any) -> dict[str, Any]:
         for one in results
     ):
         raise TransientError("HubSpot answered a question for associations without results.")
+    _check_failures(document)
     checked: dict[str, Any] = document
     return checked
 

@@ -20,10 +20,10 @@ Object = dict[str, Any]
 
 LIST_LIMIT = 100
 SEARCH_LIMIT = 200
-SEARCH_CAP = 10_000
 _BATCH = 100
 _BATCH_WITH_HISTORY = 50
 _LINK_BATCH = 1_000
+_LARGEST_ID = 2**53
 BLOCK = 500
 
 
@@ -69,51 +69,60 @@ class Fetcher:
                 return
 
     def changed(self, kind: ObjectType, from_ms: int) -> Iterator[tuple[list[str], int]]:
-        """Ids changed at `from_ms` or later, oldest change first, in blocks with the last change's milliseconds."""
-        floor, floor_id = from_ms, ""
+        """Ids changed at `from_ms` or later, oldest change first, in blocks with the last change's milliseconds.
+
+        Each block is a search of its own that begins where the last one ended: an object edited meanwhile moves to the
+        end, and places in one long result would then be of other objects.
+        """
+        floor = from_ms
         seen: set[tuple[str, int]] = set()
         while True:
-            top, top_id, rows = floor, floor_id, 0
-            for found in self._search_pages(kind, floor, floor_id):
-                rows += len(found)
-                stamped = [(one["id"], _changed_ms(one, kind.cursor)) for one in found]
-                top = max([top, *(ms for _, ms in stamped if ms is not None)])
-                top_id = str(max([int(top_id or 0), *(int(one) for one, _ in stamped if one.isdigit())]))
-                fresh = [(one, ms or floor) for one, ms in stamped if (one, ms or floor) not in seen]
+            top, is_more = floor, False
+            for found, going_on in self._search_pages(kind, floor):
+                is_more = going_on
+                stamped = [(str(one["id"]), max(_changed_ms(one, kind.cursor) or floor, floor)) for one in found]
+                top = stamped[-1][1] if stamped else top
+                fresh = [entry for entry in stamped if entry not in seen]
                 seen.update(fresh)
                 if fresh:
                     yield [one for one, _ in fresh], top
-            if rows < SEARCH_CAP:
-                if not floor_id:
-                    return
-                floor, floor_id = floor + 1, ""  # that millisecond is read to its end
-            elif top > floor and not floor_id:
-                floor = top
-                seen = {entry for entry in seen if entry[1] >= top}
-            else:
-                floor_id = top_id  # more than 10,000 in one millisecond: go on by id
+                if found:
+                    break
+            if not is_more:
+                return
+            if top == floor:  # more in one millisecond than a page holds
+                for found in self._in_one_ms(kind, floor, 0, _LARGEST_ID):
+                    fresh = [(str(one["id"]), floor) for one in found if (str(one["id"]), floor) not in seen]
+                    yield [one for one, _ in fresh], floor
+                top = floor + 1
+            floor = top
+            seen = {entry for entry in seen if entry[1] >= floor}
 
-    def _search_pages(self, kind: ObjectType, floor: int, floor_id: str) -> Iterator[list[Object]]:
-        """Pages of one search, at most 10,000 rows; by id within the millisecond `floor` where `floor_id` is set."""
-        filters = [{"propertyName": kind.cursor, "operator": "EQ" if floor_id else "GTE", "value": str(floor)}]
-        if floor_id:
-            filters.append({"propertyName": "hs_object_id", "operator": "GT", "value": floor_id})
-        body: dict[str, Any] = {
-            "filterGroups": [{"filters": filters}],
-            "sorts": [{"propertyName": "hs_object_id" if floor_id else kind.cursor, "direction": "ASCENDING"}],
-            "properties": [kind.cursor],
-            "limit": SEARCH_LIMIT,
-        }
-        read = 0
+    def _search_pages(self, kind: ObjectType, floor: int) -> Iterator[tuple[list[Object], bool]]:
+        """Pages of what changed at `floor` or later, each with whether there is more; some may be empty."""
+        body = _search_body(kind, kind.cursor, [("GTE", kind.cursor, floor)])
+        marks: set[str | None] = set()
         while True:
             document = self._client.search(kind.name, body)
-            found = document["results"]
-            read += len(found)
-            yield found
             after = next_after(document)
-            if after is None or read >= SEARCH_CAP:
+            yield document["results"], after is not None
+            if after is None:
                 return
+            if after in marks:
+                raise TransientError(f"HubSpot's search of {kind.name} leads in a circle.")
+            marks.add(after)
             body["after"] = after
+
+    def _in_one_ms(self, kind: ObjectType, ms: int, low: int, high: int) -> Iterator[list[Object]]:
+        """All that changed in one millisecond with an id in (low, high], whichever way HubSpot sorts ids."""
+        filters = [("EQ", kind.cursor, ms), ("GT", "hs_object_id", low), ("LTE", "hs_object_id", high)]
+        document = self._client.search(kind.name, _search_body(kind, "hs_object_id", filters))
+        if next_after(document) is None or high - low < 2:
+            yield document["results"]
+            return
+        middle = (low + high) // 2
+        yield from self._in_one_ms(kind, ms, low, middle)
+        yield from self._in_one_ms(kind, ms, middle, high)
 
     def read(self, name: str, ids: Sequence[str], properties: Sequence[str], history: Sequence[str]) -> list[Object]:
         """Objects by id, with the histories asked for; ids that are gone are left out."""
@@ -173,11 +182,22 @@ class Fetcher:
         return {own: [one for *_, one in sorted(set(found))] for own, found in ranked.items()}
 
 
+def _search_body(kind: ObjectType, sort: str, filters: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
+    listed = [{"propertyName": name, "operator": operator, "value": str(value)} for operator, name, value in filters]
+    return {
+        "filterGroups": [{"filters": listed}],
+        "sorts": [{"propertyName": sort, "direction": "ASCENDING"}],
+        "properties": [kind.cursor],
+        "limit": SEARCH_LIMIT,
+    }
+
+
 def _rank(link: Mapping[str, Any]) -> tuple[bool, int, str]:
     """(is not the primary one, number, id): the order in which one of several is chosen."""
     other = str(link.get("toObjectId") or link.get("id") or "")
     kinds = link.get("associationTypes")
-    types = {kind.get("typeId") for kind in kinds if isinstance(kind, Mapping)} if isinstance(kinds, list) else set()
+    own = [kind for kind in kinds if isinstance(kind, Mapping)] if isinstance(kinds, list) else []
+    types = {kind.get("typeId") for kind in own if kind.get("category") != "USER_DEFINED"}  # those count from 1 too
     return not types & PRIMARY, int(other) if other.isdigit() else 0, other
 
 

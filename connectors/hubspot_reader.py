@@ -65,8 +65,6 @@ class Reader:
     def read(self, marks: dict[str, Any], *, full: bool, since: date | None, now: datetime) -> Iterator[Page]:
         """Pages of this type; each one's bookmark holds the positions of all types in `marks`."""
         mark = None if full else marks.get(self._kind.name)
-        if mark is None and since is not None:
-            mark = {"phase": "live", "ms": _day_ms(since), "done": False}
         if mark is None or mark.get("phase") == "list":
             yield from self._read_list(marks, mark or {}, now)
             if mark is not None:
@@ -131,8 +129,7 @@ class Reader:
             for block, _ in self._fetcher.list_blocks(self._kind.name, ("hs_object_id",), None, archived=True):
                 read += len(block)
                 for one in block:
-                    at = one.get("archivedAt")
-                    deleted_at = parse.instant(at) if at else None
+                    deleted_at = parse.instant_or_none(one.get("archivedAt"))
                     if swept_ms is None or deleted_at is None or parse.to_ms(deleted_at) >= swept_ms - _HOUR_MS:
                         tombstones.append(Tombstone(self._fields.table, str(one["id"]), deleted_at))
         except StreamError:
@@ -156,18 +153,17 @@ class Reader:
         for one in objects:
             source_id = str(one["id"])
             if one.get("archived"):
-                at = one.get("archivedAt")
-                tombstones.append(Tombstone(fields.table, source_id, parse.instant(at) if at else None))
+                tombstones.append(Tombstone(fields.table, source_id, parse.instant_or_none(one.get("archivedAt"))))
                 continue
             props = one.get("properties") or {}
             record = fields.record(props, source_id, rejects)
             record["source_id"] = source_id
             record["source_instance"] = instance
             record["url"] = url + source_id
-            if record.get("updated_at") is None and one.get("updatedAt"):
-                record["updated_at"] = parse.instant(one["updatedAt"])
-            if record.get("created_at") is None and one.get("createdAt"):
-                record["created_at"] = parse.instant(one["createdAt"])
+            if record.get("updated_at") is None:
+                record["updated_at"] = parse.instant_or_none(one.get("updatedAt"))
+            if record.get("created_at") is None:
+                record["created_at"] = parse.instant_or_none(one.get("createdAt"))
             if self._start and (record.get("updated_at") or self._start) < self._start:
                 continue
             finish(name, record, props, fields, self._known)

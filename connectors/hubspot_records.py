@@ -61,7 +61,8 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
         if name == "contacts":
             _finish_contact_lead(record, props, fields, known)
         else:
-            record["status_category"] = lead_category(record.get("status"), fields, known)
+            # By the stage itself: the status column may have been given other values, or another property.
+            record["status_category"] = lead_category(props.get("hs_pipeline_stage"), fields, known)
         return
     match name:
         case "companies":
@@ -72,7 +73,11 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
         case "deals":
             record["state"] = deal_state(props, known)
         case "tickets":
-            record["status_category"] = ticket_category(record.get("status"), fields, known)
+            stage_id = props.get("hs_pipeline_stage")
+            category = ticket_category(stage_id, fields, known)
+            if known.stage("tickets", stage_id) is None and str(props.get("hs_is_closed") or "").lower() == "true":
+                category = "closed"  # a stage the pipelines no longer name
+            record["status_category"] = category
         case "calls":
             _finish_call(record, props, fields)
         case "emails":
@@ -150,7 +155,7 @@ def _finish_contact_lead(record: Record, props: Props, fields: FieldMap, known: 
     record["status_category"] = category
     entered = props.get("hs_lifecyclestage_opportunity_date") or props.get("hs_v2_date_entered_opportunity")
     is_converted = category == "converted"
-    record["converted_at"] = parse.instant(entered) if entered and is_converted else None
+    record["converted_at"] = parse.instant_or_none(entered) if is_converted else None
     record["converted_account_id"] = props.get("associatedcompanyid") or None if is_converted else None
 
 
@@ -180,7 +185,7 @@ def _finish_email(record: Record, props: Props) -> None:
 
 def _finish_meeting(record: Record, props: Props, known: Known) -> None:
     if record.get("occurred_at") is None and props.get("hs_timestamp"):
-        record["occurred_at"] = record["due_at"] = parse.instant(props["hs_timestamp"])
+        record["occurred_at"] = record["due_at"] = parse.instant_or_none(props["hs_timestamp"])
     starts, ends = record.get("occurred_at"), record.get("completed_at")
     outcome = props.get("hs_meeting_outcome")
     if outcome in (None, ""):  # nobody said how it went: held once its end has passed

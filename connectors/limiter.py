@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import takewhile
 from typing import Protocol
 
 from connectors.errors import RateLimited, TransientError
@@ -78,7 +79,8 @@ class Window:
         """The vendor counts `maximum - remaining` calls in its window; more than ours are somebody else's."""
         with self._changed:
             now = self._clock()
-            ours = self._size - sum(1 for free_at in self._idle if free_at <= now)
+            resting = sum(1 for _ in takewhile(lambda free_at: free_at > now, reversed(self._idle)))
+            ours = self._size - len(self._idle) + resting
             foreign = maximum - remaining - ours
             if foreign > 0 or now >= self._foreign_until:
                 self._foreign = max(0, foreign)

@@ -5,6 +5,7 @@ Every function takes one value that is not None and answers ours; `ValueError` w
 
 import json
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -17,6 +18,8 @@ import orjson
 _LARGEST = 2**63 - 1
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _YEARS = (1900, 2200)
+_BOOLEANS = {"true": 1, "1": 1, "yes": 1, "false": 0, "0": 0, "no": 0}
+_NO_DIGITS = re.compile("[^0-9]+")
 
 
 def decode_json(body: bytes) -> Any:
@@ -65,6 +68,16 @@ def instant(value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return from_ms(value)
     raise ValueError("not an instant")
+
+
+def instant_or_none(value: Any) -> str | None:
+    """Our instant of a vendor's; None where there is none or it makes no sense: one date must not stop a stream."""
+    if value is None or value == "":
+        return None
+    try:
+        return instant(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 def from_ms(value: Any) -> str:
@@ -155,9 +168,8 @@ def boolean(value: Any) -> int:
     """0 or 1 of true, "true", 1, "yes" and their opposites."""
     if value is True or value is False:
         return int(value)
-    known = {"true": 1, "1": 1, "yes": 1, "false": 0, "0": 0, "no": 0}
     try:
-        return known[str(value).strip().lower()]
+        return _BOOLEANS[str(value).strip().lower()]
     except KeyError:
         raise ValueError("neither true nor false") from None
 
@@ -210,7 +222,7 @@ def email(value: Any) -> str | None:
 def phone(value: Any) -> str | None:
     """Digits, with a leading + where the number is international; None where there are too few."""
     plain = text(value).strip()
-    digits = "".join(letter for letter in plain if letter.isascii() and letter.isdigit())
+    digits = _NO_DIGITS.sub("", plain)
     if len(digits) < 5:
         return None
     if plain.startswith("00"):

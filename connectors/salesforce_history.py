@@ -125,7 +125,14 @@ class HistoryReader:
         return records
 
     def _of_case(self, row: Row, changes: Sequence[Row], known: Known) -> Iterator[Record]:
-        """The status the case was created with, then one record a change."""
+        """The status the case was created with, then one record a change.
+
+        A case that is closed without a recorded change (history is off, or began later) says nothing of its way there:
+        its status of today was not the one it was created with.
+        """
+        was_born_closed = str(row.get("ClosedDate") or "9") <= str(row["CreatedDate"])
+        if not changes and row.get("IsClosed") and not was_born_closed:
+            return
         case_id = parse.salesforce_id(row["Id"])
         first = changes[0].get("OldValue") if changes else row.get("Status")
         yield self._status(case_id, f"{case_id}:created", row["CreatedDate"], first, 1, known)

@@ -107,9 +107,8 @@ class Reader:
     def _position(self, mark: Mapping[str, Any] | None, since: date | None, now: datetime) -> tuple[str | None, str]:
         """Where to begin: an instant (None: the very beginning) and the last Id seen at that instant."""
         asked = f"{since.isoformat()}T00:00:00Z" if since else None
-        if mark is None:
-            begin = asked or (f"{self._start.isoformat()}T00:00:00Z" if self._start else None)
-            return begin, ""
+        if mark is None:  # nothing is read yet: beginning at `since` would leave out what is older for ever
+            return (f"{self._start.isoformat()}T00:00:00Z" if self._start else None), ""
         at, last_id = str(mark["at"]), str(mark.get("id") or "")
         moment = parse.to_datetime(at)
         if mark.get("done") or moment > now - _SETTLED:
@@ -172,8 +171,9 @@ class Reader:
         for row in page.records:
             source_id = parse.salesforce_id(row["Id"])
             stamp = parse.instant(row[cursor])
-            top = max(top, (stamp, source_id)) if top else (stamp, source_id)
+            top = stamp, source_id  # in the server's own order: how it sorts ids is its business
             if row.get("IsDeleted"):
+                stamp = parse.instant_or_none(row.get("SystemModstamp")) or stamp  # a meeting's end is no deletion
                 into = row.get("MasterRecordId")
                 if into:
                     merges.append(Merge(fields.table, source_id, parse.salesforce_id(into), stamp))
@@ -181,6 +181,8 @@ class Reader:
                     tombstones.append(Tombstone(fields.table, source_id, stamp))
                 continue
             record = self._record(feed.object, row, source_id, fields, rejects)
+            if "MasterRecordId" in row:
+                record["merged_into"] = None  # a merge that was undone: the row is alive again
             finish(feed.object, record, row, fields, known)
             if finish_record is not None:
                 finish_record(record, row)

@@ -132,7 +132,7 @@ def _finish_task(record: Record, row: Row, fields: FieldMap) -> None:
 
 def _finish_event(record: Record, row: Row, known: Known) -> None:
     ends = row.get("EndDateTime")
-    ends_at = parse.instant(ends) if ends else record.get("occurred_at")
+    ends_at = parse.instant_or_none(ends) or record.get("occurred_at")
     is_over = bool(ends_at and known.now and ends_at <= known.now)
     record["type"], record["direction"], record["is_public"] = "meeting", "two_way", 1
     record["status"] = "completed" if is_over else "scheduled"

@@ -74,6 +74,7 @@ class _Watch:
     _running: ClassVar[set["_Watch"]] = set()
     _changed: ClassVar[threading.Condition] = threading.Condition()
     _thread: ClassVar[threading.Thread | None] = None
+    _sleeps: ClassVar[bool] = False
 
     def __init__(self, total_s: float) -> None:
         self._ends_at = time.monotonic() + total_s
@@ -102,15 +103,21 @@ class _Watch:
             if _Watch._thread is None or not _Watch._thread.is_alive():
                 _Watch._thread = threading.Thread(target=_Watch._look_after, name="http-deadlines", daemon=True)
                 _Watch._thread.start()
-            elif len(_Watch._running) == 1:
+            elif _Watch._sleeps:  # else it looks by itself soon enough: waking it for every call costs more than calls
                 _Watch._changed.notify()
 
     @classmethod
     def _look_after(cls) -> None:
-        """Look at all running calls a few times a second, for as long as there are any."""
+        """Look at all running calls a few times a second, for as long as there are any; end after a minute without."""
         with cls._changed:
-            while cls._changed.wait_for(lambda: bool(cls._running), timeout=60.0):
+            while True:
                 cls._changed.wait(_LOOK_S)
+                if not cls._running:
+                    cls._sleeps = True
+                    is_wanted = cls._changed.wait_for(lambda: bool(cls._running), timeout=60.0)
+                    cls._sleeps = False
+                    if not is_wanted:
+                        break
                 now = time.monotonic()
                 for watch in [one for one in cls._running if one._ends_at <= now]:
                     watch.is_over = True
@@ -171,6 +178,7 @@ class Transport:
             options["ca_certs"] = ca_file
         target = base_url or f"https://{next(iter(hosts))}"
         address = proxy or _environment_proxy(target)
+        self._is_proxied = bool(address)
         self._pool = urllib3.ProxyManager(address, **options) if address else urllib3.PoolManager(**options)
         self._pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
@@ -205,9 +213,15 @@ class Transport:
     def _exchange(
         self, method: str, address: str, headers: Mapping[str, str], body: str | bytes | None, watch: _Watch
     ) -> Answer:
-        response = self._pool.request(
+        parts = urlsplit(address)
+        sender: Any = self._pool
+        target = address
+        if not self._is_proxied:  # straight to the host's pool: the manager would take long addresses apart three times
+            sender = self._pool.connection_from_host(parts.hostname, parts.port, parts.scheme)
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        response = sender.urlopen(
             method,
-            address,
+            target,
             body=body,
             headers=dict(headers),
             timeout=urllib3.Timeout(connect=self._timeouts.connect_s, read=self._timeouts.read_s),
@@ -215,7 +229,7 @@ class Transport:
             redirect=False,
             decode_content=True,
         )
-        place = urlsplit(address).netloc
+        place = parts.netloc
         whole = False
         try:
             chunks: list[bytes] = []

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox, hs_gate
+from syncagent.sandbox.truth import Truth
 from tests.integration.crm_cache import COLUMNS, NOW, MemoryCache, differences, hubspot
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LIST = r"GET /crm/objects/2026-09/deals.*archived=false"
+COMPANIES = r"GET /crm/objects/2026-09/companies.*archived=false"  # few, so that only the fault takes time
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,12 @@ def box(sandbox: Sandbox) -> Iterator[Sandbox]:
     sandbox.faults.clear()
 
 
+@cache
+def _truth(box: Sandbox) -> Truth:
+    """What the shared sandbox holds: it does not change."""
+    return box.truth()
+
+
 def _read(connector: Any, stream: str) -> MemoryCache:
     cache = MemoryCache()
     try:
@@ -44,7 +53,7 @@ def _read(connector: Any, stream: str) -> MemoryCache:
 
 
 def _all_deals(box: Sandbox) -> set[str]:
-    return box.truth().tables["hubspot", "opportunities"].live
+    return _truth(box).tables["hubspot", "opportunities"].live
 
 
 def test_check_says_which_portal_it_is(box: Sandbox) -> None:
@@ -72,13 +81,14 @@ def test_a_first_load_a_second_one_and_three_days_later_equal_the_portal(tmp_pat
         assert cache.rejects == []
 
 
+@pytest.mark.slow
 def test_a_read_broken_off_after_each_page_goes_on_from_its_bookmark(box: Sandbox) -> None:
     cache = MemoryCache()
     connector = hubspot(box, streams=["users", "contacts", "opportunities", "tickets"])
     for _ in range(6):
         cache.sync(connector, stop_after=2)  # as if killed: the rest of each stream is never asked for
     connector.close()
-    truth = box.truth()
+    truth = _truth(box)
     for table in ("contacts", "opportunities", "tickets"):
         assert set(cache.live(table)) == truth.tables["hubspot", table].live
 
@@ -93,7 +103,7 @@ def test_deals_know_their_company_and_their_salesforce_twin(box: Sandbox) -> Non
 def test_contacts_can_stand_for_leads(box: Sandbox) -> None:
     connector = hubspot(box, leads="contacts")
     rows = _read(connector, "leads").live("leads")
-    assert set(rows) == box.truth().tables["hubspot", "contacts"].live
+    assert set(rows) == _truth(box).tables["hubspot", "contacts"].live
     assert {row["status_category"] for row in rows.values()} >= {"open", "converted"}
 
 
@@ -105,6 +115,13 @@ def test_since_reads_again_from_that_day(box: Sandbox) -> None:
     connector.close()
     expected = sum(row["updated_at"] >= "2026-11-01" for row in cache.live("tickets").values())
     assert cache.read - before >= expected > 0
+
+
+def test_a_first_read_begins_at_the_start_whatever_since_says(box: Sandbox) -> None:
+    connector, cache = hubspot(box, streams=["leads"]), MemoryCache()
+    cache.sync(connector, since=date(2026, 11, 1))
+    connector.close()
+    assert set(cache.live("leads")) == _truth(box).tables["hubspot", "leads"].live
 
 
 def test_own_fields_become_columns_or_custom(box: Sandbox) -> None:
@@ -166,19 +183,19 @@ def test_a_portal_without_dated_paths_is_read_by_the_numbered_ones(box: Sandbox)
     ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}-{len(fault.get('body', b''))}",
 )
 def test_a_passing_fault_costs_a_retry_and_nothing_else(box: Sandbox, fault: dict[str, Any]) -> None:
-    box.faults.hubspot.add(**{**fault, "path": LIST, "times": 2})
+    box.faults.hubspot.add(**{**fault, "path": COMPANIES, "times": 2})
     connector = hubspot(box)
-    cache = _read(connector, "opportunities")
+    cache = _read(connector, "accounts")
     assert connector.usage().retries == 2
-    assert set(cache.live("opportunities")) == _all_deals(box)
+    assert set(cache.live("accounts")) == _truth(box).tables["hubspot", "accounts"].live
 
 
 def test_a_429_without_retry_after_waits_as_its_policy_says(box: Sandbox) -> None:
     body = b'{"status":"error","message":"You have reached your secondly limit.","category":"RATE_LIMITS"}'
-    box.faults.hubspot.add("status", LIST, status=429, body=body)
+    box.faults.hubspot.add("status", COMPANIES, status=429, body=body)
     connector = hubspot(box, limits={"per_10s": 4000, "search_per_s": 90})
     began = time.monotonic()
-    _read(connector, "opportunities")
+    _read(connector, "accounts")
     assert time.monotonic() - began >= 1.0
     assert connector.usage().throttled == 1
 
@@ -200,7 +217,7 @@ def test_a_daily_limit_stops_the_stream_at_once(box: Sandbox) -> None:
 def test_a_lasting_fault_ends_in_a_transient_error_and_keeps_the_bookmark(
     box: Sandbox, kind: str, more: dict[str, Any]
 ) -> None:
-    connector, cache = hubspot(box, streams=["opportunities"], timeouts=Timeouts(1.0, 0.3, 2.0)), MemoryCache()
+    connector, cache = hubspot(box, streams=["opportunities"], timeouts=Timeouts(1.0, 0.1, 2.0)), MemoryCache()
     cache.sync(connector, stop_after=2)
     kept = dict(cache.bookmarks)
     box.faults.hubspot.add(kind, LIST, times=None, **more)
@@ -227,9 +244,9 @@ def test_a_lasting_fault_ends_in_a_transient_error_and_keeps_the_bookmark(
 def test_errors_are_told_by_their_category(
     box: Sandbox, status: int, category: str, error: type[ConnectorError]
 ) -> None:
-    fault = box.faults.hubspot.hubspot_error(status, category, path=LIST, times=None)
+    fault = box.faults.hubspot.hubspot_error(status, category, path=COMPANIES, times=None)
     with pytest.raises(error):
-        _read(hubspot(box), "opportunities")
+        _read(hubspot(box), "accounts")
     assert fault.hits == 1
 
 

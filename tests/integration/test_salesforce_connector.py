@@ -4,15 +4,18 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox import salesforce as sandbox_salesforce
+from syncagent.sandbox.truth import Truth
 from tests.integration.crm_cache import COLUMNS, NOW, MemoryCache, differences, salesforce
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -31,6 +34,12 @@ def box(sandbox: Sandbox) -> Iterator[Sandbox]:
     sandbox.salesforce.calls.clear()
     yield sandbox
     sandbox.faults.clear()
+
+
+@cache
+def _truth(box: Sandbox) -> Truth:
+    """What the shared sandbox holds: it does not change."""
+    return box.truth()
 
 
 def _read(connector: Any, stream: str) -> MemoryCache:
@@ -56,6 +65,7 @@ def test_check_says_where_we_are_and_what_the_org_lacks(box: Sandbox) -> None:
     assert any("RecordTypeId" in warning for warning in identity.warnings)
 
 
+@pytest.mark.slow
 def test_a_first_load_a_second_one_and_three_days_later_equal_the_org(tmp_path: Path) -> None:
     with Sandbox(tmp_path, as_of=AS_OF, limits=False) as box:
         connector, cache = salesforce(box), MemoryCache()
@@ -78,7 +88,7 @@ def test_a_read_broken_off_after_each_page_goes_on_from_its_bookmark(box: Sandbo
     for _ in range(12):
         cache.sync(connector, stop_after=2)  # as if killed: the rest of each stream is never asked for
     connector.close()
-    assert differences(cache, box.truth(), "salesforce") == []
+    assert differences(cache, _truth(box), "salesforce") == []
 
 
 def test_start_leaves_out_what_did_not_change_since(box: Sandbox) -> None:
@@ -147,9 +157,56 @@ def test_a_wrong_secret_is_an_auth_error_told_once(box: Sandbox) -> None:
     assert _logins(box) == 1
 
 
+def test_an_activity_has_the_account_it_was_logged_on(box: Sandbox) -> None:
+    rows = _read(salesforce(box), "activities").live("activities")
+    theirs = {**box.salesforce.rows.tables["Task"], **box.salesforce.rows.tables["Event"]}
+    own = {key: row["AccountId"] for key, row in theirs.items() if row["AccountId"] and key in rows}
+    assert own
+    assert {key: rows[key]["account_id"] for key in own} == own
+
+
+def _page_of(row: dict[str, Any]) -> bytes:
+    return orjson.dumps({"done": True, "totalSize": 1, "records": [row]})
+
+
+def test_a_deleted_meeting_was_deleted_when_it_was_not_when_it_ended(box: Sandbox) -> None:
+    row = {"Id": "00UJ800000000AAMAQ", "IsDeleted": True, "SystemModstamp": "2026-11-01T08:00:00.000+0000"}
+    row["EndDateTime"] = "2026-11-20T11:00:00.000+0000"
+    box.faults.salesforce.add("status", r"Event.*ORDER.BY.EndDateTime", body=_page_of(row))
+    done = {"at": "2026-11-20T10:00:00Z", "id": "", "done": True}
+    marks = dict.fromkeys(("Task", "Event", "Event:EndDateTime", "EmailMessage", "CaseComment"), done)
+    connector = salesforce(box)
+    pages = list(connector.fetch_pages("activities", {"feeds": marks}, full=False, since=None, now=NOW))
+    connector.close()
+    deleted = {one.source_id: one.deleted_at for page in pages for one in page.tombstones}
+    assert deleted["00UJ800000000AAMAQ"] == "2026-11-01T08:00:00Z"
+
+
+def test_a_merge_that_was_undone_is_taken_back(box: Sandbox) -> None:
+    rows = _read(salesforce(box), "contacts").live("contacts").values()
+    assert all(row["merged_into"] is None for row in rows)
+
+
+def test_without_recorded_changes_a_closed_case_was_not_closed_from_the_start(box: Sandbox) -> None:
+    nothing = b'{"done": true, "totalSize": 0, "records": []}'
+    box.faults.salesforce.add("status", r"CaseHistory.*Status", times=None, body=nothing)
+    cache = _read(salesforce(box), "tickets")
+    assert any(row["status_category"] == "closed" for row in cache.live("tickets").values())
+    history = cache.rows["ticket_status_history"].values()
+    assert {row["status_category"] for row in history} == {"open", "pending"}
+
+
+def test_a_first_read_begins_at_the_start_whatever_since_says(box: Sandbox) -> None:
+    connector, cache = salesforce(box, streams=["leads"]), MemoryCache()
+    cache.sync(connector, since=date(2026, 11, 1))
+    connector.close()
+    assert set(cache.live("leads")) == _truth(box).tables["salesforce", "leads"].live
+
+
 # -- what breaks on the wire -------------------------------------------------------------------------------------------
 
-QUERY = r"GET /services/data/v66.0/queryAll.*Lead"
+LEADS = r"GET /services/data/v66.0/queryAll.*Lead"
+QUERY = r"GET /services/data/v66.0/queryAll.*FROM(\+|%20)Account"  # few rows: what breaks is the wire
 
 
 @pytest.mark.parametrize(
@@ -174,9 +231,9 @@ QUERY = r"GET /services/data/v66.0/queryAll.*Lead"
 def test_a_passing_fault_costs_a_retry_and_nothing_else(box: Sandbox, fault: dict[str, Any]) -> None:
     box.faults.salesforce.add(**{**fault, "path": QUERY, "times": 2})
     connector = salesforce(box)
-    cache = _read(connector, "leads")
+    cache = _read(connector, "accounts")
     assert connector.usage().retries == 2
-    assert set(cache.live("leads")) == box.truth().tables["salesforce", "leads"].live
+    assert set(cache.live("accounts")) == _truth(box).tables["salesforce", "accounts"].live
 
 
 @pytest.mark.parametrize(
@@ -189,7 +246,7 @@ def test_a_lasting_fault_ends_in_a_transient_error_after_six_tries(
     fault = box.faults.salesforce.add(kind, QUERY, times=None, **more)
     connector = salesforce(box, timeouts=Timeouts(1.0, 0.1, 2.0))
     with pytest.raises(TransientError) as caught:
-        _read(connector, "leads")
+        _read(connector, "accounts")
     assert fault.hits == 6
     assert "<" not in str(caught.value)  # no body of theirs in a message of ours
 
@@ -198,19 +255,19 @@ def test_a_drip_is_ended_by_the_deadline_of_the_whole_call(box: Sandbox) -> None
     box.faults.salesforce.add("drip", QUERY, times=1, seconds=0.05)
     connector = salesforce(box, timeouts=Timeouts(1.0, 0.5, 0.7))
     began = time.monotonic()
-    cache = _read(connector, "leads")
+    cache = _read(connector, "accounts")
     assert time.monotonic() - began < 10
     assert connector.usage().retries == 1
-    assert cache.live("leads")
+    assert cache.live("accounts")
 
 
 def test_an_expired_session_is_renewed_once_and_the_same_page_asked_for_again(box: Sandbox) -> None:
     box.faults.salesforce.salesforce_error(401, "INVALID_SESSION_ID", path=QUERY)
     connector = salesforce(box)
-    cache = _read(connector, "leads")
+    cache = _read(connector, "accounts")
     assert _logins(box) == 2
     assert connector.usage().retries == 0
-    assert set(cache.live("leads")) == box.truth().tables["salesforce", "leads"].live
+    assert set(cache.live("accounts")) == _truth(box).tables["salesforce", "accounts"].live
 
 
 @pytest.mark.parametrize("body", [b"", b"<html></html>", b"[]", b'{"error": "x"}'])
@@ -242,19 +299,19 @@ def test_errors_are_told_by_their_code(
     fault = box.faults.salesforce.salesforce_error(status, code, message, path=QUERY, times=None)
     own_limiter = {"daily_share": 0.4}  # the day that ends here is nobody else's
     with pytest.raises(error):
-        _read(salesforce(box, limits=own_limiter if error is RateLimited else {}), "leads")
+        _read(salesforce(box, limits=own_limiter if error is RateLimited else {}), "accounts")
     assert fault.hits == 1
 
 
 @pytest.mark.parametrize("code", ["UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT", "SERVER_UNAVAILABLE"])
 def test_passing_errors_are_tried_again_by_their_code(box: Sandbox, code: str) -> None:
     box.faults.salesforce.salesforce_error(400, code, path=QUERY, times=2)
-    assert _read(salesforce(box), "leads").live("leads")
+    assert _read(salesforce(box), "accounts").live("accounts")
 
 
 def test_a_field_that_vanished_is_dropped_and_the_rest_read(box: Sandbox) -> None:
     box.faults.salesforce.salesforce_error(
-        400, "INVALID_FIELD", "No such column 'LeadSource' on entity 'Lead'", path=QUERY
+        400, "INVALID_FIELD", "No such column 'LeadSource' on entity 'Lead'", path=LEADS
     )
     cache = _read(salesforce(box), "leads")
     assert cache.live("leads")
@@ -265,13 +322,13 @@ def test_a_lost_page_link_is_replaced_by_the_bookmark(box: Sandbox) -> None:
     box.faults.salesforce.salesforce_error(400, "INVALID_QUERY_LOCATOR", path=r"queryAll/01g")
     box.faults.salesforce.salesforce_error(400, "INVALID_QUERY_LOCATOR", path=r"query/01g")
     cache = _read(salesforce(box), "leads")
-    assert set(cache.live("leads")) == box.truth().tables["salesforce", "leads"].live
+    assert set(cache.live("leads")) == _truth(box).tables["salesforce", "leads"].live
 
 
 def test_a_redirect_is_not_followed(box: Sandbox) -> None:
     box.faults.salesforce.add("status", QUERY, status=302, headers={"location": "http://127.0.0.1:1/"})
     with pytest.raises(StreamError, match="redirect"):
-        _read(salesforce(box), "leads")
+        _read(salesforce(box), "accounts")
 
 
 def test_a_page_link_to_another_host_is_not_followed(box: Sandbox) -> None:
@@ -280,7 +337,7 @@ def test_a_page_link_to_another_host_is_not_followed(box: Sandbox) -> None:
         body = b'{"done": false, "totalSize": 2, "records": [' + row + b'], "nextRecordsUrl": "' + link + b'"}'
         box.faults.salesforce.add("status", QUERY, body=body)
         with pytest.raises(StreamError, match="elsewhere"):
-            _read(salesforce(box), "leads")
+            _read(salesforce(box), "accounts")
 
 
 def test_the_server_s_count_of_calls_is_taken_from_its_headers(box: Sandbox) -> None:
@@ -299,7 +356,7 @@ def test_an_interrupt_ends_a_wait(box: Sandbox) -> None:
     threading.Timer(0.3, connector.interrupt).start()
     began = time.monotonic()
     with pytest.raises(TransientError):
-        _read(connector, "leads")
+        _read(connector, "accounts")
     assert time.monotonic() - began < 2.5
 
 

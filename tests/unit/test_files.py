@@ -190,6 +190,21 @@ def test_rows_of_a_log_need_no_id_and_keep_one_that_stands_for_their_place(load:
     assert [r["source_id"] for r in again] == ["export.csv#2", "export.csv#3", "export.csv#4"]
 
 
+def test_a_log_that_became_shorter_keeps_no_row_twice(tmp_path: Path) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_text("month,kind,amount\n2026-01,sales,1\n2026-02,sales,2\n2026-03,sales,3\n")
+    source = connector({"path": str(path), "table": "costs"})
+    bookmark = json.loads(json.dumps(fetch(source, "costs")[-1].bookmark))
+    path.write_text("month,kind,amount\n2026-02,sales,2\n2026-03,sales,3\n")
+    pages = fetch(source, "costs", bookmark)
+    assert [(r["source_id"], r["month"]) for r in records_of(pages)] == [
+        ("costs.csv#2", "2026-02"), ("costs.csv#3", "2026-03"),
+    ]  # fmt: skip
+    assert [(one.table, one.source_id) for page in pages for one in page.tombstones] == [("costs", "costs.csv#4")]
+    again = fetch(source, "costs", json.loads(json.dumps(pages[-1].bookmark)))
+    assert sum(page.read + len(page.tombstones) for page in again) == 0
+
+
 def test_gzip_and_byte_order_marks_and_tabs_are_understood(load: Load) -> None:
     packed, _ = load(gzip.compress(b"source_id\n1\n"), name="a.csv.gz")
     marked, _ = load(b"\xef\xbb\xbfsource_id\n1\n")

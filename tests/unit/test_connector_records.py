@@ -1,0 +1,91 @@
+"""What a vendor's objects mean: categories by the stage itself, dates that make no sense, links and their ranks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from connectors import parse
+from connectors.errors import TransientError
+from connectors.fields import Custom, FieldMap, Offer
+from connectors.fields_hubspot import TYPES
+from connectors.hubspot import _user
+from connectors.hubspot_client import _check_associations, _check_results
+from connectors.hubspot_fetch import _rank
+from connectors.hubspot_records import Known, Stage, finish
+from connectors.salesforce_records import Known as SalesforceKnown
+from connectors.salesforce_records import finish as finish_salesforce
+from syncagent.schema import column_types
+
+KNOWN = Known(
+    stages={
+        "tickets": {"4": Stage("Closed", 3, True, "closed"), "1": Stage("New", 0, False, "open")},
+        "leads": {"q": Stage("Qualified", 2, True, "QUALIFIED"), "n": Stage("New", 0, False, "NEW")},
+    },
+    converted=frozenset({"qualified"}),
+    now="2026-11-20T12:00:00Z",
+)
+
+
+def hubspot_record(name: str, props: Mapping[str, Any], values: Mapping[str, dict[str, Any]] | None = None) -> Any:
+    """A HubSpot object as a finished record."""
+    kind = TYPES[name]
+    fields = FieldMap(
+        kind.table,
+        kind.fields,
+        columns=column_types(kind.table),
+        offer=Offer(None),
+        custom=Custom({}, values or {}),
+        currency="EUR",
+        kinds={"local_day": parse.day, "date": parse.day, "none": lambda _v: None, "present": lambda _v: 1},
+    )
+    record = fields.record(props, "1", [])
+    finish(name, record, props, fields, KNOWN)
+    return record
+
+
+def test_own_words_for_a_status_do_not_change_what_it_means() -> None:
+    words = {"status": {"4": "Done", "1": "Fresh", "q": "Theirs"}}
+    closed = hubspot_record("tickets", {"hs_pipeline_stage": "4"}, words)
+    assert (closed["status"], closed["status_category"]) == ("Done", "closed")
+    assert hubspot_record("tickets", {"hs_pipeline_stage": "1"}, words)["status_category"] == "open"
+    assert hubspot_record("leads", {"hs_pipeline_stage": "q"}, words)["status_category"] == "converted"
+
+
+def test_a_ticket_in_a_stage_that_is_gone_is_closed_when_hubspot_says_so() -> None:
+    gone = {"hs_pipeline_stage": "77", "hs_is_closed": "true"}
+    assert hubspot_record("tickets", gone)["status_category"] == "closed"
+    assert hubspot_record("tickets", {**gone, "hs_is_closed": "false"})["status_category"] == "open"
+
+
+@pytest.mark.parametrize("bad", ["22022-01-01T10:00:00Z", "soon", "0001-01-01T00:00:00Z", "99999999999999"])
+def test_a_date_that_makes_no_sense_stops_nothing(bad: str) -> None:
+    meeting = hubspot_record("meetings", {"hs_meeting_start_time": bad, "hs_timestamp": bad})
+    assert meeting["occurred_at"] is None
+    event: dict[str, Any] = {"occurred_at": "2026-11-01T10:00:00Z"}
+    finish_salesforce("Event", event, {"EndDateTime": bad}, None, SalesforceKnown(now=KNOWN.now))  # type: ignore[arg-type]
+    assert event["status"] == "completed"
+
+
+def test_a_label_of_the_portal_s_own_is_not_the_primary_link() -> None:
+    def link(to: int, type_id: int, category: str) -> dict[str, Any]:
+        return {"toObjectId": to, "associationTypes": [{"category": category, "typeId": type_id}]}
+
+    links = [link(10, 5, "USER_DEFINED"), link(20, 5, "HUBSPOT_DEFINED"), link(5, 341, "HUBSPOT_DEFINED")]
+    assert [one for *_, one in sorted(map(_rank, links))] == ["20", "5", "10"]
+
+
+@pytest.mark.parametrize("check", [_check_results, _check_associations])
+def test_a_batch_that_failed_in_part_is_asked_for_again(check: Any) -> None:
+    document: dict[str, Any] = {"results": [], "errors": [{"category": "OBJECT_NOT_FOUND"}, {}]}
+    assert check(document) is document
+    document["errors"].append({"category": "INTERNAL_ERROR"})
+    with pytest.raises(TransientError, match="INTERNAL_ERROR"):
+        check(document)
+
+
+def test_who_left_keeps_the_team_the_work_was_done_in() -> None:
+    owner = {"id": 7, "firstName": "Ada", "teams": [{"name": "A"}, {"name": "B", "primary": True}]}
+    assert _user(owner, "1", is_active=True)["team"] == "B"
+    assert "team" not in _user({"id": 7}, "1", is_active=False)
+    assert _user({"id": 7}, "1", is_active=True)["team"] is None
