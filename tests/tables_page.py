@@ -1,0 +1,58 @@
+"""Writes docs/tables.md from the code that decides it: `python -m tests.tables_page`."""
+
+from pathlib import Path
+
+from scorecards.definition import Reporting
+from scorecards.relations import SPELLINGS, Language
+from syncagent.schema import COMMON, TABLES, column_types
+
+PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
+_HEAD = """# Tables and columns
+
+What a `files` source may fill (`columns = {{ OURS = "theirs" }}`), what `fields` may map, and what a KPI may name in
+`where`, `field`, `by`, `date` and the rest. Made from the code; `python -m tests.tables_page` writes it anew.
+
+Types: instants are UTC text `YYYY-MM-DDTHH:MM:SSZ`, dates `YYYY-MM-DD`, booleans 0 or 1. Money is stored as integer
+minor units (`amount_minor` beside `currency`) and is *named without `_minor`* everywhere you write it: `amount`, in
+major units, converted to the agent's currency where KPIs read it. A reference holds the other row's id; in a KPI
+`owner.name`, `account.industry` or `owner.custom.NAME` are columns of the row referred to. `custom.NAME` is what
+`extra` (files) or an unknown name in `fields` (CRMs) brought. Accepted spellings: {spellings}.
+
+Every table also has: {common}.
+"""
+_DERIVED = """
+## Derived relations
+
+`of` may also name these. `purchases`: won deals by account (`params.purchases` adds orders). `customer_spans`: the
+stretches in which an account is a customer, from contracts or from purchases and a lookback (`[customers]`).
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    tables = {name: column_types(name) for name in TABLES}
+    references = {name: dict(table.references) for name, table in TABLES.items()}
+    language = Language(Reporting(tables=tables, references=references))
+    spellings = ", ".join(f"`{short}` = `{long}`" for short, long in SPELLINGS.items())
+    common = ", ".join(f"`{name}`" for name in COMMON)
+    parts = [_HEAD.format(spellings=spellings, common=common)]
+    for name, table in TABLES.items():
+        relation = language.relation(name)
+        assert relation is not None  # every table is a relation
+        parts.append(f"\n## {name}\n\n| column | type | |\n|---|---|---|\n")
+        for column, kind in table.columns.items():
+            said = column.removesuffix("_minor") if kind == "money" else column
+            note = f"refers to {table.references[column]}" if column in table.references else ""
+            if column in table.choices:
+                note = "one of " + ", ".join(table.choices[column])
+            parts.append(f"| `{said}` | {kind} | {note} |\n")
+        own = {c.removesuffix("_minor") for c in table.columns} | set(COMMON)
+        derived = [f"`{column}`" for column in relation.own if column not in own]
+        if derived:
+            parts.append(f"\nDerived, for KPIs only: {', '.join(derived)}.\n")
+    parts.append(_DERIVED)
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
