@@ -28,7 +28,7 @@ def build(
     """
     kind = getattr(settings, "type", None)
     if kind == "files":
-        from connectors.files import FilesConnector
+        from connectors.files.connector import FilesConnector
 
         return FilesConnector(
             name, settings, columns=columns, tables=tables or {}, currency=currency, timezone=timezone
@@ -45,11 +45,11 @@ def build(
         "proxy": proxy,
     }
     if kind == "salesforce":
-        from connectors.salesforce import SalesforceConnector
+        from connectors.salesforce.connector import SalesforceConnector
 
         return SalesforceConnector(name, settings, **common)
     if kind == "hubspot":
-        from connectors.hubspot import HubSpotConnector
+        from connectors.hubspot.connector import HubSpotConnector
 
         return HubSpotConnector(name, settings, **common)
     raise SourceConfigError(f"There is no kind of source called {kind!r}.", mend="Use salesforce, hubspot or files.")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from connectors.files_settings import FilesSettings
-from connectors.hubspot_settings import HubSpotSettings
-from connectors.salesforce_settings import SalesforceSettings
+from connectors.files.settings import FilesSettings
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.salesforce.settings import SalesforceSettings
 from scorecards import definition
 from syncagent.config import Config, ConfigError, load_config
 from syncagent.config.build import OURS, SECTIONS

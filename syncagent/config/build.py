@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from connectors.files_settings import FilesSettings
-from connectors.hubspot_settings import HubSpotSettings
-from connectors.salesforce_settings import SalesforceSettings
+from connectors.files.settings import FilesSettings
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.salesforce.settings import SalesforceSettings
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Customers, Kpi, Reporting, Scorecard, TestRows, build, override
 from scorecards.relations import Language

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from connectors.files_check import check_tables
-from connectors.files_settings import FilesSettings, FilesTable
+from connectors.files.check import check_tables
+from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import CrmSettings
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
 from syncagent.config.kpi import mistakes

@@ -6,9 +6,9 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from connectors.files_settings import FilesSettings
-from connectors.hubspot_settings import HubSpotSettings
-from connectors.salesforce_settings import SalesforceSettings
+from connectors.files.settings import FilesSettings
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.salesforce.settings import SalesforceSettings
 from scorecards.definition import Customers, Hours, Kpi, Reporting, Scorecard, TestRows
 from syncagent.config.models import DAY_NAMES, Agent, Calendar, Identity
 from syncagent.errors import Problem

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from connectors.base import Bookmark, Connector, Page
-from connectors.hubspot import HubSpotConnector, HubSpotSettings
+from connectors.hubspot.connector import HubSpotConnector, HubSpotSettings
 from connectors.retry import Patience, Retry
-from connectors.salesforce import SalesforceConnector, SalesforceSettings
+from connectors.salesforce.connector import SalesforceConnector, SalesforceSettings
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox import hs_gate as sandbox_hubspot

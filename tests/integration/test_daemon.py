@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +20,12 @@ import pytest
 from syncagent import ledger
 from syncagent.config import load_config
 from syncagent.daemon import Daemon
+from syncagent.daemon_jobs import Jobs
 from syncagent.errors import AlreadyRunning
-from syncagent.store import lock_data_dir, read_cache, read_state
+from syncagent.stopping import StopEvent
+from syncagent.store import lock_data_dir, open_cache, read_cache, read_state
+from syncagent.sync import sync_source
+from syncagent.wiring import build_connector
 from tests.fakes.office import DUE, Office, clock_from
 from tests.fakes.smtp import FaultServer
 
@@ -98,6 +103,53 @@ def test_what_became_due_while_it_was_down_is_sent_once_after_the_start(office: 
         assert run_until(office, DUE - timedelta(days=1), lambda: deals(office) == 4) == 0
         assert run_until(office, DUE + timedelta(hours=3), lambda: len(server.accepted) == 2) == 0
         assert [state for _, state in runs(office)] in (["sent"], ["due"])
+
+
+def test_what_became_due_while_it_was_down_shows_what_was_read_since(office: Office) -> None:
+    with FaultServer() as server:
+        office.write(port=server.port)
+        assert run_until(office, DUE - timedelta(days=1), lambda: deals(office) == 4) == 0
+        with (office.folder / "deals.csv").open("a") as file:
+            file.write("5,Five,won,2026-10-30,5000,2026-08-01T00:00:00Z\n")
+        assert run_until(office, DUE + timedelta(hours=3), lambda: len(server.accepted) == 2) == 0
+    with closing(read_state(office.data_dir)) as state:
+        shown = state.execute("SELECT value FROM kpi_snapshots WHERE kpi = 'won_revenue'").fetchone()["value"]
+    assert shown == 1000 + 900 + 5000
+
+
+def test_rows_read_before_a_kill_count_though_nothing_is_read_again(office: Office) -> None:
+    """Between the last page and its facts a process may end; the next sync may be hours away."""
+    with FaultServer() as server:
+        office.write(port=server.port)
+        config = load_config(office.config)
+        with closing(open_cache(office.data_dir)) as cache, closing(build_connector(config, "desk")) as desk:
+            sync_source(desk, cache, clock=lambda: DUE - timedelta(minutes=1))
+        assert run_until(office, DUE - timedelta(seconds=1), lambda: len(server.accepted) == 2) == 0
+    with closing(read_state(office.data_dir)) as state:
+        assert state.execute("SELECT value FROM kpi_snapshots WHERE kpi = 'won_revenue'").fetchone()["value"] == 1900
+
+
+def test_a_source_that_was_taken_out_is_not_waited_for(office: Office) -> None:
+    office.write()
+    jobs = Jobs(load_config(office.config), clock=clock_from(DUE), stop=StopEvent())
+    open_cache(office.data_dir).close()
+    jobs.await_sources()
+    assert not jobs.is_read()
+    jobs.config = replace(jobs.config, sources={})
+    assert jobs.is_read()
+
+
+def test_a_complaint_that_stays_the_same_is_said_once(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    office.write()
+    jobs = Jobs(load_config(office.config), clock=clock_from(DUE), stop=StopEvent())
+    jobs.tick()
+    for expected in (1, 2):
+        (office.data_dir / "cache.db").unlink()
+        for _ in range(3):
+            jobs.tick()
+        assert [record.levelname for record in caplog.records] == ["ERROR"] * expected
+        open_cache(office.data_dir).close()
+        jobs.tick()  # it works again: the next complaint is a new one
 
 
 def test_a_mail_server_that_is_down_is_tried_again(office: Office) -> None:

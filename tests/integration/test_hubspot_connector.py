@@ -286,7 +286,7 @@ def test_both_limits_are_kept_without_one_refusal(tmp_path: Path) -> None:
 
 
 def test_no_column_is_unknown_to_the_tables() -> None:
-    from connectors import fields_hubspot as data
+    from connectors.hubspot import fields as data
 
     for kind in (*data.TYPES.values(), data.LEADS_FROM_CONTACTS):
         assert {field.column for field in kind.fields} <= set(COLUMNS[kind.table])

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from scorecards.message import Issue
 from scorecards.render import render
+from scorecards.render.message import Issue
 from syncagent.compose import compose, mailbox, message_id
 from syncagent.mailer import MailSettings
 from tests.fakes.issue import HOSTILE, hostile_issue, issue, long_issue, missing_issue

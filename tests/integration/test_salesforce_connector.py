@@ -366,7 +366,7 @@ def test_a_password_login_is_refused_with_its_mend(box: Sandbox) -> None:
 
 
 def test_no_column_is_unknown_to_the_tables() -> None:
-    from connectors import fields_salesforce as data
+    from connectors.salesforce import fields as data
 
     for name, fields in data.MAPS.items():
         assert {field.column for field in fields} <= set(COLUMNS[data.TABLES[name]])

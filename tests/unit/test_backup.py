@@ -1,6 +1,7 @@
 """A copy of both databases, and putting it back."""
 
 import json
+import os
 import sqlite3
 import tarfile
 from collections.abc import Callable
@@ -49,6 +50,19 @@ def test_a_backup_can_be_put_back(data_dir: Path, tmp_path: Path, name: str) -> 
     assert leads(kept) == ["a", "later"]
     with closing(open_state(data_dir)) as state:
         assert state.execute("SELECT at FROM settled").fetchone()[0] == NOW.isoformat()
+
+
+def test_a_backup_where_nothing_can_be_written_can_be_put_back(data_dir: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy"
+    back_up(data_dir, target, now=NOW)
+    target.chmod(0o500)
+    try:
+        if os.access(target, os.W_OK):
+            pytest.skip("this user may write everywhere")
+        restore(data_dir, target, now=NOW, settle=settle)
+    finally:
+        target.chmod(0o700)
+    assert leads(data_dir) == ["a"]
 
 
 def test_a_backup_of_a_database_in_use_holds_what_was_committed(data_dir: Path, tmp_path: Path) -> None:

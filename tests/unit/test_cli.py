@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from syncagent.cli import cli, run_cli
+from syncagent.cli_sync import stop_on_signals
 from syncagent.store import lock_data_dir
 from tests.fakes.office import Office
 from tests.fakes.smtp import FaultServer
@@ -365,12 +368,53 @@ def test_check_says_what_was_reached(run: Run, office: Office) -> None:
 def test_a_mistake_of_ours_is_one_line_and_a_traceback_only_on_demand(run: Run, office: Office) -> None:
     run("sync")
     with closing(sqlite3.connect(office.data_dir / "cache.db")) as cache:
-        cache.execute("DROP TABLE sync_state")
-    said = run("status")
+        cache.execute("DROP TABLE opportunities")
+    said = run("source", "fields", "desk")
     assert said.code == 1
     assert "Traceback" not in said.err
     assert said.err.count("\n") == 1
-    assert "Traceback" in run("-vv", "status").err
+    assert "Traceback" in run("-vv", "source", "fields", "desk").err
+
+
+def test_a_state_that_turns_out_damaged_while_it_is_read_is_said_plainly(run: Run, office: Office) -> None:
+    run("sync")
+    assert run("scorecard", "send", "weekly").code == 1  # nobody answers there: it waits in the outbox
+    path = office.data_dir / "state.db"
+    path.write_bytes(path.read_bytes()[:8192].ljust(path.stat().st_size, b"U"))
+    said = run("status", "--json")
+    assert said.code == 1
+    assert "state.db is damaged" in str(said.json).replace(":", "")
+    for command in (("scorecard", "ledger"), ("outbox", "list")):
+        said = run(*command)
+        assert (said.code, said.err.count("\n"), "unexpected" in said.err) == (1, 1, False)
+        assert "damaged" in said.err
+
+
+def test_what_became_of_a_message_is_said_once(run: Run, office: Office) -> None:
+    run("sync")
+    said = run("scorecard", "send", "weekly")
+    assert [line.partition(":")[0] for line in said.err.splitlines()] == ["vp@acme.test", "kim@acme.test"]
+
+
+def test_a_wrong_option_is_named_as_it_was_written(run: Run, office: Office) -> None:
+    assert run("scorecard", "ledger", "--since", "x").err.startswith("--since x: not an instant.")
+    assert run("scorecard", "next", "--count", "-1").code == 2
+
+
+def test_an_unknown_stream_is_answered_with_those_there_are(run: Run, office: Office) -> None:
+    run("sync")
+    said = run("sync", "--stream", "oportunities")
+    assert (said.code, "Did you mean opportunities?" in said.err) == (2, True)
+
+
+def test_check_says_what_is_wrong_with_the_cache(run: Run, office: Office) -> None:
+    run("sync")
+    (office.data_dir / "cache.db").write_bytes(b"nonsense " * 1000)
+    said = run("check")
+    assert said.code == 1
+    assert "KPIs: FAILED" in said.out
+    assert "is not a database" in said.out
+    assert "mail: FAILED: 127.0.0.1:9: " in said.out
 
 
 def test_init_writes_a_configuration_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,3 +429,14 @@ def test_a_reader_that_goes_away_is_no_error_with_a_traceback(office: Office) ->
     script = f"{sys.executable} -m syncagent config schema | head -c 10; echo; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, timeout=20, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_a_command_told_to_stop_does_not_wait_for_a_silent_source_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncagent.cli_sync.GRACE_S", 1)
+    before = signal.getsignal(signal.SIGALRM)
+    with stop_on_signals(quietly=True) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(1)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+    assert signal.getsignal(signal.SIGALRM) is before

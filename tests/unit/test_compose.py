@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorecards.message import Issue, Rendered
+from scorecards.render.message import Issue, Rendered
 from scorecards.values import Period
 from syncagent.compose import Mailbox, compose, compose_notice, mailbox, message_id
 from syncagent.mailer import MailSettings

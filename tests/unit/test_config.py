@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.hubspot_settings import HubSpotSettings
-from connectors.salesforce_settings import SalesforceSettings
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.salesforce.settings import SalesforceSettings
 from syncagent.config import Config, ConfigError, find_config, load_config
 
 BASE = """

@@ -8,13 +8,13 @@ import pytest
 from connectors import parse
 from connectors.errors import TransientError
 from connectors.fields import Custom, FieldMap, Offer
-from connectors.fields_hubspot import TYPES
-from connectors.hubspot import _user
-from connectors.hubspot_client import _check_associations, _check_results
-from connectors.hubspot_fetch import _rank
-from connectors.hubspot_records import Known, Stage, finish
-from connectors.salesforce_records import Known as SalesforceKnown
-from connectors.salesforce_records import finish as finish_salesforce
+from connectors.hubspot.client import _check_associations, _check_results
+from connectors.hubspot.connector import _user
+from connectors.hubspot.fetch import _rank
+from connectors.hubspot.fields import TYPES
+from connectors.hubspot.records import Known, Stage, finish
+from connectors.salesforce.records import Known as SalesforceKnown
+from connectors.salesforce.records import finish as finish_salesforce
 from syncagent.schema import column_types
 
 KNOWN = Known(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from connectors.base import Bookmark, Page, Record, Reject
 from connectors.errors import SourceConfigError, StreamError
-from connectors.files import PAGE_ROWS, FilesConnector, FilesSettings
+from connectors.files.connector import PAGE_ROWS, FilesConnector, FilesSettings
 from syncagent.schema import TABLES, column_types
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

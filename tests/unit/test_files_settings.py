@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.files_check import check_tables
-from connectors.files_settings import FilesSettings
+from connectors.files.check import check_tables
+from connectors.files.settings import FilesSettings
 from syncagent.schema import TABLES, column_types
 
 COLUMNS = {table: column_types(table) for table in TABLES}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors import files_values as values
+from connectors.files import values as values
 
 PARIS = ZoneInfo("Europe/Paris")
 FORMATS = ("%d/%m/%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y", "%d %b %Y %H:%M", "%H:%M %d.%m.%Y")

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from scorecards.errors import RenderError
-from scorecards.format import Formatter, get
+from scorecards.render.format import Formatter, get
 from scorecards.values import Period
 
 NB, NNB, RLM = "\u00a0", "\u202f", "\u200f"

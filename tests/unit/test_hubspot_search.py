@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from connectors.fields_hubspot import TYPES
-from connectors.hubspot_client import HubSpotClient
-from connectors.hubspot_fetch import Fetcher
+from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.fetch import Fetcher
+from connectors.hubspot.fields import TYPES
 
 DEALS = TYPES["deals"]
 BEGIN = 1_790_000_000_000

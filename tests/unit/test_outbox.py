@@ -337,3 +337,24 @@ def test_the_ledger_says_what_interfaces_promise(state: sqlite3.Connection, cloc
     assert entry["state"] == "due"
     assert entry["period"] == {"start": "2026-10-26", "end": "2026-11-02", "timezone": "UTC"}
     assert {"id", "scorecard", "due_at", "period", "state", "reason", "recipients"} <= entry.keys()
+
+
+def test_a_message_put_off_while_the_clock_was_ahead_goes_out_when_it_is_right_again(
+    state: sqlite3.Connection, clock: Clock
+) -> None:
+    owe(state, "kim@acme.test")
+    clock.forward(days=365)
+    with FaultServer(faults=[Fault("rcpt", "451 later", 1)]) as server:
+        assert pump(state, server, clock).deferred == 1
+        clock.forward(days=-365)
+        assert pump(state, server, clock).sent == 1
+
+
+def test_a_run_that_waits_for_a_reader_says_why(state: sqlite3.Connection, clock: Clock) -> None:
+    owe(state, "kim@acme.test", "vp@acme.test")
+    with FaultServer(faults=[Fault("rcpt", "451 greylisted", recipient="vp@acme.test")]) as server:
+        pump(state, server, clock)
+    (run,) = ledger.list_runs(state)
+    assert run["state"] == "due"
+    assert run["reason"].startswith("vp@acme.test waits: ")
+    assert "451 greylisted" in run["reason"]

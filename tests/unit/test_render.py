@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from scorecards.errors import RenderError
-from scorecards.message import Issue
 from scorecards.render import HTML_MAX, preview_html, render
+from scorecards.render.message import Issue
 from scorecards.values import (
     ActionList,
     ActionRow,

@@ -3,7 +3,7 @@
 import pytest
 
 from scorecards.render import _nolink
-from scorecards.render_clean import CAP, clean, safe_stop, safe_url
+from scorecards.render.clean import CAP, clean, safe_stop, safe_url
 
 
 @pytest.mark.parametrize(

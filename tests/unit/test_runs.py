@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -369,3 +369,43 @@ def test_after_a_restore_nothing_up_to_now_is_sent(desk: Desk) -> None:
     assert [(state, cause) for _, state, cause in states(desk)] == [("skipped", "restored")] * 3
     assert {row["state"] for row in desk.state.execute("SELECT state FROM outbox")} == {"dropped"}
     assert tick(desk, now) == runs.TickReport()
+
+
+def test_after_a_clock_that_was_a_year_ahead_the_next_issues_still_go_out(desk: Desk) -> None:
+    start(desk)
+    desk.synced_at(DUE + timedelta(days=365))
+    tick(desk, DUE + timedelta(days=365))  # started with a wrong clock, which only then was set right
+    sent = len(owed(desk))
+    tick(desk, DUE + timedelta(minutes=1))
+    for week in range(2):
+        desk.synced_at(DUE + week * WEEK)
+        tick(desk, DUE + week * WEEK)
+    assert len(owed(desk)) == sent + 4
+    assert states(desk)[:3] == [
+        ("2026-11-02", "due", None),
+        ("2026-11-09", "due", None),
+        ("2026-11-16", "skipped", "ahead"),
+    ]
+
+
+def test_what_was_sent_while_the_clock_was_ahead_is_not_sent_again(desk: Desk) -> None:
+    start(desk)
+    for at in (DUE, DUE + timedelta(hours=3), DUE - timedelta(hours=2), DUE):
+        tick(desk, at)
+    assert len(owed(desk)) == 2
+
+
+@pytest.mark.parametrize("schedule", [{"send": "daily 08:00"}, {"send": None, "cron": "*/5 * * * *"}])
+def test_a_pause_until_further_notice_has_no_next_due_time(desk: Desk, schedule: dict[str, str | None]) -> None:
+    paused = desk.with_card(pause_until=date(9999, 12, 31), **schedule)
+    assert runs.next_due(paused.config, "sales", DUE, 1) == []
+    later = desk.with_card(pause_until=date(2100, 1, 1), **schedule)
+    assert runs.next_due(later.config, "sales", DUE, 1)[0] >= datetime(2099, 12, 31, 23, tzinfo=UTC)
+
+
+def test_due_times_can_be_written_down_before_anything_is_composed(desk: Desk) -> None:
+    start(desk)
+    runs.tick(desk.config, desk.cache, desk.state, clock=lambda: DUE, composes=False)
+    assert (states(desk), owed(desk)) == ([("2026-11-02", "due", None)], [])
+    tick(desk, DUE)
+    assert len(owed(desk)) == 2

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from scorecards.render import _environment
-from scorecards.sparkline import HEIGHT, INK, POINTS, WIDTH, blocks, drawing, png, trend
+from scorecards.render.sparkline import HEIGHT, INK, POINTS, WIDTH, blocks, drawing, png, trend
 
 Series = list[float | None]
 

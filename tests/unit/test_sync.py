@@ -190,3 +190,11 @@ def test_the_first_day_a_stream_covers_is_known(cache: sqlite3.Connection) -> No
             status,
             None if status == "ok" else "no data: history begins 2026-01-01",
         )
+
+
+def test_a_login_that_we_cut_short_ourselves_is_no_fault_of_the_source(cache: sqlite3.Connection) -> None:
+    stop = threading.Event()
+    stop.set()
+    (report,) = run(cache, ScriptedConnector({}, login=TransientError("Stopped while waiting")), stop=stop)
+    assert "stopped before the end" in (report.error or "")
+    assert cache.execute("SELECT count(*) FROM sync_state WHERE error IS NOT NULL").fetchone()[0] == 0

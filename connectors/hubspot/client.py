@@ -19,8 +19,8 @@ import requests
 from connectors import parse
 from connectors.base import Usage
 from connectors.errors import AuthError, StreamError, TransientError
-from connectors.hubspot_errors import NotThere, Throttled, TokenExpired, error_of, login_error_of
-from connectors.hubspot_settings import HubSpotSettings
+from connectors.hubspot.errors import NotThere, Throttled, TokenExpired, error_of, login_error_of
+from connectors.hubspot.settings import HubSpotSettings
 from connectors.limiter import DayShare, Limiter, Window, shared
 from connectors.retry import Retry
 from connectors.transport import Answer, Timeouts, Transport

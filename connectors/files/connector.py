@@ -14,9 +14,9 @@ from typing import Any
 
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Reject, Stream, Tombstone, Usage
 from connectors.errors import ConnectorError, SourceConfigError, StreamError
-from connectors.files_mapping import BadRow, Plan, TableShape, Target, compile_plan
-from connectors.files_reader import SourceFile
-from connectors.files_settings import FilesSettings, FilesTable
+from connectors.files.mapping import BadRow, Plan, TableShape, Target, compile_plan
+from connectors.files.reader import SourceFile
+from connectors.files.settings import FilesSettings, FilesTable
 
 __all__ = ["FilesConnector", "FilesSettings"]
 

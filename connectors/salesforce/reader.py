@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from connectors import fields_salesforce as data
 from connectors import parse
 from connectors.base import Merge, Page, Record, Reject, Tombstone
 from connectors.errors import StreamError, TransientError
 from connectors.fields import FieldMap
-from connectors.salesforce_client import QueryPage, SalesforceClient
-from connectors.salesforce_errors import LostPosition, UnknownField
-from connectors.salesforce_history import HistoryReader
-from connectors.salesforce_records import Known, finish
-from connectors.salesforce_schema import OrgSchema
+from connectors.salesforce import fields as data
+from connectors.salesforce.client import QueryPage, SalesforceClient
+from connectors.salesforce.errors import LostPosition, UnknownField
+from connectors.salesforce.history import HistoryReader
+from connectors.salesforce.records import Known, finish
+from connectors.salesforce.schema import OrgSchema
 
 log = logging.getLogger(__name__)
 

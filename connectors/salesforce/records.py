@@ -7,7 +7,7 @@ from typing import Any
 from connectors import parse
 from connectors.base import Record
 from connectors.fields import FieldMap
-from connectors.fields_salesforce import DISQUALIFIED, PREFIXES
+from connectors.salesforce.fields import DISQUALIFIED, PREFIXES
 
 Row = Mapping[str, Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from connectors import parse
 from connectors.errors import StreamError, TransientError
-from connectors.fields_hubspot import PRIMARY, ObjectType
-from connectors.hubspot_client import HubSpotClient, next_after
+from connectors.hubspot.client import HubSpotClient, next_after
+from connectors.hubspot.fields import PRIMARY, ObjectType
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from connectors import parse
 from connectors.base import Record
 from connectors.fields import FieldMap
-from connectors.fields_hubspot import DISPOSITIONS, SCALES
+from connectors.hubspot.fields import DISPOSITIONS, SCALES
 
 Props = Mapping[str, Any]
 

@@ -15,11 +15,11 @@ from connectors import parse
 from connectors.base import Merge, Page, Record, Reject, Tombstone
 from connectors.errors import StreamError
 from connectors.fields import FieldMap
-from connectors.fields_hubspot import LINKS, ObjectType
-from connectors.hubspot_client import HubSpotClient
-from connectors.hubspot_fetch import BLOCK, Fetcher, Object
-from connectors.hubspot_history import converted_at, deal_history, ticket_history
-from connectors.hubspot_records import Known, finish
+from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.fetch import BLOCK, Fetcher, Object
+from connectors.hubspot.fields import LINKS, ObjectType
+from connectors.hubspot.history import converted_at, deal_history, ticket_history
+from connectors.hubspot.records import Known, finish
 
 _LOOKBACK_MS = 10 * 60_000
 _DEEP_LOOKBACK_MS = 70 * 60_000  # the search index may lag: once an hour, more than an hour is read again

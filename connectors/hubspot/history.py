@@ -10,7 +10,7 @@ from typing import Any
 from connectors import parse
 from connectors.base import Record
 from connectors.fields import FieldMap
-from connectors.hubspot_records import Known, lead_category, ticket_category
+from connectors.hubspot.records import Known, lead_category, ticket_category
 
 Versions = Mapping[str, Sequence[Mapping[str, Any]]]
 

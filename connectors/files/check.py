@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from connectors.files_mapping import OWN, TableShape, Target, resolve
-from connectors.files_settings import FilesSettings, FilesTable
+from connectors.files.mapping import OWN, TableShape, Target, resolve
+from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import nearest
 
 #: Where in the settings, what is wrong, and what to do about it.

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from connectors import fields_salesforce as data
 from connectors import parse
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Usage
 from connectors.errors import SourceConfigError, StreamError
 from connectors.retry import Retry
-from connectors.salesforce_settings import OFFERED, SalesforceSettings
+from connectors.salesforce import fields as data
+from connectors.salesforce.settings import OFFERED, SalesforceSettings
 from connectors.settings import begin_of
 from connectors.transport import Timeouts
 
@@ -42,8 +42,8 @@ class SalesforceConnector:
         ca_file: str | None = None,
         proxy: str | None = None,
     ) -> None:
-        from connectors.salesforce_client import SalesforceClient
-        from connectors.salesforce_schema import check_settings
+        from connectors.salesforce.client import SalesforceClient
+        from connectors.salesforce.schema import check_settings
 
         check_settings(settings)
         self.name = name
@@ -94,9 +94,9 @@ class SalesforceConnector:
         self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
     ) -> Iterator[Page]:
         """Pages of one stream; see `base.Connector`."""
-        from connectors.salesforce_history import HistoryReader
-        from connectors.salesforce_reader import Reader, feeds_of
-        from connectors.salesforce_records import Known
+        from connectors.salesforce.history import HistoryReader
+        from connectors.salesforce.reader import Reader, feeds_of
+        from connectors.salesforce.records import Known
 
         if stream not in {known.name for known in self.streams()}:
             raise SourceConfigError(f"{self.name} has no stream {stream!r}.")
@@ -182,7 +182,7 @@ class SalesforceConnector:
         return str(page.records[0].get("Username") or "") if page.records else ""
 
     def _schema(self) -> Any:
-        from connectors.salesforce_schema import OrgSchema
+        from connectors.salesforce.schema import OrgSchema
 
         if self._schema_made is None:
             org = self._read_org()

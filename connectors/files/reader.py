@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple, cast
 import orjson
 
 from connectors.errors import StreamError
-from connectors.files_settings import FilesTable
+from connectors.files.settings import FilesTable
 
 #: A cell with more characters than this is refused with its row.
 LONGEST_FIELD = 1_000_000

@@ -6,10 +6,10 @@ from operator import itemgetter
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from connectors import files_values as values
 from connectors.base import Record
 from connectors.errors import SourceConfigError
-from connectors.files_settings import FilesSettings, FilesTable
+from connectors.files import values as values
+from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import nearest
 
 #: Columns the agent writes itself; a file cannot set them.

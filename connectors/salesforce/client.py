@@ -22,8 +22,8 @@ from connectors.base import Usage
 from connectors.errors import AuthError, RateLimited, SourceConfigError, StreamError, TransientError
 from connectors.limiter import DayShare, Limiter, Window, shared
 from connectors.retry import Retry
-from connectors.salesforce_errors import DayIsOver, SessionExpired, error_of, login_error_of
-from connectors.salesforce_settings import SalesforceSettings
+from connectors.salesforce.errors import DayIsOver, SessionExpired, error_of, login_error_of
+from connectors.salesforce.settings import SalesforceSettings
 from connectors.transport import Answer, Timeouts, Transport
 from connectors.transport_requests import TransportAdapter
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors import fields_salesforce as data
 from connectors import parse
 from connectors.errors import SourceConfigError
 from connectors.fields import CHOICES, Convert, FieldMap, Offer, check_custom, custom_of, read_map
-from connectors.salesforce_client import SalesforceClient
-from connectors.salesforce_settings import SalesforceSettings
+from connectors.salesforce import fields as data
+from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.settings import SalesforceSettings
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 from connectors import parse
 from connectors.base import Record, Reject
 from connectors.errors import StreamError
-from connectors.salesforce_client import SalesforceClient
-from connectors.salesforce_records import Known, StageMeta, case_category, stage_state
-from connectors.salesforce_schema import OrgSchema
+from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.records import Known, StageMeta, case_category, stage_state
+from connectors.salesforce.schema import OrgSchema
 
 _IDS_A_CALL = 400  # 27 characters each when encoded; the whole address may have 16,384
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from connectors import fields_hubspot as data
 from connectors import parse
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Usage
 from connectors.errors import SourceConfigError, StreamError
 from connectors.fields import FieldMap, Offer, check_custom, custom_of
-from connectors.hubspot_settings import OFFERED, HubSpotSettings
+from connectors.hubspot import fields as data
+from connectors.hubspot.settings import OFFERED, HubSpotSettings
 from connectors.retry import Retry
 from connectors.settings import begin_of
 from connectors.transport import Timeouts
@@ -52,8 +52,8 @@ class HubSpotConnector:
         ca_file: str | None = None,
         proxy: str | None = None,
     ) -> None:
-        from connectors.hubspot_client import HubSpotClient
-        from connectors.hubspot_fetch import Fetcher
+        from connectors.hubspot.client import HubSpotClient
+        from connectors.hubspot.fetch import Fetcher
 
         self.name = name
         self._settings = settings
@@ -103,7 +103,7 @@ class HubSpotConnector:
         if stream == "users":
             yield self._owners()
             return
-        from connectors.hubspot_reader import Portal, Reader
+        from connectors.hubspot.reader import Portal, Reader
 
         details = self._details()
         portal = Portal(
@@ -229,7 +229,7 @@ class HubSpotConnector:
 
     def _known(self, stream: str) -> tuple[Any, list[Record]]:
         """What the portal's pipelines say, and their stages as records."""
-        from connectors.hubspot_records import Known, Stage
+        from connectors.hubspot.records import Known, Stage
 
         stages = tuple(stage.lower() for stage in self._settings.converted.stages)
         is_default = "converted" not in self._settings.model_fields_set
@@ -268,7 +268,7 @@ class HubSpotConnector:
 
     def _owners(self) -> Page:
         """All owners, archived ones too, as users: a small list that is read whole each time."""
-        from connectors.hubspot_client import next_after
+        from connectors.hubspot.client import next_after
 
         instance = str(self._details()["portalId"])
         records: dict[str, Record] = {}

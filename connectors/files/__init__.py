@@ -1,0 +1,1 @@
+"""Files in: CSV and JSON Lines under an admin's mapping; `connector` is the door."""

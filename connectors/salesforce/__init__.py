@@ -1,0 +1,1 @@
+"""Salesforce in: SOQL through simple-salesforce over our transport; `connector` is the door."""
