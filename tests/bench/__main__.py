@@ -67,6 +67,8 @@ def _sandbox(folder: Path) -> Iterator[Config]:
         text = path.read_text(encoding="utf-8").replace(
             'to    = ["Dana Ruiz <vp.sales@northwind.test>", "kim.doe@northwind.example"]', f"to = [{readers}]"
         )
+        own_limits = "limits       = { per_10s = 10000, search_per_s = 1000 }"
+        text = text.replace("[source.hs]", f"[source.hs]\n{own_limits}")
         path.write_text(text, encoding="utf-8")
         yield load_config(path)
         server.stdin.close()
