@@ -18,12 +18,13 @@ from pathlib import Path
 
 from scorecards.values import instant
 from syncagent import __version__
-from syncagent.errors import StoreError, UsageError
+from syncagent.errors import Refused, StoreError, UsageError
 from syncagent.migrations import CACHE, STATE
 from syncagent.store import (
     check_header,
     database_path,
     ensure_data_dir,
+    explain_at,
     lock_data_dir,
     open_state,
     sync_folder,
@@ -34,8 +35,11 @@ _SCHEMAS = (CACHE, STATE)
 _BLOCK = 1 << 20
 
 
-def back_up(data_dir: Path, target: Path, *, now: datetime) -> list[Path]:
-    """Copy what is in `data_dir` to `target`; what was written. Raises StoreError; `target` is whole or untouched."""
+def back_up(data_dir: Path, target: Path, *, now: datetime, replaces: bool = False) -> list[Path]:
+    """Copy what is in `data_dir` to `target`; what was written. `target` is whole or untouched.
+
+    Raises StoreError, Refused when it is a file that is there already, unless `replaces`.
+    """
     present = [schema for schema in _SCHEMAS if database_path(data_dir, schema).exists()]
     if not present:
         raise StoreError("there is nothing to back up yet", place=str(data_dir), mend="Run `syncagent sync` first.")
@@ -43,6 +47,8 @@ def back_up(data_dir: Path, target: Path, *, now: datetime) -> list[Path]:
     if target.exists() and target.is_dir() == is_tar:
         what = "a folder" if is_tar else "a file"
         raise UsageError(f"is {what}", place=str(target), mend="Name a folder, or a file ending in .tar.")
+    if target.is_file() and not replaces:
+        raise Refused("there is a file already", place=str(target), mend="Name another file, or replace it by --force.")
     with _writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as name:
@@ -100,7 +106,8 @@ def _copy_database(source: Path, target: Path) -> None:
             said = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
             copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"cannot be copied: {error}", place=str(source)) from error
+        is_full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+        raise explain_at(error, target.parent if is_full else source) from error
     if said != "ok":
         raise StoreError(f"is damaged: {said}", place=str(source), mend="Restore the last good backup.")
     _sync_file(target)
@@ -168,7 +175,8 @@ def _verify(folder: Path, source: Path) -> None:
             raise StoreError(f"{name} is not what was backed up", place=str(source), mend=mend)
         try:
             with contextlib.closing(
-                sqlite3.connect(f"{(folder / name).absolute().as_uri()}?mode=ro", uri=True)
+                # Nobody writes to a backup, and its folder may not be writable: no -shm is made beside it.
+                sqlite3.connect(f"{(folder / name).absolute().as_uri()}?mode=ro&immutable=1", uri=True)
             ) as conn:
                 check_header(conn, folder / name, known[name])
         except sqlite3.DatabaseError as error:

@@ -1,13 +1,23 @@
-"""Whether the wall clock can be trusted right now: it is compared with the clock that only counts."""
+"""Whether the wall clock can be trusted right now: it is compared with the clock that only counts. Times as read."""
 
 import logging
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 log = logging.getLogger(__name__)
 
 #: A step this large forwards is held back: a wrong battery clock must not send a year of mail.
 FORWARD_S, BACKWARD_S = 3600, 60
 STABLE_TICKS = 2
+
+
+def local_time(moment: datetime | str | None, zone_name: str) -> str:
+    """An instant as people in that zone read it: "Sun 2026-11-22 02:44 CET"."""
+    if moment is None:
+        return "never"
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return moment.astimezone(ZoneInfo(zone_name)).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
 class ClockGuard:

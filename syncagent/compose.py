@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from typing import Any
 
-from scorecards.message import Issue, Rendered
+from scorecards.render.message import Issue, Rendered
 from scorecards.values import instant
 from syncagent.mailer import MailSettings
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from syncagent.config import Config, load_config
 from syncagent.daemon_jobs import Jobs
 from syncagent.errors import FAILED, OK, AgentError, ConfigError
+from syncagent.running import ConfigWatch, remove_note, write_note
 from syncagent.service_manager import notify, watchdog_s
 from syncagent.stopping import StopEvent
 from syncagent.store import lock_data_dir, open_cache, open_state
@@ -42,6 +43,7 @@ class Daemon:
         self._tick_s = tick_s
         self._stop = StopEvent()
         self._wants_reload = False
+        self._config_watch = ConfigWatch(config)
         self._jobs = Jobs(config, clock=clock, stop=self._stop)
         self._scheduler: BackgroundScheduler | None = None
         self._failure: str | None = None
@@ -72,10 +74,12 @@ class Daemon:
         work = pool.submit(self._jobs.run_once)
         while not work.done() and not self._stop.wait(0.05):
             pass
-        if self._stop.is_set():
+        was_cut_short = not work.done()
+        if was_cut_short:
+            self._failure = "stopped before all was done"
             self._drain()
         pool.shutdown()
-        return work.result()
+        return FAILED if was_cut_short else work.result()
 
     # --- the service ----------------------------------------------------------------------------------------
 
@@ -93,18 +97,20 @@ class Daemon:
             timezone=UTC,
         )
         log.info(
-            "started: %d sources, %d scorecards",
-            len(self._config.sources),
-            len(self._config.scorecards),
+            "started: sources %s; scorecards %s",
+            ", ".join(self._config.sources) or "none",
+            ", ".join(self._config.scorecards) or "none",
             extra={"action": "started", "config": self._config.hash},
         )
-        self._jobs.tick()
+        self._jobs.await_sources()
         self._schedule_all()
         self._scheduler.start()
+        write_note(self._config, self._clock())
         notify("READY=1")
         try:
             self._watch()
         finally:
+            remove_note(self._config.agent.data_dir)
             self._drain()
         return OK if self._failure is None else FAILED
 
@@ -156,6 +162,11 @@ class Daemon:
             if self._wants_reload:
                 self._wants_reload = False
                 self._reload()
+            elif self._config_watch.has_changed():
+                log.warning(
+                    "the configuration file has changed; send SIGHUP (systemctl reload) to use it",
+                    extra={"action": "config_changed"},
+                )
             now, at = self._clock(), time.monotonic()
             drift = (now - wall).total_seconds() - (at - steady)
             wall, steady = now, at
@@ -227,8 +238,14 @@ class Daemon:
             log.error("not reloaded: %s", error, extra={"action": "reload_failed"})
         else:
             register_config_secrets(config)
+            # What became due by the old schedules, and where the new ones begin, is written down before anything
+            # can end the process.
+            self._jobs.write_down()
             self._config = config
+            self._config_watch = ConfigWatch(config)
             self._jobs.config = config
+            self._jobs.write_down()
             self._schedule_syncs()
+            write_note(config, self._clock())
             log.info("configuration read again", extra={"action": "reloaded", "config": config.hash})
         notify("READY=1")

@@ -22,8 +22,8 @@ from syncagent.config import Config
 from syncagent.errors import FAILED, OK, AgentError
 from syncagent.migrations import CACHE, STATE
 from syncagent.stopping import StopEvent
-from syncagent.store import database_path, explain, open_cache, open_state, read_cache, transaction
-from syncagent.sync import StreamReport, sync_source
+from syncagent.store import database_path, explain, explain_unplaced, open_cache, open_state, read_cache, transaction
+from syncagent.sync import StreamReport, refresh_facts, sync_source
 from syncagent.wiring import build_connector
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 #: How long the record of sync runs is kept.
 KEEP_RUNS = timedelta(days=90)
+#: How long what is due waits after a start for sources that are read or tried for the first time.
+FIRST_SYNC_S = 600.0
+#: The same complaint of the same job is not said more often.
+REPEAT_S = 900.0
 #: A wait a source asks for is worth a line from here on.
 TELL_WAIT_S = 5.0
 
@@ -50,9 +54,13 @@ def _job(work: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any,
             try:
                 work(self, *args, **kwargs)
             except (AgentError, ConnectorError, ScorecardError) as error:
-                log.error("%s: %s", work.__name__, error, extra={"action": f"{work.__name__}_failed"})
+                self.complain(work.__name__, args, str(error))
+            except sqlite3.OperationalError as error:
+                self.complain(work.__name__, args, str(explain_unplaced(error)))
             except Exception:
                 log.exception("%s: unexpected", work.__name__, extra={"action": f"{work.__name__}_failed"})
+            else:
+                self.complaints.pop((work.__name__, args), None)
 
     return run
 
@@ -70,6 +78,10 @@ class Jobs:
         self._running = 0
         self._files: dict[str, tuple[int, int]] = {}
         self._mailer: Mailer | None = None
+        self.complaints: dict[tuple[Any, ...], tuple[str, float]] = {}
+        self._awaited: set[str] = set()
+        self._awaited_until = 0.0
+        self._derived_for: str | None = None
 
     # --- jobs -----------------------------------------------------------------------------------------------
 
@@ -82,9 +94,20 @@ class Jobs:
             self.ticked_at = time.monotonic()
 
     @_job
+    def write_down(self) -> None:
+        """Write down what became due up to now, and compute nothing."""
+        from syncagent import runs
+
+        with closing(open_state(self.config.agent.data_dir)) as state:
+            runs.tick(self.config, None, state, clock=self.clock, guard=self._guard, composes=False)
+
+    @_job
     def sync(self, name: str) -> None:
         """Read what is new in one source."""
-        self._sync(name)
+        try:
+            self._sync(name)
+        finally:
+            self._awaited.discard(name)
 
     @_job
     def pump(self) -> None:
@@ -127,8 +150,21 @@ class Jobs:
         from syncagent import runs
 
         config, data_dir = self.config, self.config.agent.data_dir
+        if self._derived_for != config.hash:
+            # What an end between a page and its facts left to be done, or another time zone asks for.
+            with closing(open_cache(data_dir)) as writer:
+                refresh_facts(writer, config.reporting())
+            self._derived_for = config.hash
         with closing(read_cache(data_dir)) as cache, closing(open_state(data_dir)) as state:
-            report = runs.tick(config, cache, state, clock=self.clock, stop=self.stop, guard=self._guard)
+            report = runs.tick(
+                config,
+                cache,
+                state,
+                clock=self.clock,
+                stop=self.stop,
+                guard=self._guard,
+                composes=self.is_read(),
+            )
         log.debug("ticked: %s", report, extra={"action": "ticked"})
 
     def _sync(self, name: str) -> list[StreamReport]:
@@ -198,6 +234,25 @@ class Jobs:
         return min(max(due - self.clock(), timedelta()), timedelta(seconds=every_s))
 
     # --- what the daemon asks -------------------------------------------------------------------------------
+
+    def await_sources(self) -> None:
+        """After a start, what is due is computed once the sources whose turn has come were read, or failed."""
+        self._awaited = {
+            name for name, settings in self.config.sources.items() if not self.delay_until_sync(name, settings.every)
+        }
+        self._awaited_until = time.monotonic() + FIRST_SYNC_S
+
+    def is_read(self) -> bool:
+        """Whether no source is awaited any more."""
+        return not self._awaited & self.config.sources.keys() or time.monotonic() > self._awaited_until
+
+    def complain(self, job: str, args: tuple[Any, ...], line: str) -> None:
+        """Say what went wrong, but not with every tick."""
+        told, at = self.complaints.get((job, args), ("", 0.0))
+        if line == told and time.monotonic() - at < REPEAT_S:
+            return
+        self.complaints[job, args] = (line, time.monotonic())
+        log.error("%s: %s", job, line, extra={"action": f"{job}_failed"})
 
     @contextmanager
     def busy(self) -> Iterator[None]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from syncagent import runs, sending
-from syncagent.cli_common import print_table
-from syncagent.cli_sync import progress_shown, show_reports, stop_on_signals, sync_all
+from syncagent.cli.common import count_of, print_table
+from syncagent.cli.sync import progress_shown, show_reports, stop_on_signals, sync_all
 from syncagent.config import Config, load_config
 from syncagent.demo_check import KpiCheck, cache_differences, kpi_checks
 from syncagent.errors import FAILED, OK, UsageError
@@ -73,8 +73,9 @@ def serve_sandbox(folder: Path, *, seed: int, advance: timedelta | None, clock: 
     with Sandbox(folder, seed=seed, as_of=present - (advance or timedelta())) as sandbox:
         if advance is not None:
             sandbox.advance(advance)
+        is_kept = (folder / "config.toml").exists()
         config = sandbox.write_config(folder / "config.toml")
-        click.echo(f"Configuration: {config}")
+        click.echo(f"Configuration: {config}{' (yours, with the new addresses)' if is_kept else ''}")
         click.echo(f"Try: syncagent --config {config} sync")
         _serve(sandbox)
     return OK
@@ -129,8 +130,8 @@ def _compare(config: Config, sandbox: "Sandbox") -> bool:
         click.echo(f"... and {len(differences) - _SHOWN_DIFFERENCES} more", err=True)
     wrong = sum(not check.ok for check in checks)
     click.echo(
-        f"\n{rows:,} rows in the cache, {len(differences)} differ from the servers'; {len(checks)} numbers,"
-        f" {wrong} differ from the truth; {sent} messages sent, {len(sandbox.mails)} received"
+        f"\n{rows:,} rows in the cache, {len(differences)} differ from the servers'; {count_of(len(checks), 'number')},"
+        f" {wrong} differ from the truth; {count_of(sent, 'message')} sent, {len(sandbox.mails)} received"
     )
     return not differences and not wrong and bool(checks) and sent == len(sandbox.mails) > 0
 

@@ -27,6 +27,9 @@ _LAST_SAFE_WORKING_DAY = 15
 _CRON_ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)
 _CRON_HORIZON = timedelta(days=5 * 366)
 _LONGEST_MONTH = 31
+_LOOK_AHEAD = timedelta(days=25 * 366)
+#: Python's calendar ends with the year 9999.
+_END_OF_TIME = datetime(9990, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,10 @@ class Schedule:
     ) -> list[datetime]:
         """The next `count` due times after an instant, in UTC."""
         found: list[datetime] = []
-        for due in self._due_after(after, after + 5 * timedelta(days=366 * 5), zone, holidays, working_weekdays):
+        end = after + _LOOK_AHEAD if after < _END_OF_TIME - _LOOK_AHEAD else _END_OF_TIME
+        if after >= end:
+            return found
+        for due in self._due_after(after, end, zone, holidays, working_weekdays):
             if len(found) == count:
                 break
             found.append(due)

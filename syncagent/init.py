@@ -33,7 +33,8 @@ class Answers:
     def secrets(self) -> list[str]:
         """The environment variables the configuration reads."""
         names = ["SF_CLIENT_ID", "SF_CLIENT_SECRET"] if self.salesforce_url else []
-        return [*names, *(["HUBSPOT_TOKEN"] if self.hubspot else []), "SMTP_PASSWORD"]
+        names += ["HUBSPOT_TOKEN"] if self.hubspot else []
+        return [*names, "SMTP_PASSWORD"] if self.mail_host else names
 
 
 def run(path: Path, *, yes: bool, prompt: Prompt, environ: Mapping[str, str] = os.environ) -> Answers:
@@ -60,9 +61,12 @@ def ask(start: Answers, prompt: Prompt) -> Answers:
     without_crm = salesforce == "none" and not hubspot
     files = "exports/tickets-*.csv" if without_crm else "none"
     files = prompt("CSV files with tickets ('none' without)", files)
-    host = prompt("Mail server", start.mail_host)
-    sender = _asked(prompt, "Address the scorecard comes from", start.mail_from, _check_address)
-    reader = _asked(prompt, "Address of its first reader", start.reader, _check_address)
+    host = prompt("Mail server ('none' without)", start.mail_host).strip() or start.mail_host
+    host = "" if host == "none" else host
+    sender, reader = start.mail_from, start.reader
+    if host:
+        sender = _asked(prompt, "Address the scorecard comes from", sender, _check_address)
+        reader = _asked(prompt, "Address of its first reader", reader, _check_address)
     return Answers(
         name=name.strip() or start.name,
         timezone=timezone,
@@ -70,7 +74,7 @@ def ask(start: Answers, prompt: Prompt) -> Answers:
         salesforce_url="" if salesforce == "none" else salesforce,
         hubspot=hubspot,
         files="" if files.strip() in ("", "none") else files.strip(),
-        mail_host=host.strip() or start.mail_host,
+        mail_host=host,
         mail_from=sender,
         reader=reader,
     )
@@ -96,19 +100,31 @@ def text_of(answers: Answers) -> str:
         parts.append(_HUBSPOT)
     if answers.files:
         parts.append(_FILES.format(path=_quoted(answers.files)))
-    domains = dict.fromkeys(address.rpartition("@")[2].lower() for address in (answers.reader, answers.mail_from))
-    parts.append(
-        _MAIL.format(
-            host=_quoted(answers.mail_host),
-            sender=_quoted(answers.mail_from),
-            domains=", ".join(_quoted(domain) for domain in domains),
-        )
-    )
+    if answers.mail_host:
+        parts.append(_mail(answers))
+    parts.append(_DIMENSION)
     sales = ["won_revenue", "win_rate", "pipeline_open_value", "lead_conversion_rate"]
     service = ["ticket_backlog", "mean_time_to_resolution", "full_resolution_rate", "csat_score"]
     kpis = [*(sales if answers.salesforce_url or answers.hubspot else []), *service]
-    parts.append(_SCORECARD.format(reader=_quoted(answers.reader), kpis=", ".join(_quoted(kpi) for kpi in kpis)))
+    card = _SCORECARD.format(reader=_quoted(answers.reader), kpis=", ".join(_quoted(kpi) for kpi in kpis))
+    parts.append(card if answers.mail_host else _set_aside(card))
     return "\n".join(parts)
+
+
+def _set_aside(card: str) -> str:
+    """A scorecard as comments: without a mail server there is nobody it could be for."""
+    head, table, rest = card.partition("[scorecard.")
+    lines = "".join(f"# {line}\n" for line in (table + rest).splitlines())
+    return f"{head}# A scorecard is mailed: add [mail] (config.example.toml shows it), then uncomment this.\n{lines}"
+
+
+def _mail(answers: Answers) -> str:
+    domains = dict.fromkeys(address.rpartition("@")[2].lower() for address in (answers.reader, answers.mail_from))
+    return _MAIL.format(
+        host=_quoted(answers.mail_host),
+        sender=_quoted(answers.mail_from),
+        domains=", ".join(_quoted(domain) for domain in domains),
+    )
 
 
 def system_timezone(environ: Mapping[str, str] = os.environ) -> str:
@@ -210,10 +226,11 @@ username = {sender}
 password = "env:SMTP_PASSWORD"
 from     = {sender}
 allowed_domains = [{domains}]   # nobody else ever gets a mail
-
+"""
+_DIMENSION = """\
 [dimension]
-owner = {{ leads = "owner.name", opportunities = "owner.name", tickets = "owner.name" }}
-team  = {{ leads = "owner.team", opportunities = "owner.team", tickets = "owner.team" }}
+owner = { leads = "owner.name", opportunities = "owner.name", tickets = "owner.name" }
+team  = { leads = "owner.team", opportunities = "owner.team", tickets = "owner.team" }
 """
 _SCORECARD = """\
 # Built-in KPIs need no more than their name (`syncagent kpi list`); a target gives them a colour:

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
-from scorecards.definition import Recipient, Scorecard
+from scorecards.definition import Recipient, Reporting, Scorecard
 from scorecards.evaluate import Evaluator
-from scorecards.message import Issue
 from scorecards.periods import cut, last_complete
+from scorecards.render.message import Issue
 from scorecards.values import Freshness, KpiResult, Period
 from syncagent import compose, due, freshness
 from syncagent.config.result import Config
@@ -45,9 +45,14 @@ def granularity_of(card: Scorecard) -> CardPeriod:
     return cast(CardPeriod, schedule.default_period) if schedule is not None else "week"
 
 
+def reporting_of(config: Config, card: Scorecard) -> Reporting:
+    """What its KPIs are computed under: its days begin where its due times are meant."""
+    return config.reporting().model_copy(update={"timezone": card.timezone or config.agent.timezone})
+
+
 def period_of(config: Config, card: Scorecard, as_of: datetime) -> Period:
     """The last complete period before `as_of`."""
-    reporting = config.reporting()
+    reporting = reporting_of(config, card)
     zone = ZoneInfo(reporting.timezone)
     return cut(last_complete(as_of, granularity_of(card), reporting, zone), as_of, zone).period(reporting.timezone)
 
@@ -96,7 +101,7 @@ def _snapshot(cache: sqlite3.Connection) -> Iterator[None]:
 
 def _values(config: Config, cache: sqlite3.Connection, card: Scorecard, as_of: datetime) -> list[KpiResult]:
     granularity = granularity_of(card)
-    evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of)
+    evaluator = Evaluator(cache, config.kpis, reporting_of(config, card), as_of=as_of)
     results = []
     for name in card.kpis:
         kpi = config.kpis[name]

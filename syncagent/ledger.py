@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scorecards.values import KpiResult, Period, instant
@@ -151,6 +151,21 @@ def advance_schedule(state: sqlite3.Connection, scorecard: str, until: datetime)
     )
 
 
+def take_back(state: sqlite3.Connection, scorecard: str, now: datetime) -> datetime:
+    """The clock was ahead: what was written down then and not sent is decided anew. Where enumeration goes on."""
+    reason = "Written down while the clock was ahead; it is decided when it becomes due."
+    wrong = "scorecard = ? AND created_at > ? AND issue IS NULL AND state IN ('due', 'held', 'skipped', 'failed')"
+    found = state.execute(f"SELECT min(due_at) AS oldest FROM due_runs WHERE {wrong}", (scorecard, instant(now)))
+    oldest = found.fetchone()["oldest"]
+    state.execute(
+        f"UPDATE due_runs SET state = 'skipped', cause = 'ahead', reason = ?, held_at = NULL WHERE {wrong}",
+        (reason, scorecard, instant(now)),
+    )
+    since = min(now, moment(oldest) - timedelta(seconds=1)) if oldest is not None else now
+    state.execute("UPDATE schedules SET enumerated_until = ? WHERE scorecard = ?", (instant(since), scorecard))
+    return since
+
+
 def forget_schedules(state: sqlite3.Connection, kept: Sequence[str], now: datetime) -> None:
     """Scorecards no longer configured: nothing of theirs stays due; one configured again later starts anew."""
     names = {row["scorecard"] for row in state.execute("SELECT scorecard FROM schedules")}
@@ -176,12 +191,16 @@ def add_run(
     now: datetime,
     skipped: tuple[str, str] | None = None,
 ) -> bool:
-    """Write a due run down once, `skipped` with its cause and reason. False when it was there already."""
+    """Write a due run down once, `skipped` with its cause and reason. False when it was decided already."""
     cause, reason = skipped or (None, None)
     return (
         state.execute(
-            """INSERT OR IGNORE INTO due_runs (id, scorecard, due_at, timezone, period_start, period_end, state, cause,
-                   reason, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            """INSERT INTO due_runs (id, scorecard, due_at, timezone, period_start, period_end, state, cause,
+                   reason, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET timezone = excluded.timezone, period_start = excluded.period_start,
+                   period_end = excluded.period_end, state = excluded.state, cause = excluded.cause,
+                   reason = excluded.reason, created_at = excluded.created_at, updated_at = excluded.updated_at
+               WHERE due_runs.state = 'skipped' AND due_runs.cause = 'ahead'""",
             (
                 run_id(scorecard, due_at),
                 scorecard,
@@ -341,11 +360,13 @@ def list_runs(state: sqlite3.Connection, since: datetime | None = None) -> list[
         period = None
         if row["period_start"]:
             period = {"start": row["period_start"], "end": row["period_end"], "timezone": row["timezone"]}
-        recipients = state.execute(
+        messages = state.execute(
             f"""SELECT recipient AS address, state, message_id, kind, last_reply, attempts FROM outbox
                WHERE due_run_id = ? AND {_TO_READERS} ORDER BY id""",
             (row["id"],),
         )
+        readers = [dict(message) for message in messages]
+        waits = next((r for r in readers if r["state"] == "deferred"), None) if row["state"] == "queued" else None
         found.append(
             {
                 "id": row["id"],
@@ -353,11 +374,11 @@ def list_runs(state: sqlite3.Connection, since: datetime | None = None) -> list[
                 "due_at": row["due_at"],
                 "period": period,
                 "state": _PUBLIC.get(row["state"], row["state"]),
-                "reason": row["reason"],
+                "reason": f"{waits['address']} waits: {waits['last_reply']}" if waits else row["reason"],
                 "cause": row["cause"],
                 "issue": row["issue"],
                 "as_of": row["as_of"],
-                "recipients": [dict(zip(recipient.keys(), recipient, strict=True)) for recipient in recipients],
+                "recipients": readers,
             }
         )
     return found

@@ -15,7 +15,7 @@ from typing import Any
 from scorecards.values import instant
 from syncagent import ledger, notices
 from syncagent.compose import mailbox
-from syncagent.errors import Refused, UsageError
+from syncagent.errors import Refused, UsageError, one_line
 from syncagent.mailer import Delivery, Mailer, MailSettings
 from syncagent.store import transaction
 from syncagent.workers import is_alive, worker_id
@@ -195,6 +195,12 @@ class _Post:
                 self._uncertain(row, "The process ended while the server's answer was awaited.", now, wait=0)
             else:
                 self._update(row, "queued", now, next_attempt_at=now, reply=row["last_reply"])
+        # Put off while the clock was ahead: no wait is that long.
+        self._state.execute(
+            """UPDATE outbox SET next_attempt_at = ?1, owed_since = min(owed_since, ?1)
+               WHERE state IN ('queued', 'deferred') AND next_attempt_at > ?2 AND due_at <= ?1""",
+            (instant(now), instant(now + timedelta(seconds=2 * LONGEST_WAIT_S))),
+        )
 
     def store(self, row: sqlite3.Row, delivery: Delivery, now: datetime) -> None:
         """What became of a claimed message."""
@@ -254,7 +260,7 @@ class _Post:
             return
         self._report.deferred += 1
         self._state.execute("UPDATE outbox SET resends = resends + 1 WHERE id = ?", (row["id"],))
-        reply = f"{reply} Sent once more with the same Message-ID."
+        reply = one_line("", reply, "It is sent once more with the same Message-ID.")
         self._update(row, "deferred", now, next_attempt_at=now + timedelta(seconds=wait), reply=reply)
         log.warning("message %d uncertain, sent once more", row["id"], extra={"action": "outbox.resend"})
 

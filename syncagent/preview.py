@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from scorecards.message import Rendered
 from scorecards.render import preview_html, render
+from scorecards.render.message import Rendered
 from syncagent import compose, freshness, issues, runs
 from syncagent.config.result import Config
 from syncagent.errors import DeliveryError

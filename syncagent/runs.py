@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from scorecards.definition import Scorecard
 from scorecards.values import Freshness, KpiResult, instant
@@ -17,11 +18,12 @@ from syncagent import copies, freshness, issues, ledger, notices
 from syncagent.clock import ClockGuard
 from syncagent.config.result import Config
 from syncagent.copies import Edition
+from syncagent.due import Schedule
 from syncagent.issues import owners
 from syncagent.ledger import DueRun
 from syncagent.store import transaction
 
-__all__ = ["ClockGuard", "TickReport", "next_due", "owners", "skip_due", "tick"]
+__all__ = ["ClockGuard", "TickReport", "next_due", "owners", "skip_due", "tick", "written_down_until"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 LATE_S = 900
 #: After a long downtime: how far back due times are written down, and how many of them.
 LONGEST_LOOK_BACK, MOST_WRITTEN_DOWN = timedelta(days=400), 500
+#: Due times written down further ahead than this come from a clock that was wrong then, and is not now.
+CLOCK_CAME_BACK = timedelta(hours=1)
 #: Statuses that make a result partial: the owner is told.
 _LACKING = ("error", "no_data", "not_configured", "stale", "partial")
 _GAPS_NAMED = 2
@@ -66,8 +70,12 @@ def tick(
     clock: Clock,
     stop: threading.Event | None = None,
     guard: ClockGuard | None = None,
+    composes: bool = True,
 ) -> TickReport:
-    """Write down what has become due, and compose what can be sent. `cache` is None before the first sync."""
+    """Write down what has become due, and (with `composes`) compose what can be sent.
+
+    `cache` is None before the first sync.
+    """
     now, report = clock(), TickReport()
     if guard is not None and not guard.is_trusted(now, time.monotonic()):
         report.is_clock_trusted = False
@@ -76,6 +84,8 @@ def tick(
         ledger.forget_schedules(state, list(config.scorecards), now)
         for name, card in config.scorecards.items():
             report.skipped += _write_down(config, state, name, card, now)
+    if not composes:
+        return report
     desk = _Desk(config, cache, state, now, report)
     for name, card in config.scorecards.items():
         for run in _current(desk, name):
@@ -92,6 +102,9 @@ def next_due(config: Config, name: str, after: datetime, count: int) -> list[dat
     if schedule is None or count < 1:
         return []
     zone = issues.zone_of(config, card)
+    if card.pause_until is not None:
+        day = card.pause_until
+        after = max(after, datetime(day.year, day.month, day.day, tzinfo=zone) - timedelta(seconds=1))
     found: list[datetime] = []
     while len(found) < count:
         batch = schedule.upcoming(after, count, zone, config.holidays, _working_weekdays(config))
@@ -100,6 +113,16 @@ def next_due(config: Config, name: str, after: datetime, count: int) -> list[dat
         found += [due for due in batch if _day_off(card, due.astimezone(zone).date()) is None]
         after = batch[-1]
     return found[:count]
+
+
+def written_down_until(config: Config, state: sqlite3.Connection, name: str) -> datetime | None:
+    """Up to when a scorecard's due times have their rows; None when its schedule would start anew."""
+    card = config.scorecards[name]
+    schedule = issues.schedule_of(card)
+    row = state.execute("SELECT schedule, enumerated_until FROM schedules WHERE scorecard = ?", (name,)).fetchone()
+    if schedule is None or row is None or row["schedule"] != _schedule_key(schedule, issues.zone_of(config, card)):
+        return None
+    return ledger.moment(row["enumerated_until"])
 
 
 def skip_due(config: Config, state: sqlite3.Connection, now: datetime) -> None:
@@ -137,7 +160,10 @@ def _write_down(
     if schedule is None:
         return 0
     zone = issues.zone_of(config, card)
-    since = ledger.start_schedule(state, name, f"{schedule.expression}|{zone.key}", now)
+    since = ledger.start_schedule(state, name, _schedule_key(schedule, zone), now)
+    if since > now + CLOCK_CAME_BACK:
+        log.warning("the clock was ahead, %s is due from now on again", name, extra={"action": "tick.clock_back"})
+        since = ledger.take_back(state, name, now)
     if since >= now:
         return 0
     since = max(since, now - LONGEST_LOOK_BACK)
@@ -150,17 +176,22 @@ def _write_down(
     newest = next((due for due in reversed(dues) if _day_off(card, due.astimezone(zone).date()) is None), None)
     for due in dues:
         why = skipped or _day_off(card, due.astimezone(zone).date()) or _missed(card, due, newest, now)
+        period = issues.period_of(config, card, due)
         ledger.add_run(
             state,
             name,
             due,
-            period=issues.period_of(config, card, due),
-            timezone=config.agent.timezone,
+            period=period,
+            timezone=period.timezone,
             now=now,
             skipped=why,
         )
         count += why is not None
     return count
+
+
+def _schedule_key(schedule: Schedule, zone: ZoneInfo) -> str:
+    return f"{schedule.expression}|{zone.key}"
 
 
 def _day_off(card: Scorecard, day: date) -> tuple[str, str] | None:
@@ -247,10 +278,10 @@ def _advance(desk: _Desk, card: Scorecard, run: DueRun) -> None:
     if commit(desk.config, desk.state, edition, made, desk.now):
         desk.report.queued += 1
         log.info(
-            "%s due %s: %d messages owed by %s",
+            "%s due %s: %s to be handed to %s",
             run.scorecard,
             instant(run.due_at),
-            len(made),
+            f"{len(made)} message{'' if len(made) == 1 else 's'}",
             mail.host,
             extra={"action": "run.queued", "scorecard": run.scorecard},
         )

@@ -88,7 +88,7 @@ def send_now(
     made = copies.make(config, edition, issues.readers(card))
     with transaction(state):
         period = issues.period_of(config, card, due_at)
-        ledger.add_run(state, name, due_at, period=period, timezone=config.agent.timezone, now=now)
+        ledger.add_run(state, name, due_at, period=period, timezone=period.timezone, now=now)
         ledger.reopen(state, edition.run_id, now)
     if not runs.commit(config, state, edition, made, now):
         raise Refused(f"{name} due {instant(due_at)} is already on its way", mend="See `syncagent outbox list`.")

@@ -25,6 +25,8 @@ def broken(error: Exception) -> str:
     if isinstance(error, TimeoutError) or "timed out" in str(error):
         return "the server did not answer in time"
     if isinstance(error, smtplib.SMTPServerDisconnected):
+        if str(error)[:3].isdigit():
+            return f"the server closed the connection ({error})"
         return "the server closed the connection"
     return f"the connection broke ({type(error).__name__})"
 

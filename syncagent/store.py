@@ -267,13 +267,28 @@ def _explain(error: sqlite3.DatabaseError, path: Path, schema: Schema) -> StoreE
         )
     if code == sqlite3.SQLITE_FULL:
         return StoreError("the disk is full", place=place, mend="Make room; nothing stored was lost.")
+    if code == sqlite3.SQLITE_IOERR:
+        mend = "Make room on the disk, and see that it is in order; nothing stored was lost."
+        return StoreError("cannot be read or written (disk I/O error)", place=place, mend=mend)
     return StoreError(f"the database answers: {error}", place=place)
 
 
 def explain(error: sqlite3.DatabaseError, conn: sqlite3.Connection) -> StoreError:
     """The StoreError for what an open connection of ours raised in the middle of its work."""
-    path = Path(conn.execute("PRAGMA database_list").fetchone()[2])
+    return explain_at(error, Path(conn.execute("PRAGMA database_list").fetchone()[2]))
+
+
+def explain_at(error: sqlite3.DatabaseError, path: Path) -> StoreError:
+    """The same for the file at `path`."""
     return _explain(error, path, STATE if path.name == "state.db" else CACHE)
+
+
+def explain_unplaced(error: sqlite3.DatabaseError) -> StoreError:
+    """The same where it is not known which of the two files it was."""
+    told = _explain(error, Path("cache.db or state.db"), STATE)
+    if told.mend == _LOST[STATE.name]:
+        told.mend = "`syncagent backup PATH` names it. A cache.db can be moved away, a state.db must be restored."
+    return told
 
 
 def _copy_before_migration(conn: sqlite3.Connection, path: Path, version: int) -> None:

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectors.base import Connector, Identity, Page, Stream
+from connectors.base import Connector, Identity, Page, Reject, Stream
 from connectors.errors import AuthError, ConnectorError, SourceConfigError, TransientError
 from scorecards.values import instant
 from syncagent.errors import AgentError
@@ -22,6 +23,7 @@ from syncagent.rows import Origin, write_merges, write_records, write_tombstones
 from syncagent.store import data_dir_of, explain, transaction
 from syncagent.sync_state import (
     LOGIN,
+    RejectBook,
     Run,
     append_rejects,
     begin,
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 
 #: After so many streams in a row that could not be reached, the rest wait for the next sync.
 GIVE_UP_AFTER = 3
+STOPPED = "stopped before the end; the next sync goes on there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """What one sync run of one stream did. `error` is one sentence with its mend, None when all was read."""
+    """What one sync run of one stream did. `error` is one sentence with its mend, None when all was read.
+
+    `reject_file` holds the rows that could not be used; `first_reject` is the place and reason of the first one.
+    """
 
     source: str
     stream: str
@@ -66,6 +72,8 @@ class StreamReport:
     seconds: float = 0.0
     calls: int = 0
     error: str | None = None
+    reject_file: Path | None = None
+    first_reject: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -78,6 +86,7 @@ class StreamReport:
             "seconds": round(self.seconds, 3),
             "calls": self.calls,
             "error": self.error,
+            "reject_file": str(self.reject_file) if self.reject_file else None,
         }
 
 
@@ -102,9 +111,13 @@ def sync_source(
         identity = _log_in(connector)
         offered = connector.streams()
     except ConnectorError as error:
-        note_login_failure(cache, connector.name, error, clock())
+        sentence = str(error)
+        if _is_our_stop(error, stop):
+            sentence = STOPPED
+        else:
+            note_login_failure(cache, connector.name, error, clock())
         seconds = time.monotonic() - started
-        return [StreamReport(connector.name, LOGIN, seconds=seconds, calls=connector.usage().calls, error=str(error))]
+        return [StreamReport(connector.name, LOGIN, seconds=seconds, calls=connector.usage().calls, error=sentence)]
     for warning in identity.warnings:
         log.info("%s: %s", connector.name, warning, extra={"action": "source_warning", "source": connector.name})
     note_login(cache, connector, identity, clock())
@@ -143,6 +156,11 @@ def _log_in(connector: Connector) -> Identity:
         return Identity(connector.name)
 
 
+def _is_our_stop(error: ConnectorError, stop: threading.Event | None) -> bool:
+    """A wait that we ended ourselves is no fault of the source."""
+    return stop is not None and stop.is_set() and isinstance(error, TransientError)
+
+
 def refresh_facts(cache: sqlite3.Connection, reporting: "Reporting") -> int:
     """Bring what is derived from rows up to date with those that changed; how many facts that touched."""
     from syncagent import facts
@@ -173,14 +191,17 @@ def _sync_stream(
 
     covered_from = connector.covered_from(stream.name)
     run, bookmark = begin(cache, origin.name, stream.name, clock(), covered_from=covered_from)
+    rejects = reject_file(data_dir_of(cache), origin.name, stream.name)
     if full or bookmark is None:
-        reject_file(data_dir_of(cache), origin.name, stream.name).unlink(missing_ok=True)
+        rejects.unlink(missing_ok=True)
+    book = RejectBook(data_dir_of(cache), origin.name, stream.name, run.id)
     tell(done=False)
     try:
         pages = connector.fetch_pages(stream.name, None if full else bookmark, full=full, since=since, now=clock())
         with _closing(pages):
             for page in pages:
-                _write_page(cache, origin, stream, page, run, synced_at=instant(clock()))
+                refused = _write_page(cache, origin, stream, page, run, synced_at=instant(clock()))
+                book.note(page, bookmark, refused)
                 total = page.total if page.total is not None else total
                 tell(done=False)
                 if stop is not None and stop.is_set():
@@ -188,9 +209,7 @@ def _sync_stream(
             else:
                 run.is_complete = True
     except ConnectorError as error:
-        # A wait that we ended ourselves is no fault of the source.
-        is_our_stop = stop is not None and stop.is_set() and isinstance(error, TransientError)
-        run.error = None if is_our_stop else error
+        run.error = None if _is_our_stop(error, stop) else error
     except sqlite3.DatabaseError as error:
         run.error = explain(error, cache)
     except AgentError as error:
@@ -203,19 +222,34 @@ def _sync_stream(
     calls = connector.usage().calls - calls
     sentence = str(run.error) if run.error else None
     if sentence is None and not run.is_complete:
-        sentence = "stopped before the end; the next sync goes on there"
+        sentence = STOPPED
+    with contextlib.suppress(OSError):
+        book.settle()
     end(cache, origin.name, stream, run, sentence, seconds=seconds, calls=calls, now=clock())
     tell(done=True)
     report = StreamReport(
-        origin.name, stream.name, run.read, run.changed, run.deleted, run.rejected, seconds, calls, sentence
+        origin.name,
+        stream.name,
+        run.read,
+        run.changed,
+        run.deleted,
+        run.rejected,
+        seconds,
+        calls,
+        sentence,
+        reject_file=rejects if run.rejected else None,
+        first_reject=f"{run.first_reject.place}: {run.first_reject.reason}" if run.first_reject else None,
     )
     return report, run.error
 
 
 def _write_page(
     cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page, run: Run, *, synced_at: str
-) -> None:
-    """Everything a page holds and its bookmark, in one transaction; the counts move only when it is committed."""
+) -> list[Reject]:
+    """Everything a page holds and its bookmark, in one transaction; the counts move only when it is committed.
+
+    Returns the rows that could not be used.
+    """
     changed = deleted = 0
     rejects = list(page.rejects)
     with transaction(cache):
@@ -229,11 +263,13 @@ def _write_page(
             save_bookmark(cache, origin.name, stream.name, page)
         if rejects:
             # Before the commit: told twice after a kill is better than never told.
-            append_rejects(data_dir_of(cache), origin.name, stream.name, rejects)
+            append_rejects(data_dir_of(cache), origin.name, stream.name, rejects, run=run.id)
     run.read += page.read
     run.changed += changed
     run.deleted += deleted
     run.rejected += len(rejects)
+    run.first_reject = run.first_reject or next(iter(rejects), None)
+    return rejects
 
 
 @contextlib.contextmanager

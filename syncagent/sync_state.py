@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -35,6 +36,7 @@ class Run:
     changed: int = 0
     deleted: int = 0
     rejected: int = 0
+    first_reject: Reject | None = None
     is_complete: bool = False
     error: Exception | None = None
 
@@ -184,7 +186,7 @@ def reject_file(data_dir: Path, source: str, stream: str) -> Path:
     return data_dir / "rejects" / f"{source}-{stream}.jsonl"
 
 
-def append_rejects(data_dir: Path, source: str, stream: str, rejects: Iterable[Reject]) -> None:
+def append_rejects(data_dir: Path, source: str, stream: str, rejects: Iterable[Reject], *, run: int) -> None:
     """Add to the reject file, readable by its owner alone; a file that grew too large starts anew."""
     path = reject_file(data_dir, source, stream)
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -193,5 +195,67 @@ def append_rejects(data_dir: Path, source: str, stream: str, rejects: Iterable[R
         if file.tell() > MAX_REJECT_BYTES:
             file.truncate(0)
         for reject in rejects:
-            row = {"place": reject.place, "reason": reject.reason, "content": reject.content}
+            row = {"place": reject.place, "reason": reject.reason, "content": reject.content, "run": run}
             file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE, default=str))
+
+
+class RejectBook:
+    """What the reject file of a stream held before a run, and which of it the run has read again.
+
+    A bad row stands in the file until its record, or its whole file, is read once more; if it is still bad then, the
+    run has written it anew.
+    """
+
+    def __init__(self, data_dir: Path, source: str, stream: str, run: int) -> None:
+        self._path = reject_file(data_dir, source, stream)
+        self._run = run
+        self._open = {str(row.get("place")) for row in read_rejects(self._path)}
+        self._settled: set[str] = set()
+
+    def note(self, page: Page, before: Bookmark | None, rejects: Iterable[Reject]) -> None:
+        """What a page has read; `before` is the bookmark the run started from."""
+        if not self._open:
+            return
+        read = {f"{table} {record.get('source_id')}" for table, rows in page.records.items() for record in rows}
+        read |= {reject.place for reject in rejects}
+        names = _files_read(before, page.bookmark)
+        self._settled |= {place for place in self._open if place in read or place.rpartition(" line ")[0] in names}
+
+    def settle(self) -> None:
+        """Take out what was read again; a file that is left empty is removed."""
+        if not self._settled:
+            return
+        rows = [
+            row
+            for row in read_rejects(self._path)
+            if row.get("run") == self._run or str(row.get("place")) not in self._settled
+        ]
+        if not rows:
+            self._path.unlink(missing_ok=True)
+            return
+        draft = self._path.with_suffix(".new")
+        fd = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+        draft.replace(self._path)
+
+
+def read_rejects(path: Path) -> list[dict[str, Any]]:
+    """The rows of a reject file; none when there is no such file. A line a kill cut short is left out."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    rows = []
+    for line in lines:
+        with contextlib.suppress(orjson.JSONDecodeError):
+            rows.append(orjson.loads(line))
+    return rows
+
+
+def _files_read(before: Bookmark | None, after: Bookmark | None) -> set[str]:
+    """Names of the files whose content (third of their state) differs between two bookmarks of a files source."""
+    old, new = (dict((bookmark or {}).get("files") or {}) for bookmark in (before, after))
+    return {
+        Path(key.rpartition("|")[0]).name for key, state in new.items() if key not in old or old[key][2] != state[2]
+    }

@@ -6,13 +6,15 @@ import connectors
 from connectors.base import Connector
 from syncagent import logs
 from syncagent.config import Config
+from syncagent.config.secrets import UNSET
 from syncagent.schema import TABLES, column_types
 from syncagent.stopping import StopEvent
 
 
 def register_config_secrets(config: Config) -> None:
     """Keep every secret of the configuration out of everything said from now on."""
-    logs.register_secrets([*logs.secrets_in(dict(config.sources)), *logs.secrets_in(config.mail)])
+    found = [*logs.secrets_in(dict(config.sources)), *logs.secrets_in(config.mail)]
+    logs.register_secrets([text for text in found if text != UNSET])
 
 
 def build_connector(

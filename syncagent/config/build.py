@@ -42,6 +42,8 @@ _PATHS = (
     ("agent", "data_dir"), ("agent", "ca_file"), ("mail", "ca_file"), ("source", "*", "ca_file"),
     ("source", "*", "private_key_file"), ("source", "*", "table", "*", "path"),
 )  # fmt: skip
+#: Sections whose secrets are for logging in: whoever only looks at what is stored does without them.
+_LOGINS = frozenset({"source", "mail", "web", "watch"})
 #: Keys of the models that only the loader sets.
 OURS = {"kpi": ("id", "builtin", "template", "usual_period", "variants"), "scorecard": ("id",)}
 
@@ -49,8 +51,17 @@ OURS = {"kpi": ("id", "builtin", "template", "usual_period", "variants"), "score
 class Loader:
     """One pass over one file: each section to its model, then what they say of each other."""
 
-    def __init__(self, path: Path, tree: dict[str, Any], report: Report, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tree: dict[str, Any],
+        report: Report,
+        environ: Mapping[str, str],
+        *,
+        needs_secrets: bool = True,
+    ) -> None:
         self.path = path
+        self._needs_secrets = needs_secrets
         self.report = report
         self.hash = hashlib.sha256(json.dumps(masked(tree), sort_keys=True, default=str).encode()).hexdigest()[:12]
         built = refuse_not_built(tree, report)
@@ -64,7 +75,10 @@ class Loader:
         self._make_absolute()
 
     def _missing(self, place: KeyPath, value: str, message: str, mend: str) -> None:
-        self.report.problem(place, message, mend, value=value)
+        if self._needs_secrets or place[0] not in _LOGINS:
+            self.report.problem(place, message, mend, value=value)
+        else:
+            self.report.lacking(place, message, mend, value=value)
 
     def _open(self, place: KeyPath, value: str, message: str, mend: str) -> None:
         self.report.warning(place, message, mend, value=value)
@@ -109,6 +123,7 @@ class Loader:
             customers=customers,
             test_rows=test_rows,
             hash=self.hash,
+            unset=tuple(report.unset),
             warnings=tuple(sorted(report.warnings, key=lambda problem: problem.line)),
         )
 

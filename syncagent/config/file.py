@@ -1,5 +1,6 @@
 """Finds the configuration file and reads it as TOML, or names the one fault that stops it."""
 
+import hashlib
 import os
 import re
 import tomllib
@@ -47,6 +48,11 @@ def read_text(path: Path) -> str:
     except ValueError:
         message, mend = "not the name of a file", "Correct the path."
     raise ConfigError([Problem(str(path), line, "", "", message, mend)])
+
+
+def content_of(text: str) -> str:
+    """A short name for what a configuration file holds."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def parse(path: Path, text: str) -> dict[str, Any]:

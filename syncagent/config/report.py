@@ -40,6 +40,7 @@ class Report:
         self.positions = positions
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.unset: list[Problem] = []  # secrets that could not be had, where that is no mistake
         self.hidden: set[str] = set()  # values of secrets, never to be repeated
         self.unusable: set[KeyPath] = set()  # places already reported: nothing more is said of them
         self.refused: set[KeyPath] = set()  # keys taken out as not built: what follows from that is no mistake
@@ -57,6 +58,10 @@ class Report:
         made = self._made(path, message, mend, value)
         if made not in self.warnings:
             self.warnings.append(made)
+
+    def lacking(self, path: KeyPath, message: str, mend: str, *, value: str) -> None:
+        """Note a secret that could not be had and is not needed now."""
+        self.unset.append(self._made(path, message, mend, value))
 
     def unknown(self, path: KeyPath, known: Iterable[str]) -> None:
         """Note a key we do not know, with the nearest one."""

@@ -36,7 +36,10 @@ class AgentSettings:
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration that can be used. `hash` names its content, secrets left out."""
+    """A configuration that can be used. `hash` names what it says, secrets left out; `content` the text of its file.
+
+    `unset` are the secrets that could not be had, by path, where that was allowed.
+    """
 
     path: Path
     agent: AgentSettings
@@ -51,6 +54,12 @@ class Config:
     test_rows: TestRows
     hash: str
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    content: str = field(default="", compare=False)
+    unset: tuple[Problem, ...] = field(default=(), compare=False)
+
+    def unset_of(self, *sections: str) -> tuple[Problem, ...]:
+        """The missing secrets below these tables, like "source.sf" or "mail"."""
+        return tuple(p for p in self.unset if any(p.path == s or p.path.startswith(f"{s}.") for s in sections))
 
     def reporting(self) -> Reporting:
         """What every KPI is computed under."""

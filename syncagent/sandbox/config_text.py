@@ -1,5 +1,6 @@
 """The configuration that goes with a sandbox: both CRMs, the mail server, targets and two scorecards."""
 
+import re
 from datetime import date
 
 _CONFIG = """\
@@ -182,3 +183,16 @@ def config_text(*, sf_url: str, hs_url: str, smtp_port: int, sf_client_id: str, 
     return _CONFIG.format(
         sf_url=sf_url, hs_url=hs_url, smtp_port=smtp_port, sf_client_id=sf_client_id, start=start.isoformat()
     )
+
+
+def with_addresses(text: str, *, sf_url: str, hs_url: str, smtp_port: int) -> str:
+    """An edited configuration with nothing changed but where the servers are now."""
+    tables = re.split(r"(?m)^(?=\[)", text)
+    for number, table in enumerate(tables):
+        if re.match(r"\[source\.[^.\]]+\]", table):
+            for kind, url in (("salesforce", sf_url), ("hubspot", hs_url)):
+                if re.search(rf'(?m)^type\s*=\s*"{kind}"', table):
+                    tables[number] = re.sub(r'(?m)^(base_url\s*=\s*)"http://127\.0\.0\.1:\d+"', rf'\1"{url}"', table)
+        elif table.startswith("[mail]") and re.search(r'(?m)^host\s*=\s*"127\.0\.0\.1"', table):
+            tables[number] = re.sub(r"(?m)^(port\s*=\s*)\d+", rf"\g<1>{smtp_port}", table)
+    return "".join(tables)

@@ -10,7 +10,7 @@ from syncagent.sandbox import hs_gate, salesforce
 from syncagent.sandbox.advance import advance
 from syncagent.sandbox.clock import moment
 from syncagent.sandbox.company import Company
-from syncagent.sandbox.config_text import config_text
+from syncagent.sandbox.config_text import config_text, with_addresses
 from syncagent.sandbox.generate import generate
 from syncagent.sandbox.hubspot import HubSpotServer
 from syncagent.sandbox.kpi_truth import KpiTruth, kpi_truth
@@ -123,7 +123,10 @@ class Sandbox:
             return kpi_truth(self.company, kpi, as_of=as_of, timezone=timezone, start=start, end=end)
 
     def write_config(self, path: Path | str) -> Path:
-        """Write a ready configuration and the secret files it names beside it; returns the path."""
+        """Write a ready configuration and the secret files it names beside it; returns the path.
+
+        One that is there already may have been edited: only the addresses of the servers change in it.
+        """
         path = Path(path)
         secrets = path.parent / "secrets"
         secrets.mkdir(parents=True, exist_ok=True)
@@ -139,16 +142,23 @@ class Sandbox:
             file.write_bytes(content)
             file.chmod(0o600)
         start = date.fromtimestamp(self.company.start) - timedelta(days=400)  # noqa: DTZ012  (far before any row)
-        path.write_text(
-            config_text(
+        text = (
+            with_addresses(
+                path.read_text(encoding="utf-8"),
+                sf_url=self.salesforce_url,
+                hs_url=self.hubspot_url,
+                smtp_port=self.smtp_port,
+            )
+            if path.exists()
+            else config_text(
                 sf_url=self.salesforce_url,
                 hs_url=self.hubspot_url,
                 smtp_port=self.smtp_port,
                 sf_client_id=salesforce.CLIENT_ID,
                 start=start,
-            ),
-            encoding="utf-8",
+            )
         )
+        path.write_text(text, encoding="utf-8")
         return path
 
 

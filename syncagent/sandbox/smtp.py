@@ -91,6 +91,7 @@ class MailServer:
         token: str | None = None,
     ) -> None:
         self._folder = folder
+        self._kept = 0  # messages of earlier runs that lie in the folder
         self._tls, self._context = tls, context
         self._username, self._password, self._token = username, password, token
         self.faults = MailFaults()
@@ -109,6 +110,8 @@ class MailServer:
     def start(self, port: int = 0) -> None:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
+            numbers = [int(path.stem) for path in self._folder.glob("*.eml") if path.stem.isdecimal()]
+            self._kept = max(numbers, default=0)
         ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(port, ready), name="sandbox-smtp", daemon=True)
@@ -219,7 +222,7 @@ class MailServer:
         )
         self.mails.append(mail)
         if self._folder is not None:
-            (self._folder / f"{len(self.mails):04d}.eml").write_bytes(content)
+            (self._folder / f"{self._kept + len(self.mails):04d}.eml").write_bytes(content)
         if fault is not None:
             return await self._act(server, fault)
         return f"250 2.0.0 OK queued as S{len(self.mails):06d}"

@@ -211,3 +211,15 @@ def test_silence_and_a_slow_drip(sandbox: Sandbox, session: requests.Session) ->
     began = time.monotonic()
     assert session.get(url, timeout=5).json()["DailyApiRequests"]["Max"] == 100_000
     assert time.monotonic() - began > 0.2
+
+
+def test_an_edited_configuration_keeps_all_but_the_addresses(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = sandbox.write_config(tmp_path / "config.toml")
+    written = path.read_text()
+    own = '[source.mine]\ntype = "salesforce"\nbase_url = "https://gateway.acme.test"\n[web]\nport = 1\n'
+    edited = written.replace('every         = "1m"', 'every         = "7m"') + own
+    moved = edited.replace(sandbox.salesforce_url, "http://127.0.0.1:1").replace(
+        sandbox.hubspot_url, "http://127.0.0.1:2"
+    )
+    path.write_text(moved.replace(f"= {sandbox.smtp_port}\n", "= 3\n"))
+    assert sandbox.write_config(path).read_text() == edited

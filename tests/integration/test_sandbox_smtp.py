@@ -35,6 +35,16 @@ def test_a_message_is_kept_with_its_envelope(server: MailServer, tmp_path: Path)
     assert (tmp_path / "mails" / "0001.eml").read_bytes() == mail.content == TEXT
 
 
+def test_messages_of_an_earlier_run_are_kept(server: MailServer, tmp_path: Path) -> None:
+    (tmp_path / "mails" / "0041.eml").write_bytes(b"earlier")
+    again = MailServer(tmp_path / "mails")
+    again.start()
+    send(again)
+    again.stop()
+    assert (tmp_path / "mails" / "0041.eml").read_bytes() == b"earlier"
+    assert (tmp_path / "mails" / "0042.eml").read_bytes() == TEXT
+
+
 @pytest.mark.parametrize(
     ("kind", "stage", "more", "expected", "kept"),
     [

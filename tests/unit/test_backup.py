@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncagent.backup import back_up, restore
-from syncagent.errors import AlreadyRunning, StoreError, UsageError
+from syncagent.errors import AlreadyRunning, Refused, StoreError, UsageError
 from syncagent.store import lock_data_dir, open_cache, open_state, read_cache, transaction
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -87,11 +87,13 @@ def test_a_backup_is_private_and_names_its_files(data_dir: Path, tmp_path: Path)
     assert set(manifest["files"]) == {"cache.db", "state.db"}
 
 
-def test_a_backup_replaces_the_one_before(data_dir: Path, tmp_path: Path) -> None:
+def test_a_backup_replaces_the_one_before_only_when_asked_to(data_dir: Path, tmp_path: Path) -> None:
     back_up(data_dir, tmp_path / "copy.tar", now=NOW)
     with closing(open_cache(data_dir)) as cache:
         cache.execute("DELETE FROM leads")
-    back_up(data_dir, tmp_path / "copy.tar", now=NOW)
+    with pytest.raises(Refused, match="there is a file already"):
+        back_up(data_dir, tmp_path / "copy.tar", now=NOW)
+    back_up(data_dir, tmp_path / "copy.tar", now=NOW, replaces=True)
     restore(data_dir, tmp_path / "copy.tar", now=NOW, settle=settle)
     assert leads(data_dir) == []
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

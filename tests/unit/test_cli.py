@@ -14,10 +14,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from syncagent.cli import cli, run_cli
-from syncagent.cli_sync import stop_on_signals
+from syncagent.cli.sync import stop_on_signals
 from syncagent.store import lock_data_dir
 from tests.fakes.office import Office
 from tests.fakes.smtp import FaultServer
@@ -88,6 +90,43 @@ def test_every_command_has_help(run: Run, name: str) -> None:
     assert said.out.startswith(f"Usage: syncagent {name}")
 
 
+def _commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield f"{path}{name}", command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{path}{name} ")
+
+
+def test_no_list_of_commands_cuts_a_sentence_or_hides_what_is_not_built() -> None:
+    from syncagent.cli.not_built import NOT_BUILT
+
+    short = {path: command.get_short_help_str(60) for path, command in _commands(cli)}
+    assert [path for path, text in short.items() if text.endswith("...") or not text] == []
+    missing = {path for path, text in short.items() if text.startswith("(not built yet) ")}
+    assert missing == {command.name for command in NOT_BUILT} | {
+        "kpi backtest", "scorecard audit", "scorecard correct", "scorecard pause", "scorecard resume",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("kpi show win_ra", "win_rate"),
+        ("kpi explain own_", "own_kpi"),
+        ("scorecard preview we", "weekly"),
+        ("sync d", "desk"),
+    ],
+)
+def test_names_are_completed(office: Office, words: str, wanted: str) -> None:
+    office.write(more='[kpi.own_kpi]\nof = "tickets"\nagg = "count"\n')
+    *before, last = words.split()
+    complete = ShellComplete(cli, {}, "syncagent", "_SYNCAGENT_COMPLETE")
+    assert wanted in [item.value for item in complete.get_completions(before, last)]
+    office.config.write_text("not a configuration")
+    found = [item.value for item in complete.get_completions(before, last)]
+    assert found == (["win_rate"] if wanted == "win_rate" else [])
+
+
 def test_completion_is_offered() -> None:
     done = subprocess.run(
         [
@@ -140,6 +179,11 @@ def test_without_a_configuration_all_four_places_are_named(
         (["kpi", "show", "winrate"], "winrate: there is no KPI of this name. Did you mean win_rate?"),
         (["kpi", "show", "win_rate", "--as-of", "noon"], "--as-of noon: not an instant."),
         (["kpi", "show", "win_rate", "--period", "2026-13"], "--period 2026-13:"),
+        (["kpi", "show", "win_rate", "--as-of", "2100-01-01"], "--as-of 2100-01-01: what is known then is not known"),
+        (["kpi", "show", "win_rate", "--by", "owner.tem"], "--by owner.tem: neither a dimension nor a column of opp"),
+        (["kpi", "show", "win_rate", "--by", "owner.tem"], "Did you mean owner.team"),
+        (["kpi", "explain", "win_rate", "--limit", "0"], "0 is not in the range x>=1"),
+        (["scorecard", "next", "--count", "0"], "0 is not in the range x>=1"),
         (["scorecard", "preview", "wekly"], "Did you mean weekly?"),
         (["outbox", "drop", "x"], "'x' is not a valid integer"),
         (["source", "fields", "desk", "deals"], "deals: there is no table of this name."),
@@ -181,9 +225,59 @@ def test_sync_prints_a_table_and_json_prints_json_alone(run: Run, office: Office
             {
                 "source": "desk", "stream": "opportunities", "read": 4, "changed": 0, "deleted": 0, "rejected": 0,
                 "seconds": said.json["streams"][0]["seconds"], "calls": 0, "error": None,  # type: ignore[index]
+                "reject_file": None,
             }
         ],
     }  # fmt: skip
+
+
+def test_rows_that_could_not_be_used_are_named_until_they_are_read_well(run: Run, office: Office) -> None:
+    good = (office.folder / "deals.csv").read_text()
+    (office.folder / "deals.csv").write_text(good + "5,Five,won,soon,1,2026-08-01T00:00:00Z\n6,Six,won,,x,\n")
+    path = office.data_dir / "rejects" / "desk-opportunities.jsonl"
+    said = run("sync")
+    assert said.code == 0
+    line = said.out.splitlines()[-1]
+    assert line.startswith("desk opportunities: 2 rows could not be used; deals.csv line 6: close_date")
+    assert line.endswith(f"(all of them: {path.resolve()})")
+    assert run("sync", "--full", "--json").json["streams"][0]["reject_file"] == str(path.resolve())  # type: ignore[index]
+    for _ in range(2):
+        said = run("status", "--json")
+        (problem,) = said.json["problems"]  # type: ignore[index]
+        assert (said.code, problem["code"], problem["severity"]) == (0, "rejected_rows", "warning")
+        assert problem["message"].startswith("2 rows of desk opportunities could not be used: see ")
+        assert run("sync").code == 0  # the file has not changed, so nothing is read again
+    (office.folder / "deals.csv").write_text(good + "5,Five,won,soon,1,2026-08-01T00:00:00Z\n")
+    run("sync")
+    assert "- note: 1 row of desk opportunities could not be used" in run("status").out
+    (office.folder / "deals.csv").write_text(good)
+    run("sync")
+    assert not path.exists()
+    assert run("status", "--json").json["problems"] == []  # type: ignore[index]
+
+
+def test_what_is_stored_can_be_looked_at_without_any_secret(run: Run, office: Office) -> None:
+    run("sync")
+    text = office.config.read_text().replace("[mail]", '[mail]\nusername = "me"\npassword = "env:NOT_SET_PASSWORD"')
+    more = '[source.hs]\ntype = "hubspot"\naccess_token = "env:NOT_SET_TOKEN"\n'
+    office.config.write_text(text.replace('security = "none"', 'security = "starttls"') + more)
+    for command in (
+        ["status"], ["kpi", "list"], ["kpi", "show", "won_revenue"], ["kpi", "explain", "won_revenue"],
+        ["scorecard", "list"], ["scorecard", "next"], ["scorecard", "ledger"], ["scorecard", "preview", "weekly"],
+        ["outbox", "list"], ["source", "list"], ["source", "fields", "desk"], ["sync", "desk"], ["backup", "copy"],
+    ):  # fmt: skip
+        said = run(*command)
+        assert (said.code, said.err) == (1 if command == ["status"] else 0, ""), command
+    for command, variable in (
+        (["sync"], "TOKEN"), (["sync", "hs"], "TOKEN"), (["source", "fields", "hs"], "TOKEN"),
+        (["scorecard", "send", "weekly"], "PASSWORD"),
+    ):  # fmt: skip
+        said = run(*command)
+        assert (said.code, said.err.count("\n")) == (2, 1), command
+        assert f"the environment variable NOT_SET_{variable} is not set" in said.err
+    for command in (["check", "--offline"], ["run", "--once"]):
+        said = run(*command)
+        assert (said.code, said.err.count("\n")) == (2, 2), command
 
 
 def test_a_failing_source_exits_1_and_says_what_to_do(run: Run, office: Office) -> None:
@@ -283,6 +377,37 @@ def test_lists_are_json_too(run: Run, office: Office) -> None:
         json.loads(said.out)
 
 
+def test_an_empty_list_is_said_in_a_sentence(run: Run, office: Office) -> None:
+    assert run("outbox", "list").out == "Nothing is owed.\n"
+    assert run("outbox", "list", "--all").out == "No message yet.\n"
+    assert run("scorecard", "ledger").out == "Nothing was due yet.\n"
+    assert run("scorecard", "ledger", "--since", "2026-11-01").out == "Nothing was due since then.\n"
+
+
+def test_people_read_local_times_everywhere(run: Run, office: Office) -> None:
+    """UTC is for scripts."""
+    run("sync")
+    run("scorecard", "send", "weekly")
+    for command in (
+        ["status"], ["source", "list"], ["outbox", "list"], ["scorecard", "ledger"], ["scorecard", "next"],
+        ["kpi", "show", "won_revenue"],
+    ):  # fmt: skip
+        out = run(*command).out
+        assert re.search(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d{4}-\d\d-\d\d \d\d:\d\d CES?T\b", out), command
+        assert not re.search(r"\d\dT\d\d:|\d\dZ\b", out), command
+        assert ".." not in out, command
+
+
+def test_a_number_can_be_split_by_dimension_and_by_column(run: Run, office: Office) -> None:
+    office.write(more='[dimension]\nteam = { opportunities = "owner.team", tickets = "owner.team" }\n')
+    run("sync")
+    for name in ("team", "state", "owner.name", "custom.anything"):
+        assert run("kpi", "show", "won_revenue", "--by", name).code == 0, name
+    assert "Did you mean team?" in run("kpi", "show", "won_revenue", "--by", "tean").err
+    said = run("kpi", "show", "unconverted_leads", "--by", "team")
+    assert (said.code, "--by team: this dimension says no column for leads." in said.err) == (2, True)
+
+
 def test_scorecard_next_is_in_its_own_zone(run: Run, office: Office) -> None:
     rows = run("scorecard", "next", "--count", "2", "--json").json
     assert [row["scorecard"] for row in rows] == ["weekly", "weekly"]  # type: ignore[attr-defined]
@@ -349,7 +474,8 @@ def test_a_backup_can_be_restored(run: Run, office: Office) -> None:
     assert run("restore", "copy.tar").code == 0
     assert run("status").code == 0
     with lock_data_dir(office.data_dir):
-        assert run("backup", "copy.tar").code == 0
+        assert run("backup", "copy.tar").code == 3
+        assert run("backup", "copy.tar", "--force").code == 0
         assert run("restore", "copy.tar").code == 75
 
 
@@ -432,7 +558,7 @@ def test_a_reader_that_goes_away_is_no_error_with_a_traceback(office: Office) ->
 
 
 def test_a_command_told_to_stop_does_not_wait_for_a_silent_source_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syncagent.cli_sync.GRACE_S", 1)
+    monkeypatch.setattr("syncagent.cli.sync.GRACE_S", 1)
     before = signal.getsignal(signal.SIGALRM)
     with stop_on_signals(quietly=True) as stop:
         os.kill(os.getpid(), signal.SIGTERM)

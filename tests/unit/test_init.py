@@ -107,3 +107,20 @@ def test_the_zone_of_the_machine(zone: str) -> None:
 
 def test_a_zone_the_machine_does_not_know_is_passed_over() -> None:
     assert init.system_timezone({"TZ": "Nowhere/Land"}) == init.system_timezone({})
+
+
+def test_without_a_mail_server_there_is_no_mail_section(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    asked: list[str] = []
+
+    def prompt(question: str, default: str) -> str:
+        asked.append(question)
+        return "none" if question.startswith("Mail server") else default
+
+    answers = init.run(path, yes=False, prompt=prompt)
+    config = loaded(path, answers)
+    assert (config.mail, dict(config.scorecards)) == (None, {})
+    assert "SMTP_PASSWORD" not in answers.secrets
+    assert not any("reader" in question for question in asked)
+    text = path.read_text()
+    assert "# [scorecard.weekly]" in text

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scorecards.values import instant
-from syncagent import ledger, runs
+from syncagent import issues, ledger, runs
 from syncagent.store import open_state, read_cache
 from tests.fakes.desk import DUE, Desk, desk_in
 
@@ -409,3 +409,13 @@ def test_due_times_can_be_written_down_before_anything_is_composed(desk: Desk) -
     assert (states(desk), owed(desk)) == ([("2026-11-02", "due", None)], [])
     tick(desk, DUE)
     assert len(owed(desk)) == 2
+
+
+def test_a_scorecard_s_own_zone_decides_its_days(desk: Desk) -> None:
+    """At 23:30 in New York on Sunday it is Monday in Berlin: each has its own last complete week."""
+    at = datetime(2026, 11, 2, 4, 30, tzinfo=UTC)
+    card = desk.config.scorecards["sales"]
+    abroad = card.model_copy(update={"timezone": "America/New_York"})
+    assert issues.period_of(desk.config, card, at).start == date(2026, 10, 26)
+    assert issues.period_of(desk.config, abroad, at).start == date(2026, 10, 19)
+    assert issues.reporting_of(desk.config, abroad).timezone == "America/New_York"

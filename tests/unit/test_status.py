@@ -1,5 +1,6 @@
 """Health, read from the databases alone."""
 
+import os
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from syncagent import ledger
+from syncagent import ledger, runs
 from syncagent.config import load_config
 from syncagent.daemon_jobs import Jobs
+from syncagent.running import ConfigWatch, write_note
 from syncagent.status import status
 from syncagent.stopping import StopEvent
 from syncagent.store import lock_data_dir, open_cache, open_state, transaction
@@ -69,7 +71,7 @@ def test_a_source_that_fails_says_since_when(office: Office) -> None:
         cache.execute("UPDATE sync_state SET error = 'the token was refused', error_at = ?", (SYNCED,))
     (problem,) = look(office)["problems"]
     assert problem["code"] == "source_failing"
-    assert problem["message"] == f"source desk is failing since {SYNCED}: the token was refused"
+    assert problem["message"] == "source desk is failing since Mon 2026-11-02 07:50 CET: the token was refused"
 
 
 def test_one_stream_never_read_leaves_the_source_never_read(office: Office) -> None:
@@ -80,9 +82,11 @@ def test_one_stream_never_read_leaves_the_source_never_read(office: Office) -> N
 
 def test_a_scorecard_that_is_not_out_an_hour_after_is_overdue(office: Office) -> None:
     owe(office, lambda state: None)
-    assert codes(office, DUE + timedelta(minutes=30)) == []
     later = DUE + timedelta(minutes=61)
-    assert "scorecard_overdue" in codes(office, later)
+    with lock_data_dir(office.data_dir):
+        assert codes(office, DUE + timedelta(minutes=30)) == []
+        assert "scorecard_overdue" in codes(office, later)
+    assert codes(office, DUE + timedelta(minutes=30)) == ["overdue"]
 
 
 def test_a_scorecard_that_failed_is_a_problem_for_a_week(office: Office) -> None:
@@ -99,8 +103,8 @@ def test_messages_that_wait_for_a_decision_are_problems(office: Office, state_wo
         lambda state: state.execute(
             """INSERT INTO outbox (due_run_id, scorecard, due_at, kind, recipient, message_id, state, next_attempt_at,
                    owed_since, created_at, updated_at)
-               VALUES ('r', 'weekly', ?1, 'due', 'vp@acme.test', '<m@acme.test>', ?2, ?1, ?1, ?1, ?1)""",
-            (SYNCED, state_word),
+               VALUES (?3, 'weekly', ?1, 'due', 'vp@acme.test', '<m@acme.test>', ?2, ?1, ?1, ?1, ?1)""",
+            (SYNCED, state_word, ledger.run_id("weekly", DUE)),
         ),
     )
     (problem,) = look(office)["problems"]
@@ -123,3 +127,79 @@ def test_upkeep_forgets_old_sync_runs(office: Office) -> None:
     Jobs(load_config(office.config), clock=lambda: DUE, stop=StopEvent()).upkeep()
     with closing(open_cache(office.data_dir)) as cache:
         assert [row[0] for row in cache.execute("SELECT started_at FROM sync_runs")] == [SYNCED]
+
+
+def begin(office: Office, until: datetime) -> None:
+    """Due times are written down up to `until`."""
+    config = load_config(office.config)
+    with closing(open_state(office.data_dir)) as state:
+        runs.tick(config, None, state, clock=lambda: until, composes=False)
+
+
+def test_a_due_time_that_passes_while_nobody_runs_is_overdue_at_once(office: Office) -> None:
+    begin(office, DUE - timedelta(minutes=5))
+    assert codes(office, DUE - timedelta(seconds=1)) == []
+    found = look(office, DUE + timedelta(seconds=1))
+    (problem,) = found["problems"]
+    assert (found["healthy"], problem["code"]) == (False, "overdue")
+    assert problem["message"] == "scorecard weekly was due at Mon 2026-11-02 08:00 CET; the daemon is not running"
+    with lock_data_dir(office.data_dir):
+        assert codes(office, DUE + timedelta(seconds=1)) == []
+
+
+def test_what_was_sent_by_hand_is_not_overdue(office: Office) -> None:
+    begin(office, DUE - timedelta(minutes=5))
+    owe(office, lambda state: ledger.decide(state, ledger.run_id("weekly", DUE), "sent", "", "", DUE))
+    assert codes(office, DUE + timedelta(seconds=1)) == []
+
+
+def test_messages_owed_while_nobody_runs_are_a_problem(office: Office) -> None:
+    owe(
+        office,
+        lambda state: state.execute(
+            """INSERT INTO outbox (due_run_id, scorecard, due_at, kind, recipient, message_id, state, next_attempt_at,
+                   owed_since, created_at, updated_at)
+               VALUES (?2, 'weekly', ?1, 'due', 'vp@acme.test', '<m@acme.test>', 'queued', ?1, ?1, ?1, ?1)""",
+            (SYNCED, ledger.run_id("weekly", DUE)),
+        ),
+    )
+    (problem,) = look(office)["problems"]
+    assert (problem["code"], problem["message"]) == (
+        "messages_waiting",
+        "1 message is owed and the daemon is not running",
+    )
+    with lock_data_dir(office.data_dir):
+        assert codes(office) == []
+
+
+def test_a_configuration_the_daemon_has_not_read_is_a_note(office: Office) -> None:
+    write_note(load_config(office.config), DUE)
+    with lock_data_dir(office.data_dir):
+        assert codes(office) == []
+        office.config.write_text(office.config.read_text() + "# a word\n")
+        found = look(office)
+        (note,) = found["problems"]
+        assert (found["healthy"], note["code"], note["severity"]) == (True, "config_changed", "warning")
+        assert f"kill -HUP {os.getpid()}" in note["mend"]
+        moved = office.config.rename(office.folder / "other.toml")
+        found = status(load_config(moved), DUE)
+        assert "uses another configuration" in found["problems"][0]["message"]
+    assert look_at(moved, office) == []
+
+
+def look_at(config: Path, office: Office) -> list[str]:
+    return [problem["code"] for problem in status(load_config(config), DUE)["problems"]]
+
+
+def test_a_change_of_the_configuration_is_told_once(office: Office) -> None:
+    watch = ConfigWatch(load_config(office.config))
+    assert not watch.has_changed()
+    text = office.config.read_text()
+    office.config.write_text(text + "# a word\n")
+    assert [watch.has_changed(), watch.has_changed()] == [True, False]
+    office.config.touch()
+    assert not watch.has_changed()
+    office.config.unlink()
+    assert not watch.has_changed()
+    office.config.write_text(text + "# another word\n")
+    assert watch.has_changed()

@@ -17,7 +17,7 @@ from scorecards.evaluate import evaluate
 from scorecards.periods import parse_period
 from syncagent.store import open_cache
 from syncagent.sync import Progress, StreamReport, sync_source
-from syncagent.sync_state import begin
+from syncagent.sync_state import begin, read_rejects
 from tests.fakes.connector import Script, ScriptedConnector
 from tests.unit.test_facts import REPORTING, put
 
@@ -198,3 +198,27 @@ def test_a_login_that_we_cut_short_ourselves_is_no_fault_of_the_source(cache: sq
     (report,) = run(cache, ScriptedConnector({}, login=TransientError("Stopped while waiting")), stop=stop)
     assert "stopped before the end" in (report.error or "")
     assert cache.execute("SELECT count(*) FROM sync_state WHERE error IS NOT NULL").fetchone()[0] == 0
+
+
+def test_a_bad_record_stands_in_the_reject_file_until_it_is_read_well(
+    cache: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """Twice bad is one line; a record that was not read again stays."""
+    path = tmp_path / "rejects" / "sf-leads.jsonl"
+    bad = [Reject(f"leads {id_}", "score: not a number", "x") for id_ in "abc"]
+    pages = [
+        Page({"leads": [{"source_id": id_} for id_ in "abc"]}, rejects=bad, read=3, bookmark={"page": 1}),
+        Page({"leads": [{"source_id": "a"}, {"source_id": "b"}]}, rejects=bad[1:2], read=2, bookmark={"page": 2}),
+        Page({"leads": [{"source_id": "b"}, {"source_id": "c"}]}, read=2, bookmark={"page": 3}),
+    ]
+    found = []
+    for count in (1, 2, 2, 3):
+        (report,) = run(cache, ScriptedConnector({"leads": pages[:count]}))
+        found.append(([row["place"] for row in read_rejects(path)], report.reject_file, report.first_reject))
+    assert found == [
+        (["leads a", "leads b", "leads c"], path, "leads a: score: not a number"),
+        (["leads c", "leads b"], path, "leads b: score: not a number"),
+        (["leads c", "leads b"], None, None),
+        ([], None, None),
+    ]
+    assert not path.exists()

@@ -1,25 +1,29 @@
 """`scorecard`: what is due when, how it would look, sending it now, and what was sent."""
 
+import logging
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncagent.cli_common import (
+from syncagent.cli.common import (
     App,
     as_of_option,
+    count_of,
     json_option,
     known,
-    local,
+    offered,
     parse_as_of,
     pass_app,
     print_json,
     print_table,
 )
-from syncagent.cli_not_built import not_built
+from syncagent.cli.not_built import not_built
+from syncagent.clock import local_time
 from syncagent.errors import FAILED, OK, AlreadyRunning, UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +66,7 @@ def list_command(app: App, as_json: bool) -> int:
 
 
 @scorecard_group.command("next")
-@click.option("--count", default=3, show_default=True, help="Due times of each scorecard.")
+@click.option("--count", type=click.IntRange(1), default=3, show_default=True, help="Due times of each scorecard.")
 @json_option
 @pass_app
 def next_command(app: App, count: int, as_json: bool) -> int:
@@ -74,7 +78,11 @@ def next_command(app: App, count: int, as_json: bool) -> int:
     now = app.clock()
     rows = sorted(
         (
-            {"scorecard": name, "due_at": instant(due), "local": local(due, card.timezone or config.agent.timezone)}
+            {
+                "scorecard": name,
+                "due_at": instant(due),
+                "local": local_time(due, card.timezone or config.agent.timezone),
+            }
             for name, card in config.scorecards.items()
             for due in next_due(config, name, now, count)
         ),
@@ -83,12 +91,12 @@ def next_command(app: App, count: int, as_json: bool) -> int:
     if as_json:
         print_json(rows)
     else:
-        print_table(("scorecard", "due", "UTC"), [(row["scorecard"], row["local"], row["due_at"]) for row in rows])
+        print_table(("scorecard", "due"), [(row["scorecard"], row["local"]) for row in rows])
     return OK
 
 
-@scorecard_group.command("preview")
-@click.argument("name")
+@scorecard_group.command("preview", short_help="Write a scorecard as it would be sent; send nothing.")
+@click.argument("name", shell_complete=offered("scorecards"))
 @as_of_option
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; default ./NAME-preview.")
 @click.option("--open", "opens", is_flag=True, help="Show it in the browser.")
@@ -120,7 +128,7 @@ def preview_command(app: App, name: str, as_of: str | None, out: Path | None, op
 
 
 @scorecard_group.command("send")
-@click.argument("name")
+@click.argument("name", shell_complete=offered("scorecards"))
 @as_of_option
 @click.option("--to", metavar="ADDRESS", help="Only there, marked as a test, not recorded as the due one.")
 @click.option("--again", is_flag=True, help="Send a due run again that was sent already.")
@@ -138,6 +146,7 @@ def send_command(app: App, name: str, as_of: str | None, to: str | None, again: 
 
     config = app.config
     known(name, config.scorecards, "scorecard")
+    app.config_for("mail")
     if config.mail is None:
         raise UsageError("there is no mail server", place=str(config.path), mend="Add a [mail] table.")
     moment = parse_as_of(as_of, config.agent.timezone, app.clock()) if as_of is not None else None
@@ -156,10 +165,11 @@ def _hand_over(app: App, config: "Config", ids: list[int]) -> int:
     assert config.mail is not None
     with closing(open_state(config.agent.data_dir)) as state:
         try:
-            with lock_data_dir(config.agent.data_dir):
+            with lock_data_dir(config.agent.data_dir), _unlogged(ids):
                 outbox.pump(state, Mailer(config.mail), app.clock, owners=runs.owners(config))
         except AlreadyRunning:
-            click.echo(f"{len(ids)} message(s) queued: the running instance sends them within moments.")
+            queued = count_of(len(ids), "message")
+            click.echo(f"{queued} queued: the running `syncagent run` hands over what is owed, or else the next one.")
             return OK
         messages = {message["id"]: message for message in outbox.list_messages(state, everything=True)}
     code = OK
@@ -171,6 +181,21 @@ def _hand_over(app: App, config: "Config", ids: list[int]) -> int:
             code = FAILED
             click.echo(f"{message['recipient']}: {message['state']}: {message['last_reply'] or 'no reply'}", err=True)
     return code
+
+
+@contextmanager
+def _unlogged(ids: list[int]) -> Iterator[None]:
+    """Keep the log from saying of these messages what is said here."""
+    logger = logging.getLogger("syncagent.outbox")
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return not (isinstance(record.args, tuple) and record.args and record.args[0] in ids)
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 @scorecard_group.command("ledger")
@@ -188,7 +213,8 @@ def ledger_command(app: App, since: str | None, as_json: bool) -> int:
     from syncagent.store import read_state
 
     config = app.config
-    start = parse_as_of(since, config.agent.timezone, app.clock()) if since is not None else None
+    zone = config.agent.timezone
+    start = parse_as_of(since, zone, app.clock(), option="--since") if since is not None else None
     entries = []
     if (config.agent.data_dir / "state.db").exists():
         with closing(read_state(config.agent.data_dir)) as state:
@@ -196,13 +222,16 @@ def ledger_command(app: App, since: str | None, as_json: bool) -> int:
     if as_json:
         print_json(entries)
         return OK
+    if not entries:
+        click.echo("Nothing was due yet." if start is None else "Nothing was due since then.")
+        return OK
     print_table(
         ("id", "scorecard", "due", "period", "state", "messages", "reason"),
         [
             (
                 entry["id"],
                 entry["scorecard"],
-                local(entry["due_at"], config.agent.timezone),
+                local_time(entry["due_at"], config.agent.timezone),
                 _period(entry["period"]),
                 entry["state"],
                 _states([reader["state"] for reader in entry["recipients"]]),
@@ -214,7 +243,7 @@ def ledger_command(app: App, since: str | None, as_json: bool) -> int:
     return OK
 
 
-@scorecard_group.command("show")
+@scorecard_group.command("show", short_help="Write one archived issue to stdout, byte for byte.")
 @click.argument("id_", metavar="ID")
 @pass_app
 def show_command(app: App, id_: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncagent.cli_common import App, json_option, known, pass_app, print_json, print_table
+from syncagent.cli.common import App, count_of, json_option, known, offered, pass_app, print_json, print_table
 from syncagent.errors import FAILED, OK, UsageError
 
 if TYPE_CHECKING:
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from syncagent.stopping import StopEvent
     from syncagent.sync import Progress, StreamReport
 
+#: A source that does not answer is waited for so long once we are told to stop.
+GRACE_S = 15
 
-@click.command("sync")
-@click.argument("sources", nargs=-1)
+
+@click.command("sync", short_help="Read what is new in the sources into the cache.")
+@click.argument("sources", nargs=-1, shell_complete=offered("sources"))
 @click.option("--full", is_flag=True, help="Read everything from the configured start, not only what is new.")
 @click.option("--since", metavar="DATE", help="Read again what changed from this day on.")
 @click.option("--stream", "streams", multiple=True, metavar="NAME", help="Only this stream; may be repeated.")
@@ -38,7 +41,7 @@ def sync_command(
     """
     from syncagent.store import lock_data_dir
 
-    config = app.config
+    config = app.config_for(*([f"source.{name}" for name in sources] or ["source"]))
     names = [known(name, config.sources, "source") for name in sources] or list(config.sources)
     if not names:
         raise UsageError("no source is configured", place=str(config.path), mend="Add a [source.NAME] table.")
@@ -49,7 +52,10 @@ def sync_command(
         )
     missing = set(streams) - {report.stream for report in reports}
     if missing and not any(report.stream == "login" for report in reports):
-        known(min(missing), sorted({report.stream for report in reports}) or ["none"], "stream")
+        from syncagent.status import source_rows
+
+        rows = source_rows(config, app.clock())
+        known(min(missing), {stream["stream"] for row in rows for stream in row["streams"]}, "stream")
     if as_json:
         print_json({"ok": all(r.error is None for r in reports), "streams": [report.to_json() for report in reports]})
     else:
@@ -101,13 +107,19 @@ def show_reports(reports: Sequence["StreamReport"]) -> None:
         right=(2, 3, 4, 5, 6, 7),
     )
     for report in reports:
+        if report.rejected:
+            rows = count_of(report.rejected, "row")
+            click.echo(
+                f"{report.source} {report.stream}: {rows} could not be used; {report.first_reject or ''}"
+                f" (all of them: {report.reject_file})"
+            )
         if report.error:
             click.echo(f"{report.source} {report.stream}: {report.error}", err=True)
 
 
 @contextmanager
 def stop_on_signals(*, quietly: bool = False) -> Iterator["StopEvent"]:
-    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    """An event that SIGINT and SIGTERM set; a second one, or GRACE_S without an end, ends the process at once."""
     from syncagent.stopping import StopEvent
 
     stop = StopEvent()
@@ -116,6 +128,8 @@ def stop_on_signals(*, quietly: bool = False) -> Iterator["StopEvent"]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, ask)
+        signal.alarm(GRACE_S)
         if not quietly:
             sys.stderr.write("stopping after this page; press again to stop at once\n")
 
@@ -123,6 +137,8 @@ def stop_on_signals(*, quietly: bool = False) -> Iterator["StopEvent"]:
     try:
         yield stop
     finally:
+        if signal.SIGALRM in before:
+            signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -2,10 +2,11 @@
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -25,12 +26,28 @@ class App:
 
     @cached_property
     def config(self) -> "Config":
-        """The checked configuration. Raises ConfigError."""
+        """The checked configuration, for what neither logs in nor sends: secrets may be missing. Raises ConfigError."""
+        return self._load("optional")
+
+    @cached_property
+    def whole_config(self) -> "Config":
+        """The checked configuration with every secret. Raises ConfigError."""
+        return self._load("required")
+
+    def config_for(self, *sections: str) -> "Config":
+        """The checked configuration with the secrets of some tables, like "source.sf" or "mail". Raises ConfigError."""
+        from syncagent.errors import ConfigError
+
+        if missing := self.config.unset_of(*sections):
+            raise ConfigError(missing)
+        return self.config
+
+    def _load(self, secrets: Literal["required", "optional"]) -> "Config":
         from syncagent.config import find_config, load_config
         from syncagent.wiring import register_config_secrets
 
         self.set_up_logs()
-        config = load_config(find_config(self.config_path))
+        config = load_config(find_config(self.config_path), secrets=secrets)
         register_config_secrets(config)
         return config
 
@@ -70,7 +87,7 @@ def known(name: str, names: Iterable[str], what: str) -> str:
     raise UsageError(f"there is no {what} of this name", place=name, mend=mend)
 
 
-def parse_as_of(text: str | None, zone_name: str, now: datetime) -> datetime:
+def parse_as_of(text: str | None, zone_name: str, now: datetime, *, option: str = "--as-of") -> datetime:
     """An instant, or the start of a local date; now when nothing is given. Raises UsageError."""
     if text is None:
         return now
@@ -82,22 +99,11 @@ def parse_as_of(text: str | None, zone_name: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
-            "not an instant", place=f"--as-of {text}", mend="Write 2026-11-05T00:00:00Z, or a date like 2026-11-05."
+            "not an instant", place=f"{option} {text}", mend="Write 2026-11-05T00:00:00Z, or a date like 2026-11-05."
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(zone_name))
     return moment.astimezone(UTC)
-
-
-def local(moment: datetime | str | None, zone_name: str) -> str:
-    """An instant as people in that zone read it."""
-    from zoneinfo import ZoneInfo
-
-    if moment is None:
-        return "never"
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
-    return moment.astimezone(ZoneInfo(zone_name)).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
 def unexpected_line(error: Exception) -> str:
@@ -140,9 +146,25 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, right
         click.echo("  ".join(cells).rstrip())
 
 
-def yes_no(value: Any) -> str:
-    return "yes" if value else "no"
+def offered(section: Literal["kpis", "scorecards", "sources"]) -> Callable[..., list[str]]:
+    """Completion of the names the configuration has; none where it cannot be read."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from syncagent.config import find_config, load_config
+
+        path = ctx.find_root().params.get("config_path")
+        with suppress(Exception):
+            config = load_config(find_config(path), secrets="optional")
+            return sorted(name for name in getattr(config, section) if name.startswith(incomplete))
+        if section == "kpis":
+            from scorecards.catalogue import BUILTINS
+
+            return sorted(name for name in BUILTINS if name.startswith(incomplete))
+        return []
+
+    return complete
 
 
-def without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if value is not None}
+def count_of(number: int, word: str) -> str:
+    """`1 message`, `2 messages`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

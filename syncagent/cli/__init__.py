@@ -1,6 +1,6 @@
 """The command: arguments -> one call -> exit code, and every error as one line with its mend.
 
-Command groups live in `cli_*.py` and import what they need inside the command, so that `--help` stays quick.
+Each group of commands is a module beside this and imports what it needs inside the command: `--help` stays quick.
 """
 
 import os
@@ -11,17 +11,17 @@ from typing import NoReturn
 import click
 
 from syncagent import __version__
-from syncagent.cli_backup import backup_command, restore_command
-from syncagent.cli_common import App, unexpected_line
-from syncagent.cli_demo import demo_command, sandbox_command
-from syncagent.cli_kpi import kpi_group
-from syncagent.cli_not_built import NOT_BUILT
-from syncagent.cli_outbox import outbox_group
-from syncagent.cli_run import run_command, status_command
-from syncagent.cli_scorecard import scorecard_group
-from syncagent.cli_setup import check_command, config_group, init_command
-from syncagent.cli_source import source_group
-from syncagent.cli_sync import sync_command
+from syncagent.cli.backup import backup_command, restore_command
+from syncagent.cli.common import App, unexpected_line
+from syncagent.cli.demo import demo_command, sandbox_command
+from syncagent.cli.kpi import kpi_group
+from syncagent.cli.not_built import NOT_BUILT
+from syncagent.cli.outbox import outbox_group
+from syncagent.cli.run import run_command, status_command
+from syncagent.cli.scorecard import scorecard_group
+from syncagent.cli.setup import check_command, config_group, init_command
+from syncagent.cli.source import source_group
+from syncagent.cli.sync import sync_command
 from syncagent.errors import FAILED, USAGE, AgentError
 
 _GLOBAL_FLAGS = frozenset({"-v", "-vv", "-vvv", "--verbose", "-q", "--quiet"})
@@ -134,6 +134,8 @@ def _globals_first(arguments: list[str]) -> list[str]:
 
 def _explained(error: Exception) -> tuple[str, int]:
     """The line and exit code of what the leaves raise, or of a mistake of ours."""
+    import sqlite3
+
     from connectors.errors import ConnectorError, SourceConfigError
     from scorecards.errors import DefinitionError, ScorecardError
 
@@ -141,6 +143,10 @@ def _explained(error: Exception) -> tuple[str, int]:
         return f"source: {error}", USAGE if isinstance(error, SourceConfigError) else FAILED
     if isinstance(error, ScorecardError):
         return f"scorecard: {error}", USAGE if isinstance(error, DefinitionError) else FAILED
+    if isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 1) != sqlite3.SQLITE_ERROR:
+        from syncagent.store import explain_unplaced
+
+        return str(explain_unplaced(error)), FAILED
     return unexpected_line(error), FAILED
 
 

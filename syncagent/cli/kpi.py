@@ -1,24 +1,29 @@
 """`kpi`: list, show and explain numbers from the cache; nothing is sent."""
 
+from collections.abc import Sequence
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncagent.cli_common import (
+from syncagent.cli.common import (
     App,
     as_of_option,
     json_option,
     known,
+    offered,
     parse_as_of,
     pass_app,
     print_json,
     print_table,
 )
-from syncagent.cli_not_built import not_built
+from syncagent.cli.not_built import not_built
+from syncagent.clock import local_time
 from syncagent.errors import FAILED, OK, UsageError
 
 if TYPE_CHECKING:
+    from scorecards.definition import Kpi
     from scorecards.values import KpiResult
     from syncagent.config import Config
 
@@ -34,7 +39,7 @@ def kpi_group() -> None:
     """The numbers: computed from the cache, nothing sent."""
 
 
-@kpi_group.command("list")
+@kpi_group.command("list", short_help="Every KPI that can be shown.")
 @json_option
 @pass_app
 def list_command(app: App, as_json: bool) -> int:
@@ -68,11 +73,13 @@ def list_command(app: App, as_json: bool) -> int:
             for row in rows
         ],
     )
+    if used:
+        click.echo("* on a scorecard")
     return OK
 
 
 @kpi_group.command("show")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=offered("kpis"))
 @period_option
 @as_of_option
 @click.option("--by", multiple=True, metavar="DIM", help="Split by this dimension or column; may be repeated.")
@@ -95,7 +102,11 @@ def show_command(
 
     config = app.config
     kpis = [config.kpis[known(name, config.kpis, "KPI")] for name in names]
+    for kpi in kpis:
+        _check_split(kpi, by, config)
     moment = parse_as_of(as_of, config.agent.timezone, app.clock())
+    if moment > app.clock() + timedelta(days=1):
+        raise UsageError("what is known then is not known yet", place=f"--as-of {as_of}", mend="Name a time up to now.")
     try:
         span = parse_period(period) if period is not None else None
     except ValueError as error:
@@ -111,12 +122,14 @@ def show_command(
     return FAILED if any(result.status == "error" for result in results) else OK
 
 
-@kpi_group.command("explain")
-@click.argument("name")
+@kpi_group.command("explain", short_help="How a KPI came about: filters, SQL, every record.")
+@click.argument("name", shell_complete=offered("kpis"))
 @period_option
 @as_of_option
 @json_option
-@click.option("--limit", default=20, show_default=True, help="Records to print (the JSON has all).")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Records to print (the JSON has all)."
+)
 @pass_app
 def explain_command(app: App, name: str, period: str | None, as_of: str | None, as_json: bool, limit: int) -> int:
     """How KPI NAME came about: filters, SQL, and every record with the part it plays.
@@ -155,13 +168,36 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     return OK
 
 
-kpi_group.add_command(not_built("backtest", "Say how a KPI's colours would have been in the past.", "kpi backtest"))
+kpi_group.add_command(not_built("backtest", "Its colours in the past.", "kpi backtest"))
+
+
+def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
+    """Raises UsageError for what is neither a dimension nor a column of the KPI's rows."""
+    import difflib
+
+    from scorecards.relations import Language
+
+    language = Language(config.reporting())
+    relation = language.relation(kpi.of) if kpi.of is not None else None
+    for name in by:
+        tables = config.dimensions.get(name)
+        if relation is None:
+            if tables is None:
+                known(name, config.dimensions, "dimension")
+        elif tables is not None and relation.name not in tables:
+            mend = f'Add {relation.name} = "COLUMN" to it in [dimension].'
+            raise UsageError(f"this dimension says no column for {relation.name}", place=f"--by {name}", mend=mend)
+        elif tables is None and language.column(relation, name) is None:
+            near = difflib.get_close_matches(name, config.dimensions, 1)
+            mend = f"Did you mean {near[0]}?" if near else language.near(relation, name)
+            message = f"neither a dimension nor a column of {relation.name}"
+            raise UsageError(message, place=f"--by {name}", mend=mend)
 
 
 def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
-    from scorecards.format import get
-    from scorecards.render_rows import stat_words, usual_range, written_change, written_goal, written_value
+    from scorecards.render.format import get
+    from scorecards.render.rows import stat_words, usual_range, written_change, written_goal, written_value
 
     fmt = get(config.agent.locale, config.agent.currency, config.agent.timezone)
     if not is_first:
@@ -187,7 +223,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
             lines.append((word, f"{written_value(result, fmt, comparison.value)}, {change} since"))
     lines.append(("goal", written_goal(result, fmt) or ""))
     lines.append(("usual", usual_range(result, fmt) or ""))
-    fresh = [f"{f.source} {fmt.instant(f.synced_at) if f.synced_at else 'never'}" for f in result.freshness]
+    fresh = [f"{f.source} {local_time(f.synced_at, config.agent.timezone)}" for f in result.freshness]
     lines.append(("synced", ", ".join(fresh)))
     for label, text in lines:
         if text:

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from syncagent.cli_common import App, json_option, local, pass_app, print_json, print_table
+from syncagent.cli.common import App, json_option, pass_app, print_json, print_table
+from syncagent.clock import local_time
 from syncagent.errors import OK
 
 
@@ -31,17 +32,20 @@ def list_command(app: App, everything: bool, as_json: bool) -> int:
     if as_json:
         print_json(messages)
         return OK
+    if not messages:
+        click.echo("No message yet." if everything else "Nothing is owed.")
+        return OK
     print_table(
         ("id", "scorecard", "due", "recipient", "state", "attempts", "next attempt", "last reply"),
         [
             (
                 m["id"],
                 m["scorecard"],
-                m["due_at"],
+                local_time(m["due_at"], config.agent.timezone),
                 m["recipient"],
                 m["state"],
                 m["attempts"],
-                local(m["next_attempt_at"], config.agent.timezone) if m["state"] in ("queued", "deferred") else "",
+                local_time(m["next_attempt_at"], config.agent.timezone) if m["state"] in ("queued", "deferred") else "",
                 m["last_reply"],
             )
             for m in messages
@@ -51,7 +55,7 @@ def list_command(app: App, everything: bool, as_json: bool) -> int:
     return OK
 
 
-@outbox_group.command("retry")
+@outbox_group.command("retry", short_help="Owe a message once more.")
 @click.argument("id_", metavar="ID", type=int)
 @pass_app
 def retry_command(app: App, id_: int) -> int:

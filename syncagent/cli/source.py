@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncagent.cli_common import App, json_option, known, pass_app, print_json, print_table
+from syncagent.cli.common import App, json_option, known, offered, pass_app, print_json, print_table
+from syncagent.clock import local_time
 from syncagent.errors import OK, AgentError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def list_command(app: App, as_json: bool) -> int:
                 row["type"],
                 f"{row['every_s'] // 60} min",
                 len(row["streams"]),
-                row["synced_at"] or "never",
+                local_time(row["synced_at"], config.agent.timezone),
                 row["error"] or "",
             )
             for row in rows
@@ -46,8 +47,8 @@ def list_command(app: App, as_json: bool) -> int:
     return OK
 
 
-@source_group.command("fields")
-@click.argument("source")
+@source_group.command("fields", short_help="The fields of a source, our columns, how well filled.")
+@click.argument("source", shell_complete=offered("sources"))
 @click.argument("table", required=False)
 @json_option
 @pass_app
@@ -62,7 +63,7 @@ def fields_command(app: App, source: str, table: str | None, as_json: bool) -> i
     from syncagent.schema import TABLES
     from syncagent.wiring import build_connector
 
-    config = app.config
+    config = app.config_for(f"source.{source}")
     known(source, config.sources, "source")
     if table is not None:
         known(table, TABLES, "table")

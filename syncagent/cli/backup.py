@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from syncagent.cli_common import App, pass_app
+from syncagent.cli.common import App, pass_app
 from syncagent.errors import OK
 
 
-@click.command("backup")
+@click.command("backup", short_help="Copy both databases, while the daemon runs or not.")
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a file of this name.")
 @pass_app
-def backup_command(app: App, path: Path) -> int:
+def backup_command(app: App, path: Path, force: bool) -> int:
     """Copy both databases to PATH (a folder, or one file ending in .tar), while the daemon runs or not.
 
     \b
@@ -21,12 +22,12 @@ def backup_command(app: App, path: Path) -> int:
     from syncagent.backup import back_up
 
     config = app.config
-    for written in back_up(config.agent.data_dir, path, now=app.clock()):
+    for written in back_up(config.agent.data_dir, path, now=app.clock(), replaces=force):
         click.echo(written)
     return OK
 
 
-@click.command("restore")
+@click.command("restore", short_help="Put a backup in place; nothing is sent again.")
 @click.argument("path", type=click.Path(path_type=Path))
 @pass_app
 def restore_command(app: App, path: Path) -> int:

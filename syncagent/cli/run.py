@@ -2,8 +2,9 @@
 
 import click
 
-from syncagent.cli_common import App, json_option, pass_app, print_json, print_table
-from syncagent.errors import FAILED, OK
+from syncagent.cli.common import App, json_option, pass_app, print_json, print_table
+from syncagent.clock import local_time
+from syncagent.errors import FAILED, OK, one_line
 
 
 @click.command("run")
@@ -11,14 +12,16 @@ from syncagent.errors import FAILED, OK
 @click.option("--tick", "tick_s", default=10.0, hidden=True, type=click.FloatRange(0.05, 15))
 @pass_app
 def run_command(app: App, once: bool, tick_s: float) -> int:
-    """The daemon: sync, compute and mail, each at its time. SIGTERM stops it, SIGHUP reads the configuration again.
+    """The daemon: sync, compute and mail, each at its time.
+
+    SIGTERM stops it. A changed configuration is used once it gets SIGHUP (`systemctl reload`), or is started again.
 
     \b
     Examples:
       syncagent --log-format json run
       syncagent run --once        from cron, where no daemon is wanted
     """
-    config = app.config
+    config = app.whole_config
     app.set_up_logs(is_service=True)
     from syncagent.daemon import Daemon
 
@@ -47,7 +50,9 @@ def status_command(app: App, as_json: bool) -> int:
         f"{'healthy' if found['healthy'] else 'NOT HEALTHY'}; {'running' if found['running'] else 'not running'}"
     )
     for problem in found["problems"]:
-        click.echo(f"- {problem['message']}. {problem['mend']}")
+        kind = "note: " if problem["severity"] == "warning" else ""
+        click.echo(f"- {kind}{one_line('', problem['message'], problem['mend'])}")
+    zone = config.agent.timezone
     if found["sources"]:
         click.echo()
         print_table(
@@ -57,7 +62,7 @@ def status_command(app: App, as_json: bool) -> int:
                     row["source"],
                     len(row["streams"]),
                     sum(stream["rows"] for stream in row["streams"]),
-                    row["synced_at"] or "never",
+                    local_time(row["synced_at"], zone),
                     row["error"] or "",
                 )
                 for row in found["sources"]
@@ -71,8 +76,8 @@ def status_command(app: App, as_json: bool) -> int:
             [
                 (
                     row["scorecard"],
-                    row["next_due_at"] or "by hand",
-                    row["last"]["due_at"] if row["last"] else "",
+                    local_time(row["next_due_at"], zone) if row["next_due_at"] else "by hand",
+                    local_time(row["last"]["due_at"], zone) if row["last"] else "",
                     row["last"]["state"] if row["last"] else "",
                 )
                 for row in found["scorecards"]

@@ -10,7 +10,7 @@ def not_built(name: str, what: str, place: str | None = None) -> click.Command:
 
     @click.command(
         name,
-        help=f"{what} (Not built yet.)",
+        help=f"(not built yet) {what}",
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     )
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -21,8 +21,8 @@ def not_built(name: str, what: str, place: str | None = None) -> click.Command:
 
 
 NOT_BUILT = (
-    not_built("links", "Show and decide what is linked across CRMs."),
-    not_built("alert", "List and acknowledge alerts."),
-    not_built("plan", "Say what a new configuration would change."),
-    not_built("forget", "Erase a person from cache, archive and record lists."),
+    not_built("links", "What is linked across CRMs."),
+    not_built("alert", "The alerts."),
+    not_built("plan", "What a new configuration changes."),
+    not_built("forget", "Erase a person everywhere."),
 )

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from syncagent.cli_common import App, pass_app
+from syncagent.cli.common import App, pass_app
 from syncagent.errors import UsageError
 
 
-@click.command("sandbox")
+@click.command("sandbox", short_help="Serve Salesforce, HubSpot and SMTP to try things on.")
 @click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("sandbox"))
 @click.option("--seed", default=7, show_default=True, help="Another number, another company.")
 @click.option("--advance", metavar="1d", help="Let this much time pass before serving: new, changed, deleted records.")
@@ -28,7 +28,7 @@ def sandbox_command(app: App, folder: Path, seed: int, advance: str | None) -> i
     return serve_sandbox(folder, seed=seed, advance=_span(advance), clock=app.clock)
 
 
-@click.command("demo")
+@click.command("demo", short_help="The main job, start to end, with nothing configured.")
 @click.option(
     "--keep",
     "folder",

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncagent.cli_common import App, pass_app, print_json
+from syncagent.cli.common import App, count_of, pass_app, print_json
 from syncagent.errors import FAILED, OK, AgentError
 
 if TYPE_CHECKING:
     from syncagent.config import Config
 
 
-@click.command("init")
+@click.command("init", short_help="Write a commented configuration.")
 @click.argument("path", default="config.toml", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Ask nothing, take the defaults.")
 @pass_app
@@ -39,7 +39,7 @@ def init_command(app: App, path: Path, yes: bool) -> int:
     return OK
 
 
-@click.command("check")
+@click.command("check", short_help="Name every problem of the configuration; log in everywhere.")
 @click.option("--offline", is_flag=True, help="Look at the file only; log in nowhere.")
 @pass_app
 def check_command(app: App, offline: bool) -> int:
@@ -50,7 +50,7 @@ def check_command(app: App, offline: bool) -> int:
       syncagent check --offline
       syncagent --config /etc/syncagent/config.toml check
     """
-    config = app.config
+    config = app.whole_config
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
     click.echo(
@@ -62,13 +62,13 @@ def check_command(app: App, offline: bool) -> int:
     problems = [_check_source(config, name) for name in config.sources]
     if config.mail is not None:
         problems.append(_check_mail(config))
-    _check_kpis(app, config)
+    problems.append(_check_kpis(app, config))
     return FAILED if any(problems) else OK
 
 
 def _count(things: object, word: str) -> str:
     number = len(things)  # type: ignore[arg-type]
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return count_of(number, word)
 
 
 def _check_source(config: "Config", name: str) -> bool:
@@ -95,32 +95,35 @@ def _check_mail(config: "Config") -> bool:
     from syncagent.mailer import Mailer
 
     assert config.mail is not None
-    place = f"mail {config.mail.host}:{config.mail.port}"
     try:
         with Mailer(config.mail) as mailer:
             mailer.check()
     except AgentError as error:
-        click.echo(f"{place}: FAILED: {error}")
+        click.echo(f"mail: FAILED: {error}")
         return True
-    click.echo(f"{place}: ok")
+    click.echo(f"mail {config.mail.host}:{config.mail.port}: ok")
     return False
 
 
-def _check_kpis(app: App, config: "Config") -> None:
-    """Say for each configured KPI whether its data is there."""
+def _check_kpis(app: App, config: "Config") -> bool:
+    """Say for each configured KPI whether its data is there; True when the cache cannot be used."""
     from syncagent.store import read_cache
 
     names = sorted({kpi for card in config.scorecards.values() for kpi in card.kpis})
     if not names:
-        return
+        return False
+    if not (config.agent.data_dir / "cache.db").exists():
+        click.echo("KPIs: nothing synced yet. Run `syncagent sync`, then check again.")
+        return False
     try:
         cache = read_cache(config.agent.data_dir)
-    except AgentError:
-        click.echo("KPIs: nothing synced yet. Run `syncagent sync`, then check again.")
-        return
+    except AgentError as error:
+        click.echo(f"KPIs: FAILED: {error}")
+        return True
     with closing(cache):
         for name in names:
             click.echo(f"KPI {name}: {_data_of(app, config, cache, name)}")
+    return False
 
 
 def _data_of(app: App, config: "Config", cache: sqlite3.Connection, name: str) -> str:
