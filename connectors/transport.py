@@ -277,10 +277,11 @@ def _environment_proxy(url: str) -> str | None:
 def _explain(error: BaseException) -> str:
     """What went wrong on the wire, in a few words of ours (urllib3's own text may carry the address)."""
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+        (urllib3.exceptions.NameResolutionError, "the host name is not known."),
+        # A refused connection is one that could not be made: urllib3 files it under the timeouts.
+        (urllib3.exceptions.NewConnectionError, "the connection was refused."),
         (urllib3.exceptions.ConnectTimeoutError, "no connection in time."),
         (urllib3.exceptions.ReadTimeoutError, "no answer in time."),
-        (urllib3.exceptions.NameResolutionError, "the host name is not known."),
-        (urllib3.exceptions.NewConnectionError, "the connection was refused."),
         (urllib3.exceptions.SSLError, "the certificate could not be verified, or TLS failed."),
         (urllib3.exceptions.ProxyError, "the proxy could not be reached."),
         (urllib3.exceptions.DecodeError, "the answer was compressed wrongly."),
