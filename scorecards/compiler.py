@@ -346,16 +346,18 @@ class Compiler:
         )
         return Rows(statement, sql.values, ("new", "reactivated"))
 
-    def open_keys(self, kpi: Kpi, relation: Relation) -> Rows:
-        """Retention's keys open on the local day :day, one row each or several; for counting many days at once."""
+    def spans(self, kpi: Kpi, relation: Relation) -> tuple[Rows, int, int]:
+        """Retention's keys with the days they open and close, and how many days are to be added to each of the two."""
         assert kpi.retain is not None  # the caller looked
         sql = Sql(relation, self.language, self._zone, dict(self._known))
         key = sql.column(kpi.retain.key).sql
-        where = [relation.live, f"{key} IS NOT NULL", self._open_on(kpi, sql, ":day"), *sql.conditions(kpi.where)]
-        joins = " ".join(sql.joins.values())
-        return Rows(
-            f"SELECT {key} FROM {relation.source} AS f {joins} WHERE {' AND '.join(filter(None, where))}", sql.values
+        (opens, later), (closes, longer) = (
+            sql.column(name).days_after or (sql.column(name).sql, 0) for name in (kpi.retain.opens, kpi.retain.closes)
         )
+        where = [relation.live, *(f"{c} IS NOT NULL" for c in (key, opens, closes)), *sql.conditions(kpi.where)]
+        joins = " ".join(sql.joins.values())
+        statement = f"SELECT {key}, {opens}, {closes} FROM {relation.source} AS f {joins}"
+        return Rows(f"{statement} WHERE {' AND '.join(filter(None, where))}", sql.values), later, longer
 
     def _open_on(self, kpi: Kpi, sql: Sql, day: str) -> str:
         """True for a span that covers a local day: opened on or before it, not closed by it."""

@@ -5,6 +5,7 @@ series of periods that share their borders reads each border once.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -20,19 +21,26 @@ if TYPE_CHECKING:
 def retained(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
     """Per slice: n customers at its start, hits of them still there at its end (as known at as_of)."""
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    rows = evaluator.compiler.open_keys(kpi, relation)
+    rows, later, longer = evaluator.compiler.spans(kpi, relation)
+    spans = [tuple(row) for row in evaluator.conn.execute(rows.sql, rows.values)]
     live = {row[0] for row in evaluator.conn.execute(f"SELECT id FROM accounts a WHERE {LIVE.format('a')}")}
-    found: dict[str, frozenset[str]] = {}
+    found: dict[date, set[str]] = {}
 
-    def active(day: str) -> frozenset[str]:
+    def active(day: date) -> set[str]:
         if day not in found:
-            keys = evaluator.conn.execute(rows.sql, {**rows.values, "day": day})
-            found[day] = frozenset(row[0] for row in keys) & live
+            # The day is moved instead of every date: opens + later <= day < closes + longer.
+            begun, ended = _earlier(day, later), _earlier(day, longer)
+            found[day] = live.intersection(key for key, opens, closes in spans if opens <= begun and ended < closes)
         return found[day]
 
     tallies = []
     for slice_ in slices:
-        start, end = active(slice_.day_start.isoformat()), active(slice_.at_day.isoformat())
+        start, end = active(slice_.day_start), active(slice_.at_day)
         kept = len(start & end)
         tallies.append(Tally(n=len(start), hits=kept, x=Decimal(len(start)), x_hit=Decimal(kept)))
     return tallies
+
+
+def _earlier(day: date, days: int) -> str:
+    """So many days before, never before the first day there is."""
+    return date.fromordinal(max(1, day.toordinal() - days)).isoformat()

@@ -48,7 +48,7 @@ def needs_values(agg: str) -> bool:
 
 def tallies(conn: sqlite3.Connection, rows: Rows, slices: Sequence[Slice], *, singly: bool) -> list[dict[str, Tally]]:
     """Per slice, the tally of each segment ("" when not split)."""
-    read = _listed if singly else _grouped
+    read = (_listed if rows.split or rows.rated else _plain) if singly else _grouped
     return [read(conn, rows, rows.of(slice_)) for slice_ in slices]
 
 
@@ -94,10 +94,30 @@ def _listed(conn: sqlite3.Connection, rows: Rows, values: Mapping[str, Any]) -> 
         tally.hits += hit
         tally.values.append(x if rate is None else float(_exact(x) * Decimal(rate)))  # type: ignore[union-attr]
     for tally in found.values():
-        if tally.values and not isinstance(tally.values[0], str):
-            tally.x = sum((_exact(v) for v in tally.values if not isinstance(v, float)), Decimal(0))
-            tally.x += _exact(fsum(v for v in tally.values if isinstance(v, float)))
+        tally.x = _sum(tally.values or [])
     return found
+
+
+def _plain(conn: sqlite3.Connection, rows: Rows, values: Mapping[str, Any]) -> dict[str, Tally]:
+    """The same of rows neither split nor in several currencies: most quantiles, and nothing but the values read."""
+    used = f"SELECT x, rate FROM ({rows.sql})" + (" WHERE why IS NULL" if rows.reasons else "")
+    read = conn.execute(used, values).fetchall()
+    found = [x for x, _ in read]
+    if read and read[0][1] is not None:
+        factor = Decimal(read[0][1])
+        found = [float(_exact(x) * factor) for x in found]
+    tally = Tally(n=len(found), hits=len(found), x=_sum(found), values=found)
+    if rows.reasons:
+        left_out = f"SELECT why, COUNT(*) FROM ({rows.sql}) WHERE why IS NOT NULL GROUP BY why"
+        tally.excluded.update(conn.execute(left_out, values).fetchall())
+    return {"": tally} if tally.rows else {}
+
+
+def _sum(values: Sequence[Any]) -> Decimal:
+    """An exact sum of numbers; of texts (what a distinct count looks at) none is made."""
+    if not values or isinstance(values[0], str):
+        return Decimal(0)
+    return _exact(fsum(values) if any(isinstance(v, float) for v in values) else sum(values))
 
 
 def _exact(value: float | int | None) -> Decimal:

@@ -35,6 +35,8 @@ def install(conn: sqlite3.Connection) -> None:
         statements += fact.ddl
         for table, column in fact.follows.items():
             statements += _triggers(kind, table, column)
+    # Answers are counted from their own table, by the day they came.
+    statements.append("CREATE INDEX IF NOT EXISTS survey_responses_by_day ON survey_responses(responded_at)")
     for table in identity.ALIASED:
         statements += _identity_triggers(table)
     for table, column in BORROWED_ACCOUNTS:

@@ -17,6 +17,7 @@ OURS = {
 #: Third-party packages that live in one room only.
 ROOMS: dict[str, str | tuple[str, ...]] = {
     "simple_salesforce": "connectors/",
+    "tenacity": ("connectors/", "syncagent/mailer"),
     "hubspot": "connectors/",
     "jinja2": "scorecards/",
     "css_inline": "scorecards/",

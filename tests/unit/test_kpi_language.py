@@ -253,3 +253,17 @@ def test_a_period_without_a_date_is_a_mistake() -> None:
     assert problems(kpi, BUILTINS, REPORTING) == [
         ("period", "nothing places a row in time, so it would be ignored.", 'Add date = "created_at".')
     ]
+
+
+def test_retention_of_all_time_and_of_one_period_agree_with_its_records(cache: sqlite3.Connection) -> None:
+    """Counted by the day or listed record by record, it is the same; all of time is no error."""
+    for number, day in enumerate(["2025-12-01", "2026-03-01", "2026-10-05"]):
+        put(cache, "accounts", f"A{number}", kind="customer")
+        deal(cache, f"D{number}", "won", day, 10, account_id=f"A{number}")
+    evaluator, kpis = prepared(cache, {})
+    kpi = kpis["customer_retention_rate"].model_copy(update={"n_min": 0})
+    assert evaluator.evaluate(kpi, period=parse_period("all")).status == "no_denominator"
+    quarter = parse_period("2026-Q3")
+    counted = evaluator.evaluate(kpi, period=quarter)
+    roles = [record["role"] for record in evaluator.explain(kpi, period=quarter)["records"]]
+    assert (counted.numerator, counted.denominator) == (roles.count("both"), len(roles) - roles.count("excluded"))
