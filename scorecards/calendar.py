@@ -1,4 +1,4 @@
-"""The business clock: how many open seconds lie between two instants (facts/kpis.md G7).
+"""The business clock: how many open seconds lie between two instants (docs/definitions.md G7).
 
 Hours are local wall-clock times in the calendar's own zone, so a day with a clock change keeps its opening
 hours; holidays count nothing. Knows nothing of KPIs.

@@ -266,7 +266,7 @@ class Compiler:
             start = self._instant(sql, kpi.date or "created_at")
             column = sql.column(kpi.cohort.reaches)
             if column.type == "date":
-                # A date-only event within H days: on or before the local day H days after the start (kpis.md).
+                # A date-only event within H days: on or before the local day H days after the start.
                 limit = f"date(local_day({start}), '+{int(kpi.cohort.within) // 86400} days')"
                 known = "1" if relation.versioned else f"{column.sql} < :today"
                 return f"COALESCE({column.sql} <= {limit} AND {known}, 0)"

@@ -1,8 +1,8 @@
 """What a KPI, a target and a scorecard say, as frozen models: the language admins and the catalogue share.
 
 Knows the slots and the shape of what may stand in them; whether a column exists is `language`'s to say, and
-what the answer is `evaluate`'s. Field names are the TOML keys (facts/reports.md section 3b, interfaces.md
-section 2), so a problem's path here is the path below `[kpi.NAME]` in the file.
+what the answer is `evaluate`'s. Field names are the TOML keys (config.example.toml shows
+each), so a problem's path here is the path below `[kpi.NAME]` in the file.
 """
 
 from collections.abc import Mapping
@@ -243,14 +243,14 @@ class Hours(Model):
 
 
 class Customers(Model):
-    """`[customers]`: who counts as a customer (facts/kpis.md section 3.3)."""
+    """`[customers]`: who counts as a customer (docs/definitions.md)."""
 
     model: Literal["contractual", "repurchase"] | None = None  # None: contractual where contracts exist
     lookback_days: Annotated[int, Field(ge=1)] = 365
 
 
 class TestRows(Model):
-    """`[test_rows]`: rows left out of every KPI (facts/kpis.md G4). `names` are patterns with * and ?."""
+    """`[test_rows]`: rows left out of every KPI (docs/definitions.md G4). `names` are patterns with * and ?."""
 
     domains: tuple[str, ...] = ()
     names: tuple[str, ...] = ()

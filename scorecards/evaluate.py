@@ -213,7 +213,7 @@ class Evaluator:
         return self._one_rates[table]
 
     def customer_model(self, kpi: Kpi) -> str:
-        """Contractual where contracts exist, else repurchase, unless configured (rulings)."""
+        """Contractual where contracts exist, else repurchase, unless configured (docs/definitions.md)."""
         said = kpi.params.get("customer_model") or self.reporting.customers.model
         if said:
             return str(said)
@@ -367,7 +367,7 @@ class Evaluator:
 
 
 def _quality_capped(kpi: Kpi, verdict: str | None, main: Figure, details: Mapping[str, Any]) -> str | None:
-    """Not green while too many are still unanswered: a median over answers alone flatters (kpis.md 3.2)."""
+    """Not green while too many are still unanswered: a median over answers alone flatters (docs/definitions.md)."""
     limit, waiting = kpi.params.get("unanswered_max"), details.get("unanswered")
     if verdict != "green" or limit is None or not waiting:
         return verdict
@@ -383,5 +383,5 @@ def explain(
     as_of: datetime,
     period: Span | None = None,
 ) -> dict[str, Any]:
-    """The object of `kpi explain --json` (interfaces.md section 4)."""
+    """The object of `kpi explain --json`: its public form."""
     return Evaluator(conn, kpis, reporting, as_of=as_of).explain(kpi, period=period)

@@ -3,7 +3,7 @@
 A deal, lead or ticket has one row per *version*: what was known of it from `known_from` (an instant the event
 lies at, exclusive) to `known_to` (inclusive; FOREVER for the newest). Whatever as_of a KPI is asked for, one
 version of each record satisfies `known_from < as_of <= known_to`, so history is replayed by a comparison.
-Instants are epoch seconds here, dates text. Only live rows are here (facts/kpis.md G3): not deleted, merged,
+Instants are epoch seconds here, dates text. Only live rows are here (docs/definitions.md G3): not deleted, merged,
 a duplicate of the other CRM's, or a test.
 
 This module says which rows to read and what follows from them; `syncagent.facts` runs it when rows changed.
@@ -359,7 +359,7 @@ FACTS: Mapping[str, Fact] = {
         _leads,
         {"leads": "id", "activities": "lead_id"},
         group="created_at / 60",
-        # More than 50 leads in one clock minute: an import, nobody was waiting for an answer (rulings).
+        # More than 50 leads in one clock minute: an import, nobody was waiting for an answer (docs/definitions.md).
         together="""
             UPDATE fact_leads SET is_imported = (SELECT COUNT(DISTINCT o.id) > 50 FROM fact_leads o
             WHERE o.created_at / 60 = fact_leads.created_at / 60)

@@ -1,4 +1,4 @@
-"""From a tally to a figure with its status: value, sides, n, coverage, and why there is none (G5, G12, rulings)."""
+"""From a tally to a figure with its status: value, sides, n, coverage, why there is none (docs/definitions.md G12)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Is it good? A value against its target and the path to it (facts/kpis.md section 4), and nothing else.
+"""Is it good? A value against its target and the path to it (docs/definitions.md), and nothing else.
 
 Knows values, dates and working days; knows no SQL. Durations here are in the KPI's own unit.
 """
@@ -13,7 +13,7 @@ from scorecards.slots import Band, Target
 from scorecards.values import TargetResult
 
 GREEN, AMBER, RED = "green", "amber", "red"
-#: facts/kpis.md 4.5: how far behind the path is still amber, as a share of what is expected.
+#: docs/definitions.md: how far behind the path is still amber, as a share of what is expected.
 TOLERANCE, TOLERANCE_OF_RATES = 0.10, 0.05
 
 

@@ -117,7 +117,7 @@ def _other(evaluator: "Evaluator", kpi: Kpi, part: Kpi, slice_: Slice, suffix: s
 
 
 def compared_with(evaluator: "Evaluator", kpi: Kpi, part: Kpi) -> str:
-    """params.compare: year_ago, previous_period, or by the data: a year ago with 13 months of it (kpis.md)."""
+    """params.compare: year_ago, previous_period, or by the data: a year ago with 13 months of it."""
     said = str(kpi.params.get("compare", "auto")).removesuffix("_period")
     if said != "auto":
         return said

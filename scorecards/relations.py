@@ -1,7 +1,7 @@
 """What a KPI may count: each relation's rows and columns, as SQL over the fact and canonical tables.
 
-A relation is named like its table. Its columns are the canonical ones, the derived ones (facts/kpis.md G16 and
-interfaces.md section 2), `custom.NAME`, and columns of a row referred to (`owner.name`, `account.industry`).
+A relation is named like its table. Its columns are the canonical ones, the derived ones (docs/definitions.md G16 and
+docs/tables.md), `custom.NAME`, and columns of a row referred to (`owner.name`, `account.industry`).
 Aliases in the SQL: `f` the relation's own rows, `r` the canonical row behind them, `s` the slice of time.
 """
 
@@ -228,7 +228,7 @@ _PURCHASES = (
 )
 
 
-#: Orders as purchases beside won deals, under the same names (rulings A14).
+#: Orders as purchases beside won deals, under the same names.
 _DEALS_BOUGHT = f"SELECT f.id, f.account_id, f.outcome_date, f.owner_id FROM fact_opportunities f WHERE {_BOUGHT}"
 _ORDERED = (
     "SELECT o.id, COALESCE(al.canonical, o.account_id) AS account_id, o.order_date AS outcome_date, o.owner_id"

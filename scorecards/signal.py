@@ -1,4 +1,4 @@
-"""News or noise: the XmR chart of a KPI's own past (facts/kpis.md section 5.1-5.3, after Wheeler)."""
+"""News or noise: the XmR chart of a KPI's own past (docs/definitions.md, after Wheeler)."""
 
 import itertools
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ class Tally:
 
     @property
     def coverage(self) -> float | None:
-        """Used / (used + left out for want of a value or a rate); None without rows (rulings)."""
+        """Used / (used + left out for want of a value or a rate); None without rows (docs/definitions.md)."""
         eligible = self.n + self.excluded.get("null", 0) + self.excluded.get("no_fx", 0)
         return self.n / eligible if eligible else None
 

@@ -1,4 +1,4 @@
-"""A KPI's target at an instant: its baseline from the rows, its path, and the verdict (facts/kpis.md section 4)."""
+"""A KPI's target at an instant: its baseline from the rows, its path, and the verdict (docs/definitions.md)."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta

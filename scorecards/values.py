@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-#: facts/kpis.md G12. `value` is None in all but ok, partial and stale.
+#: docs/definitions.md G12. `value` is None in all but ok, partial and stale.
 STATUSES = ("ok", "partial", "too_few", "no_denominator", "no_data", "stale", "not_configured", "error")
 #: Statuses under which a value is shown.
 SHOWN = ("ok", "partial", "stale")
@@ -162,7 +162,7 @@ class KpiResult:
     actions: ActionList | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The object of `kpi show --json` (interfaces.md section 4)."""
+        """The object of `kpi show --json`: its public form."""
         return {
             "kpi": self.kpi,
             "title": self.title,

@@ -1,4 +1,4 @@
-"""Which rows are one and the same: merge chains, and records one CRM keeps a copy of (facts/kpis.md section 7).
+"""Which rows are one and the same: merge chains, and records one CRM keeps a copy of (docs/definitions.md).
 
 Writes `dup_of` where a HubSpot row names its Salesforce record, and `aliases`: every merged or duplicate id with
 the id that stands for it. Runs inside the writer's transaction, before the facts.
@@ -33,7 +33,7 @@ INSTALL = [
 
 
 def to_18(salesforce_id: str | None) -> str | None:
-    """A 15-character Salesforce id with its three check characters (kpis.md 7.2); anything else unchanged."""
+    """A 15-character Salesforce id with its three check characters (docs/definitions.md); anything else unchanged."""
     if salesforce_id is None or len(salesforce_id) != 15:
         return salesforce_id
     check = ""

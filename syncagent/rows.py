@@ -76,7 +76,7 @@ def write_tombstones(
     """Mark rows as deleted, making a bare row for one never seen; how many were not so marked before.
 
     The bare row matters: a copy of it in another CRM that names this record must go out of every figure with it
-    (facts/kpis.md 7.6).
+    (docs/definitions.md).
     """
     deleted = 0
     for tombstone in tombstones:

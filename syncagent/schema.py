@@ -60,7 +60,7 @@ class Table:
 
 
 def _columns(text: str) -> dict[str, str]:
-    """Read `name:type` pairs; a bare name gets its type from its ending (kpis.md section 2.2)."""
+    """Read `name:type` pairs; a bare name gets its type from its ending."""
     columns = {}
     for word in text.split():
         name, _, given = word.partition(":")

@@ -64,8 +64,8 @@ def test_the_picture_of_a_scorecard_is_there() -> None:
 
 
 def test_the_pages_speak_of_the_project_alone() -> None:
-    """No machine paths and no registry addresses in what is committed."""
-    banned = re.compile(r"/work/|/root/|/tmp/bash|pypi\.org/simple|files\.pythonhosted")
+    """No path of the machine it was written on in what is committed."""
+    banned = re.compile("|".join(re.escape(f"{place}/") for place in (ROOT.parent, Path.home())))
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     for name in listed.stdout.split():
         path = ROOT / name

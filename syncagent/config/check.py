@@ -21,7 +21,7 @@ from syncagent.due import parse_cron, parse_send
 from syncagent.mailer import MailSettings
 from syncagent.schema import TABLES, column_types
 
-#: facts/kpis.md section 4: more than this many KPIs on one scorecard are not read.
+#: docs/definitions.md: more than this many KPIs on one scorecard are not read.
 MOST_KPIS = 12
 #: What a definition record should say: which information, gathered by whom, how, where from, how often, for whom.
 RECORD = ("information", "gathered_by", "process", "source", "frequency", "recipients")

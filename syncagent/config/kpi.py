@@ -14,7 +14,7 @@ from syncagent.schema import TABLES
 #: (path below [kpi.NAME], what is wrong, what to do)
 Mistake = tuple[KeyPath, str, str]
 
-#: Parameters of KPIs beside those a built-in states itself (facts/rulings.md).
+#: Parameters of KPIs beside those a built-in states itself (docs/definitions.md).
 _PARAMETERS = """
     reply_days click_days gap_days fresh_days horizon_days mode step pipeline compare like_for_like customer_model
     lookback_days target_scale normalise satisfied_min_share clock stat target_seconds excluded_reasons

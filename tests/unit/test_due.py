@@ -162,7 +162,7 @@ def test_numeric_weekdays_are_crons() -> None:
     ],
 )
 def test_a_local_time_around_a_clock_change_is_due_once(zone: str, day: str, at: str, expected: str) -> None:
-    """By words and by cron alike (facts/reports.md 2a)."""
+    """By words and by cron alike (the vectors of the clock changes)."""
     area, wanted = ZoneInfo(zone), datetime.fromisoformat(expected).replace(tzinfo=UTC)
     noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=area)
     hour, minute = at.split(":")

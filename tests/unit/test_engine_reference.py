@@ -99,7 +99,7 @@ class World:
 
 
 def outcome(deal: dict[str, Any], as_of: datetime) -> tuple[str, date | None]:
-    """State as known at as_of and the outcome date (facts/kpis.md G16, rulings A3 and A8), told step by step."""
+    """State as known at as_of and the outcome date (docs/definitions.md G2, G16), told step by step."""
     if not deal["steps"]:
         over = datetime.combine(deal["close"] + timedelta(1), datetime.min.time(), ZONE) <= as_of
         return (deal["state"], deal["close"]) if deal["state"] != "open" and over else ("open", None)

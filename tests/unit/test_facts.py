@@ -226,7 +226,7 @@ def test_an_unchanged_cache_costs_nothing(cache: sqlite3.Connection) -> None:
 
 
 def test_fifteen_characters_become_eighteen() -> None:
-    """The check characters of a Salesforce id (facts/kpis.md 7.2)."""
+    """The check characters of a Salesforce id (docs/definitions.md)."""
     assert to_18("006R00000024gDt") == "006R00000024gDtIAI"
     assert to_18("006R00000024gDtIAI") == "006R00000024gDtIAI"
     assert to_18(None) is None
