@@ -1,6 +1,5 @@
 """Which stretches of time a KPI is asked for: the one shown, those it is compared with, and its series."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -126,7 +125,3 @@ def _instant(moment: datetime, zone: ZoneInfo) -> Slice:
     today, epoch = local_day(moment, zone), int(moment.timestamp())
     whole = cut(Span(today, today + timedelta(1), "day"), moment, zone)
     return Slice(whole.span, whole.since, epoch, today, today, epoch, today, complete=True)
-
-
-def earliest(slices: Sequence[Slice]) -> date:
-    return min(s.span.start for s in slices)

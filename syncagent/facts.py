@@ -11,7 +11,6 @@ from fnmatch import fnmatchcase
 from scorecards.definition import Reporting, TestRows
 from scorecards.facts import BORROWED_ACCOUNTS, FACTS, Day, Fact
 from syncagent import identity
-from syncagent.schema import TABLES
 from syncagent.store import transaction
 
 _META = "CREATE TABLE IF NOT EXISTS facts_meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
@@ -225,8 +224,3 @@ def _free(conn: sqlite3.Connection, rules: list[str]) -> None:
         conn.execute(
             f"DELETE FROM test_marks WHERE kind = '{kind}' AND id IN (SELECT id FROM {kind} WHERE is_test = 0)"
         )
-
-
-def tables_followed() -> set[str]:
-    """Canonical tables whose changes some fact follows (for tests)."""
-    return {table for fact in FACTS.values() for table in fact.follows} & set(TABLES)

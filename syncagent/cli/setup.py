@@ -50,9 +50,15 @@ def check_command(app: App, offline: bool) -> int:
       syncagent check --offline
       syncagent --config /etc/syncagent/config.toml check
     """
+    from importlib.metadata import packages_distributions
+
+    from syncagent.packages import strangers
+
     config = app.whole_config
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
+    for stranger in strangers(packages_distributions()):
+        click.echo(f"warning: {stranger}")
     click.echo(
         f"{config.path}: {_count(config.sources, 'source')}, {_count(config.kpis, 'KPI')} known,"
         f" {_count(config.scorecards, 'scorecard')}; no problem found"
