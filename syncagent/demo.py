@@ -12,7 +12,8 @@ import click
 
 from syncagent import runs, sending
 from syncagent.cli.common import count_of, print_table
-from syncagent.cli.sync import progress_shown, show_reports, stop_on_signals, sync_all
+from syncagent.cli.sync import show_reports, stop_on_signals, sync_all
+from syncagent.cli.sync_progress import progress_shown
 from syncagent.config import Config, load_config
 from syncagent.demo_check import KpiCheck, cache_differences, kpi_checks
 from syncagent.errors import FAILED, OK, UsageError

@@ -62,8 +62,16 @@ def _table_differences(cache: sqlite3.Connection, name: str, table: str, expecte
     for key, columns in expected.rows.items():
         if key in live:
             for column, value in columns.items():
-                if _bare(rows[key][column], name) != value:
-                    yield f"{prefix}{key}: {column} is {rows[key][column]!r}, not {value!r}"
+                held = _held(rows[key], column)
+                if _bare(held, name) != value:
+                    yield f"{prefix}{key}: {column} is {held!r}, not {value!r}"
+
+
+def _held(row: sqlite3.Row, column: str) -> Any:
+    """A column, or with `custom.NAME` an extra field."""
+    if not column.startswith("custom."):
+        return row[column]
+    return json.loads(row["custom"] or "{}").get(column.removeprefix("custom."))
 
 
 def _bare(value: Any, name: str) -> Any:

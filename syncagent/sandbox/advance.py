@@ -122,8 +122,7 @@ def _talk(company: Company, at: int) -> None:
 def _change_owner(company: Company, at: int) -> None:
     deal = _any(company, company.deals, _open)
     if deal is not None:
-        deal.owner = company.person("Sales", "sf" if deal.sf else "hs")
-        company.touch(deal, at)
+        company.give(deal, company.person("Sales", "sf" if deal.sf else "hs"), at)
 
 
 # -- tickets -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,25 @@ from typing import TypeVar
 
 from syncagent.sandbox import clock
 from syncagent.sandbox.ids import Ids
-from syncagent.sandbox.model import Account, Activity, Contact, Deal, Entity, Lead, Survey, Ticket, User
+from syncagent.sandbox.model import (
+    Account,
+    Activity,
+    Contact,
+    Contract,
+    Deal,
+    Entity,
+    Invitation,
+    Invoice,
+    Lead,
+    MailEvent,
+    Order,
+    Owned,
+    Payment,
+    Rate,
+    Survey,
+    Ticket,
+    User,
+)
 
 HISTORY_DAYS = 730
 _MONTH_WEIGHT = (0.9, 1.0, 1.2, 0.95, 0.95, 1.15, 0.85, 0.7, 1.2, 1.05, 1.1, 1.0)
@@ -23,9 +41,11 @@ T = TypeVar("T")
 class Company:
     """The company and its clock (`now`, epoch seconds). Hold `lock` while reading or changing it."""
 
-    def __init__(self, seed: int, as_of: datetime) -> None:
+    def __init__(self, seed: int, as_of: datetime, size: str = "full") -> None:
         self.seed = seed
+        self.size = size  # full | tiny
         self.rng = random.Random(seed)  # noqa: S311  (a company, not a secret)
+        self.side = random.Random(seed + 1)  # noqa: S311  (what was added later, so that the rest stays as it was)
         self.ids = Ids()
         self.now = clock.epoch(as_of)
         self.start = self.now - HISTORY_DAYS * clock.DAY
@@ -39,6 +59,18 @@ class Company:
         self.tickets: list[Ticket] = []
         self.activities: list[Activity] = []
         self.surveys: list[Survey] = []
+        self.invitations: list[Invitation] = []
+        self.orders: list[Order] = []
+        self.invoices: list[Invoice] = []
+        self.payments: list[Payment] = []
+        self.contracts: list[Contract] = []
+        self.mail_events: list[MailEvent] = []  # oldest first
+        self.rates: list[Rate] = []
+        #: New labels and stages taken away, by (HubSpot kind or Salesforce object, HubSpot stage id or API name):
+        #: ("deals", "closedwon"), ("OpportunityStage", "Closed Won"), ("CaseStatus", "Working") ...
+        self.stage_labels: dict[tuple[str, str], str] = {}
+        self.stages_removed: dict[tuple[str, str], int] = {}
+        self.team_names: dict[str, str] = {}  # roles and teams that were renamed: User.team -> what it is called now
         self.touched: dict[int, Entity] = {}
         self.contacts_of: dict[int, list[Contact]] = {}
         self._keys = 0
@@ -62,7 +94,31 @@ class Company:
     def touch(self, entity: Entity, at: int) -> None:
         """A record changed: its modification stamp moves, and the servers show it anew."""
         entity.modified = max(entity.modified, at)
+        entity.hs_stamp = entity.hs_drift = entity.sf_drift = None
         self.touched[entity.key] = entity
+
+    def touch_sf(self, entity: Entity, at: int) -> None:
+        """A link changed: Salesforce stamps it, a HubSpot record keeps its stamp."""
+        if entity.hs is not None:
+            entity.hs_stamp, entity.hs_drift = entity.hs_modified, at
+        entity.modified, entity.sf_drift = max(entity.modified, at), None
+        self.touched[entity.key] = entity
+
+    def drift(self, entity: Entity, at: int) -> None:
+        """A value that is worked out changed: no stamp moves anywhere."""
+        entity.hs_drift = entity.sf_drift = at
+        self.touched[entity.key] = entity
+
+    def give(self, entity: Deal | Lead | Ticket, owner: User, at: int) -> None:
+        """A record gets another owner."""
+        if owner is entity.owner:
+            return
+        sobject = {Deal: "OpportunityFieldHistory", Lead: "LeadHistory", Ticket: "CaseHistory"}[type(entity)]
+        if not entity.owners:
+            entity.owners.append(Owned(entity.created, entity.owner))
+        entity.owners.append(Owned(at, owner, self.ids.sf(sobject) if entity.sf else ""))
+        entity.owner = owner
+        self.touch(entity, at)
 
     def pick(self, choices: Sequence[T]) -> T:
         return choices[int(self.rng.random() * len(choices))]
@@ -110,7 +166,7 @@ class Company:
         yield self.queue
         groups: tuple[Sequence[Entity], ...] = (
             self.users, self.accounts, self.contacts, self.leads, self.deals, self.tickets, self.activities,
-            self.surveys,
+            self.surveys, self.invitations, self.orders, self.invoices, self.payments, self.contracts,
         )  # fmt: skip
         for group in groups:
             yield from group

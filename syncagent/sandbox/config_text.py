@@ -33,6 +33,11 @@ region         = "Region__c"
 customer_since = "Customer_Since__c"
 [source.sf.fields.opportunities]
 loss_reason = "Loss_Reason__c"
+health      = "Health__c"
+[source.sf.fields.orders]
+promised_date  = "Promised_Date__c"
+delivered_date = "Delivered_Date__c"
+cancelled_date = "Cancelled_Date__c"
 [source.sf.fields.tickets]
 close_reason = "Close_Reason__c"
 [source.sf.fields.survey_responses]
@@ -47,7 +52,8 @@ contact_id   = "Contact__c"
 [source.sf.values.accounts]
 kind = {{ "Customer - Direct" = "customer", "Prospect" = "prospect", "Channel Partner / Reseller" = "partner", "Other" = "other" }}
 [source.sf.values.opportunities]
-type = {{ "New Business" = "newbusiness", "Existing Business" = "existingbusiness", "Renewal" = "renewal" }}
+type   = {{ "New Business" = "newbusiness", "Existing Business" = "existingbusiness", "Renewal" = "renewal" }}
+health = {{ "Green" = "green", "Amber" = "amber", "Red" = "red" }}
 [source.sf.values.leads]
 status_category = {{ "Closed - Not Converted" = "disqualified" }}
 [source.sf.values.tickets]
@@ -69,6 +75,12 @@ kind           = "lifecyclestage"
 tier           = "tier"
 region         = "region"
 customer_since = "customer_since"
+[source.hs.fields.opportunities]
+health = "deal_health"
+[source.hs.fields.orders]
+promised_date  = "promised_date"
+delivered_date = "delivered_date"
+cancelled_date = "cancelled_date"
 [source.hs.fields.tickets]
 close_reason = "close_reason"
 is_escalated = "escalated"

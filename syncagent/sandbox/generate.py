@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from syncagent.sandbox import clock, sales, service
+from syncagent.sandbox import clock, commerce, sales, service
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.merging import (
     delete,
@@ -19,21 +19,27 @@ from syncagent.sandbox.merging import (
 )
 from syncagent.sandbox.model import Entity
 from syncagent.sandbox.people import make_accounts, make_users
+from syncagent.sandbox.small import make_small
 
 E = TypeVar("E", bound=Entity)
 TEST_DOMAIN = "sandbox-test.example"
 TEST_NAME = "ZZTEST"
 
 
-def generate(seed: int, as_of: datetime) -> Company:
-    """The whole company as of an aware instant; the same for the same arguments."""
-    company = Company(seed, as_of)
+def generate(seed: int, as_of: datetime, size: str = "full") -> Company:
+    """The company as of an aware instant; the same for the same arguments. `size`: "full", or "tiny" for tests."""
+    company = Company(seed, as_of, size)
+    if size == "tiny":
+        make_small(company)
+        company.touched.clear()
+        return company
     make_users(company)
     make_accounts(company)
     sales.make_sales(company)
     service.make_tickets(company)
     _test_rows(company)
     _mishaps(company)
+    commerce.make_commerce(company)
     company.touched.clear()
     return company
 

@@ -1,8 +1,7 @@
-"""The door of the sandbox's HubSpot: tokens, limits, and errors in the vendor's shape."""
+"""The door of the sandbox's HubSpot: tokens, versions of paths, limits, and errors in the vendor's shape."""
 
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,9 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from syncagent.sandbox.clock import hs_instant
+from syncagent.sandbox.clock import hs_instant, local_date
 from syncagent.sandbox.company import Company
-from syncagent.sandbox.hs_search import SearchError
+from syncagent.sandbox.faults import too_many_body
+from syncagent.sandbox.hs_limits import PLANS, ROLLING, Limits
+from syncagent.sandbox.hs_schema import scope_of
+from syncagent.sandbox.hs_search import SearchCrash, SearchError
 from syncagent.sandbox.http import LoopbackServer
 
 Json = dict[str, Any]
@@ -34,35 +36,108 @@ class Refusal(Exception):
         self.body |= {"category": category, **more}  # type: ignore[dict-item]
 
 
-class HubSpotGate(LoopbackServer):
-    """Lets calls in: the right token, a served path, and room in the rolling windows (190 per 10 s; 5 searches a s)."""
+def missing_scopes(kind: str) -> Refusal:
+    """403: the token may not read this kind."""
+    message = "This app hasn't been granted all required scopes to make this call."
+    error = {
+        "message": "One or more of the following scopes are required.",
+        "context": {"requiredScopes": [scope_of(kind)]},
+    }
+    return Refusal(403, "MISSING_SCOPES", message, errors=[error])
 
-    def __init__(self, company: Company, app: ASGIApp, *, limits: bool, dated: bool) -> None:
-        super().__init__(app, clock=lambda: company.now)
+
+class HubSpotGate(LoopbackServer):
+    """Lets calls in: the right token, a served path, and room in the account's limits.
+
+    `limits`: enforce them. `windows`: how the 10 s and the 1 s are counted, `rolling`, `fixed` or both at once.
+    `dated`: serve dated paths; `undated`: families of paths without a dated form (`objects`, `associations`,
+    `pipelines`, `properties`, `owners`, `account-info`, `currencies`, `oauth`). `header_gaps`: as the vendor's, a
+    search's answer has no rate headers, and an OAuth token's none of the day.
+    """
+
+    def __init__(
+        self, company: Company, app: ASGIApp, *, limits: bool, dated: bool, windows: Sequence[str] = (ROLLING,)
+    ) -> None:
         self._company = company
-        self.limits = limits
-        self.dated = dated
-        self.per_10s, self.search_per_s, self.daily_limit = 190, 5, 650_000
-        self.daily_used = 0
+        self._as_made = (limits, dated, tuple(windows))
+        super().__init__(app, clock=lambda: self._company.now)
+
+    def forget(self) -> None:
+        super().forget()
+        self.limits, self.dated, windows = self._as_made
+        # Without limits its headers speak of one nobody comes near: a client that is told 190 keeps to it.
+        per_10s = PLANS["professional"] if self.limits else 100_000
+        self.rate = Limits(per_10s=per_10s, search_per_s=5, daily=650_000, windows=windows)
+        self.undated: set[str] = set()
+        self.header_gaps = True
         self.searches = 0
+        self.refreshes = 0
         self.tokens = {ACCESS_TOKEN}
         self._expired: set[str] = set()
-        self._refreshes = 0
-        self._calls: deque[float] = deque()
-        self._searches: deque[float] = deque()
+
+    @property
+    def per_10s(self) -> int:
+        return self.rate.calls.size
+
+    @per_10s.setter
+    def per_10s(self, size: int) -> None:
+        self.rate.calls.size = size
+
+    @property
+    def search_per_s(self) -> int:
+        return self.rate.search.size
+
+    @search_per_s.setter
+    def search_per_s(self, size: int) -> None:
+        self.rate.search.size = size
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        return self.rate.calls.windows
+
+    @windows.setter
+    def windows(self, kinds: Sequence[str]) -> None:
+        self.rate.calls.windows = self.rate.search.windows = tuple(kinds)
+
+    @property
+    def daily_limit(self) -> int:
+        return self.rate.daily
+
+    @daily_limit.setter
+    def daily_limit(self, calls: int) -> None:
+        self.rate.daily = calls
+
+    @property
+    def daily_used(self) -> int:
+        return self.rate.daily_used
+
+    @daily_used.setter
+    def daily_used(self, calls: int) -> None:
+        self.rate.daily_used = calls
+
+    def foreign(self, calls_per_s: float = 0.0, search_per_s: float = 0.0, *, burst_s: float | None = None) -> None:
+        """From now on somebody else uses the same limits: evenly, or each `burst_s` seconds all at once. 0: no more."""
+        self.rate.foreign(calls_per_s, search_per_s, burst_s)
 
     def expire_tokens(self) -> None:
         """Every OAuth token ends now: the next call is answered 401 EXPIRED_AUTHENTICATION."""
         self._expired |= self.tokens - {ACCESS_TOKEN}
 
-    def _guard(self, handler: Callable[[Request, Json], Json | Response], *, search: bool = False) -> Handler:
+    def revoke(self, token: str = ACCESS_TOKEN) -> None:
+        """A token is rotated away: 401 INVALID_AUTHENTICATION for good."""
+        self.tokens.discard(token)
+
+    def _guard(
+        self, handler: Callable[[Request, Json], Json | Response], family: str = "", *, search: bool = False
+    ) -> Handler:
         """Token, dated path, limits and body around a call; refusals in the vendor's shape."""
 
         async def guarded(request: Request) -> Response:
             raw = await request.body() if request.method == "POST" else b""
+            token = request.headers.get("authorization", "").partition(" ")[2]
             try:
-                self._admit(request)
-                refused = self._limit(search)
+                self._admit(request, token, family)
+                refused = self._limit(token, search)
                 if refused is not None:
                     return refused
                 if len(request.scope["query_string"]) > 15_000:
@@ -73,17 +148,22 @@ class HubSpotGate(LoopbackServer):
                     raise Refusal(400, "VALIDATION_ERROR", "Invalid input JSON") from None
                 with self._company.lock:
                     answer = handler(request, body)
+                status = 200
             except Refusal as refusal:
-                return self.json(refusal.body, refusal.status, search=search)
+                answer, status = refusal.body, refusal.status
             except SearchError as problem:
-                return self.json(Refusal(400, "VALIDATION_ERROR", str(problem)).body, 400, search=search)
-            return answer if isinstance(answer, Response) else self.json(answer, search=search)
+                answer, status = Refusal(400, "VALIDATION_ERROR", str(problem)).body, 400
+            except SearchCrash:
+                answer, status = Refusal(500, "INTERNAL_ERROR", "internal error").body, 500
+            if not isinstance(answer, Response):
+                answer = self.json(answer, status)
+            answer.headers.update(self._rate_headers(token, search))
+            return answer
 
         return guarded
 
-    def _admit(self, request: Request) -> None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not token:
+    def _admit(self, request: Request, token: str, family: str) -> None:
+        if not token or not request.headers["authorization"].startswith("Bearer "):
             raise Refusal(
                 401, "INVALID_AUTHENTICATION", "Authentication credentials not found. This API supports OAuth 2.0."
             )
@@ -92,69 +172,71 @@ class HubSpotGate(LoopbackServer):
                 401,
                 "EXPIRED_AUTHENTICATION",
                 "The OAuth token used to make this call expired 12 second(s) ago.",
-                context={"expire time": [hs_instant(self._company.now - 12)]},
+                context={"expire time": [hs_instant(self.server_now - 12)]},
             )
         if token not in self.tokens:
             raise Refusal(401, "INVALID_AUTHENTICATION", "The access token is not valid.")
-        date = request.path_params.get("date")
-        if date is not None and (not self.dated or date not in DATED) and not date.startswith("v"):
+        if not self._serves(request, family):
             raise Refusal(404, "OBJECT_NOT_FOUND", "resource not found")
 
-    def _limit(self, search: bool) -> Response | None:
-        """Count a call; the vendor's 429 when a rolling window is full."""
-        now = time.monotonic()
-        self.daily_used += 1
+    def _serves(self, request: Request, family: str) -> bool:
+        """Whether a path is there in the version it names."""
+        date = request.path_params.get("date")
+        if date is None or date.startswith("v"):
+            return True
+        return self.dated and date in DATED and family not in self.undated
+
+    def _limit(self, token: str, search: bool) -> Response | None:
+        """Count a call; the vendor's 429 when a window or the day is full."""
         self.searches += search
-        window, size, calls = (1.0, self.search_per_s, self._searches) if search else (10.0, self.per_10s, self._calls)
-        while calls and calls[0] <= now - window:
-            calls.popleft()
-        if self.limits and len(calls) >= size:
-            return self._too_many(search)
-        calls.append(now)
-        return None
+        policy = self.rate.take(search=search, day=local_date(self.server_now), enforced=self.limits)
+        if policy is None:
+            return None
+        body = too_many_body(policy, named=policy != "SECONDLY")
+        refused = self.json(body, 429)
+        if policy == "SECONDLY":
+            refused.headers["Connection"] = "close"
+        refused.headers.update(self._rate_headers(token, search))
+        return refused
 
-    def _too_many(self, search: bool) -> Response:
-        body: Json = {"status": "error", "correlationId": "6c0ffee0-0000-4000-8000-000000000002"}
-        if search:
-            body |= {"message": "You have reached your secondly limit.", "category": "RATE_LIMITS"}
-            return Response(orjson.dumps(body), 429, {"Connection": "close"}, media_type="application/json")
-        body |= {
-            "message": "You have reached your ten_secondly_rolling limit.",
-            "errorType": "RATE_LIMIT",
-            "policyName": "TEN_SECONDLY_ROLLING",
-            "groupName": f"publicapi:private-apps:rolling:{PORTAL_ID}",
+    def _rate_headers(self, token: str, search: bool) -> dict[str, str]:
+        if search and self.header_gaps:
+            return {}
+        day = {
+            "X-HubSpot-RateLimit-Daily": str(self.rate.daily),
+            "X-HubSpot-RateLimit-Daily-Remaining": str(max(0, self.rate.daily - self.rate.daily_used)),
         }
-        return self.json(body, 429)
+        if self.header_gaps and token != ACCESS_TOKEN:
+            day = {}
+        return {
+            **day,
+            "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
+            "X-HubSpot-RateLimit-Max": str(self.per_10s),
+            "X-HubSpot-RateLimit-Remaining": str(self.rate.calls.remaining(time.monotonic())),
+            "X-HubSpot-RateLimit-Secondly": "19",
+            "X-HubSpot-RateLimit-Secondly-Remaining": "18",
+        }
 
-    def json(self, body: object, status: int = 200, *, search: bool = False) -> Response:
-        headers = {}
-        if not search:
-            headers = {
-                "X-HubSpot-RateLimit-Daily": str(self.daily_limit),
-                "X-HubSpot-RateLimit-Daily-Remaining": str(self.daily_limit - self.daily_used),
-                "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
-                "X-HubSpot-RateLimit-Max": str(self.per_10s),
-                "X-HubSpot-RateLimit-Remaining": str(max(0, self.per_10s - len(self._calls))),
-                "X-HubSpot-RateLimit-Secondly": "19",
-                "X-HubSpot-RateLimit-Secondly-Remaining": "18",
-            }
-        return Response(orjson.dumps(body), status, headers, media_type="application/json;charset=utf-8")
+    def json(self, body: object, status: int = 200) -> Response:
+        return Response(orjson.dumps(body), status, media_type="application/json;charset=utf-8")
 
     async def _token(self, request: Request) -> Response:
+        if not self._serves(request, "oauth"):
+            return self.json(Refusal(404, "OBJECT_NOT_FOUND", "resource not found").body, 404)
         form = dict(parse_qsl((await request.body()).decode()))
         known = (form.get("client_id"), form.get("client_secret")) == (CLIENT_ID, CLIENT_SECRET)
         if form.get("grant_type") != "refresh_token" or not known:
             body = {"status": "BAD_CLIENT_ID", "message": "missing or unknown client id", "correlationId": "c0ffee"}
-            return Response(orjson.dumps(body), 400, media_type="application/json")
+            return self.json(body, 400)
         if form.get("refresh_token") != REFRESH_TOKEN:
             body = {
                 "status": "BAD_REFRESH_TOKEN",
                 "message": "missing or invalid refresh token",
                 "correlationId": "c0ffee",
             }
-            return Response(orjson.dumps(body), 400, media_type="application/json")
-        self._refreshes += 1
-        token = f"CNsandbox{self._refreshes:06d}"
+            return self.json(body, 400)
+        self.refreshes += 1
+        token = f"CNsandbox{self.refreshes:06d}"
         self.tokens.add(token)
-        body2 = {"token_type": "bearer", "refresh_token": REFRESH_TOKEN, "access_token": token, "expires_in": 1800}
-        return Response(orjson.dumps(body2), media_type="application/json")
+        answer = {"token_type": "bearer", "refresh_token": REFRESH_TOKEN, "access_token": token, "expires_in": 1800}
+        return self.json(answer)

@@ -1,4 +1,4 @@
-"""The sandbox's HubSpot schema: object types, properties, pipelines and association types."""
+"""What the sandbox's HubSpot knows when it is new: object types, their properties, and pipeline stages."""
 
 #: object type id -> name used in paths; both are accepted.
 TYPE_IDS = {
@@ -13,11 +13,17 @@ TYPE_IDS = {
     "0-27": "tasks",
     "0-46": "notes",
     "0-19": "feedback_submissions",
+    "0-7": "products",
+    "0-8": "line_items",
+    "0-123": "orders",
+    "0-53": "invoices",
+    "0-101": "commerce_payments",
 }
 SINGULAR = {
     "contact": "contacts", "company": "companies", "deal": "deals", "ticket": "tickets", "lead": "leads",
     "call": "calls", "email": "emails", "meeting": "meetings", "task": "tasks", "note": "notes",
-    "feedback_submission": "feedback_submissions",
+    "feedback_submission": "feedback_submissions", "product": "products", "line_item": "line_items", "order": "orders",
+    "invoice": "invoices", "commerce_payment": "commerce_payments",
 }  # fmt: skip
 
 _COMMON = "hs_object_id:number hs_createdate:datetime hs_lastmodifieddate:datetime hubspot_owner_id:enumeration"
@@ -38,7 +44,7 @@ _TEXT = {
     " hs_is_closed_won:bool hs_is_closed_lost:bool hs_deal_stage_probability:number closed_lost_reason:string"
     " dealtype:enumeration hs_analytics_source:enumeration hs_manual_forecast_category:enumeration"
     " hs_projected_amount:number days_to_close:number hs_merged_object_ids:enumeration"
-    " hs_salesforceopportunityid:string salesforcelastsynctime:datetime",
+    " hs_salesforceopportunityid:string salesforcelastsynctime:datetime deal_health:enumeration",
     "tickets": f"{_COMMON} createdate:datetime subject:string hs_ticket_id:number hs_pipeline:enumeration"
     " hs_pipeline_stage:enumeration hs_ticket_priority:enumeration hs_ticket_category:enumeration"
     " source_type:enumeration closed_date:datetime hs_last_closed_date:datetime hs_is_closed:bool"
@@ -60,6 +66,16 @@ _TEXT = {
     "feedback_submissions": f"{_COMMON} hs_survey_type:enumeration hs_survey_id:number hs_survey_name:string"
     " hs_survey_channel:enumeration hs_value:number hs_response_group:enumeration hs_sentiment:enumeration"
     " hs_content:string hs_submission_timestamp:datetime hs_contact_id:number hs_ticket_id:number",
+    "products": f"{_COMMON} createdate:datetime name:string description:string price:number hs_sku:string",
+    "line_items": f"{_COMMON} createdate:datetime name:string quantity:number price:number amount:number"
+    " hs_product_id:number hs_sku:string hs_line_item_currency_code:enumeration",
+    "orders": f"{_COMMON} hs_order_name:string hs_pipeline:enumeration hs_pipeline_stage:enumeration"
+    " hs_currency_code:enumeration hs_total_price:number hs_processed_date:datetime hs_external_order_id:string"
+    " promised_date:date delivered_date:date cancelled_date:date",
+    "invoices": f"{_COMMON} hs_number:string hs_invoice_status:enumeration hs_invoice_date:datetime"
+    " hs_due_date:datetime hs_currency:enumeration hs_amount_billed:number hs_balance_due:number",
+    "commerce_payments": f"{_COMMON} hs_initial_amount:number hs_net_amount:number hs_currency_code:enumeration"
+    " hs_initiated_date:datetime hs_latest_status:enumeration hs_payment_method_type:enumeration",
 }
 
 #: object -> property -> type.
@@ -79,7 +95,12 @@ DEFAULTS = {
     ),
 }  # fmt: skip
 ALWAYS = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
-CALCULATED = ("time_to_first_agent_reply", "time_to_close", "days_to_close", "hs_projected_amount")
+CALCULATED = ("time_to_first_agent_reply", "time_to_close", "days_to_close", "hs_projected_amount", "deal_health")
+#: Properties the company made itself.
+CUSTOM = (
+    "tier", "region", "customer_since", "close_reason", "escalated", "deal_health", "promised_date", "delivered_date",
+    "cancelled_date",
+)  # fmt: skip
 #: Calculated values the search index does not hold: null there, filled in a batch read.
 NOT_IN_SEARCH = ("time_to_first_agent_reply", "time_to_close")
 
@@ -89,7 +110,7 @@ def modified_property(kind: str) -> str:
 
 
 def created_property(kind: str) -> str:
-    return "createdate" if kind in ("contacts", "companies", "deals", "tickets") else "hs_createdate"
+    return "createdate" if "createdate" in PROPERTIES[kind] else "hs_createdate"
 
 
 #: our stage -> id, label, probability; the second pipeline's ids are numbers, as those made by hand are.
@@ -126,42 +147,15 @@ LEAD_STAGES = {
     "disqualified": ("unqualified-stage-id", "Unqualified", "UNQUALIFIED"),
 }
 LEAD_PIPELINE = "lead-pipeline-id"
-
-#: (from, to) -> (type id, label) pairs a link carries; the first is the primary one where there is such a thing.
-ASSOCIATIONS: dict[tuple[str, str], tuple[tuple[int, str | None], ...]] = {
-    ("contacts", "companies"): ((1, "Primary"), (279, None)),
-    ("companies", "contacts"): ((2, "Primary"), (280, None)),
-    ("deals", "companies"): ((5, "Primary"), (341, None)),
-    ("companies", "deals"): ((6, "Primary"), (342, None)),
-    ("deals", "contacts"): ((3, None),),
-    ("contacts", "deals"): ((4, None),),
-    ("tickets", "companies"): ((26, "Primary"), (339, None)),
-    ("companies", "tickets"): ((25, "Primary"), (340, None)),
-    ("tickets", "contacts"): ((16, None),),
-    ("contacts", "tickets"): ((15, None),),
-    ("leads", "contacts"): ((578, "Primary"), (608, None)),
-    ("contacts", "leads"): ((579, "Primary"), (609, None)),
-    ("leads", "companies"): ((610, None),),
-    ("companies", "leads"): ((611, None),),
-    ("leads", "deals"): ((583, None),),
-    ("deals", "leads"): ((584, None),),
-    ("feedback_submissions", "contacts"): ((98, None),),
-    ("feedback_submissions", "tickets"): ((97, None),),
-    ("contacts", "feedback_submissions"): ((99, None),),
-    ("tickets", "feedback_submissions"): ((100, None),),
+#: HubSpot's own ids of the default order pipeline. Nothing the company does makes an order "Shipped".
+ORDER_PIPELINE = "14a2e10e-5471-408a-906e-c51f3b04369e"
+ORDER_STAGES = {
+    "draft": ("4b27b500-f031-4927-9811-68a0b525cbae", "Open"),
+    "activated": ("937ea84d-0a4f-4dcf-9028-3f9c2aafbf03", "Processed"),
+    "shipped": ("aa99e8d0-c1d5-4071-b915-d240bbb1aed9", "Shipped"),
+    "delivered": ("3725360f-519b-4b18-a593-494d60a29c9f", "Delivered"),
+    "cancelled": ("3c85a297-e9ce-400b-b42e-9f16853d69d6", "Cancelled"),
 }
-for _number, (_kind, _ids) in enumerate(
-    {
-        "calls": (194, 182, 206, 220, 596),
-        "emails": (198, 186, 210, 224, 598),
-        "meetings": (200, 188, 212, 226, 600),
-        "notes": (202, 190, 214, 228, 602),
-        "tasks": (204, 192, 216, 230, 604),
-    }.items()
-):
-    for _target, _id in zip(("contacts", "companies", "deals", "tickets", "leads"), _ids, strict=True):
-        ASSOCIATIONS[_kind, _target] = ((_id, None),)
-        ASSOCIATIONS[_target, _kind] = ((_id - 1, None),)
 
 #: HubSpot's own ids of the default call outcomes.
 DISPOSITIONS = {
@@ -170,86 +164,3 @@ DISPOSITIONS = {
     "Busy": "9d9162e7-6cf3-4944-bf63-4dff82258764",
     "Left voicemail": "b2cf5968-551e-4856-9783-52b3da59a7d0",
 }
-
-
-def property_list(kind: str) -> list[dict[str, object]]:
-    """The body entries of the properties endpoint."""
-    known = PROPERTIES[kind]
-    return [
-        {
-            "name": name,
-            "label": name.replace("hs_", "").replace("_", " ").capitalize(),
-            "type": type_,
-            "fieldType": {"bool": "booleancheckbox", "datetime": "date", "enumeration": "select"}.get(type_, "text"),
-            "groupName": f"{kind}_information",
-            "description": "",
-            "options": [],
-            "displayOrder": -1,
-            "calculated": name in CALCULATED,
-            "externalOptions": False,
-            "hasUniqueValue": False,
-            "hidden": False,
-            "hubspotDefined": name not in ("tier", "region", "customer_since", "close_reason", "escalated"),
-            "archived": False,
-            "modificationMetadata": {"archivable": False, "readOnlyDefinition": True, "readOnlyValue": False},
-        }
-        for name, type_ in known.items()
-    ]
-
-
-def pipelines(kind: str) -> list[dict[str, object]]:
-    """The body entries of the pipelines endpoint."""
-    if kind == "deals":
-        return [
-            _pipeline(
-                PIPELINE_IDS[name],
-                {"default": "Sales pipeline", "renewals": "Renewals"}[name],
-                [
-                    (id_, label, {"isClosed": str(chance in (0.0, 1.0)).lower(), "probability": str(chance)})
-                    for id_, label, chance in stages.values()
-                ],
-            )
-            for name, stages in DEAL_STAGES.items()
-        ]
-    if kind == "tickets":
-        stages = [
-            (
-                id_,
-                label,
-                {"isClosed": str(key == "closed").lower(), "ticketState": "CLOSED" if key == "closed" else "OPEN"},
-            )
-            for key, (id_, label) in TICKET_STAGES.items()
-        ]
-        return [_pipeline("0", "Support pipeline", stages)]
-    if kind == "leads":
-        steps = [
-            (id_, label, {"isClosed": str(state in ("QUALIFIED", "UNQUALIFIED")).lower(), "leadState": state})
-            for id_, label, state in LEAD_STAGES.values()
-        ]
-        return [_pipeline(LEAD_PIPELINE, "Lead pipeline", steps)]
-    return []
-
-
-def _pipeline(id_: str, label: str, stages: list[tuple[str, str, dict[str, str]]]) -> dict[str, object]:
-    stamp = "2023-01-10T09:00:00.000Z"
-    return {
-        "id": id_,
-        "label": label,
-        "displayOrder": 0,
-        "createdAt": stamp,
-        "updatedAt": stamp,
-        "archived": False,
-        "stages": [
-            {
-                "id": stage_id,
-                "label": stage_label,
-                "displayOrder": order,
-                "metadata": metadata,
-                "createdAt": stamp,
-                "updatedAt": stamp,
-                "archived": False,
-                "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT",
-            }
-            for order, (stage_id, stage_label, metadata) in enumerate(stages)
-        ],
-    }

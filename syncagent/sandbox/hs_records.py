@@ -1,12 +1,22 @@
-"""A record of the company as HubSpot objects: properties as text, histories newest first, links by type."""
+"""The company's records as HubSpot objects: properties as text, histories newest first, links by type."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from syncagent.sandbox.clock import DAY, hs_instant, local_midnight
+from syncagent.sandbox.company import Company
+from syncagent.sandbox.hs_activities import activity_props, survey_props
+from syncagent.sandbox.hs_commerce import (
+    PRODUCT_IDS,
+    invoice_props,
+    line_props,
+    order_history,
+    order_props,
+    payment_props,
+    product_props,
+)
 from syncagent.sandbox.hs_props import (
     DEAL_STAGES,
-    DISPOSITIONS,
     LEAD_PIPELINE,
     LEAD_STAGES,
     PIPELINE_IDS,
@@ -14,17 +24,30 @@ from syncagent.sandbox.hs_props import (
     created_property,
     modified_property,
 )
+from syncagent.sandbox.hs_values import History, Links, Props, id_of, links_to, money, owner_versions, text_of, versions
 from syncagent.sandbox.merging import absorbed
-from syncagent.sandbox.model import LOST, WON, Account, Activity, Contact, Deal, Entity, Lead, Survey, Ticket, User
+from syncagent.sandbox.model import (
+    LOST,
+    WON,
+    Account,
+    Activity,
+    Contact,
+    Deal,
+    Entity,
+    Invoice,
+    Lead,
+    Order,
+    Payment,
+    Survey,
+    Ticket,
+)
 
-Props = dict[str, str | None]
-History = dict[str, list[dict[str, str]]]
 _CATEGORY = {
     "question": "GENERAL_INQUIRY", "problem": "PRODUCT_ISSUE", "complaint": "COMPLAINT", "idea": "FEATURE_REQUEST",
 }  # fmt: skip
 _KINDS = {
     "Contact": "contacts", "Account": "companies", "Deal": "deals", "Ticket": "tickets", "Lead": "leads",
-    "Survey": "feedback_submissions",
+    "Survey": "feedback_submissions", "Order": "orders", "Invoice": "invoices", "Payment": "commerce_payments",
 }  # fmt: skip
 _SOURCE = {"email": "EMAIL", "web": "FORM", "phone": "PHONE", "chat": "CHAT"}
 _LIFECYCLE = {"customer": "customer", "prospect": "opportunity", "partner": "other", "other": "other"}
@@ -42,52 +65,23 @@ class Record:
     archived: int | None
     props: Props
     history: History = field(default_factory=dict)
-    links: dict[str, list[str]] = field(default_factory=dict)  # kind -> ids
+    links: Links = field(default_factory=dict)
 
     def stamp(self, at: int) -> str:
         return hs_instant(at // 1000, at % 1000)
 
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _money(minor: int | None) -> str | None:
-    """Decimal text as HubSpot writes it: no trailing zeros."""
-    if minor is None:
-        return None
-    return str(minor // 100) if minor % 100 == 0 else f"{minor / 100:.2f}".rstrip("0")
+    def restamp(self) -> None:
+        """Write the stamps into the properties."""
+        self.props["hs_object_id"] = self.id
+        self.props[created_property(self.kind)] = self.stamp(self.created)
+        self.props[modified_property(self.kind)] = self.stamp(self.modified)
+        if self.kind != "contacts":
+            self.props["hs_createdate"] = self.stamp(self.created)
 
 
-def _id(entity: Entity | None) -> str | None:
-    return entity.hs if entity is not None else None
-
-
-def _links(**targets: Entity | None) -> dict[str, list[str]]:
-    return {kind: [entity.hs] for kind, entity in targets.items() if entity is not None and entity.hs}
-
-
-def _history(values: Iterable[tuple[int, str | None]], ms: int) -> list[dict[str, str]]:
-    """Versions of a property, newest first; a value that did not change makes no version."""
-    out: list[dict[str, str]] = []
-    before: str | None = None
-    for at, value in values:
-        if out and value == before:
-            continue
-        out.append(
-            {
-                "value": value or "",
-                "timestamp": hs_instant(at, ms),
-                "sourceType": "CRM_UI",
-                "sourceId": "userId:9586501",
-            }
-        )
-        before = value
-    return out[::-1]
+def millisecond(id_: str) -> int:
+    """Within their second, stamps lie anywhere; those of one record always at the same place."""
+    return int(id_) * 37 % 1000
 
 
 def kind_of(entity: Entity) -> str | None:
@@ -99,59 +93,90 @@ def kind_of(entity: Entity) -> str | None:
             return _KINDS.get(type(entity).__name__)
 
 
-def record_of(entity: Entity) -> Record | None:
-    """The HubSpot object of a record; None when it is not there, erased, or merged away."""
-    if entity.hs is None or entity.erased or isinstance(entity, User):
-        return None
-    if entity.merged_into is not None:
-        return None
-    kind, props, history, links = _parts(entity)
-    number = int(entity.hs)
-    ms = number * 37 % 1000
-    created, modified = entity.created * 1000 + ms, max(entity.modified * 1000, entity.created * 1000) + ms
-    record = Record(kind, entity.hs, number, created, modified, None, props, history, links)
+def product_records(company: Company) -> Iterator[Record]:
+    """The products, made before the history began."""
+    at = (company.start - 300 * DAY) * 1000
+    for name, id_ in PRODUCT_IDS.items():
+        record = Record("products", id_, int(id_), at, at, None, product_props(name))
+        record.restamp()
+        yield record
+
+
+def records_of(company: Company, entity: Entity) -> list[Record]:
+    """The HubSpot objects of a record: itself and its lines. None when it is not there, erased or merged away."""
+    if entity.hs is None or entity.erased or entity.merged_into is not None or kind_of(entity) is None:
+        return []
+    kind, props, history, links = _parts(company, entity)
+    ms = millisecond(entity.hs)
+    created = entity.created * 1000 + ms
+    modified = max(entity.hs_modified * 1000 + ms, created)
+    record = Record(kind, entity.hs, int(entity.hs), created, modified, None, props, history, links)
     if entity.deleted is not None:
         record.archived = entity.deleted * 1000
-    props["hs_object_id"] = entity.hs
-    props[created_property(kind)] = record.stamp(created)
-    props[modified_property(kind)] = record.stamp(modified)
-    if kind != "contacts":
-        props["hs_createdate"] = record.stamp(created)
+    record.restamp()
     if entity.merged:
         props["hs_merged_object_ids"] = ";".join(loser.hs for loser in absorbed(entity) if loser.hs)
-    return record
+    return [record, *_lines(entity)]
 
 
-def _parts(entity: Entity) -> tuple[str, Props, History, dict[str, list[str]]]:
+def _lines(entity: Entity) -> Iterator[Record]:
+    """The line items of a deal or an order. Those taken off, and those of a deleted one, are archived."""
+    if not isinstance(entity, Deal | Order):
+        return
+    kind = "deals" if isinstance(entity, Deal) else "orders"
+    for line, removed in [*((one, False) for one in entity.lines), *((one, True) for one in entity.removed_lines)]:
+        if not line.hs:
+            continue
+        ms = millisecond(line.hs)
+        created, modified = entity.created * 1000 + ms, (line.at or entity.hs_modified) * 1000 + ms
+        props, links = line_props(line, entity.currency), {kind: [entity.hs or ""]}
+        record = Record("line_items", line.hs, int(line.hs), created, modified, None, props, {}, links)
+        if removed or entity.deleted is not None:
+            record.archived = (line.at if removed else entity.deleted or 0) * 1000
+        record.restamp()
+        yield record
+
+
+def _per_eur(company: Company, currency: str) -> float:
+    """Today's rate. HubSpot converts at the newest one, whatever day the deal is of."""
+    rates = [rate for rate in company.rates if rate.currency == currency]
+    return max(rates, key=lambda rate: rate.valid_from).per_eur if rates else 1.0
+
+
+def _parts(company: Company, entity: Entity) -> tuple[str, Props, History, Links]:
     match entity:
         case Contact():
-            return "contacts", _contact(entity), {}, _links(companies=entity.account)
+            return "contacts", _contact(entity), {}, links_to(companies=entity.account)
         case Account():
             return "companies", _company(entity), {}, {}
         case Deal():
-            return (
-                "deals",
-                _deal(entity),
-                _deal_history(entity),
-                _links(companies=entity.account, contacts=entity.contact),
-            )
+            links = links_to(companies=entity.account, contacts=entity.contact)
+            return "deals", _deal(entity, _per_eur(company, entity.currency)), _deal_history(entity), links
         case Ticket():
-            links = _links(companies=entity.account, contacts=entity.contact)
+            links = links_to(companies=entity.account, contacts=entity.contact)
             return "tickets", _ticket(entity), _stage_history(entity), links
         case Lead():
-            links = _links(contacts=entity.contact, companies=entity.account, deals=entity.deal)
+            links = links_to(contacts=entity.contact, companies=entity.account, deals=entity.deal)
             return "leads", _lead(entity), _stage_history(entity), links
         case Survey():
-            return "feedback_submissions", _survey(entity), {}, _links(contacts=entity.contact, tickets=entity.ticket)
+            links = links_to(contacts=entity.contact, tickets=entity.ticket)
+            return "feedback_submissions", survey_props(entity), {}, links
+        case Order():
+            history = order_history(entity, millisecond(entity.hs or "0"))
+            return "orders", order_props(entity), history, links_to(companies=entity.account)
+        case Invoice():
+            return "invoices", invoice_props(entity), {}, links_to(companies=entity.account)
+        case Payment():
+            return "commerce_payments", payment_props(entity), {}, links_to(invoices=entity.invoice)
         case Activity():
-            links = _links(
-                contacts=entity.contact,
+            links = links_to(
+                contacts=[entity.contact, *entity.also],
                 companies=entity.account,
                 deals=entity.deal,
                 tickets=entity.ticket,
                 leads=entity.lead,
             )
-            return (*_activity(entity), {}, links)
+            return (*activity_props(entity), {}, links)
     raise TypeError(type(entity).__name__)
 
 
@@ -166,8 +191,8 @@ def _contact(contact: Contact) -> Props:
         "company": account.name if account else None,
         "lifecyclestage": _LIFECYCLE[account.kind] if account else contact.lifecycle,
         "hs_lead_status": None,
-        "hubspot_owner_id": _id(contact.owner),
-        "associatedcompanyid": _id(account),
+        "hubspot_owner_id": id_of(contact.owner),
+        "associatedcompanyid": id_of(account),
         "hs_email_optout": "true" if contact.opted_out else None,
         "hs_email_bounce": "1" if contact.bounced else None,
         "hs_email_hard_bounce_reason_enum": "UNKNOWN_USER" if contact.bounced else None,
@@ -180,16 +205,16 @@ def _company(account: Account) -> Props:
     link = account.sf[:15] if account.sf and account.short_link else account.sf
     return {
         "name": account.name,
-        "domain": account.domain,
-        "website": f"www.{account.domain}",
-        "industry": account.industry.upper(),
+        "domain": account.domain or None,
+        "website": f"www.{account.domain}" if account.domain else None,
+        "industry": account.industry.upper() or None,
         "numberofemployees": str(account.employees),
         "annualrevenue": f"{account.employees * 90_000}.0",
         "country": account.country,
         "type": {"prospect": "PROSPECT", "partner": "PARTNER", "other": "OTHER"}.get(account.kind),
         "lifecyclestage": _LIFECYCLE[account.kind],
-        "hubspot_owner_id": _id(account.owner),
-        "hs_parent_company_id": _id(account.parent),
+        "hubspot_owner_id": id_of(account.owner),
+        "hs_parent_company_id": id_of(account.parent),
         "salesforceaccountid": link,
         "tier": account.tier,
         "region": account.region,
@@ -205,7 +230,7 @@ def close_at(deal: Deal, upto: int) -> int:
     return next(s.at for i, s in enumerate(deal.steps) if all(t.stage == step.stage for t in deal.steps[i : upto + 1]))
 
 
-def _deal(deal: Deal) -> Props:
+def _deal(deal: Deal, per_eur: float) -> Props:
     last = deal.steps[-1]
     stage, _, chance = DEAL_STAGES[deal.pipeline][last.stage]
     closed_at = close_at(deal, len(deal.steps) - 1)
@@ -215,22 +240,23 @@ def _deal(deal: Deal) -> Props:
         "dealname": deal.name,
         "pipeline": PIPELINE_IDS[deal.pipeline],
         "dealstage": stage,
-        "amount": _money(minor),
-        "deal_currency_code": "EUR",
-        "amount_in_home_currency": _money(minor),
+        "amount": money(minor),
+        "deal_currency_code": deal.currency,
+        "amount_in_home_currency": money(None if minor is None else round(minor / per_eur)),
         "closedate": hs_instant(closed_at),
-        "hs_is_closed": _text(deal.state != "open"),
-        "hs_is_closed_won": _text(deal.state == WON),
-        "hs_is_closed_lost": _text(deal.state == LOST),
+        "hs_is_closed": text_of(deal.state != "open"),
+        "hs_is_closed_won": text_of(deal.state == WON),
+        "hs_is_closed_lost": text_of(deal.state == LOST),
         "hs_deal_stage_probability": str(chance),
         "closed_lost_reason": deal.loss_reason,
         "dealtype": {"renewal": "existingbusiness"}.get(deal.kind, deal.kind),
         "hs_analytics_source": {"Web": "DIRECT_TRAFFIC", "Advertisement": "PAID_SEARCH"}.get(deal.source, "OFFLINE"),
-        "hubspot_owner_id": _id(deal.owner),
+        "hubspot_owner_id": id_of(deal.owner),
         "hs_projected_amount": None if minor is None else repr(minor / 100 * chance),
         "days_to_close": str(max(0, (closed_at - deal.created) // DAY)),
         "hs_salesforceopportunityid": deal.orphan_link or link,
-        "salesforcelastsynctime": hs_instant(deal.modified) if deal.sf else None,
+        "salesforcelastsynctime": hs_instant(deal.hs_modified) if deal.sf else None,
+        "deal_health": deal.health,
     }
     for step in deal.steps:
         props[f"hs_v2_date_entered_{DEAL_STAGES[deal.pipeline][step.stage][0]}"] = hs_instant(step.at)
@@ -239,25 +265,25 @@ def _deal(deal: Deal) -> Props:
 
 def _deal_history(deal: Deal) -> History:
     stages = DEAL_STAGES[deal.pipeline]
-    ms = int(deal.hs or 0) * 37 % 1000
+    ms = millisecond(deal.hs or "0")
     steps = deal.steps
     return {
-        "dealstage": _history([(s.at, stages[s.stage][0]) for s in steps], ms),
-        "amount": _history([(s.at, _money(s.amount)) for s in steps], ms),
-        "closedate": _history([(s.at, hs_instant(close_at(deal, i))) for i, s in enumerate(steps)], ms),
-        "pipeline": _history([(deal.created, PIPELINE_IDS[deal.pipeline])], ms),
-        "hubspot_owner_id": _history([(deal.created, _id(deal.owner))], ms),
+        "dealstage": versions([(s.at, stages[s.stage][0]) for s in steps], ms),
+        "amount": versions([(s.at, money(s.amount)) for s in steps], ms),
+        "closedate": versions([(s.at, hs_instant(close_at(deal, i))) for i, s in enumerate(steps)], ms),
+        "pipeline": versions([(deal.created, PIPELINE_IDS[deal.pipeline])], ms),
+        "hubspot_owner_id": versions(owner_versions(deal.owners, deal.owner, deal.created), ms),
     }
 
 
 def _stage_history(entity: Ticket | Lead) -> History:
     stages = TICKET_STAGES if isinstance(entity, Ticket) else LEAD_STAGES
-    ms = int(entity.hs or 0) * 37 % 1000
+    ms = millisecond(entity.hs or "0")
     pipeline = "0" if isinstance(entity, Ticket) else LEAD_PIPELINE
     return {
-        "hs_pipeline_stage": _history([(c.at, stages[c.status][0]) for c in entity.history], ms),
-        "hs_pipeline": _history([(entity.created, pipeline)], ms),
-        "hubspot_owner_id": _history([(entity.created, _id(entity.owner))], ms),
+        "hs_pipeline_stage": versions([(c.at, stages[c.status][0]) for c in entity.history], ms),
+        "hs_pipeline": versions([(entity.created, pipeline)], ms),
+        "hubspot_owner_id": versions(owner_versions(entity.owners, entity.owner, entity.created), ms),
     }
 
 
@@ -275,10 +301,10 @@ def _ticket(ticket: Ticket) -> Props:
         "hs_ticket_priority": ticket.priority.upper(),
         "hs_ticket_category": _CATEGORY[ticket.category],
         "source_type": _SOURCE[ticket.origin],
-        "hubspot_owner_id": _id(ticket.owner),
+        "hubspot_owner_id": id_of(ticket.owner),
         "closed_date": hs_instant(closes[-1]) if closed else None,
         "hs_last_closed_date": hs_instant(closes[-1]) if closes else None,
-        "hs_is_closed": _text(closed),
+        "hs_is_closed": text_of(closed),
         "first_agent_reply_date": hs_instant(reply) if reply is not None else None,
         "time_to_first_agent_reply": str((reply - ticket.created) * 1000) if reply is not None else None,
         "time_to_close": str((closes[-1] - ticket.created) * 1000) if closed else None,
@@ -297,73 +323,9 @@ def _lead(lead: Lead) -> Props:
         "hs_lead_type": "NEW_BUSINESS",
         "hs_lead_label": None,
         "hs_lead_source": lead.source.upper().replace(" ", "_"),
-        "hubspot_owner_id": _id(lead.owner),
+        "hubspot_owner_id": id_of(lead.owner),
         "hs_associated_contact_email": lead.email,
         "hs_associated_company_name": lead.company,
-        "hs_primary_contact_id": _id(lead.contact),
+        "hs_primary_contact_id": id_of(lead.contact),
         **{f"hs_v2_date_entered_{LEAD_STAGES[c.status][0]}": hs_instant(c.at) for c in lead.history},
     }
-
-
-def _survey(survey: Survey) -> Props:
-    return {
-        "hs_survey_type": "CSAT",
-        "hs_survey_id": "31",
-        "hs_survey_name": "After the ticket",
-        "hs_survey_channel": "EMAIL",
-        "hs_value": _text(survey.score),
-        "hs_response_group": None,
-        "hs_sentiment": None,
-        "hs_content": survey.comment,
-        "hs_submission_timestamp": hs_instant(survey.at),
-        "hs_contact_id": _id(survey.contact),
-        "hs_ticket_id": _id(survey.ticket),
-        "hubspot_owner_id": None,
-    }
-
-
-def _activity(activity: Activity) -> tuple[str, Props]:
-    base: Props = {
-        "hubspot_owner_id": _id(activity.owner),
-        "hs_timestamp": hs_instant(activity.at),
-        "hs_object_source": "CRM_UI",
-    }
-    if activity.kind == "call":
-        return "calls", base | {
-            "hs_call_title": activity.subject,
-            "hs_call_direction": activity.direction.upper(),
-            "hs_call_disposition": DISPOSITIONS["Connected" if activity.connected else "No answer"],
-            "hs_call_duration": None if activity.seconds is None else str(activity.seconds * 1000),
-            "hs_call_status": "COMPLETED" if activity.connected else "NO_ANSWER",
-        }
-    if activity.kind == "email":
-        incoming = activity.direction == "inbound"
-        customer = activity.contact.email if activity.contact else None
-        ends = (customer, activity.owner.email) if incoming else (activity.owner.email, customer)
-        return "emails", base | {
-            "hs_email_subject": activity.subject,
-            "hs_email_direction": "INCOMING_EMAIL" if incoming else "EMAIL",
-            "hs_email_status": "BOUNCED" if activity.bounced else "SENT",
-            "hs_email_thread_id": activity.thread,
-            "hs_email_message_id": f"<{activity.key}@northwind.example>",
-            "hs_email_from_email": ends[0],
-            "hs_email_to_email": ends[1],
-        }
-    if activity.kind == "meeting":
-        outcome = {"completed": "COMPLETED", "no_show": "NO_SHOW", "cancelled": "CANCELED"}
-        return "meetings", base | {
-            "hs_meeting_title": activity.subject,
-            "hs_meeting_start_time": hs_instant(activity.at),
-            "hs_meeting_end_time": hs_instant(activity.at + (activity.seconds or 0)),
-            "hs_meeting_outcome": outcome.get(activity.status, "SCHEDULED"),
-        }
-    if activity.kind == "task":
-        return "tasks", base | {
-            "hs_timestamp": hs_instant(activity.due if activity.due is not None else activity.at),
-            "hs_task_subject": activity.subject,
-            "hs_task_status": "COMPLETED" if activity.status == "completed" else "NOT_STARTED",
-            "hs_task_priority": "NONE",
-            "hs_task_type": "TODO",
-            "hs_task_completion_date": hs_instant(activity.completed) if activity.completed is not None else None,
-        }
-    return "notes", base | {"hs_note_body": activity.subject}

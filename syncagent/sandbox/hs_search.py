@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from syncagent.sandbox.hs_props import PROPERTIES
+from syncagent.sandbox.hs_props import modified_property
 from syncagent.sandbox.hs_records import Record
+from syncagent.sandbox.hs_schema import Schema
 
 Test = Callable[[Record], bool]
 MAX_GROUPS, MAX_FILTERS, MAX_ALL_FILTERS = 5, 6, 18
@@ -13,6 +14,10 @@ MAX_GROUPS, MAX_FILTERS, MAX_ALL_FILTERS = 5, 6, 18
 
 class SearchError(Exception):
     """A request HubSpot answers 400 VALIDATION_ERROR."""
+
+
+class SearchCrash(Exception):
+    """A request HubSpot answers 500: seen with a time of 0 as a filter's value."""
 
 
 def comparable(type_: str, value: Any) -> Any:
@@ -36,26 +41,36 @@ def comparable(type_: str, value: Any) -> Any:
     return text.lower()
 
 
-def read_filters(kind: str, body: Mapping[str, Any]) -> list[list[Test]]:
-    """The tests of a search body: any group, all of its filters. Raises SearchError."""
+def read_filters(schema: Schema, kind: str, body: Mapping[str, Any], *, below_ms: int = 0) -> list[list[Test]]:
+    """The tests of a search body: any group, all of its filters. Raises SearchError.
+
+    `below_ms`: let rows pass that lie so little below a lower bound in time.
+    """
     groups: Sequence[Mapping[str, Any]] = body.get("filterGroups") or []
     if not groups and body.get("filters"):
         groups = [{"filters": body["filters"]}]
     sizes = [len(group.get("filters") or []) for group in groups]
     if len(groups) > MAX_GROUPS or max(sizes, default=0) > MAX_FILTERS or sum(sizes) > MAX_ALL_FILTERS:
         raise SearchError("The number of filters or filter groups exceeds the limit.")
-    return [[_test(kind, filter_) for filter_ in group.get("filters") or []] for group in groups]
+    return [[_test(schema, kind, filter_, below_ms) for filter_ in group.get("filters") or []] for group in groups]
 
 
-def _test(kind: str, filter_: Mapping[str, Any]) -> Test:
-    name, operator = str(filter_.get("propertyName")), str(filter_.get("operator"))
-    if name not in PROPERTIES[kind]:
+def holder(schema: Schema, kind: str, name: str) -> Callable[[Record], Any]:
+    """How to get at a property as something that compares. Stamps and ids are at hand without reading their text."""
+    type_ = schema.types[kind].get(name)
+    if type_ is None:
         raise SearchError(f"There was a problem with the request. Property {name} does not exist")
-    type_ = PROPERTIES[kind][name]
+    if name == modified_property(kind):
+        return lambda record: float(record.modified)
+    if name == "hs_object_id":
+        return lambda record: float(record.number)
+    return lambda record: comparable(type_, schema.value(record, name))
 
-    def held(record: Record) -> Any:
-        return comparable(type_, record.props.get(name))
 
+def _test(schema: Schema, kind: str, filter_: Mapping[str, Any], below_ms: int) -> Test:
+    name, operator = str(filter_.get("propertyName")), str(filter_.get("operator"))
+    held = holder(schema, kind, name)
+    type_ = schema.types[kind][name]
     if operator == "HAS_PROPERTY":
         return lambda record: held(record) is not None
     if operator == "NOT_HAS_PROPERTY":
@@ -66,6 +81,10 @@ def _test(kind: str, filter_: Mapping[str, Any]) -> Test:
     if "value" not in filter_:
         raise SearchError("A filter has no value.")
     value = comparable(type_, filter_["value"])
+    if type_ == "datetime":
+        if value == 0:
+            raise SearchCrash
+        value -= below_ms if operator in ("GT", "GTE") else 0
     if operator == "BETWEEN":
         high = comparable(type_, filter_.get("highValue"))
         return lambda r: (found := held(r)) is not None and value <= found <= high
@@ -90,7 +109,9 @@ def _test(kind: str, filter_: Mapping[str, Any]) -> Test:
     return lambda r: (found := held(r)) is not None and compare(found)
 
 
-def sort_of(kind: str, body: Mapping[str, Any], *, ids_as_text: bool) -> tuple[Callable[[Record], Any], bool]:
+def sort_of(
+    schema: Schema, kind: str, body: Mapping[str, Any], *, ids_as_text: bool
+) -> tuple[Callable[[Record], Any], bool]:
     """The sort key of a search body and whether it descends. One sort; oldest first where none is given."""
     sorts = body.get("sorts") or []
     if len(sorts) > 1:
@@ -100,14 +121,12 @@ def sort_of(kind: str, body: Mapping[str, Any], *, ids_as_text: bool) -> tuple[C
         descending, name = sorts[0].startswith("-"), sorts[0].lstrip("-")
     elif sorts:
         name, descending = sorts[0]["propertyName"], sorts[0].get("direction") == "DESCENDING"
-    if name not in PROPERTIES[kind]:
-        raise SearchError(f"Property {name} does not exist")
-    if name == "hs_object_id" and ids_as_text:
-        return (lambda record: record.id), descending
-    type_ = PROPERTIES[kind][name]
+    held = holder(schema, kind, name)
+    if name == "hs_object_id":
+        return ((lambda record: record.id) if ids_as_text else (lambda record: record.number)), descending
 
     def key(record: Record) -> Any:
-        value = comparable(type_, record.props.get(name))
-        return (value is not None, value if value is not None else 0, record.number)
+        value = held(record)
+        return (value is not None, value if value is not None else 0, record.id if ids_as_text else record.number)
 
     return key, descending

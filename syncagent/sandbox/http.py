@@ -1,38 +1,52 @@
-"""Runs a sandbox server on loopback: one uvicorn in a thread, faults on the wire, the company's clock as Date."""
+"""Runs a sandbox server on loopback: one uvicorn in a thread, a wire with delays and faults, its own clock as Date."""
 
 import asyncio
 import contextlib
+import random
 import socket
-import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from email.utils import formatdate
-from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from syncagent.sandbox.faults import Fault, Faults
-
-_HTML = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body><h1>We'll be right back</h1></body></html>"
+from syncagent.sandbox.faults import Faults
+from syncagent.sandbox.http_answer import NEEDS_NO_ANSWER, Answer, misbehave
 
 
 class LoopbackServer:
-    """Serves an ASGI app at `url` from `start` to `stop`; counts requests by `METHOD /path` and by status."""
+    """Serves an ASGI app at `url` from `start` to `stop`; counts requests by `METHOD /path` and by status.
+
+    `latency`: seconds on the way, each way, drawn evenly between the two. `slow_uplinks`: the share of requests that
+    take `slow_by_s` longer (on average) before they arrive. `skew_s`: how far the server's clock is ahead.
+    `most_in_flight`: the most requests that were open at once.
+    """
 
     def __init__(self, app: ASGIApp, *, clock: Callable[[], int]) -> None:
         self._app = app
         self._clock = clock
         self.faults = Faults()
-        self.calls: Counter[str] = Counter()
-        self.statuses: Counter[int] = Counter()
         self.port = 0
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Event | None = None
+        self._held: socket.socket | None = None  # keeps the port while nobody listens
+        self.forget()
+
+    def forget(self) -> None:
+        """As if just made: no faults, no delays, a right clock, nothing counted. The port stays."""
+        self.faults.clear()
+        self.calls: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()
+        self.latency = (0.0, 0.0)
+        self.slow_uplinks, self.slow_by_s = 0.0, 1.5
+        self.skew_s = 0
+        self.most_in_flight = 0
+        self._in_flight = 0
+        self._jitter = random.Random(7)  # noqa: S311  (delays, not secrets)
 
     @property
     def url(self) -> str:
@@ -42,11 +56,14 @@ class LoopbackServer:
     def count_429(self) -> int:
         return self.statuses[429]
 
+    @property
+    def server_now(self) -> int:
+        """Epoch seconds by the server's clock."""
+        return int(self._clock() + self.skew_s)
+
     def start(self, port: int = 0) -> None:
-        # Named as TCP, or asyncio leaves Nagle's algorithm on: every answer would wait 40 ms for an acknowledgement.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener = self._held or _bound(port)
+        self._held = None
         listener.listen(256)
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
@@ -74,6 +91,9 @@ class LoopbackServer:
             time.sleep(0.005)
 
     def stop(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
         if self._server is None or self._thread is None:
             return
         if self._loop is not None and self._closing is not None:
@@ -81,7 +101,16 @@ class LoopbackServer:
                 self._loop.call_soon_threadsafe(self._closing.set)
         self._server.should_exit = True
         self._thread.join(timeout=10)
-        self._server = self._thread = None
+        self._server = self._thread = self._loop = self._closing = None
+
+    def pause(self) -> None:
+        """Hang up on everybody and refuse connections until `resume`; the port and all that was counted stay."""
+        self.stop()
+        self._held = _bound(self.port)
+
+    def resume(self) -> None:
+        """Listen again where `pause` stopped."""
+        self.start(self.port)
 
     # -- one request -----------------------------------------------------------------------------------------------
 
@@ -90,116 +119,54 @@ class LoopbackServer:
             return
         if self._closing is None:
             self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            await self._travel(up=True)
+            await self._reply(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+
+    async def _reply(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = scope["query_string"].decode()
         name = f"{scope['method']} {scope['path']}"
         self.calls[name] += 1
         fault = self.faults.strike(f"{name}?{query}" if query else name)
-        answer = _Answer(send, self._clock(), self.statuses)
+        answer = Answer(send, self.server_now, self.statuses, self._travel)
         if fault is None:
             await self._app(scope, receive, answer.pass_on)
             return
-        await self._misbehave(fault, scope, receive, answer)
-
-    async def _misbehave(self, fault: Fault, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        if fault.kind == "drop":
-            _transport(answer.send).close()
-            await _until_gone(receive)
-            return
-        if fault.kind in ("status", "html"):
-            await _drain(receive)
-            headers = {"content-type": "text/html; charset=utf-8"} if fault.kind == "html" else dict(fault.headers)
-            body = (fault.body or _HTML) if fault.kind == "html" else fault.body
-            await answer.whole(fault.status, headers, body)
-            return
-        if fault.kind == "hang":
-            await self._wait(fault.seconds)
-            await self._app(scope, receive, answer.pass_on)
-            return
-        await self._app(scope, receive, answer.keep)
-        body = answer.body
-        if fault.kind == "truncate":
-            await answer.whole(answer.status, answer.headers, body[: len(body) // 2])
-        elif fault.kind == "drip":
-            await answer.begin(answer.status, answer.headers, len(body))
-            for place in range(len(body)):
-                await answer.send({"type": "http.response.body", "body": body[place : place + 1], "more_body": True})
-                if await self._wait(fault.seconds):
-                    return
-            await answer.send({"type": "http.response.body", "body": b""})
-        else:  # cut, reset
-            await answer.begin(answer.status, answer.headers, len(body))
-            await answer.send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-            transport = _transport(answer.send)
-            if fault.kind == "cut":
-                transport.close()
-                await _until_gone(receive)
+        if fault.when is not None or fault.kind not in NEEDS_NO_ANSWER:
+            await self._app(scope, receive, answer.keep)
+            if fault.when is not None and not answer.fits(fault.when):
+                self.faults.decline(fault)
+                await answer.whole(answer.status, answer.headers, answer.body)
                 return
-            await asyncio.sleep(0.02)  # let the half body leave before the reset overtakes it
-            wire = transport.get_extra_info("socket")
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
-            await _until_gone(receive)
+        await misbehave(fault, answer, receive, self._wait)
+
+    async def _travel(self, *, up: bool = False) -> None:
+        """The time a request or an answer is on its way."""
+        low, high = self.latency
+        seconds = self._jitter.uniform(low, high) if high > 0 else 0.0
+        if up and self.slow_uplinks and self._jitter.random() < self.slow_uplinks:
+            seconds += self._jitter.expovariate(1 / self.slow_by_s)
+        if seconds > 0:
+            await self._wait(seconds)
 
     async def _wait(self, seconds: float) -> bool:
         """Sleep, but no longer than the server lives; True when it is closing."""
-        assert self._closing is not None
+        closing = self._closing
+        if closing is None:
+            return True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._closing.wait(), seconds)
-        return self._closing.is_set()
+            await asyncio.wait_for(closing.wait(), seconds)
+        return closing.is_set()
 
 
-class _Answer:
-    """What the app answers, on its way to the client: dated, counted, or kept to be spoiled."""
-
-    def __init__(self, send: Send, now: int, statuses: "Counter[int]") -> None:
-        self.send = send
-        self._date = formatdate(now, usegmt=True)
-        self._statuses = statuses
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.body = b""
-
-    async def pass_on(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._statuses[message["status"]] += 1
-            message["headers"] = [*message["headers"], (b"date", self._date.encode())]
-        await self.send(message)
-
-    async def keep(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = {k.decode(): v.decode() for k, v in message["headers"]}
-        else:
-            self.body += message.get("body", b"")
-
-    async def begin(self, status: int, headers: dict[str, str], length: int) -> None:
-        self._statuses[status] += 1
-        pairs = {**headers, "content-length": str(length), "date": self._date}
-        await self.send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(k.encode(), v.encode()) for k, v in pairs.items()],
-            }
-        )
-
-    async def whole(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        await self.begin(status, headers, len(body))
-        await self.send({"type": "http.response.body", "body": body})
-
-
-async def _drain(receive: Receive) -> None:
-    while True:
-        message = await receive()
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _transport(send: Send) -> Any:
-    """The connection under an ASGI `send`: uvicorn binds it to the request's cycle, which holds the transport."""
-    return send.__self__.transport  # type: ignore[attr-defined]
+def _bound(port: int) -> socket.socket:
+    """A socket that has the port and does not listen yet: connections to it are refused."""
+    # Named as TCP, or asyncio leaves Nagle's algorithm on: every answer would wait 40 ms for an acknowledgement.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound

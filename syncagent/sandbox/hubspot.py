@@ -1,10 +1,14 @@
-"""The sandbox's HubSpot: objects by list, search and batch read, owners, pipelines, properties, associations.
+"""The sandbox's HubSpot: objects by list, search and batch read, and associations, over one company.
 
 Every path is served in its numbered form and in its dated one; the limits are the real ones, enforced.
 """
 
-from collections.abc import Iterable, Mapping
+import random
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from zlib import crc32
 
+import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,193 +16,168 @@ from starlette.routing import Route
 
 from syncagent.sandbox.clock import hs_instant
 from syncagent.sandbox.company import Company
-from syncagent.sandbox.hs_gate import PORTAL_ID, HubSpotGate, Json, Refusal
+from syncagent.sandbox.hs_account import AccountPages, paged, whole
+from syncagent.sandbox.hs_gate import Json, Refusal, missing_scopes
+from syncagent.sandbox.hs_limits import ROLLING
+from syncagent.sandbox.hs_links import ASSOCIATIONS
 from syncagent.sandbox.hs_props import (
     ALWAYS,
-    ASSOCIATIONS,
     DEFAULTS,
-    DISPOSITIONS,
     NOT_IN_SEARCH,
     PROPERTIES,
     SINGULAR,
     TYPE_IDS,
     created_property,
     modified_property,
-    pipelines,
-    property_list,
 )
-from syncagent.sandbox.hs_records import Record, kind_of, record_of
+from syncagent.sandbox.hs_records import Record
+from syncagent.sandbox.hs_schema import Schema
 from syncagent.sandbox.hs_search import read_filters, sort_of
+from syncagent.sandbox.hs_store import Store, scramble
 from syncagent.sandbox.model import Entity
 
 SEARCH_CAP = 10_000
 
 
-class HubSpotServer(HubSpotGate):
+class HubSpotServer(AccountPages):
     """HubSpot on loopback over one company.
 
-    `limits`: enforce 190 calls per rolling 10 s and 5 searches per rolling second. `dated`: serve dated paths.
-    `ids_as_text`: sort `hs_object_id` as text in searches instead of as a number.
+    `limits`, `dated`, `windows`: see `HubSpotGate`. `ids_as_text`: sort `hs_object_id` as text in searches instead of
+    as a number. `scrambled`: searches give rows slightly out of order. `below_ms`: and some that lie so many
+    milliseconds below the lower bound asked for. `short_pages`, `empty_pages`: the share of pages of lists and searches
+    with fewer rows than asked for, or none, though more follow; nothing is left out. `opaque_tokens`: the lists' tokens
+    are not the last id of the page, as they are today, but something no client can make.
     """
 
-    def __init__(self, company: Company, *, limits: bool = True, dated: bool = True, ids_as_text: bool = False) -> None:
-        self.ids_as_text = ids_as_text
-        self.objects: dict[str, dict[str, Record]] = {kind: {} for kind in PROPERTIES}
-        self.survivors: dict[str, dict[str, str]] = {kind: {} for kind in PROPERTIES}  # merged-away id -> survivor
-        self._sorted: dict[tuple[str, bool], list[Record]] = {}
-        self._incoming: dict[tuple[str, str], dict[str, list[str]]] = {}
-        super().__init__(company, self._routes(), limits=limits, dated=dated)
-        self.refresh(company.everything())
+    def __init__(
+        self,
+        company: Company,
+        *,
+        limits: bool = True,
+        dated: bool = True,
+        ids_as_text: bool = False,
+        windows: Sequence[str] = (ROLLING,),
+    ) -> None:
+        self._text_order = ids_as_text
+        self.store = Store(company)
+        self.schema = Schema(company)
+        super().__init__(company, self._routes(), limits=limits, dated=dated, windows=windows)
+
+    def forget(self) -> None:
+        super().forget()
+        self.ids_as_text = self._text_order
+        self.scrambled, self.below_ms, self.opaque_tokens = False, 0, False
+        self.short_pages = self.empty_pages = 0.0
+        self._habits = random.Random(11)  # noqa: S311
+        self._found: dict[bytes, list[Record | None]] = {}
+        self._found_at = (-1, -1)
+
+    def reset(self, company: Company) -> None:
+        """Another company at the same address; everything else as if the server had just been made."""
+        with company.lock:
+            self._company = company
+            self.store, self.schema = Store(company), Schema(company)
+            self.forget()
+
+    @property
+    def objects(self) -> dict[str, dict[str, Record]]:
+        return self.store.objects
 
     def refresh(self, entities: Iterable[Entity]) -> None:
-        """Show these records as they are now."""
+        """Show these records as they are now; searches too, unless something holds them back."""
         with self._company.lock:
-            for entity in entities:
-                kind = kind_of(entity)
-                if entity.hs is None or kind is None:
-                    continue
-                record = record_of(entity)
-                if record is not None:
-                    self.objects[kind][entity.hs] = record
-                    continue
-                self.objects[kind].pop(entity.hs, None)
-                winner = entity.merged_into
-                while winner is not None and winner.merged_into is not None:
-                    winner = winner.merged_into
-                if winner is not None and winner.hs:
-                    self.survivors[kind][entity.hs] = winner.hs
-            self._sorted.clear()
-            self._incoming.clear()
+            self.store.refresh(entities)
+
+    def refresh_fixed(self) -> None:
+        """Stages, teams, rates and mail events are read from the company at each call: nothing to bring up to date."""
+
+    def hide_until(self, entity: Entity, at: int) -> None:
+        """Searches show a record as it is known to them now until the company's clock says `at`."""
+        with self._company.lock:
+            self.store.hide_until(entity, at)
+
+    def release(self) -> None:
+        """Company time has passed: searches find what was held back until now."""
+        with self._company.lock:
+            self.store.settled()
+
+    def lag(self, seconds_for: Callable[[Entity], int] | None) -> None:
+        """From now on every change is held back from searches for so many seconds of the company's clock."""
+        self.store.lag = seconds_for
+
+    def burst(self, entities: Iterable[Entity], ms: int = 0) -> None:
+        """These records' stamps lie at the same millisecond of their second."""
+        with self._company.lock:
+            self.store.burst(entities, ms)
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
     def _routes(self) -> Starlette:
+        guard = self._guard
+        info, mail = "/account-info/{date}", "/email/public/v1"
         routes = [
             Route("/oauth/v1/token", self._token, methods=["POST"]),
             Route("/oauth/v3/token", self._token, methods=["POST"]),
             Route("/oauth/{date}/token", self._token, methods=["POST"]),
-            Route("/account-info/{date}/details", self._guard(self._details)),
-            Route("/account-info/{date}/api-usage/daily/private-apps", self._guard(self._usage)),
-            Route("/calling/v1/dispositions", self._guard(self._dispositions)),
-            Route("/crm/v4/associations/{a}/{b}/batch/read", self._guard(self._associations), methods=["POST"]),
-            Route("/crm/associations/{date}/{a}/{b}/batch/read", self._guard(self._associations), methods=["POST"]),
+            Route(info + "/details", guard(self.details, "account-info")),
+            Route(info + "/api-usage/daily/private-apps", guard(self.usage, "account-info")),
+            Route("/calling/v1/dispositions", guard(self.dispositions)),
+            Route(mail + "/events", guard(self.mail_events)),
+            Route(mail + "/campaigns/{id}", guard(self.campaign)),
+            Route("/settings/v3/currencies/exchange-rates", guard(self.rates)),
+            Route("/settings/currencies/{date}/exchange-rates", guard(self.rates, "currencies")),
         ]
+        for base in ("/crm/v4/associations", "/crm/associations/{date}"):
+            path = base + "/{a}/{b}/batch/read"
+            routes.append(Route(path, guard(self._associations, "associations"), methods=["POST"]))
         for base in ("/crm/v3/objects", "/crm/objects/{date}"):
             routes += [
-                Route(base + "/{kind}/search", self._guard(self._search, search=True), methods=["POST"]),
-                Route(base + "/{kind}/batch/read", self._guard(self._batch), methods=["POST"]),
-                Route(base + "/{kind}/{id}", self._guard(self._one)),
-                Route(base + "/{kind}", self._guard(self._list)),
+                Route(base + "/{kind}/search", guard(self._search, "objects", search=True), methods=["POST"]),
+                Route(base + "/{kind}/batch/read", guard(self._batch, "objects"), methods=["POST"]),
+                Route(base + "/{kind}/{id}", guard(self._one, "objects")),
+                Route(base + "/{kind}", guard(self._list, "objects")),
             ]
-        for name, handler in (("pipelines", self._pipelines), ("properties", self._properties)):
+        for name, handler in (("pipelines", self.pipelines), ("properties", self.properties)):
             routes += [
-                Route(f"/crm/v3/{name}/{{kind}}", self._guard(handler)),
-                Route(f"/crm/{name}/{{date}}/{{kind}}", self._guard(handler)),
+                Route(f"/crm/v3/{name}/{{kind}}", guard(handler, name)),
+                Route(f"/crm/{name}/{{date}}/{{kind}}", guard(handler, name)),
             ]
         for path in ("/crm/v3/owners", "/crm/v3/owners/", "/crm/owners/{date}", "/crm/owners/{date}/"):
-            routes.append(Route(path, self._guard(self._owners)))
+            routes.append(Route(path, guard(self.owners, "owners")))
         routes.append(Route("/{path:path}", self._nowhere, methods=["GET", "POST"]))
         return Starlette(routes=routes)
 
     async def _nowhere(self, request: Request) -> Response:
         return self.json(Refusal(404, "OBJECT_NOT_FOUND", "resource not found").body, 404)
 
-    # -- account ---------------------------------------------------------------------------------------------------
-
-    def _details(self, request: Request, body: Json) -> Json:
-        return {
-            "portalId": PORTAL_ID,
-            "accountType": "STANDARD",
-            "timeZone": "Europe/Berlin",
-            "companyCurrency": "EUR",
-            "additionalCurrencies": [],
-            "utcOffset": "+01:00",
-            "utcOffsetMilliseconds": 3_600_000,
-            "uiDomain": "app-eu1.hubspot.com",
-            "dataHostingLocation": "eu1",
-        }
-
-    def _usage(self, request: Request, body: Json) -> Json:
-        usage = {
-            "name": "private-apps-api-calls-daily",
-            "usageLimit": self.daily_limit,
-            "currentUsage": self.daily_used,
-        }
-        return {"results": [usage]}
-
-    def _dispositions(self, request: Request, body: Json) -> Response:
-        return self.json([{"id": id_, "label": label, "deleted": False} for label, id_ in DISPOSITIONS.items()])
-
-    def _owners(self, request: Request, body: Json) -> Json:
-        archived = request.query_params.get("archived") == "true"
-        limit = _whole(request.query_params.get("limit", "100"), 1, 500)
-        after = int(request.query_params.get("after") or 0)
-        teams = sorted({user.team for user in self._company.users})
-        users = [u for u in self._company.users if u.hs and u.active is not archived and int(u.hs) > after]
-        email = request.query_params.get("email")
-        users = [u for u in users if email is None or u.email == email]
-        results: list[Json] = []
-        for user in users[:limit]:
-            results.append(
-                {
-                    "id": user.hs,
-                    "email": user.email,
-                    "type": "PERSON",
-                    "firstName": user.first,
-                    "lastName": user.last,
-                    "userId": None if archived else int(user.hs_user),
-                    "userIdIncludingInactive": int(user.hs_user),
-                    "createdAt": hs_instant(user.created),
-                    "updatedAt": hs_instant(user.modified),
-                    "archived": archived,
-                }
-            )
-            if not archived:
-                results[-1]["teams"] = [{"id": str(41 + teams.index(user.team)), "name": user.team, "primary": True}]
-        return _paged(results, str(results[-1]["id"]) if len(users) > limit else None)
-
-    def _pipelines(self, request: Request, body: Json) -> Json:
-        return {"results": pipelines(self._kind(request))}
-
-    def _properties(self, request: Request, body: Json) -> Json:
-        return {"results": property_list(self._kind(request))}
-
     # -- objects ---------------------------------------------------------------------------------------------------
 
-    def _kind(self, request: Request, name: str = "kind") -> str:
-        given = str(request.path_params[name])
-        kind = SINGULAR.get(given, TYPE_IDS.get(given, given))
-        if kind not in PROPERTIES:
-            raise Refusal(400, "VALIDATION_ERROR", f"Unable to infer object type from: {given}")
-        return kind
-
-    def ordered(self, kind: str, archived: bool) -> list[Record]:
-        """All objects of a kind by id."""
-        if (kind, archived) not in self._sorted:
-            rows = [r for r in self.objects[kind].values() if (r.archived is not None) is archived]
-            self._sorted[kind, archived] = sorted(rows, key=lambda record: record.number)
-        return self._sorted[kind, archived]
-
     def _list(self, request: Request, body: Json) -> Json:
-        kind, query = self._kind(request), request.query_params
+        kind, query = self.kind_in(request), request.query_params
         history = _names(query.getlist("propertiesWithHistory"))
-        limit = _whole(query.get("limit", "10"), 1, 50 if history else 100)
-        rows = self.ordered(kind, query.get("archived") == "true")
-        after = query.get("after")
-        if after:
-            if not after.isdigit():
-                raise Refusal(400, "VALIDATION_ERROR", "Invalid paging cursor")
-            rows = rows[_first_after(rows, int(after)) :]
+        limit = whole(query.get("limit", "10"), 1, 50 if history else 100)
+        after = query.get("after", "0")
+        rows = self.store.listed(kind, query.get("archived") == "true", _position(after), limit + 1)
         wanted = self._wanted(kind, _names(query.getlist("properties")))
         linked = _names(query.getlist("associations"))
+        path = str(request.url.path)
+        if len(rows) > 1 and self._habits.random() < self.empty_pages:
+            # The ids between the last row and the next one are those of objects this token does not see.
+            token = str(rows[0].number - 1)
+            return paged([], self._token_for(token if token != after else "0" + token), path)
+        if limit > 1 and self._habits.random() < self.short_pages:
+            limit = self._habits.randrange(1, limit)
         page = rows[:limit]
         results = [self._shape(record, wanted, history, linked) for record in page]
-        return _paged(results, page[-1].id if len(rows) > limit else None, str(request.url.path))
+        return paged(results, self._token_for(page[-1].id) if len(rows) > limit else None, path)
+
+    def _token_for(self, id_: str) -> str:
+        return urlsafe_b64encode(id_.encode()).decode() if self.opaque_tokens else id_
 
     def _one(self, request: Request, body: Json) -> Json:
-        kind, query = self._kind(request), request.query_params
+        kind, query = self.kind_in(request), request.query_params
         given = str(request.path_params["id"])
-        record = self.objects[kind].get(self.survivors[kind].get(given, given))
+        record = self.store.find(kind, given)
         if record is None or (record.archived is not None) is not (query.get("archived") == "true"):
             raise Refusal(404, "OBJECT_NOT_FOUND", f"Object not found.  objectId are usually numeric. {given}")
         wanted = self._wanted(kind, _names(query.getlist("properties")))
@@ -206,7 +185,7 @@ class HubSpotServer(HubSpotGate):
         return self._shape(record, wanted, history, _names(query.getlist("associations")))
 
     def _batch(self, request: Request, body: Json) -> Json | Response:
-        kind = self._kind(request)
+        kind = self.kind_in(request)
         inputs = [str(item.get("id")) for item in body.get("inputs") or []]
         history = [str(name) for name in body.get("propertiesWithHistory") or []]
         most = 50 if history else 100
@@ -215,9 +194,10 @@ class HubSpotServer(HubSpotGate):
             raise Refusal(400, "VALIDATION_ERROR", reason)
         archived = request.query_params.get("archived") == "true"
         wanted = self._wanted(kind, [str(name) for name in body.get("properties") or []])
+        by_email = self._by_email(kind, body.get("idProperty"))
         found, missing = [], []
         for id_ in dict.fromkeys(inputs):
-            record = self.objects[kind].get(self.survivors[kind].get(id_, id_))
+            record = self.store.find(kind, id_) if by_email is None else by_email.get(id_.lower())
             if record is None or (record.archived is not None) is not archived:
                 missing.append(id_)
             else:
@@ -231,37 +211,83 @@ class HubSpotServer(HubSpotGate):
         error = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": missing}}
         return self.json(answer | {"numErrors": 1, "errors": [error]}, 207)
 
+    def _by_email(self, kind: str, id_property: object) -> dict[str, Record] | None:
+        """Contacts by address, where a batch asks for them so; None where it asks by id."""
+        if id_property in (None, "hs_object_id"):
+            return None
+        if (kind, id_property) != ("contacts", "email"):
+            raise Refusal(400, "VALIDATION_ERROR", f"{id_property} is not a unique property")
+        rows = self.store.ordered(kind, False)
+        return {email.lower(): record for record in reversed(rows) if (email := record.props.get("email"))}
+
     def _search(self, request: Request, body: Json) -> Json:
-        kind = self._kind(request)
-        limit = _whole(body.get("limit", 10), 0, 200)
+        kind = self.kind_in(request)
+        limit = whole(body.get("limit", 10), 0, 200)
         after = int(body.get("after") or 0)
         if after + limit > SEARCH_CAP:
             raise Refusal(400, "VALIDATION_ERROR", "The maximum number of search results is 10000.")
-        groups = read_filters(kind, body)
-        key, descending = sort_of(kind, body, ids_as_text=self.ids_as_text)
-        rows = [r for r in self.ordered(kind, False) if not groups or any(all(t(r) for t in g) for g in groups)]
-        rows.sort(key=key, reverse=descending)
+        rows = self._hits(kind, body, limit)
         wanted = self._wanted(kind, [str(name) for name in body.get("properties") or []])
-        results = [self._shape(record, wanted, [], []) for record in rows[after : after + limit]]
+        page = [record for record in rows[after : after + limit] if record is not None]
+        results = [self._shape(record, wanted, [], []) for record in page]
         for result in results:
             for name in NOT_IN_SEARCH:
                 if name in result["properties"]:
                     result["properties"][name] = None
         more = str(after + limit) if after + limit < len(rows) else None
-        return {"total": len(rows), **_paged(results, more)}
+        total = sum(record is not None for record in rows)
+        if kind in self.store.padding and self.store.padding[kind].model in rows:
+            total += self.store.padding[kind].count
+        return {"total": total, **paged(results, more)}
+
+    def _hits(self, kind: str, body: Json, limit: int) -> list[Record | None]:
+        """Everything a search finds in the index, in order; None stands where a page comes out short."""
+        state = (self.store.settled(), self.schema.changes)
+        if state != self._found_at:
+            self._found.clear()
+            self._found_at = state
+        asked = [body.get(name) for name in ("filterGroups", "filters", "sorts")]
+        habits = [self.scrambled, self.below_ms, self.ids_as_text, self.short_pages, self.empty_pages]
+        question = orjson.dumps([kind, asked, habits, limit])
+        if question not in self._found:
+            groups = read_filters(self.schema, kind, body, below_ms=self.below_ms)
+            key, descending = sort_of(self.schema, kind, body, ids_as_text=self.ids_as_text)
+            index = self.store.indexed(kind)
+            rows = [r for r in index if not groups or any(all(test(r) for test in group) for group in groups)]
+            rows.sort(key=key, reverse=descending)
+            if self.scrambled:
+                scramble(rows, seed=crc32(question))
+            if len(self._found) > 8:
+                self._found.clear()
+            self._found[question] = self._with_gaps(rows, limit)
+        return self._found[question]
+
+    def _with_gaps(self, rows: list[Record], limit: int) -> list[Record | None]:
+        """Rows with places between them where the index has an object the token does not see."""
+        if limit < 1 or not (self.short_pages or self.empty_pages):
+            return list(rows)
+        out: list[Record | None] = []
+        for start in range(0, len(rows), limit):
+            if self._habits.random() < self.empty_pages:
+                out += [None] * (-len(out) % limit + limit)
+            if self._habits.random() < self.short_pages:
+                out += [None] * self._habits.randrange(1, limit + 1)
+            out += rows[start : start + limit]
+        return out
 
     def _wanted(self, kind: str, asked: list[str]) -> list[str]:
-        known = PROPERTIES[kind]
+        """The properties an answer holds: those asked for that exist, and the ones always there."""
+        known = self.schema.types[kind]
         if not asked:
             return [name for name in DEFAULTS.get(kind, ALWAYS) if name in known]
         names = [name for name in asked if name in known or name.startswith("hs_v2_date_entered_")]
         return [*dict.fromkeys((*names, created_property(kind), modified_property(kind), "hs_object_id"))]
 
     def _shape(self, record: Record, wanted: list[str], history: list[str], linked: list[str]) -> Json:
-        props = record.props
+        value = self.schema.value
         out: Json = {
             "id": record.id,
-            "properties": {name: props.get(name) for name in wanted},
+            "properties": {name: value(record, name) for name in wanted},
             "createdAt": record.stamp(record.created),
             "updatedAt": record.stamp(record.modified),
             "archived": record.archived is not None,
@@ -269,33 +295,20 @@ class HubSpotServer(HubSpotGate):
         if record.archived is not None:
             out["archivedAt"] = record.stamp(record.archived)
         if history:
-            out["propertiesWithHistory"] = {n: record.history[n] for n in history if n in record.history}
+            known = self.schema.types[record.kind]
+            out["propertiesWithHistory"] = {n: record.history[n] for n in history if n in record.history and n in known}
         if linked:
             out["associations"] = self._inline(record, linked)
         return out
 
     # -- associations ----------------------------------------------------------------------------------------------
 
-    def linked(self, kind: str, other: str, id_: str) -> list[str]:
-        """Ids of `other` a live object is linked to, in either direction."""
-        record = self.objects[kind].get(id_)
-        if record is None or record.archived is not None:
-            return []
-        if (kind, other) not in self._incoming:
-            index: dict[str, list[str]] = {}
-            for row in self.ordered(other, False):
-                for target in row.links.get(kind, ()):
-                    index.setdefault(target, []).append(row.id)
-            self._incoming[kind, other] = index
-        ids = [*record.links.get(other, ()), *self._incoming[kind, other].get(id_, ())]
-        objects = self.objects[other]
-        return [i for i in dict.fromkeys(ids) if i in objects and objects[i].archived is None]
-
     def _inline(self, record: Record, names: list[str]) -> Json:
         out: Json = {}
         for name in names:
             kind = SINGULAR.get(name, TYPE_IDS.get(name, name))
-            ids = self.linked(record.kind, kind, record.id) if kind in PROPERTIES else []
+            self._may_link(record.kind, kind)
+            ids = self.store.linked(record.kind, kind, record.id) if kind in PROPERTIES else []
             if not ids:
                 continue
             label = f"{record.kind.rstrip('s')}_to_{kind.rstrip('s')}"
@@ -305,8 +318,14 @@ class HubSpotServer(HubSpotGate):
             out[kind] = {"results": results[:500]}
         return out
 
+    def _may_link(self, kind: str, other: str) -> None:
+        self.allowed(other)
+        if (kind, other) in self.schema.forbidden:
+            raise missing_scopes(other)
+
     def _associations(self, request: Request, body: Json) -> Json | Response:
-        kind, other = self._kind(request, "a"), self._kind(request, "b")
+        kind, other = self.kind_in(request, "a"), self.kind_in(request, "b")
+        self._may_link(kind, other)
         inputs = body.get("inputs") or []
         if not inputs or len(inputs) > 1000:
             raise Refusal(400, "VALIDATION_ERROR", "The number of inputs must be between 1 and 1000.")
@@ -314,7 +333,7 @@ class HubSpotServer(HubSpotGate):
         results, errors = [], []
         for item in inputs:
             id_, after = str(item.get("id")), int(item.get("after") or 0)
-            ids = self.linked(kind, other, id_)
+            ids = self.store.linked(kind, other, id_)
             if not ids:
                 errors.append(
                     {
@@ -345,38 +364,18 @@ class HubSpotServer(HubSpotGate):
         return self.json(answer | {"numErrors": len(errors), "errors": errors}, 207)
 
     def _stamps(self) -> Mapping[str, str]:
-        stamp = hs_instant(self._company.now)
+        stamp = hs_instant(self.server_now)
         return {"startedAt": stamp, "completedAt": stamp}
+
+
+def _position(token: str) -> int:
+    """The id after which a list goes on. Raises Refusal."""
+    try:
+        return int(token if token.isdigit() else urlsafe_b64decode(token))
+    except ValueError:
+        raise Refusal(400, "VALIDATION_ERROR", "Invalid paging cursor") from None
 
 
 def _names(values: list[str]) -> list[str]:
     """Property names given once with commas, or many times."""
     return [name for value in values for name in value.split(",") if name]
-
-
-def _whole(value: object, low: int, high: int) -> int:
-    try:
-        number = int(str(value))
-    except ValueError:
-        raise Refusal(400, "VALIDATION_ERROR", f"{value} is not a valid limit") from None
-    if not low <= number <= high:
-        raise Refusal(400, "VALIDATION_ERROR", f"limit must be between {low} and {high}")
-    return number
-
-
-def _first_after(rows: list[Record], number: int) -> int:
-    low, high = 0, len(rows)
-    while low < high:
-        middle = (low + high) // 2
-        if rows[middle].number <= number:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-def _paged(results: list[Json], after: str | None, path: str = "") -> Json:
-    if after is None:
-        return {"results": results}
-    link = f"https://api.hubapi.com{path}?after={after}"
-    return {"results": results, "paging": {"next": {"after": after, "link": link}}}

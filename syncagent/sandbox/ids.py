@@ -29,6 +29,13 @@ PREFIXES = {
     "EmailMessage": "02s",
     "Case": "500",
     "Survey_Response__c": "a00",
+    "Contract": "800",
+    "Order": "801",
+    "OrderItem": "802",
+    "OpportunityFieldHistory": "017",
+    "SurveyInvitation": "0Ki",
+    "CurrencyType": "01L",
+    "DatedConversionRate": "04w",
 }
 
 #: First HubSpot id of each kind. Contacts and tickets cross a power of ten, where text order and number order part.
@@ -44,6 +51,11 @@ _HS_STARTS = {
     "tasks": 44_000_000_001,
     "notes": 45_000_000_001,
     "feedback_submissions": 5_500_001,
+    "line_items": 8_800_000_101,
+    "products": 1_700_001,
+    "orders": 6_600_001,
+    "invoices": 4_400_001,
+    "commerce_payments": 3_300_001,
     "owners": 78_100_011,
     "users": 9_586_500,
 }

@@ -105,13 +105,19 @@ class _Book:
             day = min(day, closes)
         return (state, day) if day < self.today else None
 
-    def settled(self, state: str, first: str, last: str) -> list[Deal]:
+    def settled(self, state: str, first: str, last: str) -> list[tuple[Deal, str]]:
+        """Deals won or lost in [first, last), each with its day."""
         found = []
         for deal in self.deals():
             outcome = self.outcome(deal)
             if outcome is not None and outcome[0] == state and first <= outcome[1] < last:
-                found.append(deal)
+                found.append((deal, outcome[1]))
         return found
+
+    def worth(self, deal: Deal, minor: int, day: str) -> float:
+        """Euro of an amount in the deal's currency, at the rate of a day: the latest one valid from then or before."""
+        rates = [r for r in self.company.rates if r.currency == deal.currency and r.valid_from <= day]
+        return minor / 100 / (max(rates, key=lambda rate: rate.valid_from).per_eur if rates else 1.0)
 
     def work_seconds(self, begin: int, finish: int) -> int:
         """Seconds of Mon-Fri 9-18 local, holidays of Bavaria out, between two instants."""
@@ -135,10 +141,10 @@ class _Book:
 
     def _revenue(self, first: str, last: str) -> KpiTruth:
         won = self.settled("won", first, last)
-        amounts = [deal.amount for deal in won if deal.amount is not None]
+        amounts = [self.worth(deal, deal.amount, day) for deal, day in won if deal.amount is not None]
         coverage = len(amounts) / len(won) if won else 1.0
-        value = sum(amounts) / 100 if amounts or not won else None
-        copies = sum(1 for deal in won if deal.sf and deal.hs)
+        value = sum(amounts) if amounts or not won else None
+        copies = sum(1 for deal, _ in won if deal.sf and deal.hs)
         return KpiTruth(value, len(amounts), coverage=coverage, details={"in_both": copies})
 
     def win_rate(self) -> KpiTruth:
@@ -150,16 +156,16 @@ class _Book:
         return KpiTruth(lost, lost)
 
     def pipeline_open_value(self) -> KpiTruth:
-        total, used, rows = 0, 0, 0
+        total, used, rows = 0.0, 0, 0
         for deal in self.deals():
             steps = self.steps(deal, self.stock_at)
             if not steps or steps[-1].stage in ("won", "lost"):
                 continue
             rows += 1
             if steps[-1].amount is not None:
-                total += steps[-1].amount
+                total += self.worth(deal, steps[-1].amount, self.day(self.stock_at))
                 used += 1
-        return KpiTruth(total / 100 if used or not rows else None, used, coverage=used / rows if rows else 1.0)
+        return KpiTruth(total if used or not rows else None, used, coverage=used / rows if rows else 1.0)
 
     def sales_growth(self) -> KpiTruth:
         """Against the same days a year before."""

@@ -1,7 +1,14 @@
 """Deleting, erasing and merging records, with what that does to their children."""
 
+from collections.abc import Iterable
+
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.model import Account, Activity, Contact, Deal, Entity, Lead, Ticket
+
+
+def is_there(entity: Entity | None) -> bool:
+    """Neither deleted nor gone nor merged into another."""
+    return entity is not None and entity.deleted is None and entity.merged_into is None and not entity.erased
 
 
 def delete(company: Company, entity: Entity, at: int) -> None:
@@ -21,6 +28,16 @@ def delete_in_salesforce(company: Company, deal: Deal, at: int) -> None:
     for activity in _kept_on(company, deal):
         activity.deleted = activity.deleted or at
         company.touch(activity, at)
+
+
+def undelete_in_salesforce(company: Company, deal: Deal, at: int) -> None:
+    """A deal deleted in Salesforce alone comes back there, with the activities that went with it."""
+    gone, deal.sf_deleted = deal.sf_deleted, None
+    company.touch(deal, at)
+    for activity in _kept_on(company, deal):
+        if gone is not None and activity.deleted == gone and activity.merged_into is None and not activity.erased:
+            activity.deleted, activity.restored = None, True
+            company.touch(activity, at)
 
 
 def _kept_on(company: Company, entity: Entity) -> list[Activity]:
@@ -71,25 +88,34 @@ def _absorb(company: Company, winner: Entity, loser: Entity, at: int) -> None:
     company.touch(winner, at)
 
 
-def _repoint(company: Company, rows: list[Activity], name: str, winner: Entity, loser: Entity, at: int) -> None:
+def set_kind(company: Company, account: Account, kind: str, at: int) -> None:
+    """customer, prospect, partner or other. HubSpot moves the lifecycle of a company's contacts with it."""
+    if kind != account.kind:
+        account.kind = kind
+        for contact in company.contacts_of.get(account.key, []):
+            if contact.hs and contact.merged_into is None:
+                company.touch(contact, at)
+
+
+def _repoint(company: Company, rows: Iterable[Entity], name: str, winner: Entity, loser: Entity, at: int) -> None:
+    """References to the loser name the winner from now on; HubSpot does not stamp what only changes its links."""
     for row in rows:
         if getattr(row, name) is loser:
             setattr(row, name, winner)
-            company.touch(row, at)
+            company.touch_sf(row, at)
 
 
 def merge_accounts(company: Company, winner: Account, loser: Account, at: int) -> None:
     _absorb(company, winner, loser, at)
-    children: list[Deal | Contact | Ticket | Activity] = [*company.deals, *company.contacts, *company.tickets]
-    children += company.activities
-    for child in children:
-        if child.account is loser:
-            child.account = winner
-            company.touch(child, at)
-    for lead in company.leads:
-        if lead.account is loser:
-            lead.account = winner
-            company.touch(lead, at)
+    for rows in (
+        company.deals, company.tickets, company.activities, company.leads, company.orders, company.invoices,
+        company.contracts,
+    ):  # fmt: skip
+        _repoint(company, rows, "account", winner, loser, at)
+    for contact in company.contacts:
+        if contact.account is loser:  # a property too, so HubSpot stamps it
+            contact.account = winner
+            company.touch(contact, at)
     for account in company.accounts:
         if account.parent is loser:
             account.parent = winner if account is not winner else None
@@ -97,39 +123,33 @@ def merge_accounts(company: Company, winner: Account, loser: Account, at: int) -
     company.contacts_of[winner.key] += company.contacts_of.pop(loser.key)
     company.contacts_of[loser.key] = []
     if loser.kind == "customer":
-        winner.kind = "customer"
+        set_kind(company, winner, "customer", at)
         days = [day for day in (winner.customer_since, loser.customer_since) if day]
         winner.customer_since = min(days) if days else None
 
 
 def merge_contacts(company: Company, winner: Contact, loser: Contact, at: int) -> None:
     _absorb(company, winner, loser, at)
-    for deal in company.deals:
-        if deal.contact is loser:
-            deal.contact = winner
-            company.touch(deal, at)
-    for ticket in company.tickets:
-        if ticket.contact is loser:
-            ticket.contact = winner
-            company.touch(ticket, at)
-    for lead in company.leads:
-        if lead.contact is loser or lead.person is loser:
-            lead.contact = winner if lead.contact is loser else lead.contact
-            lead.person = winner if lead.person is loser else lead.person
-            company.touch(lead, at)
+    for rows in (company.deals, company.tickets, company.leads, company.invitations, company.activities):
+        _repoint(company, rows, "contact", winner, loser, at)
+    _repoint(company, company.leads, "person", winner, loser, at)
     for survey in company.surveys:
-        if survey.contact is loser:
+        if survey.contact is loser:  # a property
             survey.contact = winner
             company.touch(survey, at)
-    _repoint(company, company.activities, "contact", winner, loser, at)
+    for activity in company.activities:
+        if loser in activity.also:
+            activity.also = list(dict.fromkeys(winner if one is loser else one for one in activity.also))
+            company.touch_sf(activity, at)
 
 
 def merge_tickets(company: Company, winner: Ticket, loser: Ticket, at: int) -> None:
     _absorb(company, winner, loser, at)
     for survey in company.surveys:
-        if survey.ticket is loser:
+        if survey.ticket is loser:  # a property
             survey.ticket = winner
             company.touch(survey, at)
+    _repoint(company, company.invitations, "ticket", winner, loser, at)
     _repoint(company, company.activities, "ticket", winner, loser, at)
 
 
@@ -157,13 +177,14 @@ def merge_deals(company: Company, winner: Deal, loser: Deal, at: int) -> Deal:
         steps=[winner.steps[0]._replace(at=created), *winner.steps[1:]],
         loss_reason=winner.loss_reason,
         pipeline=winner.pipeline,
+        lines=[*winner.lines, *loser.lines],
+        currency=winner.currency,
+        health=winner.health,
+        owners=list(winner.owners),
     )
     company.deals.append(made)
     for old in (winner, loser):
         _absorb(company, made, old, at)
         _repoint(company, company.activities, "deal", made, old, at)
-        for lead in company.leads:
-            if lead.deal is old:
-                lead.deal = made
-                company.touch(lead, at)
+        _repoint(company, company.leads, "deal", made, old, at)
     return made

@@ -28,8 +28,44 @@ class Change(NamedTuple):
     sf: str = ""
 
 
+class Owned(NamedTuple):
+    """A record from `at` on: whose it is. `sf`: the id of the row of history Salesforce keeps of it."""
+
+    at: int
+    owner: "User"
+    sf: str = ""
+
+
+class Line(NamedTuple):
+    """One product on a deal or an order: `amount` minor units in all, in the currency of what it is on.
+
+    `sf` and `hs` are its own ids, empty in a CRM that does not have it. `at`: when it was last changed (0: with what
+    it is on).
+    """
+
+    sf: str
+    hs: str
+    product: str
+    quantity: float
+    amount: int
+    at: int = 0
+
+
+class Rate(NamedTuple):
+    """Units of a currency for one euro, from a day on."""
+
+    currency: str
+    valid_from: str  # YYYY-MM-DD
+    per_eur: float
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Entity:
+    """What both CRMs know of a record. `modified` is the stamp both show; HubSpot goes on showing `hs_stamp` where
+    only Salesforce took notice of what happened last. `hs_drift`: when something last happened to the record there
+    that moved no stamp at all (a link set or cut, a value worked out anew).
+    """
+
     key: int
     created: int
     modified: int
@@ -41,6 +77,14 @@ class Entity:
     restored: bool = False  # was deleted once
     is_test: bool = False
     erased: bool = False  # gone without a trace: hard delete, GDPR delete
+    hs_stamp: int | None = None
+    hs_drift: int | None = None
+    sf_drift: int | None = None
+
+    @property
+    def hs_modified(self) -> int:
+        """The stamp HubSpot shows."""
+        return self.modified if self.hs_stamp is None else self.hs_stamp
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -73,6 +117,8 @@ class Account(Entity):
     parent: "Account | None" = None
     customer_since: str | None = None
     short_link: bool = False  # the HubSpot copy stores the 15-character id
+    is_person: bool = False  # a Salesforce person account: `person` is the contact row it has too
+    person: "Contact | None" = None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -105,6 +151,7 @@ class Lead(Entity):
     account: Account | None = None
     person: Contact | None = None  # contact made by the conversion
     first_response: int | None = None
+    owners: list[Owned] = field(default_factory=list)  # empty: always `owner`
 
     @property
     def name(self) -> str:
@@ -122,7 +169,11 @@ class Deal(Entity):
     steps: list[Step] = field(default_factory=list)
     loss_reason: str | None = None
     pipeline: str = "default"  # HubSpot: default | renewals
-    lines: list[tuple[str, str, float, int]] = field(default_factory=list)  # sf id, product, quantity, minor
+    lines: list[Line] = field(default_factory=list)
+    removed_lines: list[Line] = field(default_factory=list)  # `at`: when they were removed
+    currency: str = "EUR"
+    health: str | None = None  # green amber red: worked out by a formula, so it changes without a stamp
+    owners: list[Owned] = field(default_factory=list)  # empty: always `owner`
     short_link: bool = False
     orphan_link: str | None = None  # a Salesforce id that never existed
     sf_deleted: int | None = None  # deleted in Salesforce alone
@@ -155,6 +206,7 @@ class Ticket(Entity):
     close_reason: str | None = None
     escalated: bool = False
     first_response: int | None = None
+    owners: list[Owned] = field(default_factory=list)  # empty: always `owner`
 
     @property
     def status(self) -> str:
@@ -181,6 +233,7 @@ class Activity(Entity):
     lead: Lead | None = None
     deal: Deal | None = None
     ticket: Ticket | None = None
+    also: list[Contact] = field(default_factory=list)  # further contacts it is about
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -191,3 +244,78 @@ class Survey(Entity):
     comment: str | None
     ticket: Ticket | None
     contact: Contact | None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Invitation(Entity):
+    """A survey sent out (Salesforce SurveyInvitation)."""
+
+    kind: str  # csat nps
+    sent: int
+    ticket: Ticket | None
+    contact: Contact | None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Order(Entity):
+    account: Account
+    owner: User
+    status: str  # draft activated delivered cancelled
+    ordered: str  # days: YYYY-MM-DD
+    promised: str | None
+    delivered: str | None = None
+    cancelled: str | None = None
+    currency: str = "EUR"
+    lines: list[Line] = field(default_factory=list)
+    removed_lines: list[Line] = field(default_factory=list)  # `at`: when they were removed
+
+    @property
+    def amount(self) -> int:
+        return sum(line.amount for line in self.lines)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Invoice(Entity):
+    """A HubSpot invoice; days are YYYY-MM-DD."""
+
+    account: Account
+    number: str
+    issued: str
+    due: str
+    amount: int  # minor units
+    currency: str
+    status: str  # draft open paid voided
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Payment(Entity):
+    """A HubSpot payment (commerce_payments)."""
+
+    invoice: Invoice
+    paid: str  # YYYY-MM-DD
+    amount: int  # minor units
+    currency: str
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Contract(Entity):
+    """A Salesforce contract; `end` is the last day it holds, None where it goes on."""
+
+    account: Account
+    number: str
+    start: str  # YYYY-MM-DD
+    end: str | None
+
+
+class MailEvent(NamedTuple):
+    """One thing that befell a marketing mail in HubSpot: a log's row, never changed."""
+
+    id: str
+    campaign: str
+    send: str  # the id of the "sent" event of this mail to this address
+    contact: Contact  # whose address it went to then
+    recipient: str
+    type: str  # sent delivered open click bounce unsubscribe spam
+    at: int
+    filtered: bool  # a machine's doing (a scanner's click, a proxy's open)
+    link: str | None = None  # of a click: content unsubscribe preferences

@@ -1,6 +1,7 @@
 """Who the company knows: its own users, and the accounts and contacts it sells to."""
 
 import unicodedata
+from collections.abc import Sequence
 
 from syncagent.sandbox import clock, names
 from syncagent.sandbox.company import Company
@@ -9,8 +10,8 @@ from syncagent.sandbox.model import Account, Contact, User
 ACCOUNTS = 500
 
 
-def make_users(company: Company) -> None:
-    for first, last, team, active, home in names.USERS:
+def make_users(company: Company, people: Sequence[tuple[str, str, str, bool, str]] = names.USERS) -> None:
+    for first, last, team, active, home in people:
         user = User(
             key=company.key(),
             created=company.start - 200 * clock.DAY,
@@ -48,14 +49,16 @@ def _mailbox(name: str) -> str:
     return "".join(letter for letter in plain if letter.isalnum()) or "x"
 
 
-def make_account(company: Company, at: int, number: int) -> Account:
-    """A firm with its two to four contacts, in Salesforce (55 %), HubSpot (20 %) or both."""
+def make_account(
+    company: Company, at: int, number: int, *, home: str | None = None, people: int | None = None
+) -> Account:
+    """A firm with its two to four contacts (or `people`), in Salesforce (55 %), HubSpot (20 %) or both (or `home`)."""
     rng = company.rng
     odd = names.ODD_FIRMS[number // 40 % len(names.ODD_FIRMS)] if number % 40 == 7 else None
     name = odd or f"{company.pick(names.FIRM_A)} {company.pick(names.FIRM_B)} {company.pick(names.FIRM_C)}"
     region = company.pick(tuple(names.COUNTRIES))
     place = rng.random()
-    in_sf, in_hs = place < 0.8, place >= 0.55
+    in_sf, in_hs = (place < 0.8, place >= 0.55) if home is None else (home != "hs", home != "sf")
     team = "Sales DACH" if region == "DACH" else "Sales International"
     account = Account(
         key=company.key(),
@@ -81,7 +84,7 @@ def make_account(company: Company, at: int, number: int) -> Account:
             account.parent = parent
     company.accounts.append(account)
     company.contacts_of[account.key] = []
-    for _ in range(2 + int(rng.random() * 2.6)):
+    for _ in range(2 + int(rng.random() * 2.6) if people is None else people):
         make_contact(company, at + int(rng.random() * 40 * clock.DAY), account)
     company.touch(account, at)
     return account

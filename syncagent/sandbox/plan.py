@@ -1,66 +1,32 @@
-"""Runs a parsed SOQL query over the sandbox's Salesforce rows."""
+"""Runs a parsed SOQL query over the sandbox's Salesforce rows, by the schema the asking user sees now."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from syncagent.sandbox.clock import DAY, day_text
 from syncagent.sandbox.ids import to_18
-from syncagent.sandbox.sf_fields import OBJECTS, Field
+from syncagent.sandbox.sf_fields import Field
+from syncagent.sandbox.sf_flood import Joined
+from syncagent.sandbox.sf_store import Row, Store
 from syncagent.sandbox.soql import Comparison, Condition, Literal, Query, SoqlError
 
-Row = dict[str, Any]
 Get = Callable[[Row], Any]
 Test = Callable[[Row], bool]
 
-_LOWER = {name.lower(): name for name in OBJECTS}
-_FIELDS = {name: {f.lower(): f for f in fields} for name, fields in OBJECTS.items()}
-_RELATIONS = {
-    name: {f.relationship.lower(): f for f in fields.values() if f.relationship} for name, fields in OBJECTS.items()
-}
+_RISING = ("systemmodstamp", "lastmodifieddate", "createddate", "id")  # a flood's rows come in their order
+_CUTS = (">", ">=", "<", "<=")
 _NUMBERS = ("int", "double", "currency", "percent")
-
-
-class Rows:
-    """Every row by object and id, with the order incremental reads ask for kept ready."""
-
-    def __init__(self) -> None:
-        self.tables: dict[str, dict[str, Row]] = {name: {} for name in OBJECTS}
-        self.owner: dict[str, str] = {}  # id -> object
-        self._ordered: dict[tuple[str, str], list[Row]] = {}
-
-    def put(self, sobject: str, row: Row) -> None:
-        self.tables[sobject][row["Id"]] = row
-        self.owner[row["Id"]] = sobject
-        self._forget_order(sobject)
-
-    def remove(self, sobject: str, row_id: str) -> None:
-        self.tables[sobject].pop(row_id, None)
-        self.owner.pop(row_id, None)
-        self._forget_order(sobject)
-
-    def _forget_order(self, sobject: str) -> None:
-        for name in [name for name in self._ordered if name[0] == sobject]:
-            del self._ordered[name]
-
-    def ordered(self, sobject: str, column: str) -> list[Row]:
-        """All rows of an object by (column, Id)."""
-        name = (sobject, column)
-        if name not in self._ordered:
-            self._ordered[name] = sorted(self.tables[sobject].values(), key=lambda row: (row[column] or "", row["Id"]))
-        return self._ordered[name]
-
-    def find(self, row_id: str | None) -> tuple[str, Row] | None:
-        sobject = self.owner.get(row_id or "")
-        return (sobject, self.tables[sobject][row_id]) if sobject and row_id else None
 
 
 class Plan:
     """A query made ready: `rows()` finds, `shape()` turns a found row into what the API sends."""
 
-    def __init__(self, query: Query, store: Rows, *, include_deleted: bool, now: int, version: str) -> None:
-        name = _LOWER.get(query.sobject.lower())
+    def __init__(self, query: Query, store: Store, *, include_deleted: bool, now: int, version: str) -> None:
+        self._schema = store.schema
+        name = self._schema.find_object(query.sobject)
         if name is None:
             raise SoqlError(
                 "INVALID_TYPE",
@@ -73,22 +39,39 @@ class Plan:
         self._store = store
         self._now = now
         self._url = f"/services/data/v{version}/sobjects/"
-        self._include_deleted = include_deleted or "IsDeleted" not in OBJECTS[name]
+        self._include_deleted = include_deleted or "IsDeleted" not in self._schema.fields(name)
         self._tree = self._select(query.fields)
         self._tests = [] if query.where is None else [self._condition(query.where)]
 
     # -- finding ---------------------------------------------------------------------------------------------------
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> Sequence[Row]:
         """The rows asked for, in order, cut to LIMIT and OFFSET."""
+        query = self._query
+        found: Sequence[Row] = self._real_rows()
+        flood = self._store.floods.get(self.sobject)
+        rising = all(o.path.lower() in _RISING and not o.descending for o in query.order)
+        if flood is not None and rising and not query.group_by:
+            where = query.where
+            parts = where.parts if isinstance(where, Condition) and where.word == "AND" else (where,)
+            tests = [self._condition(part) for part in parts if part is not None]
+            found = Joined(flood, flood.within(tests), found)
+        return found[query.offset : None if query.limit is None else query.offset + query.limit]
+
+    def _real_rows(self) -> list[Row]:
+        """All rows that are held, in order."""
         query = self._query
         order = [(*self._field(o.path), o) for o in query.order]
         found: Iterable[Row]
         plain = [o.path.lower() for o in query.order]
         ready = plain[1:] in ([], ["id"]) and plain and not query.order[0].descending and "." not in plain[0]
-        if ready and _FIELDS[self.sobject].get(plain[0], "") in ("SystemModstamp", "CreatedDate", "Id"):
-            found = self._store.ordered(self.sobject, _FIELDS[self.sobject][plain[0]])
+        column = self._schema.find_field(self.sobject, plain[0]) if plain else None
+        if ready and column in ("SystemModstamp", "CreatedDate", "Id"):
+            found = self._within(self._store.ordered(self.sobject, column), column)
             order = []
+        elif (wanted := self._ids_asked_for()) is not None:
+            table = self._store.tables[self.sobject]
+            found = [table[row_id] for row_id in wanted if row_id in table]
         else:
             found = self._store.tables[self.sobject].values()
         if not self._include_deleted:
@@ -98,7 +81,34 @@ class Plan:
         result = list(found)
         for get, field, by in reversed(order):
             result.sort(key=_sort_key(get, field, nulls_high=by.nulls_last ^ by.descending), reverse=by.descending)
-        return result[query.offset : None if query.limit is None else query.offset + query.limit]
+        return result
+
+    def _ands(self) -> list[Comparison]:
+        """The comparisons every row found must meet."""
+        where = self._query.where
+        parts = where.parts if isinstance(where, Condition) and where.word == "AND" else (where,)
+        return [part for part in parts if isinstance(part, Comparison)]
+
+    def _ids_asked_for(self) -> list[str] | None:
+        """The ids of a query `WHERE Id IN (...)`: no need to look at every row."""
+        for part in self._ands():
+            if part.path.lower() == "id" and part.operator == "IN" and not isinstance(part.value, Literal):
+                field = self._field("Id")[1]
+                return list(dict.fromkeys(str(self._value(field, literal)) for literal in part.value))
+        return None
+
+    def _within(self, rows: list[Row], column: str) -> list[Row]:
+        """The stretch of rows, ordered by a column, that bounds on it leave; the rest of the condition is tested."""
+        first, last = 0, len(rows)
+        for part in self._ands():
+            if part.path.lower() != column.lower() or not isinstance(part.value, Literal) or part.operator not in _CUTS:
+                continue
+            value = self._value(self._field(column)[1], part.value)
+            if isinstance(value, str) and part.operator in (">", ">="):
+                first = max(first, bisect_left(rows, value, key=lambda row: row[column] or ""))
+            elif isinstance(value, str):
+                last = min(last, bisect_right(rows, value, key=lambda row: row[column] or ""))
+        return rows[first:last]
 
     def aggregate(self) -> list[Row]:
         """The rows of an aggregate query."""
@@ -141,35 +151,55 @@ class Plan:
     def shape(self, row: Row) -> Row:
         return self._shape(row, self.sobject, self._tree)
 
+    def columns(self) -> list[tuple[str, Get, str]]:
+        """The fields asked for as (name, how to read it, type): `Owner.Name` is one of them."""
+        found = []
+        for path in self._query.fields:
+            get, field = self._field(path)
+            found.append((self._spelled(path), get, field.type))
+        return found
+
+    def _spelled(self, path: str) -> str:
+        """A path as describe spells it."""
+        sobject, names = self.sobject, []
+        *parents, last = path.split(".")
+        for part in parents:
+            relation = self._schema.relation(sobject, part)
+            assert relation is not None
+            names.append(str(relation.relationship))
+            sobject = relation.reference_to[0]
+        return ".".join([*names, self._schema.find_field(sobject, last) or last])
+
     def _shape(self, row: Row, sobject: str, tree: Mapping[str, Any]) -> Row:
         out: Row = {"attributes": {"type": sobject, "url": f"{self._url}{sobject}/{row['Id']}"}}
         for name, below in tree.items():
             if below is None:
-                out[name] = row[name]
-                continue
-            key, parts = below
-            parent = self._store.find(row[key])
-            out[name] = None if parent is None else self._parent(parent, parts)
+                out[name] = row.get(name)
+            elif callable(below):
+                out[name] = below(row)
+            else:
+                key, parts = below
+                parent = self._store.find(row.get(key))
+                out[name] = None if parent is None else self._parent(parent, parts)
         return out
 
     def _parent(self, parent: tuple[str, Row], tree: Mapping[str, Any]) -> Row:
         sobject, row = parent
-        known = {name: below for name, below in tree.items() if name == "Type" or below or name in row}
-        if "Type" in known and "Type" not in row:
-            row = row | {"Type": sobject}
-        return self._shape(row, sobject, known) | {name: None for name in tree if name not in known}
+        return self._shape(row if "Type" in row else row | {"Type": sobject}, sobject, tree)
 
     def _select(self, paths: list[str]) -> dict[str, Any]:
+        """What `shape` sends: name -> None (as it is held), a function of the row, or (key, the parent's names)."""
         tree: dict[str, Any] = {}
         for path in paths:
-            self._field(path)
-            sobject, at = self.sobject, tree
+            field = self._field(path)[1]
+            at, sobject = tree, self.sobject
             *parents, last = path.split(".")
             for part in parents:
-                relation = _RELATIONS[sobject][part.lower()]
+                relation = self._schema.relation(sobject, part)
+                assert relation is not None
                 at = at.setdefault(str(relation.relationship), (relation.name, {}))[1]
                 sobject = relation.reference_to[0]
-            at[_FIELDS[sobject].get(last.lower(), last)] = None
+            at[self._schema.find_field(sobject, last) or last] = self._schema.reader(field)
         return tree
 
     # -- names and conditions --------------------------------------------------------------------------------------
@@ -180,11 +210,12 @@ class Plan:
         *parents, last = path.split(".")
         keys = []
         for part in parents:
-            relation = _RELATIONS[sobject].get(part.lower())
+            relation = self._schema.relation(sobject, part)
             if relation is None:
                 raise SoqlError(
                     "INVALID_FIELD",
-                    f"Didn't understand relationship '{part}' in field path. If you are attempting to use a custom "
+                    self._pointer(path)
+                    + f"Didn't understand relationship '{part}' in field path. If you are attempting to use a custom "
                     "relationship, be sure to append the '__r' after the custom relationship name. Please reference "
                     "your WSDL or the describe call for the appropriate names.",
                 )
@@ -192,17 +223,19 @@ class Plan:
             sobject = relation.reference_to[0]
             if len(relation.reference_to) > 1 and last.lower() == "type" and part == parents[-1]:
                 return self._type_of(keys), Field("Type", "string")
-        name = _FIELDS[sobject].get(last.lower())
+        name = self._schema.find_field(sobject, last)
         if name is None:
             raise SoqlError(
                 "INVALID_FIELD",
-                f"No such column '{last}' on entity '{sobject}'. If you are attempting to use a custom field, be sure "
-                "to append the '__c' after the custom field name. Please reference your WSDL or the describe call for "
-                "the appropriate names.",
+                self._pointer(path)
+                + f"No such column '{last}' on entity '{sobject}'. If you are attempting to use a custom field, be "
+                "sure to append the '__c' after the custom field name. Please reference your WSDL or the describe call "
+                "for the appropriate names.",
             )
-        field = OBJECTS[sobject][name]
+        field = self._schema.fields(sobject)[name]
+        read = self._schema.reader(field) or (lambda row: row.get(name))
         if not keys:
-            return (lambda row: row[name]), field
+            return read, field
 
         def through(row: Row) -> Any:
             for key in keys:
@@ -210,9 +243,14 @@ class Plan:
                 if parent is None:
                     return None
                 row = parent[1]
-            return row.get(name)
+            return read(row)
 
         return through, field
+
+    def _pointer(self, path: str) -> str:
+        """The lines Salesforce puts before what it says of a name: the query, a mark under the name, its column."""
+        column = self._query.text.find(path) + 1
+        return f"\n{self._query.text}\n{' ' * (column - 1)}^\nERROR at Row:1:Column:{column}\n"
 
     def _type_of(self, keys: list[str]) -> Get:
         def get(row: Row) -> Any:

@@ -2,9 +2,22 @@
 
 from itertools import accumulate
 
-from syncagent.sandbox import clock, names
+from syncagent.sandbox import clock, merging, names
 from syncagent.sandbox.company import Company
-from syncagent.sandbox.model import LOST, OPEN_STAGES, WON, Account, Activity, Change, Contact, Deal, Lead, Step, User
+from syncagent.sandbox.model import (
+    LOST,
+    OPEN_STAGES,
+    WON,
+    Account,
+    Activity,
+    Change,
+    Contact,
+    Deal,
+    Lead,
+    Line,
+    Step,
+    User,
+)
 from syncagent.sandbox.people import make_contact
 
 LEADS, DEALS = 3_000, 2_000
@@ -38,7 +51,7 @@ def make_activity(company: Company, kind: str, at: int, owner: User, crm: str, *
 
 
 def make_deal(company: Company, account: Account | None, at: int, *, crm: str | None = None) -> Deal:
-    """A new deal at its first stage, with its contact; `crm` forces where it lives."""
+    """A new deal at its first stage, with its contact; `crm` (sf, hs, both) forces where it lives."""
     rng = company.rng
     in_sf, in_hs = _home(company, account, crm)
     seat = "sf" if in_sf else "hs"
@@ -66,14 +79,16 @@ def make_deal(company: Company, account: Account | None, at: int, *, crm: str | 
     planned = clock.local_date(at + int((30 + 70 * rng.random()) * clock.DAY))
     add_step(company, deal, at, OPEN_STAGES[0], amount, planned)
     if deal.sf and amount and company.chance(0.4):
-        deal.lines.append((company.ids.sf("OpportunityLineItem"), product, float(rng.randrange(1, 40)), amount))
+        line_id = company.ids.sf("OpportunityLineItem")
+        hs_line = company.ids.hs("line_items") if deal.hs else ""
+        deal.lines.append(Line(line_id, hs_line, product, float(rng.randrange(1, 40)), amount))
     company.deals.append(deal)
     return deal
 
 
 def _home(company: Company, account: Account | None, crm: str | None) -> tuple[bool, bool]:
     if crm:
-        return crm == "sf", crm == "hs"
+        return crm != "hs", crm != "sf"
     if account is None:
         return (True, False) if company.chance(0.7) else (False, True)
     if account.sf and account.hs:
@@ -94,7 +109,7 @@ def add_step(company: Company, deal: Deal, at: int, stage: str, amount: int | No
         if deal.account.customer_since is None or day < deal.account.customer_since:
             deal.account.customer_since = day
         if deal.account.kind == "prospect":
-            deal.account.kind = "customer"
+            merging.set_kind(company, deal.account, "customer", at)
         company.touch(deal.account, at)
     company.touch(deal, at)
 
@@ -117,7 +132,7 @@ def advance_deal(company: Company, deal: Deal, at: int) -> None:
     if turn < 0.13 and amount is not None:
         amount = max(100, int(amount * rng.choice((0.8, 0.9, 1.1, 1.25)) / 100) * 100)
         if deal.lines:
-            deal.lines = [(*deal.lines[0][:3], amount)]
+            deal.lines = [deal.lines[0]._replace(amount=amount, at=at)]
         add_step(company, deal, at, last.stage, amount, close)
     elif turn < 0.2:
         add_step(company, deal, at, last.stage, amount, clock.local_date(at + rng.randrange(20, 70) * clock.DAY))
@@ -287,7 +302,7 @@ def answer_lead(company: Company, lead: Lead, at: int) -> None:
         hit = company.chance(0.6)
         more |= {"connected": hit, "seconds": int(company.rng.lognormvariate(5.0, 0.7)) if hit else None}
     make_activity(company, kind, at, owner, "sf" if lead.sf else "hs", **more)
-    lead.owner = owner
+    company.give(lead, owner, at)
     lead.first_response = at
     set_status(company, lead, at, "working")
 

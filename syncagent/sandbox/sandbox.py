@@ -1,26 +1,30 @@
 """The sandbox as one thing: a company, its two CRMs and a mail server, started and stopped together."""
 
+import inspect
+import random
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
-from syncagent.sandbox import hs_gate, salesforce
+from syncagent.sandbox import change_fates, hs_gate, salesforce
 from syncagent.sandbox.advance import advance
+from syncagent.sandbox.change import Change, random_change
 from syncagent.sandbox.clock import moment
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.config_text import config_text, with_addresses
 from syncagent.sandbox.generate import generate
 from syncagent.sandbox.hubspot import HubSpotServer
 from syncagent.sandbox.kpi_truth import KpiTruth, kpi_truth
-from syncagent.sandbox.merging import erase
 from syncagent.sandbox.model import Entity
 from syncagent.sandbox.salesforce import SalesforceServer
 from syncagent.sandbox.smtp import Mail, MailServer
 from syncagent.sandbox.truth import Truth, truth
 
 TIMEZONE = "Europe/Berlin"
+T = TypeVar("T")
 
 
 class Faults:
@@ -40,12 +44,15 @@ class Sandbox:
     """Loopback Salesforce, HubSpot and SMTP over one generated company.
 
     `dir` receives the mails (`mails/*.eml`), the login key and what `write_config` writes. `as_of` (aware) is the
-    company's present; it moves only by `advance`. `limits=False` lifts HubSpot's rate limits for measurements.
+    company's present; it moves only by `advance`, `pass_time` and (a second each) `apply` and `change`. `limits=False`
+    lifts HubSpot's rate limits for measurements. `size`: "full", or "tiny" for a company of a few records of each kind.
     """
 
-    def __init__(self, dir: Path | str, *, seed: int = 7, as_of: datetime, limits: bool = True) -> None:
+    def __init__(
+        self, dir: Path | str, *, seed: int = 7, as_of: datetime, limits: bool = True, size: str = "full"
+    ) -> None:
         self.dir = Path(dir)
-        self.company: Company = generate(seed, as_of)
+        self.company: Company = generate(seed, as_of, size)
         self.public_key, self._private_key = _key_pair()
         self.salesforce = SalesforceServer(self.company, public_key=self.public_key)
         self.hubspot = HubSpotServer(self.company, limits=limits)
@@ -99,21 +106,88 @@ class Sandbox:
         """Let `span` pass in the company; both CRMs show it at once. Returns how many records changed."""
         with self.company.lock:
             changed = advance(self.company, span)
-            self.salesforce.refresh(changed)
-            self.hubspot.refresh(changed)
+            for server in (self.salesforce, self.hubspot):
+                server.refresh(changed)
+                server.release()
         return len(changed)
 
     def erase(self, entity: Entity) -> None:
         """Remove a record without a trace (hard delete, GDPR delete): only a look at all ids can tell."""
-        with self.company.lock:
-            gone = erase(self.company, entity)
-            self.salesforce.refresh(gone)
-            self.hubspot.refresh(gone)
+        self.apply(change_fates.erase, entity, at=self.company.now)
 
-    def truth(self) -> Truth:
-        """What a cache must hold once it has read everything: see `Truth`."""
+    # -- one thing at a time -----------------------------------------------------------------------------------------
+
+    def apply(self, verb: Callable[..., T], *args: Any, at: int | None = None, late_s: int = 0, **more: Any) -> T:
+        """Let one thing happen: a verb of `change_records`, `change_links`, `change_fates` or `change_office`.
+
+        The company comes first of its arguments, `args` after it. `at`: its stamp in epoch seconds; without one it
+        happens now and a second passes. `late_s`: it becomes visible only so many seconds of company time later, in
+        HubSpot to searches, in Salesforce to anyone. Returns what the verb does.
+        """
         with self.company.lock:
-            return truth(self.company)
+            stamp = self._begin(at)
+            known = {"at": stamp} if "at" in inspect.signature(verb).parameters else {}
+            result = verb(self.company, *args, **known, **more)
+            self._show(late_s)
+        return result
+
+    def change(
+        self, rng: random.Random, *, at: int | None = None, late_s: int = 0, kinds: tuple[str, ...] = ()
+    ) -> Change:
+        """Let something happen that is possible now, chosen by `rng` (among `kinds` of `change.KINDS`): see `apply`."""
+        with self.company.lock:
+            done = random_change(rng, self.company, self._begin(at), kinds)
+            self._show(late_s)
+        return done
+
+    def late(self, entity: Entity, seconds: int) -> None:
+        """The next thing that happens to a record is not seen before `seconds` have passed: see `apply`."""
+        with self.company.lock:
+            for server in (self.salesforce, self.hubspot):
+                server.hide_until(entity, self.company.now + seconds)
+
+    def pass_time(self, seconds: int) -> None:
+        """Let company time pass without anything happening; what had not become visible by then does now."""
+        with self.company.lock:
+            self.company.now += seconds
+            self.salesforce.release()
+            self.hubspot.release()
+
+    def _begin(self, at: int | None) -> int:
+        self.company.touched.clear()
+        if at is None:
+            self.company.now += 1
+            return self.company.now - 1
+        return at
+
+    def _show(self, late_s: int) -> None:
+        changed = list(self.company.touched.values())
+        self.company.touched.clear()
+        for server in (self.salesforce, self.hubspot):
+            if late_s:
+                for entity in changed:
+                    server.hide_until(entity, self.company.now + late_s)
+            server.refresh(changed)
+            server.refresh_fixed()
+            server.release()
+
+    def reset(self, *, seed: int, as_of: datetime, size: str = "tiny") -> None:
+        """Another company on the running servers, which forget everything: state, logins, cursors, faults, mails."""
+        company = generate(seed, as_of, size)
+        before = self.company
+        with before.lock, company.lock:
+            self.faults.clear()
+            self.salesforce.reset(company)
+            self.hubspot.reset(company)
+            self.company = company
+        self.smtp.mails.clear()
+
+    # -- what is true ------------------------------------------------------------------------------------------------
+
+    def truth(self, *, strict: bool = False) -> Truth:
+        """What a cache must hold once it has read everything: see `Truth`. `strict`: once it has reconciled too."""
+        with self.company.lock:
+            return truth(self.company, strict=strict)
 
     def kpi_truth(
         self, kpi: str, *, as_of: datetime, timezone: str = TIMEZONE, start: date | None = None, end: date | None = None

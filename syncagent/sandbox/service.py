@@ -49,8 +49,7 @@ def set_status(company: Company, ticket: Ticket, at: int, status: str) -> None:
 def reply(company: Company, ticket: Ticket, at: int) -> None:
     """A public answer to the customer; the first one counts as the response."""
     if ticket.owner.is_queue:
-        ticket.owner = company.person("Support", "sf")
-        company.touch(ticket, at)
+        company.give(ticket, company.person("Support", "sf"), at)
     kind = "call" if ticket.origin == "phone" and company.chance(0.4) else "email"
     if kind == "email" and ticket.sf and ticket.origin == "web" and company.chance(0.15):
         kind = "comment"

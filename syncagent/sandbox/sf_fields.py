@@ -1,15 +1,20 @@
-"""The sandbox's Salesforce schema: what `describe` says of each object. Single-currency org, no person accounts."""
+"""The objects and fields of the sandbox's Salesforce with all features on; `sf_schema.py` says what is seen of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
+    """One field as `describe` tells of it. `make` works its value out of a row; without, the row holds it by name."""
+
     name: str
     type: str
     reference_to: tuple[str, ...] = ()
     relationship: str | None = None
     calculated: bool = False
+    make: Callable[[dict[str, Any]], Any] | None = None
 
 
 _ID = ("Id:id", "IsDeleted:boolean")
@@ -37,11 +42,12 @@ _TEXT = {
     " LastModifiedDate:datetime SystemModstamp:datetime",
     "Account": f"{_FULL} MasterRecordId:reference>Account Name:string Type:picklist ParentId:reference>Account"
     " BillingCountry:string Phone:phone Website:url Industry:picklist AnnualRevenue:currency NumberOfEmployees:int"
-    " OwnerId:reference>User Tier__c:picklist Region__c:picklist Customer_Since__c:date",
+    " OwnerId:reference>User Tier__c:picklist Region__c:picklist Customer_Since__c:date BillingAddress:address"
+    " IsPersonAccount:boolean PersonContactId:reference>Contact PersonEmail:email FirstName:string LastName:string",
     "Contact": f"{_FULL} MasterRecordId:reference>Contact AccountId:reference>Account LastName:string FirstName:string"
     " Name:string Phone:phone Email:email Title:string OwnerId:reference>User HasOptedOutOfEmail:boolean"
     " DoNotCall:boolean EmailBouncedReason:string EmailBouncedDate:datetime IsEmailBounced:boolean"
-    " LeadSource:picklist",
+    " LeadSource:picklist IsPersonAccount:boolean",
     "Lead": f"{_FULL} MasterRecordId:reference>Lead LastName:string FirstName:string Name:string Title:string"
     " Company:string Phone:phone Email:email LeadSource:picklist Status:picklist Rating:picklist"
     " OwnerId:reference>User,Group IsConverted:boolean ConvertedDate:date ConvertedAccountId:reference>Account"
@@ -49,7 +55,8 @@ _TEXT = {
     "Opportunity": f"{_FULL} AccountId:reference>Account ContactId:reference>Contact Name:string StageName:picklist"
     " Amount:currency Probability:percent ExpectedRevenue:currency= CloseDate:date Type:picklist NextStep:string"
     " LeadSource:picklist IsClosed:boolean IsWon:boolean ForecastCategory:picklist ForecastCategoryName:picklist"
-    " OwnerId:reference>User LastStageChangeDate:datetime HasOpportunityLineItem:boolean Loss_Reason__c:picklist",
+    " OwnerId:reference>User LastStageChangeDate:datetime HasOpportunityLineItem:boolean Loss_Reason__c:picklist"
+    " Health__c:string=",
     "OpportunityHistory": "Id:id IsDeleted:boolean OpportunityId:reference>Opportunity CreatedById:reference>User"
     " CreatedDate:datetime StageName:picklist Amount:currency ExpectedRevenue:currency CloseDate:date"
     " Probability:percent ForecastCategory:picklist PrevAmount:currency PrevCloseDate:date SystemModstamp:datetime",
@@ -64,6 +71,7 @@ _TEXT = {
     " Close_Reason__c:picklist",
     "CaseStatus": f"{_STAGE} IsClosed:boolean IsDefault:boolean",
     "LeadStatus": f"{_STAGE} IsConverted:boolean IsDefault:boolean",
+    "OpportunityFieldHistory": f"{_HISTORY} OpportunityId:reference>Opportunity",
     "CaseHistory": f"{_HISTORY} CaseId:reference>Case",
     "LeadHistory": f"{_HISTORY} LeadId:reference>Lead",
     "CaseComment": f"{_FULL} ParentId:reference>Case IsPublished:boolean CommentBody:textarea",
@@ -82,6 +90,28 @@ _TEXT = {
     " IsChild:boolean EventSubtype:picklist",
     "Survey_Response__c": f"{_FULL} Name:string OwnerId:reference>User Score__c:double Scale_Max__c:double"
     " Responded_At__c:datetime Comment__c:textarea Case__c:reference>Case Contact__c:reference>Contact",
+    "Order": f"{_FULL} OrderNumber:string AccountId:reference>Account OwnerId:reference>User,Group Status:picklist"
+    " StatusCode:picklist EffectiveDate:date EndDate:date TotalAmount:currency ActivatedDate:datetime"
+    " Promised_Date__c:date Delivered_Date__c:date Cancelled_Date__c:date",
+    "OrderItem": f"{_FULL} OrderId:reference>Order Product2Id:reference>Product2 OrderItemNumber:string"
+    " Quantity:double UnitPrice:currency TotalPrice:currency",
+    "OrderStatus": f"{_STAGE} StatusCode:picklist IsDefault:boolean",
+    "Contract": f"{_FULL} ContractNumber:string AccountId:reference>Account OwnerId:reference>User Status:picklist"
+    " StatusCode:picklist StartDate:date EndDate:date ContractTerm:int",
+    "SurveyInvitation": f"{_FULL} Name:string OwnerId:reference>User ParticipantId:reference>Contact,User"
+    " ContactId:reference>Contact ResponseStatus:picklist InviteExpiryDateTime:datetime Survey_Type__c:picklist"
+    " Case__c:reference>Case",
+    "SurveySubject": f"{_FULL} Name:string ParentId:reference>SurveyInvitation,SurveyResponse"
+    " SurveyInvitationId:reference>SurveyInvitation SubjectId:reference>Case,Contact SubjectEntityType:string",
+    "SurveyResponse": f"{_FULL} Name:string InvitationId:reference>SurveyInvitation SubmitterId:reference>Contact,User"
+    " CompletionDateTime:datetime Status:picklist",
+    "SurveyQuestionResponse": f"{_FULL} Name:string ResponseId:reference>SurveyResponse"
+    " InvitationId:reference>SurveyInvitation QuestionId:reference>SurveyQuestion Datatype:picklist"
+    " NumberValue:double ResponseShortText:string ResponseValue:textarea",
+    "SurveyQuestion": f"{_FULL} Name:string QuestionType:picklist QuestionOrder:int",
+    "CurrencyType": f"Id:id {_STAMPS} IsoCode:picklist ConversionRate:double DecimalPlaces:int IsActive:boolean"
+    " IsCorporate:boolean",
+    "DatedConversionRate": f"Id:id {_STAMPS} IsoCode:picklist StartDate:date NextStartDate:date ConversionRate:double",
 }
 
 
@@ -101,60 +131,27 @@ def _read(text: str) -> dict[str, Field]:
 #: object -> field name -> Field, in describe order.
 OBJECTS: dict[str, dict[str, Field]] = {name: _read(text) for name, text in _TEXT.items()}
 
-_SOAP = {
-    "boolean": "xsd:boolean", "date": "xsd:date", "datetime": "xsd:dateTime", "double": "xsd:double",
-    "currency": "xsd:double", "percent": "xsd:double", "int": "xsd:int", "id": "tns:ID", "reference": "tns:ID",
+#: What an org has or has not: feature -> objects and fields (`Object.Field`) that are there only with it.
+FEATURES: dict[str, tuple[str, ...]] = {
+    "multi_currency": (
+        "CurrencyType",
+        "DatedConversionRate",
+        *(f"{name}.CurrencyIsoCode" for name in (
+            "Account", "Contact", "Lead", "Opportunity", "OpportunityLineItem", "Product2", "Order", "OrderItem",
+            "Contract", "User",
+        )),
+    ),
+    "dated_rates": ("DatedConversionRate",),
+    "person_accounts": (
+        "Account.IsPersonAccount", "Account.PersonContactId", "Account.PersonEmail", "Account.FirstName",
+        "Account.LastName", "Contact.IsPersonAccount",
+    ),
+    "surveys": ("SurveyInvitation", "SurveySubject", "SurveyResponse", "SurveyQuestionResponse", "SurveyQuestion"),
+    "orders": ("Order", "OrderItem", "OrderStatus"),
+    "contracts": ("Contract",),
+    "field_history": ("OpportunityFieldHistory", "CaseHistory", "LeadHistory"),
 }  # fmt: skip
-_LABELS = {
-    "Survey_Response__c": ("Survey Response", "Survey Responses"),
-    "Opportunity": ("Opportunity", "Opportunities"),
-}
-
-
-def describe(sobject: str) -> dict[str, object]:
-    """The body of `/sobjects/X/describe`, with the keys clients read."""
-    label, plural = _LABELS.get(sobject, (sobject, sobject + "s"))
-    return {
-        **summary(sobject),
-        "label": label,
-        "labelPlural": plural,
-        "fields": [_describe_field(field) for field in OBJECTS[sobject].values()],
-        "childRelationships": [],
-        "recordTypeInfos": [],
-    }
-
-
-def summary(sobject: str) -> dict[str, object]:
-    """One entry of the global describe."""
-    return {
-        "name": sobject,
-        "label": sobject,
-        "keyPrefix": None,
-        "custom": sobject.endswith("__c"),
-        "queryable": True,
-        "retrieveable": True,
-        "searchable": True,
-        "createable": False,
-        "updateable": False,
-        "deletable": False,
-        "replicateable": "SystemModstamp" in OBJECTS[sobject],
-        "urls": {"sobject": f"/services/data/v66.0/sobjects/{sobject}"},
-    }
-
-
-def _describe_field(field: Field) -> dict[str, object]:
-    return {
-        "name": field.name,
-        "label": field.name.removesuffix("__c").replace("_", " "),
-        "type": field.type,
-        "soapType": _SOAP.get(field.type, "xsd:string"),
-        "custom": field.name.endswith("__c"),
-        "calculated": field.calculated,
-        "nillable": field.type != "boolean" and field.name != "Id",
-        "filterable": field.type != "textarea",
-        "sortable": field.type != "textarea",
-        "length": {"id": 18, "reference": 18, "textarea": 4000, "boolean": 0}.get(field.type, 255),
-        "referenceTo": list(field.reference_to),
-        "relationshipName": field.relationship,
-        "picklistValues": [],
-    }
+for _name in (name for name in FEATURES["multi_currency"] if "." in name):
+    OBJECTS[_name.partition(".")[0]]["CurrencyIsoCode"] = Field(
+        "CurrencyIsoCode", "picklist", make=lambda row: row.get("CurrencyIsoCode") or "EUR"
+    )

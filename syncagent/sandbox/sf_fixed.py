@@ -32,6 +32,13 @@ LEAD_STATUS = {
     "converted": "Closed - Converted",
     "disqualified": "Closed - Not Converted",
 }
+#: our status -> (status, status code) of an order.
+ORDER_STATUS = {
+    "draft": ("Draft", "Draft"),
+    "activated": ("Activated", "Activated"),
+    "delivered": ("Delivered", "Activated"),
+    "cancelled": ("Cancelled", "Canceled"),
+}
 ACCOUNT_TYPE = {
     "customer": "Customer - Direct",
     "prospect": "Prospect",
@@ -50,6 +57,8 @@ CLOSE_REASON = {
 ORG_ID = to_18("00DJ800000000MX")
 _TEAMS = sorted({team for _, _, team, _, _ in names.USERS})
 ROLES = {team: to_18(f"00EJ8000000{number:04d}") for number, team in enumerate(_TEAMS)}
+#: Question types of Salesforce Surveys -> id of the one question of that type.
+QUESTIONS = {"CSAT": to_18("0KuJ80000000001"), "NPS": to_18("0KuJ80000000002")}
 PRODUCTS = {name: to_18(f"01tJ8000000{number:04d}") for number, name in enumerate(names.PRODUCTS)}
 
 
@@ -98,6 +107,9 @@ def fixed_rows(admin_id: str, began: int) -> Iterator[tuple[str, Row]]:
                 "IsActive": True,
             },
         )
+    for kind, question_id in QUESTIONS.items():
+        more = {"Name": f"{kind} question", "QuestionType": kind, "QuestionOrder": 1}
+        yield "SurveyQuestion", {"Id": question_id, "IsDeleted": False, **admin, **dates, **more}
     number = 0
     for order, (stage, (api_name, probability, category, label)) in enumerate(STAGES.items(), 1):
         number += 1
@@ -120,6 +132,10 @@ def fixed_rows(admin_id: str, began: int) -> Iterator[tuple[str, Row]]:
         number += 1
         more = {"IsConverted": status == "converted", "IsDefault": status == "new"}
         yield "LeadStatus", _status(number, api_name, order, stamp) | more
+    for order, (api_name, code) in enumerate(ORDER_STATUS.values(), 1):
+        number += 1
+        more = {"StatusCode": code, "IsDefault": order == 1}
+        yield "OrderStatus", _status(number, api_name, order, stamp) | more
 
 
 def _status(number: int, api_name: str, order: int, stamp: str) -> Row:

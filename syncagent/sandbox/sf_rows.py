@@ -5,8 +5,30 @@ from typing import Any
 
 from syncagent.sandbox.clock import DAY, local_date, sf_instant
 from syncagent.sandbox.company import Company
-from syncagent.sandbox.model import WON, Account, Activity, Contact, Deal, Entity, Lead, Survey, Ticket, User
+from syncagent.sandbox.model import (
+    WON,
+    Account,
+    Activity,
+    Contact,
+    Contract,
+    Deal,
+    Entity,
+    Invitation,
+    Lead,
+    Order,
+    Survey,
+    Ticket,
+    User,
+)
 from syncagent.sandbox.sf_activities import activity_row, id_of
+from syncagent.sandbox.sf_commerce import (
+    answer_rows,
+    contract_row,
+    invitation_rows,
+    lines_of,
+    order_rows,
+    owner_history,
+)
 from syncagent.sandbox.sf_fixed import (
     ACCOUNT_TYPE,
     CASE_STATUS,
@@ -14,7 +36,6 @@ from syncagent.sandbox.sf_fixed import (
     CLOSE_REASON,
     DEAL_TYPE,
     LEAD_STATUS,
-    PRODUCTS,
     ROLES,
     STAGES,
 )
@@ -29,10 +50,16 @@ def _major(minor: int | None) -> float | None:
 
 
 class Rows:
-    """Turns records into (object, row) pairs."""
+    """Turns records into (object, row) pairs.
+
+    `native_answers`: survey answers are kept by Salesforce Surveys, not in the org's own object. `stage_names`: API
+    names of stages that were replaced, for the deals (their history keeps the old one).
+    """
 
     def __init__(self, company: Company) -> None:
         self._company = company
+        self.native_answers = False
+        self.stage_names: dict[str, str] = {}
         self._admin = next(user for user in company.users if user.sf)
 
     def of(self, entity: Entity) -> Iterator[tuple[str, Row]]:
@@ -52,8 +79,16 @@ class Rows:
                 yield "Contact", self._contact(entity)
             case Account():
                 yield "Account", self._account(entity)
+            case Survey() if self.native_answers:
+                yield from answer_rows(entity, self._base(entity), self._invitation_of(entity))
             case Survey():
                 yield "Survey_Response__c", self._survey(entity)
+            case Order():
+                yield from order_rows(entity, self._base(entity, entity.owner))
+            case Contract():
+                yield "Contract", contract_row(entity, self._base(entity))
+            case Invitation():
+                yield from invitation_rows(entity, self._base(entity))
             case User():
                 yield ("Group", self._group(entity)) if entity.is_queue else ("User", self._user(entity))
 
@@ -70,6 +105,11 @@ class Rows:
             "LastModifiedById": by,
             "SystemModstamp": stamp,
         }
+
+    def _invitation_of(self, survey: Survey) -> str | None:
+        """The invitation an answer belongs to: the one sent about the same case."""
+        invitations = self._company.invitations
+        return next((one.sf for one in invitations if survey.ticket is not None and one.ticket is survey.ticket), None)
 
     def _user(self, user: User) -> Row:
         row = self._base(user)
@@ -99,6 +139,7 @@ class Rows:
         }
 
     def _account(self, account: Account) -> Row:
+        person = account.person
         return self._base(account, account.owner) | {
             "MasterRecordId": id_of(account.merged_into),
             "Name": account.name,
@@ -106,14 +147,20 @@ class Rows:
             "ParentId": id_of(account.parent),
             "BillingCountry": account.country,
             "Phone": None,
-            "Website": f"https://www.{account.domain}/",
-            "Industry": account.industry,
-            "AnnualRevenue": float(account.employees * 90_000),
-            "NumberOfEmployees": account.employees,
+            "Website": f"https://www.{account.domain}/" if account.domain else None,
+            "Industry": account.industry or None,
+            "AnnualRevenue": float(account.employees * 90_000) if account.employees else None,
+            "NumberOfEmployees": account.employees or None,
             "OwnerId": id_of(account.owner) or self._admin.sf,
             "Tier__c": account.tier,
             "Region__c": account.region,
             "Customer_Since__c": account.customer_since,
+            "BillingAddress": {"city": None, "country": account.country, "postalCode": None, "street": None},
+            "IsPersonAccount": account.is_person,
+            "PersonContactId": id_of(person),
+            "PersonEmail": person.email if person else None,
+            "FirstName": person.first if person else None,
+            "LastName": person.last if person else None,
         }
 
     def _contact(self, contact: Contact) -> Row:
@@ -133,6 +180,7 @@ class Rows:
             "EmailBouncedDate": sf_instant(contact.created + DAY) if contact.bounced else None,
             "IsEmailBounced": contact.bounced,
             "LeadSource": None,
+            "IsPersonAccount": contact.account is not None and contact.account.person is contact,
         }
 
     def _lead(self, lead: Lead) -> Iterator[tuple[str, Row]]:
@@ -167,6 +215,12 @@ class Rows:
                 self._change(lead, change.sf, change.at, field, before, LEAD_STATUS[change.status], "LeadId"),
             )
             before = LEAD_STATUS[change.status]
+        yield from self._owners("LeadHistory", lead, "LeadId")
+
+    def _owners(self, sobject: str, entity: Deal | Lead | Ticket, parent: str) -> Iterator[tuple[str, Row]]:
+        gone = entity.deleted is not None
+        for row in owner_history(str(entity.sf), entity.owners, parent=parent, by=str(self._admin.sf), is_deleted=gone):
+            yield sobject, row
 
     def _change(
         self, entity: Entity, history_id: str, at: int, field: str, old: str | None, new: str, parent: str
@@ -198,7 +252,7 @@ class Rows:
                 "AccountId": id_of(deal.account),
                 "ContactId": id_of(deal.contact),
                 "Name": deal.name,
-                "StageName": api_name,
+                "StageName": self.stage_names.get(api_name, api_name),
                 "Amount": amount,
                 "Probability": probability,
                 "ExpectedRevenue": None if amount is None else amount * probability / 100,
@@ -214,6 +268,8 @@ class Rows:
                 "LastStageChangeDate": sf_instant(entered),
                 "HasOpportunityLineItem": bool(deal.lines),
                 "Loss_Reason__c": deal.loss_reason,
+                "Health__c": deal.health and deal.health.capitalize(),
+                "CurrencyIsoCode": deal.currency,
             },
         )
         before = None
@@ -240,22 +296,8 @@ class Rows:
                 },
             )
             before = step
-        for line_id, product, quantity, minor in deal.lines:
-            yield (
-                "OpportunityLineItem",
-                self._base(deal, deal.owner)
-                | {
-                    "Id": line_id,
-                    "IsDeleted": gone,
-                    "OpportunityId": deal.sf,
-                    "Product2Id": PRODUCTS[product],
-                    "ProductCode": product.upper().replace(" ", "-"),
-                    "Name": product,
-                    "Quantity": quantity,
-                    "UnitPrice": round(minor / 100 / quantity, 2),
-                    "TotalPrice": minor / 100,
-                },
-            )
+        yield from lines_of(deal, self._base(deal, deal.owner), gone)
+        yield from self._owners("OpportunityFieldHistory", deal, "OpportunityId")
 
     def _ticket(self, ticket: Ticket) -> Iterator[tuple[str, Row]]:
         closed = ticket.status == "closed"
@@ -288,6 +330,7 @@ class Rows:
                 self._change(ticket, change.sf, change.at, field, before, CASE_STATUS[change.status], "CaseId"),
             )
             before = CASE_STATUS[change.status]
+        yield from self._owners("CaseHistory", ticket, "CaseId")
 
     def _survey(self, survey: Survey) -> Row:
         return self._base(survey) | {

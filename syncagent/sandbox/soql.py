@@ -7,14 +7,16 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from syncagent.sandbox.sf_errors import Refusal
 
-class SoqlError(Exception):
+LONGEST = 100_000  # characters of a query
+
+
+class SoqlError(Refusal):
     """A query Salesforce answers with status 400: `code` is its errorCode."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+        super().__init__(400, code, message)
 
 
 class Literal(NamedTuple):
@@ -57,6 +59,7 @@ class Query:
     order: list[Order] = field(default_factory=list)
     limit: int | None = None
     offset: int = 0
+    text: str = ""  # as it was asked
 
     @property
     def is_count(self) -> bool:
@@ -233,4 +236,8 @@ class _Parser:
 
 def parse(text: str) -> Query:
     """Read one SOQL query. Raises SoqlError."""
-    return _Parser(text).query()
+    if len(text) > LONGEST:
+        raise SoqlError("MALFORMED_QUERY", f"SOQL statements cannot be longer than {LONGEST} characters.")
+    query = _Parser(text).query()
+    query.text = text
+    return query

@@ -1,6 +1,7 @@
 """A cache in memory for tests of connectors: applies pages as the agent does, and compares with a sandbox's truth."""
 
 import itertools
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -14,8 +15,10 @@ from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox import hs_gate as sandbox_hubspot
 from syncagent.sandbox import salesforce as sandbox_salesforce
+from syncagent.sandbox.config_text import config_text
 from syncagent.sandbox.truth import Truth
 from syncagent.schema import TABLES, column_types
+from tests.fakes.truth_check import compare_rows, is_live
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {table: column_types(table) for table in TABLES}
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -28,6 +31,13 @@ def quick_retry() -> Retry:
     return Retry(patience=Patience(first_s=0.005, cap_s=0.01, budget_s=4.0))
 
 
+def _mapping(name: str) -> dict[str, Any]:
+    """Which of the CRM's fields and values are which of ours: as in the configuration a sandbox writes."""
+    text = config_text(sf_url="", hs_url="", smtp_port=1, sf_client_id="", start=date(2020, 1, 1))
+    source = tomllib.loads(text)["source"][name]
+    return {"fields": source["fields"], "values": source["values"]}
+
+
 def salesforce_settings(box: Sandbox, **more: Any) -> SalesforceSettings:
     """The settings that go with a sandbox's Salesforce."""
     given: dict[str, Any] = {
@@ -36,25 +46,8 @@ def salesforce_settings(box: Sandbox, **more: Any) -> SalesforceSettings:
         "client_id": sandbox_salesforce.CLIENT_ID,
         "client_secret": box.salesforce.client_secret,
         "base_url": box.salesforce_url,
-        "fields": {
-            "accounts": {"tier": "Tier__c", "region": "Region__c", "customer_since": "Customer_Since__c"},
-            "tickets": {"close_reason": "Close_Reason__c"},
-            "survey_responses": {
-                "object": "Survey_Response__c",
-                "score": "Score__c",
-                "scale_max": "Scale_Max__c",
-                "responded_at": "Responded_At__c",
-                "comment": "Comment__c",
-                "ticket_id": "Case__c",
-                "contact_id": "Contact__c",
-            },
-        },
-        "values": {
-            "tickets": {
-                "status_category": {"Waiting on Customer": "pending"},
-                "close_reason": {"No response": "no_response"},
-            },
-        },
+        "limits": {"daily_share": 0.5 + next(_OWN_LIMITER) / 1e9},
+        **_mapping("sf"),
     }
     return SalesforceSettings(**{**given, **more})
 
@@ -74,8 +67,8 @@ def hubspot_settings(box: Sandbox, **more: Any) -> HubSpotSettings:
         "access_token": sandbox_hubspot.ACCESS_TOKEN,
         "base_url": box.hubspot_url,
         "limits": {"per_10s": 5000 + next(_OWN_LIMITER), "search_per_s": 100},
-        "fields": {"accounts": {"kind": "lifecyclestage", "tier": "tier"}, "tickets": {"close_reason": "close_reason"}},
-        "values": {"tickets": {"status_category": {"Waiting on contact": "pending"}}},
+        "converted": {"stages": ["qualified-stage-id"]},
+        **_mapping("hs"),
     }
     return HubSpotSettings(**{**given, **more})
 
@@ -95,9 +88,11 @@ class MemoryCache:
     rows: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     bookmarks: dict[str, Bookmark] = field(default_factory=dict)
     rejects: list[Any] = field(default_factory=list)
+    alive: dict[str, set[str]] = field(default_factory=dict)  # by stream: ids the vendor has without a usable record
     read: int = 0
 
     def apply(self, stream: str, page: Page) -> None:
+        """What the agent does with a page, in its order."""
         for table, records in page.records.items():
             for record in records:
                 assert set(record) <= set(COLUMNS[table]), set(record) - set(COLUMNS[table])
@@ -105,11 +100,16 @@ class MemoryCache:
                 if (row.get("updated_at") or "") <= (record.get("updated_at") or "9"):
                     row |= record
                     row["is_deleted"] = 0
+        for children in page.children:
+            sent = {record["source_id"] for record in page.records.get(children.table, ())}
+            for source_id, row in self.rows.get(children.table, {}).items():
+                if row.get(children.parent) in children.ids and source_id not in sent:
+                    row["is_deleted"] = 1
         for tombstone in page.tombstones:
-            if tombstone.source_id in self.rows.get(tombstone.table, {}):
-                self.rows[tombstone.table][tombstone.source_id]["is_deleted"] = 1
+            self.rows.setdefault(tombstone.table, {}).setdefault(tombstone.source_id, {})["is_deleted"] = 1
         for merge in page.merges:
             self.rows.setdefault(merge.table, {}).setdefault(merge.source_id, {})["merged_into"] = merge.into
+        self.alive.setdefault(stream, set()).update(page.alive)
         self.rejects.extend(page.rejects)
         self.read += page.read
         if page.bookmark is not None:
@@ -131,68 +131,37 @@ class MemoryCache:
                     break
         return pages
 
+    def reconcile(self, connector: Connector) -> None:
+        """One reconciliation of every stream that can be: what `sync` does with its pages, in memory."""
+        for stream in connector.streams():
+            if not stream.reconciles:
+                continue
+            sweep = f"reconciliation of {stream.name}"  # with a position of its own
+            seen: set[str] = set()
+            unsure: set[str] = set()  # new to us, back, or of another version: read by id, with their histories
+            for page in connector.reconcile_pages(stream.name, None, now=NOW):
+                held = self.rows.get(stream.name, {})
+                for record in page.records.get(stream.name, ()):
+                    before = held.get(record["source_id"], {})
+                    if not is_live(before) or before.get("updated_at") != record.get("updated_at"):
+                        unsure.add(record["source_id"])
+                    seen.add(record["source_id"])
+                seen |= set(page.alive)
+                self.apply(sweep, page)
+            wanted = sorted(unsure | (set(self.live(stream.name)) - seen))
+            if wanted:
+                for page in connector.read_ids(stream.name, wanted, now=NOW):
+                    self.apply(sweep, page)
+
     def live(self, table: str) -> dict[str, dict[str, Any]]:
-        return {
-            key: row
-            for key, row in self.rows.get(table, {}).items()
-            if not row.get("is_deleted") and not row.get("merged_into")
-        }
+        return {key: row for key, row in self.rows.get(table, {}).items() if row and is_live(row)}
 
 
-def differences(cache: MemoryCache, truth: Truth, crm: str, *, erased: bool = False) -> list[str]:
-    """Where the cache differs from what the CRM shows, one line each. `erased`: what left no trace counts too."""
-    found: list[str] = []
-    for (name, table), expected in truth.tables.items():
-        if name != crm:
-            continue
-        live = cache.live(table)
-        gone = set(expected.erased) if not erased else set()
-        found += [f"{table} {one} is missing" for one in sorted(expected.live - set(live))[:5]]
-        found += [f"{table} {one} is too many" for one in sorted(set(live) - expected.live - gone)[:5]]
-        for source_id, columns in expected.rows.items():
-            row = live.get(source_id, {})
-            for column, value in columns.items():
-                if row and row.get(column) != value:
-                    found.append(f"{table} {source_id} {column}: {row.get(column)!r} is not {value!r}")
-        for loser, winner in expected.merged.items():
-            if loser in cache.rows.get(table, {}) and _end(cache, table, loser) != winner:
-                found.append(f"{table} {loser} is not merged into {winner}")
-    stages = ("opportunity_stage_history", "opportunity_id", "stage", "state")
-    found += _compare_history(cache, *stages, crm, truth.stage_history)
-    statuses = ("ticket_status_history", "ticket_id", "status", "status_category")
-    found += _compare_history(cache, *statuses, crm, truth.status_history)
-    return found
+def compare(truth: Truth, cache: MemoryCache, crm: str) -> list[str]:
+    """Where a cache is not what the CRM shows: table, id, column, what was expected and what was found."""
+    return compare_rows(dict(cache.rows), truth, crm)
 
 
-def _end(cache: MemoryCache, table: str, source_id: str) -> str:
-    for _ in range(10):
-        into = cache.rows[table].get(source_id, {}).get("merged_into")
-        if not into:
-            break
-        source_id = into
-    return source_id
-
-
-def _compare_history(
-    cache: MemoryCache,
-    table: str,
-    parent: str,
-    value: str,
-    state: str,
-    crm: str,
-    expected: Mapping[tuple[str, str], tuple[tuple[str, str, str], ...]],
-) -> list[str]:
-    by_parent: dict[str, list[dict[str, Any]]] = {}
-    for row in cache.rows.get(table, {}).values():
-        by_parent.setdefault(row[parent], []).append(row)
-    found = []
-    for (name, source_id), history in expected.items():
-        if name != crm:
-            continue
-        rows: list[tuple[str, str, str]] = []
-        for row in sorted(by_parent.get(source_id, ()), key=lambda one: (one["changed_at"], one["seq"])):
-            if not rows or rows[-1][1] != row[value]:
-                rows.append((row["changed_at"], row[value], row[state]))
-        if tuple(rows) != history:
-            found.append(f"{table} of {source_id}: {rows} is not {history}")
-    return found
+def differences(cache: MemoryCache, truth: Truth, crm: str) -> list[str]:
+    """The same, the cache first."""
+    return compare(truth, cache, crm)

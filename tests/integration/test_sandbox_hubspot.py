@@ -158,7 +158,7 @@ def test_calculated_values_are_missing_in_searches_alone(portal: Portal) -> None
 
 @pytest.mark.parametrize("base", ["/crm/v4/associations", "/crm/associations/2026-09"])
 def test_associations(portal: Portal, base: str) -> None:
-    expected = portal.sandbox.truth().tables["hubspot", "opportunities"].rows
+    expected = portal.sandbox.truth(strict=True).tables["hubspot", "opportunities"].rows
     linked = {key: row["account_id"] for key, row in expected.items() if row["account_id"]}
     alone = next(key for key, row in expected.items() if not row["account_id"])
     ids = [*list(linked)[:200], alone]
@@ -220,7 +220,7 @@ def test_limits_are_real(portal: Portal) -> None:
         refused = answers[-1]
         assert (refused.status_code, refused.json()["policyName"]) == (429, "TEN_SECONDLY_ROLLING")
         assert refused.headers["X-HubSpot-RateLimit-Max"] == "20"
-        server._searches.clear()  # those of the tests before, less than a second ago
+        server.rate.search.clear()  # those of the tests before, less than a second ago
         searches = [portal.post("/crm/v3/objects/deals/search", {"limit": 1}) for _ in range(6)]
         assert [reply.status_code for reply in searches] == [200] * 5 + [429]
         assert "policyName" not in searches[-1].json()

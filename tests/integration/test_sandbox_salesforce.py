@@ -142,8 +142,10 @@ def test_errors_have_the_vendors_shape(sandbox: Sandbox, session: requests.Sessi
     assert (reply.status_code, reply.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
     lost = session.get(sandbox.salesforce_url + "/services/data/v66.0/query/01g000000000099AAA-2000", timeout=5)
     assert (lost.status_code, lost.json()[0]["errorCode"]) == (400, "INVALID_QUERY_LOCATOR")
-    old = session.get(sandbox.salesforce_url + "/services/data/v20.0/limits", timeout=5)
-    assert old.status_code == 404
+    old = session.get(sandbox.salesforce_url + "/services/data/v30.0/limits", timeout=5)
+    assert (old.status_code, old.json()[0]["errorCode"]) == (410, "UNSUPPORTED_API_VERSION")
+    early = session.get(sandbox.salesforce_url + "/services/data/v99.0/limits", timeout=5)
+    assert early.status_code == 404
 
 
 def test_a_dead_session_is_401(sandbox: Sandbox, session: requests.Session) -> None:

@@ -37,15 +37,67 @@ def test_hubspot_ids_cross_a_power_of_ten(company: Company) -> None:
 
 def test_size(company: Company) -> None:
     sizes = [len(rows) for rows in (company.accounts, company.leads, company.tickets, company.users)]
-    assert sizes == [500, 3000, 4000, 18]
+    assert sizes == [506, 3000, 4000, 18]
     assert 2000 <= len(company.deals) <= 2020
     assert 10_000 <= len(company.activities) <= 14_000
+
+
+def test_size_of_what_is_sold_on_paper(company: Company) -> None:
+    assert [len(rows) for rows in (company.orders, company.invoices, company.contracts, company.invitations)] == [
+        300,
+        300,
+        80,
+        200,
+    ]
+    assert 150 <= len(company.payments) <= 280
+    assert 1_500 <= len(company.mail_events) <= 2_500
+    assert {rate.currency for rate in company.rates} == {"USD", "GBP"}
+    assert {deal.currency for deal in company.deals} == {"EUR", "USD", "GBP"}
+    assert sum(bool(deal.lines) for deal in company.deals) > 500
+    assert [account.person is not None for account in company.accounts if account.is_person] == [True] * 6
+
+
+def test_every_deal_has_a_rate_for_its_currency(company: Company) -> None:
+    for deal in company.deals:
+        if deal.currency != "EUR":
+            days = [rate.valid_from for rate in company.rates if rate.currency == deal.currency]
+            assert min(days) <= local_date(deal.created)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_tiny_company_has_a_few_of_everything(seed: int) -> None:
+    company = generate(seed, AS_OF, "tiny")
+    assert [len(one) for one in (company.users, company.leads, company.tickets, company.invoices)] == [4, 6, 8, 3]
+    assert 3 <= len(company.orders) <= 5
+    groups = (
+        company.accounts,
+        company.contacts,
+        company.deals,
+        company.activities,
+        company.surveys,
+        company.contracts,
+        company.invitations,
+        company.mail_events,
+        company.rates,
+        company.payments,
+    )
+    assert all(groups)
+    assert any(deal.sf and deal.hs for deal in company.deals)
+    for crm in ("sf", "hs"):
+        assert any(getattr(line, crm) for deal in company.deals for line in deal.lines)
+        assert any(getattr(line, crm) for order in company.orders for line in order.lines)
+    for entity in company.everything():
+        assert entity.created <= entity.modified < company.now
+
+
+def test_one_seed_makes_one_tiny_company() -> None:
+    assert truth(generate(7, AS_OF, "tiny")) == truth(generate(7, AS_OF, "tiny"))
+    assert truth(generate(7, AS_OF, "tiny")) != truth(generate(8, AS_OF, "tiny"))
 
 
 def test_one_seed_makes_one_company(company: Company) -> None:
     again = generate(7, AS_OF)
     assert truth(again) == truth(company)
-    assert truth(generate(8, AS_OF)) != truth(company)
 
 
 def test_nothing_is_known_before_it_happens(company: Company) -> None:

@@ -4,15 +4,17 @@ from typing import Any
 
 import pytest
 
-from syncagent.sandbox.plan import Plan, Rows
+from syncagent.sandbox.plan import Plan
+from syncagent.sandbox.sf_flood import Flood, Joined
+from syncagent.sandbox.sf_store import Store
 from syncagent.sandbox.soql import SoqlError, parse
 
 NOW = 1_800_000_000
 
 
 @pytest.fixture(scope="module")
-def store() -> Rows:
-    rows = Rows()
+def store() -> Store:
+    rows = Store()
     rows.put("User", {"Id": "005000000000001AAA", "Name": "Ann", "ManagerId": None, "SystemModstamp": "2026"})
     rows.put("Group", {"Id": "00G000000000001AAA", "Name": "Queue", "SystemModstamp": "2026"})
     people = (
@@ -40,11 +42,11 @@ def store() -> Rows:
     return rows
 
 
-def plan(store: Rows, soql: str, *, everything: bool = False) -> Plan:
+def plan(store: Store, soql: str, *, everything: bool = False) -> Plan:
     return Plan(parse(soql), store, include_deleted=everything, now=NOW, version="66.0")
 
 
-def names(store: Rows, where: str, *, everything: bool = True) -> list[Any]:
+def names(store: Store, where: str, *, everything: bool = True) -> list[Any]:
     soql = f"SELECT LastName FROM Lead{' WHERE ' if where else ''}{where} ORDER BY CreatedDate, Id"
     return [row["LastName"] for row in plan(store, soql, everything=everything).rows()]
 
@@ -67,30 +69,64 @@ def names(store: Rows, where: str, *, everything: bool = True) -> list[Any]:
         ("Owner.Type = 'Group'", []),
         ("Id > '00Q000000000001AAA'", ["Gamma", "O'Neil"]),
         ("CreatedDate = LAST_N_DAYS:3", []),
+        ("CreatedDate > 2026-01-02T10:00:00Z", ["O'Neil"]),
+        ("CreatedDate >= 2026-01-02T10:00:00Z AND CreatedDate <= 2026-01-02T10:00:00Z", ["beta", "Gamma"]),
+        ("CreatedDate < 2026-01-02T10:00:00Z AND Status != null", ["Alpha"]),
+        ("CreatedDate > 2026-01-02T10:00:00Z OR Status = 'Closed'", ["Gamma", "O'Neil"]),
+        ("CreatedDate = 2026-01-02T10:00:00Z AND Id > '00Q000000000001AAA'", ["Gamma"]),
+        ("NOT (CreatedDate >= 2026-01-02T10:00:00Z)", ["Alpha"]),
+        ("CreatedDate > 2027-01-01T00:00:00Z", []),
+        ("Id IN ('00Q000000000002AAA', '00Q000000000000AAA', '00Q000000000009AAA')", ["Alpha", "Gamma"]),
+        ("Id IN ('00Q000000000001AAA', '00Q000000000001AAA') AND IsDeleted = false", ["beta"]),
+        ("Id NOT IN ('00Q000000000001AAA', '00Q000000000002AAA')", ["Alpha", "O'Neil"]),
     ],
 )
-def test_conditions(store: Rows, where: str, expected: list[str]) -> None:
+def test_conditions(store: Store, where: str, expected: list[str]) -> None:
     if where.startswith("Owner.Type"):
         expected = ["beta"]
     assert names(store, where) == expected
 
 
-def test_query_leaves_deleted_rows_out(store: Rows) -> None:
+@pytest.mark.parametrize(
+    ("order", "where", "expected"),
+    [
+        ("Id", "Id > '00Q000000000001AAA'", ["Gamma", "O'Neil"]),
+        ("Id", "Id >= '00Q000000000001AAA' AND Id < '00Q000000000003AAA'", ["beta", "Gamma"]),
+        ("CreatedDate, Id", "CreatedDate >= 2026-01-02T10:00:00Z AND Status != 'Closed'", ["beta", "O'Neil"]),
+        ("CreatedDate DESC, Id", "CreatedDate >= 2026-01-02T10:00:00Z", ["O'Neil", "beta", "Gamma"]),
+    ],
+)
+def test_bounds_on_what_the_answer_is_ordered_by(store: Store, order: str, where: str, expected: list[str]) -> None:
+    found = plan(store, f"SELECT LastName FROM Lead WHERE {where} ORDER BY {order}", everything=True).rows()
+    assert [row["LastName"] for row in found] == expected
+
+
+def test_columns_are_spelled_as_describe_does(store: Store) -> None:
+    made = plan(store, "SELECT id, owner.name, isconverted, CREATEDDATE FROM lead")
+    assert [(name, kind) for name, _, kind in made.columns()] == [
+        ("Id", "id"),
+        ("Owner.Name", "string"),
+        ("IsConverted", "boolean"),
+        ("CreatedDate", "datetime"),
+    ]
+
+
+def test_query_leaves_deleted_rows_out(store: Store) -> None:
     assert names(store, "", everything=False) == ["Alpha", "beta", "Gamma"]
 
 
-def test_order_limit_and_offset(store: Rows) -> None:
+def test_order_limit_and_offset(store: Store) -> None:
     soql = "SELECT LastName FROM Lead ORDER BY CreatedDate DESC, Id ASC LIMIT 2 OFFSET 1"
     assert [row["LastName"] for row in plan(store, soql, everything=True).rows()] == ["beta", "Gamma"]
 
 
-def test_nulls_come_first_unless_told(store: Rows) -> None:
+def test_nulls_come_first_unless_told(store: Store) -> None:
     first = plan(store, "SELECT LastName FROM Lead ORDER BY Status, Id", everything=True).rows()[0]
     last = plan(store, "SELECT LastName FROM Lead ORDER BY Status NULLS LAST, Id", everything=True).rows()[-1]
     assert first["LastName"] == last["LastName"] == "O'Neil"
 
 
-def test_shape_nests_parents(store: Rows) -> None:
+def test_shape_nests_parents(store: Store) -> None:
     made = plan(store, "SELECT Id, owner.name, Owner.Type FROM lead WHERE LastName IN ('Alpha', 'Gamma') ORDER BY Id")
     alpha, gamma = (made.shape(row) for row in made.rows())
     assert alpha["attributes"] == {"type": "Lead", "url": "/services/data/v66.0/sobjects/Lead/00Q000000000000AAA"}
@@ -98,7 +134,7 @@ def test_shape_nests_parents(store: Rows) -> None:
     assert gamma["Owner"] is None
 
 
-def test_aggregates(store: Rows) -> None:
+def test_aggregates(store: Store) -> None:
     query = "SELECT Status, COUNT(Id) n, MAX(CreatedDate) FROM Lead WHERE Status != null GROUP BY Status"
     rows = plan(store, query).aggregate()
     assert [(row["Status"], row["n"]) for row in rows] == [("Open", 1), ("open", 1), ("Closed", 1)]
@@ -119,10 +155,27 @@ def test_aggregates(store: Rows) -> None:
         ("SELECT Id FROM Lead LIMIT x", "MALFORMED_QUERY", "unexpected token: 'x'"),
         ("SELECT Id FROM Lead; DROP", "MALFORMED_QUERY", "unexpected token"),
         ("SELECT Id, (SELECT Id FROM Tasks) FROM Lead", "MALFORMED_QUERY", "subqueries"),
+        (f"SELECT Id FROM Lead WHERE LastName = '{'x' * 100_000}'", "MALFORMED_QUERY", "longer than 100000 characters"),
     ],
 )
-def test_refusals(store: Rows, soql: str, code: str, words: str) -> None:
+def test_refusals(store: Store, soql: str, code: str, words: str) -> None:
     with pytest.raises(SoqlError) as caught:
         plan(store, soql)
     assert caught.value.code == code
     assert words in caught.value.message
+
+
+def test_a_flood_is_a_sequence_before_the_real_rows() -> None:
+    template = {"Id": "00Q000000000001AAA", "SystemModstamp": "2026", "LastName": "Alpha"}
+    flood = Flood(template, 1_000_000, NOW)
+    joined = Joined(flood, flood.within([]), [template])
+    assert len(joined) == 1_000_001
+    assert joined[-1] is template
+    assert joined[7] == template | {"Id": "00QF00000000007MAA", "SystemModstamp": "2027-01-15T08:00:00.000+0000"}
+    assert [row["Id"] for row in joined[999_999:]] == [flood.row(999_999)["Id"], template["Id"]]
+    assert len(joined[10:20]) == len(list(joined[10:20])) == 10
+    low, high = flood.row(250)["Id"], flood.row(500)["Id"]
+    assert flood.within([lambda row: row["Id"] > low, lambda row: row["Id"] <= high]) == range(251, 501)
+    assert not flood.within([lambda row: row["Id"] > "00QG"])
+    with pytest.raises(IndexError):
+        joined[1_000_001]
