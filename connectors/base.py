@@ -22,10 +22,15 @@ Bookmark = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One kind of object of one source, and the canonical tables its pages fill."""
+    """One kind of object of one source, and the canonical tables its pages fill.
+
+    `reconciles`: its records can be listed whole, so that what the vendor no longer has can be found out. A log that
+    only grows (mail events, exchange rates) cannot.
+    """
 
     name: str  # name of its main table: "opportunities"
     tables: tuple[str, ...]
+    reconciles: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,20 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class Children:
+    """The page holds *all* rows of `table` whose column `parent` is one of `ids`: others are gone.
+
+    `ids` are source_ids where the column refers to another table, else the column's own values (a currency).
+
+    Said of links and lines, which vanish with no word of it. Never of a history: what happened stays.
+    """
+
+    table: str
+    parent: str
+    ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A row that could not be used: where it stands, why, and what it held (for the reject file, never a log)."""
 
@@ -64,9 +83,22 @@ class Page:
     tombstones: Sequence[Tombstone] = ()
     merges: Sequence[Merge] = ()
     rejects: Sequence[Reject] = ()
+    children: Sequence[Children] = ()
+    alive: Sequence[str] = ()  # source_ids of the main table that the vendor has, beyond those in `records`
     read: int = 0  # vendor records seen, for the counts shown
     total: int | None = None  # how many there are in all, where the vendor says so (progress)
     bookmark: Bookmark | None = None  # None: leave the stored one
+    anew: bool = False  # of a reading from the beginning: the first sight of an id in it outdoes what is stored
+    whole: bool = False  # the last of such a reading: it held every live record, the others are gone
+
+
+@dataclass(frozen=True, slots=True)
+class Sunset:
+    """Something we use that the vendor will end, the first day it may be gone, and what to do about it."""
+
+    what: str  # "SOAP login", "API version 66.0"
+    ends_on: date
+    mend: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +111,7 @@ class Identity:
     timezone: str = ""
     currency: str = ""
     warnings: tuple[str, ...] = ()
+    sunsets: tuple[Sunset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +122,7 @@ class FieldInfo:
     label: str
     type: str
     column: str = ""
+    object: str = ""  # the vendor's object it belongs to ("Case", "deals"); several may feed one table
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +131,23 @@ class Usage:
 
     calls: int = 0
     retries: int = 0
-    throttled: int = 0  # answers 429 (or a vendor's equivalent)
+    throttled: int = 0  # answers 429 (or a vendor's equivalent) although we kept to the limit, or through our fault
+    foreign_throttled: int = 0  # of those, the ones another user of the same limit caused
     logins: int = 0
+    window_share: float | None = None  # share of the short-term limit used over the last minute, 0 to 1
     daily_limit: int | None = None
     daily_used: int | None = None
 
 
 class Connector(Protocol):
-    """One source. Every method may raise a `ConnectorError`; none of them writes anything anywhere."""
+    """One source. Every method may raise a `ConnectorError`; none of them writes anything anywhere.
+
+    Different streams may be read from different threads at once; one stream is read from one thread.
+    """
 
     name: str  # NAME of [source.NAME]
     crm: str  # "salesforce" | "hubspot" | "files": the default of a row's `source` column
+    side_by_side: int  # how many streams are best read at once
 
     def check(self) -> Identity:
         """Log in and say where we are. Raises AuthError when the login is refused."""
@@ -128,6 +168,33 @@ class Connector(Protocol):
         """
         ...
 
+    def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
+        """Yield every live record of the stream as it is now, in no particular order, without its history.
+
+        Finds what no change mark shows: records gone without a trace, values that are worked out, links. Records as
+        in `fetch_pages` (full ones, with links and lines, but no history rows), ids of live records that make no
+        record (unusable, older than the configured start) in `alive`. `bookmark` is the position within this
+        reconciliation (None: begin), each page's bookmark the one to go on from after a crash.
+        """
+        ...
+
+    def read_ids(self, stream: str, ids: Sequence[str], *, now: datetime) -> Iterator[Page]:
+        """Ask the vendor for these records of the stream's main table by id; pages carry no bookmark.
+
+        Records with all that hangs on them for those alive, tombstones for those deleted or unknown to the vendor,
+        merges for those that became part of another. About an id of which the vendor's answer leaves room for doubt
+        (an object this login may not read now), nothing is said.
+        """
+        ...
+
+    def count(self, stream: str) -> int | None:
+        """How many live records the vendor has that belong in the stream's main table; None where it does not say."""
+        ...
+
+    def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
+        """Calls made before this connector was built: (seconds ago, how many). They count towards the day's share."""
+        ...
+
     def covered_from(self, stream: str) -> date | None:
         """The first day whose changes a stream brings (its configured start); None: all there are."""
         ...
@@ -137,6 +204,10 @@ class Connector(Protocol):
         ...
 
     def usage(self) -> Usage: ...
+
+    def interrupt(self) -> None:
+        """From any thread: end every wait and every call under way at once. The connector is of no further use."""
+        ...
 
     def close(self) -> None: ...
 

@@ -1,134 +1,70 @@
 """Keeps calls under a vendor's limits: one limiter an account, shared by all threads; knows no vendor's words.
 
-A slot is reusable a window's length after the *response* of its last call. The vendor saw the call somewhere between
-sending and response, so N slots can never put more than N arrivals into any window, whatever the network does.
+Two kinds of limit: a few seconds long (`Window`) and a day long (`DayShare`). Answers' headers feed both; a header that
+makes no sense is not believed.
 """
 
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import takewhile
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from connectors.errors import RateLimited, TransientError
+from connectors.errors import RateLimited
+from connectors.windows import Stop, Window
 
-_NAP_S = 0.25  # how soon a waiting thread sees that it shall stop
-_LONGEST_HOLD_S = 30.0  # a longer pause is for the caller to hear of, not to be waited here in silence
 _TRUST_S = 900.0  # how long the vendor's own count of the day is believed
-
-
-class Stop(Protocol):
-    """Whatever says that waiting makes no sense any longer."""
-
-    def is_set(self) -> bool: ...
-
-
-class Window:
-    """`slots` calls in any `window_s` seconds. With a window of 0: `slots` calls side by side."""
-
-    def __init__(self, slots: int, window_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._size = slots
-        self._target = slots
-        self._window_s = window_s
-        self._extra_s = 0.0
-        self._idle: deque[float] = deque([float("-inf")] * slots)  # when each idle slot may be used, soonest first
-        self._held_until = float("-inf")
-        self._foreign = 0
-        self._foreign_until = float("-inf")
-
-    def take(self, stop: Stop | None = None) -> float:
-        """Wait for a slot; the seconds waited. Raises TransientError when `stop` is set meanwhile."""
-        began = self._clock()
-        with self._changed:
-            while True:
-                if stop is not None and stop.is_set():
-                    raise TransientError("Stopped while waiting for the vendor's limit.")
-                wait_s = self._wait_s()
-                if wait_s is not None and wait_s <= 0:
-                    self._idle.popleft()
-                    return self._clock() - began
-                self._changed.wait(_NAP_S if wait_s is None else min(wait_s, _NAP_S))
-
-    def give_back(self) -> None:
-        """The response of a call is here (or was given up on): its slot is free a window from now."""
-        with self._changed:
-            if self._size > self._target:
-                self._size -= 1
-            else:
-                self._idle.append(self._clock() + self._window_s + self._extra_s)
-            self._extra_s *= 0.995
-            self._changed.notify()
-
-    def resize(self, slots: int) -> None:
-        """The vendor allows `slots` calls a window."""
-        with self._changed:
-            self._target = max(1, slots)
-            while self._size > self._target and self._idle:
-                self._idle.pop()
-                self._size -= 1
-            while self._size < self._target:
-                self._idle.append(self._clock() + self._window_s)
-                self._size += 1
-            self._changed.notify()
-
-    def see_remaining(self, maximum: int, remaining: int) -> None:
-        """The vendor counts `maximum - remaining` calls in its window; more than ours are somebody else's."""
-        with self._changed:
-            now = self._clock()
-            resting = sum(1 for _ in takewhile(lambda free_at: free_at > now, reversed(self._idle)))
-            ours = self._size - len(self._idle) + resting
-            foreign = maximum - remaining - ours
-            if foreign > 0 or now >= self._foreign_until:
-                self._foreign = max(0, foreign)
-                self._foreign_until = now + self._window_s
-
-    def penalise(self, wait_s: float) -> None:
-        """A call was refused: nobody calls for `wait_s`, and slots rest a little longer from now on."""
-        with self._changed:
-            self._held_until = max(self._held_until, self._clock() + min(wait_s, _LONGEST_HOLD_S))
-            self._extra_s = min(self._extra_s + 0.05, max(self._window_s, 0.05))
-
-    def _wait_s(self) -> float | None:
-        """Seconds until a slot may be taken (0 or less: now); None when all are in flight."""
-        now = self._clock()
-        reserve = min(self._foreign, self._size - 1) if now < self._foreign_until else 0
-        if len(self._idle) <= reserve:
-            return None
-        return max(self._idle[reserve], self._held_until) - now
+_LONGEST_DAY_S = 25 * 3600.0  # a day on which clocks go back
+_MOST = 10_000_000_000  # calls a day nobody sells
 
 
 class DayShare:
     """Our share of the calls a vendor allows a day, and what must stay for others.
 
-    Own calls are counted by the hour over the last 24 hours of this process; the vendor's own counts come from its
-    headers and are trusted for a quarter of an hour, so that a full day is asked about again.
+    Own calls are counted by the hour over the last 24 hours; the vendor's own counts come from its headers and are
+    trusted for a quarter of an hour, so that a full day is asked about again. The share is not spread over the day:
+    a backfill that begins in the morning may use all of it, and goes on as the calls of its first hours grow a day
+    old. What is not ours (`1 - share`, and the reserve) is there for others at any time.
     """
 
     def __init__(self, share: float, reserve: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._share = share
         self._reserve = reserve
         self._clock = clock
-        self._hours: deque[tuple[int, int]] = deque()
+        self._made_at = clock()
+        self._by_hour: dict[int, int] = {}
         self._own = 0
+        self.is_told = False
         self._seen_at = float("-inf")
         self._closed_until = float("-inf")
         self.limit: int | None = None
         self.used: int | None = None
 
     def see(self, limit: int, used: int) -> None:
-        """The vendor says that `used` of `limit` calls are gone today."""
-        self.limit, self.used, self._seen_at = limit, used, self._clock()
+        """The vendor says that `used` of `limit` calls are gone today. Numbers that cannot be are not believed."""
+        if 0 < limit <= _MOST and 0 <= used <= _MOST:
+            self.limit, self.used, self._seen_at = limit, used, self._clock()
 
     def close(self, wait_s: float) -> None:
-        """The vendor refused a call because its day is over: nobody calls for `wait_s`."""
-        self._closed_until = self._clock() + wait_s
+        """The vendor refused a call because its day is over: nobody calls for `wait_s`, a day at most."""
+        if wait_s > 0:  # not so for NaN
+            self._closed_until = max(self._closed_until, self._clock() + min(wait_s, _LONGEST_DAY_S))
 
-    def count(self) -> None:
-        """One more call of ours. Raises RateLimited when the day's share is used up."""
+    def remember(self, calls: Sequence[tuple[float, int]]) -> None:
+        """Calls of earlier processes: (seconds ago, how many). Heard once: what came since is counted here."""
+        if self.is_told:
+            return
+        self.is_told = True
+        now = self._clock()
+        for seconds_ago, many in calls:
+            at = now - seconds_ago
+            if many > 0 and at <= self._made_at:
+                self._add(at, many)
+
+    def check(self) -> None:
+        """Raise RateLimited when no call may be made now."""
         now = self._clock()
         if now < self._closed_until:
             raise RateLimited(
@@ -136,9 +72,7 @@ class DayShare:
                 retry_after_s=self._closed_until - now,
                 mend="It goes on by itself when the vendor's day is over.",
             )
-        hour = int(now // 3600)
-        while self._hours and self._hours[0][0] <= hour - 24:
-            self._own -= self._hours.popleft()[1]
+        self._forget(now)
         if self.limit and self._own >= self._share * self.limit:
             raise RateLimited(
                 f"Our share of the vendor's daily calls is used up ({self._own} of {self.limit} a day).",
@@ -152,25 +86,54 @@ class DayShare:
                 retry_after_s=_TRUST_S,
                 mend="It goes on by itself when the vendor's day is over.",
             )
-        if self._hours and self._hours[-1][0] == hour:
-            self._hours[-1] = (hour, self._hours[-1][1] + 1)
-        else:
-            self._hours.append((hour, 1))
-        self._own += 1
+
+    def count(self) -> None:
+        """One more call of ours. Raises RateLimited when the day's share is used up."""
+        self.check()
+        self._add(self._clock(), 1)
+
+    def _add(self, at: float, many: int) -> None:
+        hour = math.floor(at / 3600)
+        self._by_hour[hour] = self._by_hour.get(hour, 0) + many
+        self._own += many
+
+    def _forget(self, now: float) -> None:
+        """Let go of the hours that ended a day ago or more."""
+        first = math.floor(now / 3600) - 24
+        if self._by_hour and min(self._by_hour) < first:
+            for hour in [hour for hour in self._by_hour if hour < first]:
+                self._own -= self._by_hour.pop(hour)
+
+
+def seconds_to_midnight(now: datetime, zone: ZoneInfo) -> float:
+    """Seconds from an aware instant to the next midnight of `zone` (HubSpot's day is the portal's)."""
+    local = now.astimezone(zone)
+    midnight = datetime.combine(local.date() + timedelta(days=1), datetime.min.time(), zone)
+    return max(1.0, (midnight.astimezone(UTC) - now).total_seconds())
 
 
 class Limiter:
-    """All limits of one account by kind of call: `kinds["search"]` are the windows a search must pass."""
+    """All limits of one account by kind of call: `kinds["search"]` are the windows a search must pass.
+
+    A vendor that meters searches apart has `{"call": (general,), "search": (searches,)}`: searches take no general
+    slot. Should it count them there as well, its headers show them as somebody else's calls and they are yielded to.
+    """
 
     def __init__(self, kinds: dict[str, Sequence[Window]], day: DayShare) -> None:
         self.kinds = kinds
         self.day = day
         self._lock = threading.Lock()
         self.throttled = 0
+        self.foreign_throttled = 0
 
     @contextmanager
     def slot(self, kind: str, stop: Stop | None = None) -> Iterator[None]:
-        """One call: waits for every window of its kind, and frees the slots when the call is over."""
+        """One call: waits for every window of its kind, and frees the slots when the call is over.
+
+        Raises RateLimited when the day allows no call, Stopped when `stop` is set while waiting.
+        """
+        with self._lock:
+            self.day.check()
         with ExitStack() as held:
             for window in self.kinds[kind]:
                 window.take(stop)
@@ -180,10 +143,30 @@ class Limiter:
             yield
 
     def penalise(self, kind: str, wait_s: float) -> None:
-        """The vendor refused a call for its rate: rest the narrowest window of this kind."""
+        """The vendor refused a call for its rate: rest the narrowest window of this kind.
+
+        Told apart: refusals although our own calls cannot have been too many are somebody else's doing.
+        """
+        window = self.kinds[kind][-1]
+        is_foreign = window.kept_to_limit()
         with self._lock:
             self.throttled += 1
-        self.kinds[kind][-1].penalise(wait_s)
+            self.foreign_throttled += is_foreign
+        window.penalise(wait_s)
+
+    def remember(self, calls: Sequence[tuple[float, int]]) -> None:
+        """Calls of earlier processes on this account: (seconds ago, how many). Only the first telling counts."""
+        with self._lock:
+            is_first = not self.day.is_told
+            self.day.remember(calls)
+        if is_first:
+            for window in {id(one): one for windows in self.kinds.values() for one in windows}.values():
+                window.remember(calls)
+
+    def window_share(self) -> float | None:
+        """Share of the tightest short-term limit used over the last minute, 0 to 1; None where there is none."""
+        shares = [share for windows in self.kinds.values() for one in windows if (share := one.share()) is not None]
+        return max(shares, default=None)
 
 
 _LIMITERS: dict[str, Limiter] = {}
@@ -196,3 +179,6 @@ def shared(account: str, make: Callable[[], Limiter]) -> Limiter:
         if account not in _LIMITERS:
             _LIMITERS[account] = make()
         return _LIMITERS[account]
+
+
+__all__ = ["DayShare", "Limiter", "Stop", "Window", "seconds_to_midnight", "shared"]

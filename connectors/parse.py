@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +20,11 @@ _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _YEARS = (1900, 2200)
 _BOOLEANS = {"true": 1, "1": 1, "yes": 1, "false": 0, "0": 0, "no": 0}
 _NO_DIGITS = re.compile("[^0-9]+")
+_ASCII_NO_DIGITS = {code: None for code in range(128) if not 48 <= code <= 57}
+_from_iso = datetime.fromisoformat
+
+#: Longer texts are cut to so many characters: a mail body of 10 MB is no use in a cache of numbers.
+MAX_TEXT = 100_000
 
 
 def decode_json(body: bytes) -> Any:
@@ -30,7 +35,10 @@ def decode_json(body: bytes) -> Any:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _clean(json.loads(body))  # lone surrogates, NaN: the strict parser refuses what vendors may send
+        try:
+            return _clean(json.loads(body))  # lone surrogates, NaN: the strict parser refuses what vendors may send
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
     return _clean(document) if b"\\u0000" in body else document
 
 
@@ -55,13 +63,14 @@ def text(value: Any) -> str:
 def instant(value: Any) -> str:
     """`YYYY-MM-DDTHH:MM:SSZ` of an ISO instant or of epoch milliseconds; parts of a second are cut."""
     if isinstance(value, str):
-        if value[-1:] == "Z" or value[-5:] == "+0000":
-            if len(value) >= 20 and value[10] == "T" and "1900" <= value[:4] < "2200":
-                datetime.fromisoformat(value)
+        # Both vendors' own form, told apart from others of ISO 8601 (weeks, no colons), whose seconds lie elsewhere.
+        if len(value) >= 20 and value[16] == value[13] == ":" and value[10] == "T" and value[7] == "-":
+            if (value[-1] == "Z" or value[-5:] == "+0000") and "1900" <= value < "2200":
+                _from_iso(value)
                 return value[:19] + "Z"
-        elif value.lstrip("-").isdigit() and 9 <= len(value) <= 14:
+        elif 9 <= len(value) <= 14 and value.lstrip("-").isdigit():
             return from_ms(value)
-        moment = datetime.fromisoformat(value)
+        moment = _from_iso(value)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return format_instant(moment)
@@ -109,7 +118,7 @@ def to_ms(our_instant: str) -> int:
 def day(value: Any) -> str:
     """`YYYY-MM-DD` of a date or of the date an ISO instant begins with."""
     plain = str(value)[:10]
-    if not "1900" <= plain[:4] < "2200" or len(plain) != 10:
+    if len(plain) != 10 or not plain[4] == plain[7] == "-" or not "1900" <= plain < "2200":
         raise ValueError("not a date")
     date.fromisoformat(plain)
     return plain
@@ -118,10 +127,20 @@ def day(value: Any) -> str:
 def day_in_zone(zone: ZoneInfo) -> Callable[[Any], str]:
     """A function from an instant to the local date it falls on; a plain date stays itself."""
 
+    def local(moment: str) -> str:
+        return _from_iso(moment).astimezone(zone).date().isoformat()
+
+    @lru_cache(maxsize=65536)
+    def day_of_hour(hour: str) -> str | None:
+        """The local date of a whole hour of UTC, None where it changes within it."""
+        first, last = local(f"{hour}:00:00Z"), local(f"{hour}:59:59Z")
+        return first if first == last else None
+
     def convert(value: Any) -> str:
         if isinstance(value, str) and len(value) == 10 and value[4] == "-":
             return day(value)
-        return to_datetime(instant(value)).astimezone(zone).date().isoformat()
+        moment = instant(value)
+        return day_of_hour(moment[:13]) or local(moment)
 
     return convert
 
@@ -154,6 +173,14 @@ def integer(value: Any) -> int:
     return result
 
 
+def count(value: str | None) -> int | None:
+    """The number in a header: ASCII digits, at most twelve; None for anything else."""
+    if value is None:
+        return None
+    plain = value.strip()
+    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= 12 else None
+
+
 def seconds_of_ms(value: Any) -> int:
     """Whole seconds of milliseconds."""
     return integer(number(value) / 1000)
@@ -176,21 +203,26 @@ def boolean(value: Any) -> int:
 
 def minor_units(value: Any, currency: str) -> int:
     """Money in the currency's smallest unit. Raises ValueError for NaN, infinity and what SQLite cannot hold."""
+    if isinstance(value, str) and len(value) <= 15 and value.isascii():  # "1200", "1200.5": nearly all there are
+        whole, _, fraction = value.partition(".")
+        digits = _precision(currency)
+        if whole.isdigit() and len(fraction) <= digits and (not fraction or fraction.isdigit()):
+            return int(whole + fraction.ljust(digits, "0"))
     try:
         amount = Decimal(value if isinstance(value, str) else str(value))
-        result = (amount * _scale(currency)).to_integral_value(ROUND_HALF_UP)
-    except (InvalidOperation, ValueError):
+        result = (amount * 10 ** _precision(currency)).to_integral_value(ROUND_HALF_UP)
+    except (ArithmeticError, ValueError):  # a bad number, or an exponent beyond what Decimal can do
         raise ValueError("not an amount of money") from None
-    if not result.is_finite() or abs(result) > _LARGEST:
+    if not result.is_finite() or not -_LARGEST <= result <= _LARGEST:
         raise ValueError("an amount too large to store")
     return int(result)
 
 
 @lru_cache(maxsize=256)
-def _scale(currency: str) -> Decimal:
+def _precision(currency: str) -> int:
     from babel.numbers import get_currency_precision
 
-    return Decimal(10) ** get_currency_precision(currency)
+    return get_currency_precision(currency)
 
 
 def currency_code(value: Any) -> str:
@@ -201,9 +233,11 @@ def currency_code(value: Any) -> str:
     return code
 
 
-@lru_cache(maxsize=65536)
 def salesforce_id(value: str) -> str:
-    """A Salesforce id in its form of 18 characters, which tells case apart (15 are made 18)."""
+    """A Salesforce id in its form of 18 characters, which tells case apart (15 are made 18).
+
+    Not cached: ids kept from page after page would pin the memory of all of them.
+    """
     plain = value.strip()
     if not plain.isascii() or not plain.isalnum() or len(plain) not in (15, 18):
         raise ValueError("not a Salesforce id")
@@ -222,7 +256,7 @@ def email(value: Any) -> str | None:
 def phone(value: Any) -> str | None:
     """Digits, with a leading + where the number is international; None where there are too few."""
     plain = text(value).strip()
-    digits = _NO_DIGITS.sub("", plain)
+    digits = plain.translate(_ASCII_NO_DIGITS) if plain.isascii() else _NO_DIGITS.sub("", plain)
     if len(digits) < 5:
         return None
     if plain.startswith("00"):

@@ -1,33 +1,39 @@
 """HTTP out: pooled connections, timeouts, a total deadline, a size cap, no redirects; knows no vendor's words.
 
-Both vendor packages send through a `Transport`. It answers with the whole body or raises `TransientError`; what a
-status code means is the caller's to say.
+Both vendor packages send through a `Transport`. It answers with the whole body or raises; what a status code means is
+the caller's to say. No cookie is kept, no password goes out without TLS, and only hosts that were named are called.
 """
 
 import logging
+import ssl
 import threading
 import time
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from socket import SHUT_RDWR
-from types import TracebackType
-from typing import Any, ClassVar, Self
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from connectors.errors import StreamError, TransientError
+from connectors.errors import ConnectorError, SourceConfigError, StreamError, TransientError
+from connectors.tally import count_call
+from connectors.transport_body import whole_body
+from connectors.transport_sockets import Call, HttpPool, HttpsPool, tls_context
 
 log = logging.getLogger(__name__)
 
-_CHUNK = 64 * 1024
-_LOOK_S = 0.1
+
+class Stopped(TransientError):
+    """We were asked to stop: nothing is wrong, and nothing more is to be tried."""
+
+
+class CertificateRefused(TransientError):
+    """The other side could not prove who it is. Nothing was sent; trying again at once changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,102 +64,31 @@ def parse_http_date(text: str | None) -> datetime | None:
         return None
     try:
         parsed = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
-class _Watch:
-    """Cuts a connection when a call has taken its whole time.
-
-    A read timeout restarts with every byte, so a server that drips never meets it; closing the socket under the
-    blocked read does stop it, in the headers as well as in the body. One thread looks after all calls.
-    """
-
-    _current: ClassVar[threading.local] = threading.local()
-    _running: ClassVar[set["_Watch"]] = set()
-    _changed: ClassVar[threading.Condition] = threading.Condition()
-    _thread: ClassVar[threading.Thread | None] = None
-    _sleeps: ClassVar[bool] = False
-
-    def __init__(self, total_s: float) -> None:
-        self._ends_at = time.monotonic() + total_s
-        self._sock: Any = None
-        self.is_over = False
-
-    @classmethod
-    def current(cls) -> "_Watch | None":
-        return getattr(cls._current, "watch", None)
-
-    def __enter__(self) -> Self:
-        _Watch._current.watch = self
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        _Watch._current.watch = None
-        with _Watch._changed:
-            _Watch._running.discard(self)
-            self._sock = None
-
-    def guard(self, sock: Any) -> None:
-        """From now on, shut `sock` down when time is over."""
-        with _Watch._changed:
-            self._sock = sock
-            _Watch._running.add(self)
-            if _Watch._thread is None or not _Watch._thread.is_alive():
-                _Watch._thread = threading.Thread(target=_Watch._look_after, name="http-deadlines", daemon=True)
-                _Watch._thread.start()
-            elif _Watch._sleeps:  # else it looks by itself soon enough: waking it for every call costs more than calls
-                _Watch._changed.notify()
-
-    @classmethod
-    def _look_after(cls) -> None:
-        """Look at all running calls a few times a second, for as long as there are any; end after a minute without."""
-        with cls._changed:
-            while True:
-                cls._changed.wait(_LOOK_S)
-                if not cls._running:
-                    cls._sleeps = True
-                    is_wanted = cls._changed.wait_for(lambda: bool(cls._running), timeout=60.0)
-                    cls._sleeps = False
-                    if not is_wanted:
-                        break
-                now = time.monotonic()
-                for watch in [one for one in cls._running if one._ends_at <= now]:
-                    watch.is_over = True
-                    cls._running.discard(watch)
-                    with suppress(OSError):
-                        watch._sock.shutdown(SHUT_RDWR)
-            cls._thread = None
+_ENDS_AT: ContextVar[float] = ContextVar("ends_at", default=float("inf"))
 
 
-class _WatchedHttp(HTTPConnection):
-    def getresponse(self) -> Any:
-        if (watch := _Watch.current()) is not None and self.sock is not None:
-            watch.guard(self.sock)
-        return super().getresponse()
-
-
-class _WatchedHttps(HTTPSConnection):
-    def getresponse(self) -> Any:
-        if (watch := _Watch.current()) is not None and self.sock is not None:
-            watch.guard(self.sock)
-        return super().getresponse()
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _WatchedHttp
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedHttps
+@contextmanager
+def ending_within(seconds: float) -> Iterator[None]:
+    """Calls of this thread end within so many seconds, however long their own timeouts are."""
+    token = _ENDS_AT.set(min(_ENDS_AT.get(), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _ENDS_AT.reset(token)
 
 
 class Transport:
     """Sends one request and reads its whole answer. Safe to share between threads.
 
     `base_url` replaces scheme and host of every address (test servers, gateways). Only `hosts`, and those added by
-    `allow`, are ever called: a page link cannot carry a token elsewhere.
+    `allow`, are ever called, and only by https: a page link cannot carry a token elsewhere. `ca_file` replaces the
+    system's authorities; raises SourceConfigError where it, or the proxy's address, cannot be used. Bodies of more
+    than `max_bytes` (unpacked) are refused: the largest page asked for, 50,000 rows of a bulk result, has about 25 MB.
     """
 
     def __init__(
@@ -165,7 +100,7 @@ class Transport:
         proxy: str | None = None,
         timeouts: Timeouts | None = None,
         max_bytes: int = 64 * 1024 * 1024,
-        connections: int = 16,
+        connections: int = 32,
     ) -> None:
         self._hosts = {host.lower() for host in hosts}
         self._base_url = base_url
@@ -173,14 +108,15 @@ class Transport:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._calls = 0
-        options: dict[str, Any] = {"maxsize": connections, "retries": False, "cert_reqs": "CERT_REQUIRED"}
-        if ca_file:
-            options["ca_certs"] = ca_file
-        target = base_url or f"https://{next(iter(hosts))}"
+        self._is_interrupted = False
+        target = base_url or f"https://{next(iter(hosts), '')}"
         address = proxy or _environment_proxy(target)
         self._is_proxied = bool(address)
-        self._pool = urllib3.ProxyManager(address, **options) if address else urllib3.PoolManager(**options)
-        self._pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        options: dict[str, Any] = {"maxsize": connections, "retries": False}
+        if target.startswith("https:") or (address or "").startswith("https:"):
+            options["ssl_context"] = _context(ca_file)
+        self._pool = _proxy_pool(address, options) if address else urllib3.PoolManager(**options)
+        self._pool.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
 
     @property
     def calls(self) -> int:
@@ -192,26 +128,46 @@ class Transport:
         self._hosts.add(host.lower())
 
     def send(self, method: str, url: str, *, headers: Mapping[str, str], body: str | bytes | None = None) -> Answer:
-        """The whole answer of any status. Raises TransientError for anything that breaks on the way."""
+        """The whole answer of any status but a redirect. Raises TransientError for anything that breaks on the way.
+
+        StreamError for a redirect, another host or too large an answer; Stopped after `interrupt`.
+        """
         address = self._address(url)
-        with self._lock:
-            self._calls += 1
-        with _Watch(self._timeouts.total_s) as watch:
+        place = urlsplit(address).netloc
+        total_s = min(self._timeouts.total_s, max(0.05, _ENDS_AT.get() - time.monotonic()))
+        with Call(self, total_s) as call:
+            if self._is_interrupted:  # looked at after the call is known, so that none slips through
+                raise Stopped("Stopped before a call.")
+            with self._lock:
+                self._calls += 1
+            count_call()
             try:
-                return self._exchange(method, address, headers, body, watch)
-            except TransientError:
-                raise
-            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                place = urlsplit(address).netloc
-                if watch.is_over:
-                    raise self._too_slow(place) from error
-                raise TransientError(f"{place}: {_explain(error)}") from error
+                return self._exchange(method, address, headers, body, place)
+            except (ConnectorError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                if call.is_cut:
+                    raise Stopped("Stopped in the middle of a call.") from error
+                if not call.left_s():
+                    raise TransientError(f"{place}: the answer took longer than {total_s:.3g} s.") from error
+                if isinstance(error, ConnectorError):
+                    raise
+                raise _error_of(place, error) from error
+
+    def interrupt(self) -> None:
+        """From any thread: end every call under way now, whatever it waits for, and every later one at once."""
+        self._is_interrupted = True
+        Call.cut_all(self)
 
     def close(self) -> None:
-        self._pool.clear()
+        """End what is under way and close every connection."""
+        self.interrupt()
+        pools = self._pool.pools
+        for pool in [pools.get(key) for key in pools.keys()]:  # noqa: SIM118 - no mapping: it refuses to be iterated
+            if pool is not None:
+                pool.close()  # clearing alone leaves them to the garbage collector
+        pools.clear()
 
     def _exchange(
-        self, method: str, address: str, headers: Mapping[str, str], body: str | bytes | None, watch: _Watch
+        self, method: str, address: str, headers: Mapping[str, str], body: str | bytes | None, place: str
     ) -> Answer:
         parts = urlsplit(address)
         sender: Any = self._pool
@@ -219,50 +175,77 @@ class Transport:
         if not self._is_proxied:  # straight to the host's pool: the manager would take long addresses apart three times
             sender = self._pool.connection_from_host(parts.hostname, parts.port, parts.scheme)
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        wanted = {name: value for name, value in headers.items() if name.lower() not in ("accept-encoding", "cookie")}
+        wanted["Accept-Encoding"] = "gzip"
         response = sender.urlopen(
             method,
             target,
             body=body,
-            headers=dict(headers),
+            headers=wanted,
             timeout=urllib3.Timeout(connect=self._timeouts.connect_s, read=self._timeouts.read_s),
             preload_content=False,
             redirect=False,
-            decode_content=True,
+            decode_content=False,
         )
-        place = parts.netloc
         whole = False
         try:
-            chunks: list[bytes] = []
-            size = 0
-            for chunk in response.stream(_CHUNK, decode_content=True):
-                size += len(chunk)
-                if size > self._max_bytes:
-                    raise StreamError(f"{place} answered with more than {self._max_bytes // 1024 // 1024} MB.")
-                chunks.append(chunk)
-            if watch.is_over:
-                raise self._too_slow(place)
+            if 300 <= response.status < 400 and response.status != 304:
+                raise StreamError(
+                    f"{place} answered with a redirect (HTTP {response.status}), which is not followed.",
+                    mend="Check the address of the source.",
+                )
+            answered = whole_body(response, place=place, max_bytes=self._max_bytes)
+            if (call := Call.current()) is not None and call.has_ended:
+                raise TransientError(f"{place}: the answer was cut short.")  # a shut socket looks like its end
             whole = True
         finally:
             if not whole:
                 response.close()  # half an answer is left in it: never back to the pool
             response.release_conn()
-        if 300 <= response.status < 400 and response.status != 304:
-            raise StreamError(
-                f"{place} answered with a redirect (HTTP {response.status}), which is not followed.",
-                mend="Check the address of the source.",
-            )
-        return Answer(response.status, response.headers, b"".join(chunks))
+        return Answer(response.status, response.headers, answered)
 
     def _address(self, url: str) -> str:
-        parts = urlsplit(url)
-        if (parts.hostname or "").lower() not in self._hosts or parts.username is not None:
-            raise StreamError(f"The vendor pointed to another host ({parts.hostname}), which is not followed.")
-        if self._base_url is None:
-            return url
-        return self._base_url + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        """The address really called. Raises StreamError for a host not allowed, or without TLS."""
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            raise StreamError("The vendor pointed to an address that is none; it is not followed.") from None
+        if host not in self._hosts or parts.username is not None or parts.scheme != "https":
+            raise StreamError(f"The vendor pointed to another host ({host[:100]}), which is not followed.")
+        rest = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if self._base_url is not None:
+            return self._base_url + rest
+        return f"https://{host}{f':{port}' if port else ''}{rest}"
 
-    def _too_slow(self, place: str) -> TransientError:
-        return TransientError(f"{place}: the answer took longer than {self._timeouts.total_s:g} s.")
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return tls_context(ca_file)
+    except (OSError, ssl.SSLError):
+        raise SourceConfigError(
+            "ca_file cannot be read, or holds no certificate.", mend="Give a PEM file of the authority's certificate."
+        ) from None
+
+
+def _proxy_pool(address: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+    """A pool that goes through a proxy; a name and password in its address are sent to it alone."""
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        host, port = parts.hostname, parts.port
+        if parts.scheme not in ("http", "https") or not host:
+            raise ValueError("no proxy that can be spoken to")
+    except ValueError:
+        raise SourceConfigError(
+            "The proxy's address cannot be used.", mend='Give one like "http://proxy.example.com:3128".'
+        ) from None
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+    return urllib3.ProxyManager(
+        f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}",
+        proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login else None,
+        proxy_ssl_context=options.get("ssl_context"),
+        **options,
+    )
 
 
 def _environment_proxy(url: str) -> str | None:
@@ -274,20 +257,42 @@ def _environment_proxy(url: str) -> str | None:
     return proxies.get(parts.scheme) or proxies.get("all")
 
 
-def _explain(error: BaseException) -> str:
+#: OpenSSL's reasons to refuse a certificate, in words.
+_REFUSALS: Mapping[int, str] = {
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is signed by itself",
+    19: "comes from an authority that is not trusted",
+    20: "comes from an authority that is not trusted",
+    21: "comes from an authority that is not trusted",
+    62: "belongs to another host",
+    64: "belongs to another address",
+}
+
+
+def _error_of(place: str, error: BaseException) -> TransientError:
     """What went wrong on the wire, in a few words of ours (urllib3's own text may carry the address)."""
+    refusal: Any = error
+    while refusal is not None and not isinstance(refusal, ssl.SSLCertVerificationError):
+        inner = refusal.args[0] if isinstance(refusal, urllib3.exceptions.SSLError) and refusal.args else None
+        refusal = inner if isinstance(inner, BaseException) else refusal.__cause__ or refusal.__context__
+    if refusal is not None:
+        why = _REFUSALS.get(refusal.verify_code, "cannot be verified")
+        return CertificateRefused(
+            f"{place}: the certificate {why}; nothing was sent.",
+            mend="Check this machine's clock, and give the authority's certificate as ca_file if it is your own.",
+        )
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
         (urllib3.exceptions.NameResolutionError, "the host name is not known."),
         # A refused connection is one that could not be made: urllib3 files it under the timeouts.
         (urllib3.exceptions.NewConnectionError, "the connection was refused."),
         (urllib3.exceptions.ConnectTimeoutError, "no connection in time."),
         (urllib3.exceptions.ReadTimeoutError, "no answer in time."),
-        (urllib3.exceptions.SSLError, "the certificate could not be verified, or TLS failed."),
+        (urllib3.exceptions.SSLError, "TLS failed."),
         (urllib3.exceptions.ProxyError, "the proxy could not be reached."),
-        (urllib3.exceptions.DecodeError, "the answer was compressed wrongly."),
         (urllib3.exceptions.IncompleteRead, "the answer was cut short."),
     )
     for kind, words in kinds:
         if isinstance(error, kind):
-            return words
-    return f"the connection broke ({type(error).__name__})."
+            return TransientError(f"{place}: {words}")
+    return TransientError(f"{place}: the connection broke ({type(error).__name__}).")

@@ -112,3 +112,115 @@ def test_numbers_must_be_finite() -> None:
     for bad in ("NaN", "inf", "1e30"):
         with pytest.raises(ValueError, match="number"):
             parse.integer(bad)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("2026-11-21T10:00:00.123456789Z", "2026-11-21T10:00:00Z"),  # finer than a microsecond
+        ("2026-11-21T100000.000Z", "2026-11-21T10:00:00Z"),
+        ("20261121T10:00:00Z", "2026-11-21T10:00:00Z"),
+        ("2026-W47-6T10:00:00Z", "2026-11-21T10:00:00Z"),
+        ("2026-11-21 10:00:00Z", "2026-11-21T10:00:00Z"),
+        ("2028-02-29T00:00:00Z", "2028-02-29T00:00:00Z"),
+        ("2026-02-29T00:00:00Z", None),
+        ("2026-11-21T24:00:00Z", None),
+        ("2026-11-21T23:59:60Z", None),
+        ("1899-12-31T23:59:59Z", None),
+        ("2200-01-01T00:00:00Z", None),
+        (-1, "1969-12-31T23:59:59Z"),
+        (951782400999, "2000-02-29T00:00:00Z"),
+        (float("nan"), None),
+        (float("inf"), None),
+        ("²²²²²²²²²²", None),
+        ("-" * 12, None),
+        ([], None),
+        ({}, None),
+    ],
+)
+def test_instants_in_odd_forms(given: object, expected: str | None) -> None:
+    """Ours are always of one form: what cannot be brought into it is refused."""
+    assert parse.instant_or_none(given) == expected
+
+
+@pytest.mark.parametrize("given", ["2026-W47-6", "20261121", "2026-02-29", "1899-12-31", "2200-01-01", "2026-1-1", ""])
+def test_what_is_no_day_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        parse.day(given)
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "day"),
+    [
+        ("Europe/Berlin", "2026-03-28T22:59:59Z", "2026-03-28"),
+        ("Europe/Berlin", "2026-03-29T21:59:59Z", "2026-03-29"),  # 23 hours long
+        ("Europe/Berlin", "2026-03-29T22:00:00Z", "2026-03-30"),
+        ("Europe/Berlin", "2026-10-25T22:59:59Z", "2026-10-25"),  # 25 hours long
+        ("Asia/Kolkata", "2026-11-21T18:29:59Z", "2026-11-21"),  # the day changes within an hour of UTC
+        ("Asia/Kolkata", "2026-11-21T18:30:00Z", "2026-11-22"),
+        ("Asia/Kathmandu", "2026-11-21T18:14:59Z", "2026-11-21"),
+        ("Asia/Kathmandu", "2026-11-21T18:15:00Z", "2026-11-22"),
+        ("Pacific/Apia", "2011-12-30T10:30:00Z", "2011-12-31"),  # which had no 30th
+    ],
+)
+def test_local_days_change_when_they_do(zone: str, moment: str, day: str) -> None:
+    convert = parse.day_in_zone(ZoneInfo(zone))
+    assert [convert(moment), convert(moment)] == [day, day]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("0.30000000000000004", "EUR", 30),
+        ("-0.0", "EUR", 0),
+        (".5", "EUR", 50),
+        ("7.", "EUR", 700),
+        ("007.10", "EUR", 710),
+        ("12.34", "JPY", 12),
+        ("12.5", "BHD", 12500),
+        ("-1234.565", "EUR", -123457),
+        ("92233720368547758.07", "EUR", 2**63 - 1),
+        (12, "EUR", 1200),
+    ],
+)
+def test_money_in_odd_forms(amount: object, currency: str, minor: int) -> None:
+    assert parse.minor_units(amount, currency) == minor
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["1e308", "1e999999", "1e99999999999", "-1e999999", "sNaN", "", ".", "1.2.3", "1,5", "²", "- 5", [], True],
+)
+def test_no_amount_stops_a_page(amount: object) -> None:
+    """An exponent beyond what Decimal can do is an ArithmeticError of its own kind."""
+    with pytest.raises(ValueError, match="amount"):
+        parse.minor_units(amount, "EUR")
+
+
+def test_json_nested_without_end_is_not_whole_json() -> None:
+    with pytest.raises(ValueError, match="deep"):
+        parse.decode_json(b"[" * 200_000)
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe\x00", b'{"a": "\xe9"}', b"\x00", b'{"a": ' + b"9" * 5000 + b"}"])
+def test_bytes_that_are_no_utf_8_json_are_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        parse.decode_json(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("190", 190),
+        (" 0 ", 0),
+        ("²", None),
+        ("٣", None),
+        ("-1", None),
+        ("1.5", None),
+        ("", None),
+        (None, None),
+        ("9" * 13, None),
+    ],
+)
+def test_a_count_in_a_header_is_plain_digits(text: str | None, number: int | None) -> None:
+    assert parse.count(text) == number

@@ -1,0 +1,54 @@
+"""Counts the calls of one stream where several streams share one connector and its worker threads."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Tally:
+    """Calls made while this tally was the current one. Safe to share between threads."""
+
+    __slots__ = ("_lock", "calls")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.calls = 0
+
+    def add(self) -> None:
+        with self._lock:
+            self.calls += 1
+
+
+_CURRENT: ContextVar[Tally | None] = ContextVar("tally", default=None)
+
+
+@contextmanager
+def counted(tally: Tally) -> Iterator[Tally]:
+    """Count the calls of this thread, and of what it hands to workers with `carried`, into `tally`."""
+    token = _CURRENT.set(tally)
+    try:
+        yield tally
+    finally:
+        _CURRENT.reset(token)
+
+
+def count_call() -> None:
+    """One more request was sent."""
+    tally = _CURRENT.get()
+    if tally is not None:
+        tally.add()
+
+
+def carried(work: Callable[P, T]) -> Callable[P, T]:
+    """`work`, to be run in another thread, counted where this thread's calls are counted."""
+    context = copy_context()
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return context.copy().run(work, *args, **kwargs)
+
+    return run
