@@ -1,4 +1,4 @@
-"""Talks to one Salesforce org: login, queries, describe. Hands out checked JSON, raises `ConnectorError`.
+"""Talks to one Salesforce org: session, queries, describe. Hands out checked JSON, raises `ConnectorError`.
 
 simple-salesforce builds the calls; the session under it is ours, so that every one of them, login included, has
 timeouts, a deadline, one retry policy and one limiter. simple-salesforce never refreshes a token itself: it recurses
@@ -9,41 +9,51 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 
 from connectors.base import Usage
-from connectors.errors import AuthError, RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.errors import AuthError, RateLimited, StreamError, TransientError
 from connectors.limiter import DayShare, Limiter, Window, shared
-from connectors.retry import Retry
-from connectors.salesforce.errors import DayIsOver, SessionExpired, error_of, login_error_of
+from connectors.retry import Retry, Stopped
+from connectors.salesforce import login
+from connectors.salesforce.answers import QueryPage, check_page, usage_of
+from connectors.salesforce.errors import (
+    DayIsOver,
+    LostPosition,
+    Metered,
+    Mistake,
+    NotReadable,
+    SessionExpired,
+    Short,
+    TooMuch,
+    error_of,
+    login_error_of,
+)
 from connectors.salesforce.settings import SalesforceSettings
+from connectors.tally import carried
 from connectors.transport import Answer, Timeouts, Transport
 from connectors.transport_requests import TransportAdapter
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 MAX_LOGINS = 3
 _LOGIN_WINDOW_S = 900.0
 _DAY_RESERVE = 0.1
-_BATCH = {"Sforce-Query-Options": "batchSize=2000", "X-PrettyPrint": "0"}
-
-
-@dataclass(frozen=True, slots=True)
-class QueryPage:
-    """Records of one page, how many the whole query has, and the link to the next page (empty: the last one)."""
-
-    records: list[dict[str, Any]]
-    total: int
-    next_link: str
+_MISTAKES = 3  # tries of a call that fails with an error of Salesforce's own
+_RESTARTS = 3  # asks again when a page link is lost
+_HELPERS = 4  # threads that read what belongs to the records of a page
+_AHEAD = timedelta(days=30)
+_SKEW = timedelta(minutes=15)  # how far our clock may be from Salesforce's, where only ours is known
+BATCH = {"Sforce-Query-Options": "batchSize=2000", "X-PrettyPrint": "0"}
 
 
 class SalesforceClient:
@@ -60,25 +70,28 @@ class SalesforceClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._retry = retry
+        self.retry = retry
         self._clock = clock
+        self.timeouts = timeouts or Timeouts(read_s=130.0, total_s=600.0)
         host = urlsplit(settings.instance_url).hostname or ""
         self._transport = Transport(
             [host],
             base_url=settings.base_url,
             ca_file=settings.ca_file or ca_file,
             proxy=proxy,
-            timeouts=timeouts or Timeouts(read_s=130.0, total_s=600.0),
+            timeouts=self.timeouts,
             connections=settings.limits.concurrent,
         )
         self._limiter = shared(_account_of(settings), lambda: _make_limiter(settings))
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held while logging in: one thread does, the others wait for it
         self._sdk: Any = None
         self._token = ""
         self._logins: list[float] = []
         self.login_count = 0
         self.user_id = ""
         self.last_answer_at: datetime | None = None
+        self._helpers_lock = threading.Lock()
+        self._helpers: ThreadPoolExecutor | None = None
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.mount("https://", TransportAdapter(self.exchange))
@@ -86,108 +99,225 @@ class SalesforceClient:
     @property
     def instance_url(self) -> str:
         """Where the org is, as the last login said."""
-        return f"https://{self._sdk.sf_instance}" if self._sdk is not None else self._settings.instance_url
+        sdk = self._sdk
+        return f"https://{sdk.sf_instance}" if sdk is not None else self._settings.instance_url
+
+    def vendor_now(self, now: datetime) -> datetime:
+        """Salesforce's clock when it last answered; ours (`now`), a good deal earlier, where it never said.
+
+        A clock weeks ahead of ours is not believed: a position that rests in the future would hide what changes now,
+        one that rests too early only costs reading again.
+        """
+        ours, theirs = now.astimezone(UTC), self.last_answer_at
+        return ours - _SKEW if theirs is None or theirs > ours + _AHEAD else theirs
+
+    # -- reading ---------------------------------------------------------------------------------------------------
 
     def query(self, soql: str) -> QueryPage:
-        """The first page of a query, deleted rows included."""
-        return self._call(lambda sdk: _check_page(sdk.query(soql, include_deleted=True, headers=_BATCH)))
+        """The first page of a query, deleted and archived rows included."""
+        return self.call(lambda sdk: check_page(sdk.query(soql, include_deleted=True, headers=BATCH)))
 
     def query_more(self, link: str) -> QueryPage:
         """The page behind `next_link`. Raises LostPosition when the server has forgotten it."""
         if not link.startswith("/services/data/"):
             raise StreamError("Salesforce sent a page link that leads elsewhere; it is not followed.")
-        return self._call(lambda sdk: _check_page(sdk.query_more(link, identifier_is_url=True, headers=_BATCH)))
+        return self.call(lambda sdk: check_page(sdk.query_more(link, identifier_is_url=True, headers=BATCH)))
 
     def query_all(self, soql: str) -> Iterator[dict[str, Any]]:
-        """Every record of a query, page after page."""
+        """Every record of a query, page after page. Raises Short when there were not as many as it has."""
         page = self.query(soql)
+        total, seen = page.total, len(page.records)
         yield from page.records
         while page.next_link:
             page = self.query_more(page.next_link)
+            seen += len(page.records)
+            if seen > total:
+                raise Short("Salesforce sends the same page again and again.")
             yield from page.records
+        if seen != total:
+            raise Short(f"Salesforce sent {seen} of {total} records.")
 
-    def describe(self, name: str) -> list[dict[str, Any]]:
-        """The fields of an object. Raises StreamError where it is absent or not allowed."""
+    def query_ids(self, soql: Callable[[Sequence[str]], str], ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Every record of a query about these ids; asked in halves where it is too much at once."""
+        for left in reversed(range(_RESTARTS)):
+            try:
+                return list(self.query_all(soql(ids)))
+            except (LostPosition, Short) as error:
+                if not left:
+                    raise TransientError(error.message) from None
+            except TooMuch:
+                if len(ids) <= 1:
+                    raise
+                half = len(ids) // 2
+                return [*self.query_ids(soql, ids[:half]), *self.query_ids(soql, ids[half:])]
+        raise AssertionError("the last try ends above")
 
-        def read(sdk: Any) -> list[dict[str, Any]]:
-            document = sdk.restful(f"sobjects/{name}/describe", headers=_BATCH)
+    def count(self, soql: str) -> int:
+        """The number a `SELECT COUNT() …` answers, deleted and archived rows included unless it says otherwise."""
+
+        def read(sdk: Any) -> int:
+            document = sdk.query(soql, include_deleted=True, headers=BATCH)
+            total = document.get("totalSize") if isinstance(document, dict) else None
+            if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+                raise TransientError("Salesforce answered a count without a number.")
+            return total
+
+        return self.call(read)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """What Salesforce says of an object. Raises NotReadable where it is absent or not allowed."""
+
+        def read(sdk: Any) -> dict[str, Any]:
+            document = sdk.restful(f"sobjects/{name}/describe", headers=BATCH)
             fields = document.get("fields") if isinstance(document, dict) else None
             if not isinstance(fields, list) or not all(isinstance(f, dict) and f.get("name") for f in fields):
                 raise TransientError(f"Salesforce described {name} without its fields.")
-            return fields
+            return dict(document)
 
-        return self._call(read)
+        found = self.call(read)
+        if found.get("queryable") is False:
+            raise NotReadable(f"Salesforce does not let this login query {name}.", mend="Check its permissions.")
+        return found
+
+    def send(self, method: str, path: str, *, accept: str = "application/json", **query: Any) -> requests.Response:
+        """One call below `/services/data/vX/` that simple-salesforce has no function for."""
+
+        def one(sdk: Any) -> requests.Response:
+            headers = {"Authorization": f"Bearer {sdk.session_id}", "Accept": accept, "X-PrettyPrint": "0"}
+            url = f"{sdk.base_url}{path}"
+            response: requests.Response = self._session.request(method, url, headers=headers, params=query)
+            return response
+
+        return self.call(one)
+
+    def together(self, work: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
+        """`work` of every item, in order, a few at a time; `work` makes calls but hands out none itself."""
+        if len(items) <= 1:
+            yield from map(work, items)
+            return
+        with self._helpers_lock:
+            if self._helpers is None:
+                self._helpers = ThreadPoolExecutor(_HELPERS, thread_name_prefix="salesforce")
+            helpers = self._helpers
+        futures = [helpers.submit(carried(work), item) for item in items[: _HELPERS * 2]]
+        try:
+            for number in range(len(items)):
+                yield futures[number].result()
+                futures[number].cancel()
+                if (ahead := number + _HELPERS * 2) < len(items):
+                    futures.append(helpers.submit(carried(work), items[ahead]))
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def wait(self, seconds: float, why: str) -> None:
+        """Wait without holding a slot. Raises Stopped when interrupted meanwhile."""
+        if self.retry.on_wait is not None and seconds >= 1:
+            self.retry.on_wait(seconds, why)
+        if self.retry.stop.wait(seconds):
+            raise Stopped("Stopped while waiting for Salesforce.")
+
+    # -- housekeeping ----------------------------------------------------------------------------------------------
 
     def usage(self) -> Usage:
         day = self._limiter.day
         return Usage(
             calls=self._transport.calls,
-            retries=self._retry.retries,
+            retries=self.retry.retries,
             throttled=self._limiter.throttled,
+            foreign_throttled=self._limiter.foreign_throttled,
             logins=self.login_count,
+            window_share=self._limiter.window_share(),
             daily_limit=day.limit,
             daily_used=day.used,
         )
 
+    def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
+        """Calls of earlier processes: (seconds ago, how many)."""
+        self._limiter.remember(calls)
+
     def interrupt(self) -> None:
-        """End every wait for limits and retries, from any thread; what is under way ends with TransientError."""
-        self._retry.stop.set()
+        """End every wait and every call under way, from any thread, with TransientError."""
+        self.retry.stop.set()
+        self._transport.interrupt()
 
     def close(self) -> None:
-        self._retry.stop.set()
+        self.retry.stop.set()
+        with self._helpers_lock:
+            helpers, self._helpers = self._helpers, None
+        if helpers is not None:
+            helpers.shutdown(wait=False, cancel_futures=True)
         self._session.close()
         self._transport.close()
+
+    # -- one call --------------------------------------------------------------------------------------------------
 
     def exchange(self, request: requests.PreparedRequest) -> Answer:
         """One try of one prepared call, through limiter and transport. Raises what its answer stands for."""
         url = request.url or ""
-        is_login = urlsplit(url).path.endswith("/oauth2/token")
+        path = urlsplit(url).path
         headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
-        with self._limiter.slot("call", self._retry.stop):
+        if is_login := login.is_login(path):
+            self._check_logins()  # one thread logs in at a time: see `_connected`
+        with self._limiter.slot("call", self.retry.stop):
             answer = self._transport.send(request.method or "GET", url, headers=headers, body=request.body)
         self._learn(answer)
-        if 200 <= answer.status < 300:
-            return answer
-        if is_login:
-            raise login_error_of(answer)
+        is_fault = login.is_soap(path) and b"exceptionCode" in answer.body
+        refusal = None if 200 <= answer.status < 300 or is_fault else login_error_of(answer) if is_login else None
+        if is_login and not isinstance(refusal, TransientError):
+            self._logins.append(self._clock())
+        if refusal is not None:
+            raise refusal
+        if 200 <= answer.status < 300 or is_fault:
+            return answer  # simple-salesforce reads the reason out of a fault
         error = error_of(answer)
         if isinstance(error, DayIsOver):
             self._limiter.day.close(error.retry_after_s or 0.0)
-        elif isinstance(error, RateLimited):
+        elif isinstance(error, RateLimited) and not isinstance(error, Metered):
             self._limiter.penalise("call", error.retry_after_s or 0.0)
         raise error
 
-    def _call(self, attempt: Callable[[Any], T]) -> T:
-        """What `attempt` makes of the logged-in SDK: retried, and once more after a fresh login on a 401."""
+    def call(self, attempt: Callable[[Any], T]) -> T:
+        """What `attempt` makes of the logged-in SDK: retried, and again after a fresh login on a 401."""
+        mistakes = 0
+        # Not handed back through the retry: what it keeps of a call lives until the next full garbage collection,
+        # and pages of many megabytes would pile up.
+        found: list[T] = []
 
-        def once() -> T:
-            sdk, token = self._connected()
-            try:
-                return attempt(sdk)
-            except SessionExpired:
-                self._forget(token)
-            sdk, token = self._connected()
-            try:
-                return attempt(sdk)
-            except SessionExpired:
-                self._forget(token)
-                raise AuthError(
-                    "Salesforce refuses a session it has just given out.", mend="Check the login's API permission."
-                ) from None
+        def once() -> None:
+            nonlocal mistakes
+            while True:
+                sdk, token = self._connected()
+                try:
+                    found[:] = [attempt(sdk)]
+                    return
+                except SessionExpired:
+                    self._forget(token)  # logging in again is what is limited, so this ends
+                except Mistake as error:
+                    mistakes += 1
+                    if mistakes < _MISTAKES:
+                        raise
+                    raise StreamError(error.message, mend="If it lasts, tell Salesforce's support.") from None
 
-        return self._retry.call(once)
+        try:
+            self.retry.call(once)
+            return found.pop()
+        except Metered as error:
+            raise AuthError(error.message, mend=error.mend) from None
 
     def _connected(self) -> tuple[Any, str]:
         """The SDK with a token, logging in when there is none; one thread logs in, the others wait for it."""
         with self._lock:
             if self._sdk is None or not self._token:
-                self._token, instance_url = self._log_in()
+                session = self._log_in()
+                self._token = session.token
+                self.user_id = session.user_id or self.user_id
                 from simple_salesforce.api import Salesforce
 
-                self._transport.allow(urlsplit(instance_url).hostname or "")
+                self._transport.allow(urlsplit(session.instance_url).hostname or "")
                 self._sdk = Salesforce(
                     session_id=self._token,
-                    instance_url=instance_url,
+                    instance_url=session.instance_url,
                     session=self._session,
                     version=self._settings.api_version,
                     object_pairs_hook=dict,
@@ -199,101 +329,33 @@ class SalesforceClient:
             if self._token == token:  # another thread may have logged in again already
                 self._token = ""
 
-    def _log_in(self) -> tuple[str, str]:
-        """A token and the address of its org. Raises AuthError when refused, or after too many logins."""
+    def _log_in(self) -> login.Session:
+        """A fresh session. Raises AuthError when refused, or after too many logins."""
+        if self._settings.auth == "session" and self.login_count:
+            raise AuthError("The Salesforce session has ended.", mend="Give a fresh session_id.")
+        session = login.log_in(self._settings, self.exchange, lambda: self.last_answer_at)
+        self.login_count += 1
+        return session
+
+    def _check_logins(self) -> None:
+        """Raise AuthError when there were too many of late, refused ones included: enough of them lock a user out."""
         now = self._clock()
         self._logins = [at for at in self._logins if now - at < _LOGIN_WINDOW_S]
-        if self._settings.auth == "session":
-            if self.login_count:
-                raise AuthError("The Salesforce session has ended.", mend="Give a fresh session_id.")
-            self.login_count += 1
-            return _secret(self._settings.session_id), self._settings.instance_url
         if len(self._logins) >= MAX_LOGINS:
             raise AuthError(
-                f"Salesforce ended {MAX_LOGINS} fresh sessions within a quarter of an hour; no further login is tried.",
+                f"{MAX_LOGINS} logins within a quarter of an hour did not last; no further one is tried.",
                 mend="Check the session settings of the app and the user.",
             )
-        reply = self._fetch_token()
-        self._logins.append(now)
-        self.login_count += 1
-        token, instance_url = reply.get("access_token"), reply.get("instance_url") or self._settings.instance_url
-        if not isinstance(token, str) or not token or not str(instance_url).startswith("https://"):
-            raise TransientError("Salesforce's login answered without a token.")
-        self.user_id = str(reply.get("id") or "").rpartition("/")[2]
-        return token, str(instance_url)
-
-    def _fetch_token(self) -> dict[str, Any]:
-        from authlib.integrations.base_client import OAuthError
-        from authlib.integrations.requests_client import OAuth2Session
-
-        url = f"{self._settings.instance_url}/services/oauth2/token"
-        with OAuth2Session(self._settings.client_id, _secret(self._settings.client_secret) or None) as session:
-            session.trust_env = False
-            session.mount("https://", TransportAdapter(self.exchange))
-            try:
-                if self._settings.auth == "client_credentials":
-                    return dict(session.fetch_token(url, grant_type="client_credentials"))
-                session.token_endpoint_auth_method = "none"  # noqa: S105 - the signed assertion is the proof
-                grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-                try:
-                    assertion = self._assertion(time.time())
-                    return dict(session.fetch_token(url, grant_type=grant, assertion=assertion))
-                except AuthError:
-                    if (vendor_s := self._vendor_clock_s()) is None:
-                        raise
-                    log.warning(
-                        "this machine's clock is wrong; signing by Salesforce's", extra={"action": "clock_skew"}
-                    )
-                    assertion = self._assertion(vendor_s)
-                    return dict(session.fetch_token(url, grant_type=grant, assertion=assertion))
-            except (OAuthError, KeyError, TypeError, ValueError) as error:
-                raise TransientError("Salesforce's login answered with something that is not a token.") from error
-
-    def _vendor_clock_s(self) -> float | None:
-        """Salesforce's clock where it is more than a minute from ours: a signed login is good for minutes only."""
-        if self.last_answer_at is None:
-            return None
-        vendor_s = self.last_answer_at.timestamp()
-        return vendor_s if abs(vendor_s - time.time()) > 60 else None
-
-    def _assertion(self, now_s: float) -> str:
-        """A login signed with the app's key, good for three minutes."""
-        import jwt
-
-        settings = self._settings
-        try:
-            key = Path(settings.private_key_file or "").read_bytes()
-        except OSError as error:
-            raise SourceConfigError(
-                f"private_key_file cannot be read ({error.strerror}).", mend="Check its path and permissions."
-            ) from None
-        host = urlsplit(settings.instance_url).hostname or ""
-        audience = "https://test.salesforce.com" if ".sandbox." in host else "https://login.salesforce.com"
-        claims = {"iss": settings.client_id, "sub": settings.username, "aud": audience, "exp": int(now_s) + 180}
-        try:
-            return jwt.encode(claims, key, algorithm="RS256")
-        except (jwt.InvalidKeyError, ValueError, TypeError):
-            raise SourceConfigError("private_key_file holds no RSA private key.", mend="Give a PEM file.") from None
 
     def _learn(self, answer: Answer) -> None:
-        """Take the vendor's clock and its count of calls from the headers."""
+        """Take the vendor's clock and its counts of calls from the headers."""
         self.last_answer_at = answer.received_at() or self.last_answer_at
-        used, _, limit = answer.headers.get("Sforce-Limit-Info", "").partition("api-usage=")[2].partition("/")
-        limit = limit.partition(";")[0].partition("(")[0].strip()
-        if used.strip().isdigit() and limit.isdigit():
-            self._limiter.day.see(int(limit), int(used))
-
-
-def _check_page(document: Any) -> QueryPage:
-    """A query's answer of the right shape; anything else is a broken answer, worth another try."""
-    records = document.get("records") if isinstance(document, dict) else None
-    if not isinstance(records, list) or not all(isinstance(r, dict) and r.get("Id") for r in records):
-        raise TransientError("Salesforce answered a query without records, or records without ids.")
-    link = document.get("nextRecordsUrl") or ""
-    if document.get("done") is not True and not link:
-        raise TransientError("Salesforce says that a query goes on, but not where.")
-    total = document.get("totalSize")
-    return QueryPage(records, total if isinstance(total, int) else len(records), str(link))
+        counts = usage_of(answer.headers)
+        if (org := counts.get("")) is not None:
+            self._limiter.day.see(*org)
+        limit, used = counts.get("per-app-", (0, 0))
+        if limit and limit - used <= _DAY_RESERVE * limit:
+            self._limiter.day.see(limit, used)  # an allowance of the app's own, nearly used up
 
 
 def _make_limiter(settings: SalesforceSettings) -> Limiter:
@@ -305,7 +367,3 @@ def _account_of(settings: SalesforceSettings) -> str:
     who = settings.client_id or settings.username or ""
     place = f"{settings.base_url or ''}|{settings.instance_url}|{who}|{settings.limits}"
     return "salesforce:" + hashlib.sha256(place.encode()).hexdigest()
-
-
-def _secret(value: Any) -> str:
-    return value.get_secret_value() if value is not None else ""

@@ -1,12 +1,14 @@
 """The Salesforce connector: one org's streams as pages of our records."""
 
 import logging
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connectors import parse
-from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Usage
+from connectors.base import Bookmark, FieldInfo, Identity, Page, Stream, Usage
 from connectors.errors import SourceConfigError, StreamError
 from connectors.retry import Retry
 from connectors.salesforce import fields as data
@@ -14,20 +16,25 @@ from connectors.salesforce.settings import OFFERED, SalesforceSettings
 from connectors.settings import begin_of
 from connectors.transport import Timeouts
 
+if TYPE_CHECKING:
+    from connectors.salesforce.mapping import Mapper
+    from connectors.salesforce.org import Org
+    from connectors.salesforce.reconcile import Census
+    from connectors.salesforce.schema import OrgSchema
+
 log = logging.getLogger(__name__)
 
 __all__ = ["SalesforceConnector", "SalesforceSettings"]
 
-_SIDE_TABLES = {
-    "opportunities": ("opportunity_stage_history", "stage_defs"),
-    "tickets": ("ticket_status_history", "stage_defs"),
-}
+#: Streams whose records are worked out with the help of who made or changed them.
+_WITH_USERS = frozenset(OFFERED) - {"users", "fx_rates"}
 
 
 class SalesforceConnector:
-    """One `[source.NAME]` of type salesforce. Use it from one thread at a time."""
+    """One `[source.NAME]` of type salesforce. Different streams may be read from different threads at once."""
 
     crm = "salesforce"
+    side_by_side = 4
 
     def __init__(
         self,
@@ -43,9 +50,7 @@ class SalesforceConnector:
         proxy: str | None = None,
     ) -> None:
         from connectors.salesforce.client import SalesforceClient
-        from connectors.salesforce.schema import check_settings
 
-        check_settings(settings)
         self.name = name
         self._settings = settings
         self._currency = currency
@@ -54,123 +59,198 @@ class SalesforceConnector:
         self._client = SalesforceClient(
             settings, retry=retry or Retry(), timeouts=timeouts, ca_file=ca_file, proxy=proxy
         )
-        self._org: dict[str, Any] | None = None
-        self._schema_made: Any = None
-        self._user_types: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._made: tuple[Org, OrgSchema] | None = None
 
     def check(self) -> Identity:
-        """Log in and say where we are; fields the org lacks are named as warnings."""
-        org = self._read_org()
-        warnings = []
-        for stream in self.streams():
-            for name in self._objects_of(stream.name):
+        """Log in and say where we are; what the org lacks, or this login may not read, is named as warnings.
+
+        What was known of the org is forgotten: a check begins a new look at it.
+        """
+        from connectors.salesforce import login
+        from connectors.salesforce.feeds import BESIDE, objects_of
+
+        with self._lock:
+            self._made = None
+        org, schema = self._org_and_schema()
+        wanted = self._settings.streams or OFFERED
+        objects = {stream: (*objects_of(stream, schema), *BESIDE.get(stream, ())) for stream in wanted}
+        names = list(dict.fromkeys(name for found in objects.values() for name in found))
+        for _ in self._client.together(schema.can_read, names):  # describes them, a few at a time
+            pass
+        warnings = login.warnings(self._settings)
+        for stream, found in objects.items():
+            for name in found:
                 try:
-                    missing = self._schema().missing(name)
+                    missing = schema.missing(name) if name in data.MAPS or name == schema.survey_object else []
+                    schema.describe(name)
                 except StreamError as error:
-                    warnings.append(f"{stream.name}: {name} cannot be read. {error.message}")
+                    warnings.append(f"{stream}: {name} cannot be read. {error.message}")
                     continue
                 if missing:
-                    warnings.append(f"{stream.name}: {name} has no {', '.join(missing)}; left empty")
+                    warnings.append(f"{stream}: {name} has no {', '.join(missing)}; left empty")
         return Identity(
-            instance=str(org["Id"]),
+            instance=org.instance,
             account=self._account(),
             api_version=self._settings.api_version,
-            timezone=str(org.get("TimeZoneSidKey") or ""),
-            currency=self._org_currency(org),
+            timezone=org.zone_name,
+            currency=org.currency,
             warnings=tuple(warnings),
+            sunsets=login.sunsets(self._settings),
         )
 
     def streams(self) -> list[Stream]:
-        """The streams of the settings (default: all), owners before what they own."""
-        wanted = self._settings.streams or OFFERED
-        has_survey = bool(self._settings.fields.get("survey_responses", {}).get("object"))
+        """The streams of the settings, owners before what they own; without settings all this login may read."""
+        from connectors.salesforce.feeds import SIDE_TABLES, objects_of
+
+        wanted = self._settings.streams
+        if wanted is None:
+            _, schema = self._org_and_schema()
+            wanted = tuple(name for name in OFFERED if any(map(schema.can_read, objects_of(name, schema))))
         return [
-            Stream(name, (name, *_SIDE_TABLES.get(name, ())))
+            Stream(name, (name, *SIDE_TABLES.get(name, ())), reconciles=name != "fx_rates")
             for name in OFFERED
-            if name in wanted and (name != "survey_responses" or has_survey)
+            if name in wanted
         ]
 
     def fetch_pages(
         self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
     ) -> Iterator[Page]:
         """Pages of one stream; see `base.Connector`."""
-        from connectors.salesforce.history import HistoryReader
-        from connectors.salesforce.reader import Reader, feeds_of
-        from connectors.salesforce.records import Known
+        from connectors.salesforce.feeds import feeds_of
+        from connectors.salesforce.jobs import JobReader
+        from connectors.salesforce.rates import Rates
+        from connectors.salesforce.reader import Reader
 
-        if stream not in {known.name for known in self.streams()}:
-            raise SourceConfigError(f"{self.name} has no stream {stream!r}.")
-        schema = self._schema()
-        instance = str(self._read_org()["Id"])
-        history = HistoryReader(self._client, schema, instance=instance)
-        reader = Reader(self._client, schema, history, instance=instance, start=begin_of(self._settings.start, stream))
-        known = Known(user_types=self._user_types)
-        definitions = history.load(stream, known)
-        marks: dict[str, Any] = dict((bookmark or {}).get("feeds") or {})
+        self._require(stream)
+        org, schema = self._org_and_schema()
+        if stream == "fx_rates":
+            rates = Rates(self._client, schema, currency=self._currency, instance=org.instance)
+            yield from rates.pages(None if full else bookmark, now=now)
+            return
+        mapper, definitions = self._mapper(stream, now)
+        marks: dict[str, Any] = {name: dict(mark) for name, mark in ((bookmark or {}).get("feeds") or {}).items()}
         if definitions:
             yield Page({"stage_defs": definitions}, read=len(definitions))
-        finish_survey = self._finish_survey if stream == "survey_responses" else None
-        feeds = feeds_of(stream, schema.survey_object)
+        feeds = [feed for feed in feeds_of(stream, schema) if self._is_readable(schema, feed.object)]
+        if not feeds:
+            schema.describe(next(iter(feeds_of(stream, schema))).object)  # says why not
+        if full:
+            for name, mark in marks.items():
+                JobReader(self._client).forget(name, mark.get("job") or mark.get("over") or {})
+            marks = {}
+        reader = Reader(self._client, schema, mapper, self._settings.bulk_from, self._begin(stream))
         # Unfinished ones first: a read that is killed again and again still comes to its end.
         for feed in sorted(feeds, key=lambda feed: bool(marks.get(feed.name, {}).get("done"))):
-            try:
-                schema.offer(feed.object)
-            except StreamError as error:
-                if stream != "activities" or feed.object == "Task":
-                    raise
-                log.info("%s: %s is not there: %s", self.name, feed.object, error, extra={"action": "object_skipped"})
-                continue
-            if full:
-                marks.pop(feed.name, None)
-            yield from reader.read(feed, marks, known, full=full, since=since, now=now, finish_record=finish_survey)
+            yield from reader.read(feed, marks, since=since, now=now)
+
+    def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
+        """Every live record of a stream; see `base.Connector`."""
+        mapper, _ = self._mapper(stream, now)
+        yield from self._census(stream).pages(mapper, bookmark, now=now)
+
+    def read_ids(self, stream: str, ids: Sequence[str], *, now: datetime) -> Iterator[Page]:
+        """Records by id; see `base.Connector`."""
+        mapper, _ = self._mapper(stream, now)
+        for page in self._census(stream).of_ids(mapper, ids):
+            yield replace(page, bookmark=None)
+
+    def count(self, stream: str) -> int | None:
+        """Live records of a stream's main table in the org; None for exchange rates, which are no records."""
+        return None if stream == "fx_rates" else self._census(stream).count()
+
+    def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
+        """Calls of earlier processes: (seconds ago, how many)."""
+        self._client.remember_calls(calls)
 
     def covered_from(self, stream: str) -> date | None:
         """The configured start; what others refer to is read whole."""
-        return begin_of(self._settings.start, stream)
+        return self._begin(stream)
 
     def fields(self, table: str) -> list[FieldInfo]:
         """What the org offers for one of our tables, with the column each field feeds."""
-        schema = self._schema()
+        _, schema = self._org_and_schema()
         found = []
-        for name in self._objects_of(table):
+        objects = [name for name, known in data.TABLES.items() if known == table]
+        if table == "survey_responses":
+            objects = [schema.survey_object]
+        for name in objects:
+            if (len(objects) > 1 or table not in OFFERED) and not self._is_readable(schema, name):
+                continue
             columns = schema.map(name).columns_by_field
             for field in schema.describe(name):
-                own = field["name"]
-                found.append(
-                    FieldInfo(own, str(field.get("label") or own), str(field.get("type")), columns.get(own, ""))
-                )
+                own = str(field["name"])
+                label = str(field.get("label") or own)
+                found.append(FieldInfo(own, label, str(field.get("type")), columns.get(own, ""), name))
         return found
 
     def usage(self) -> Usage:
         return self._client.usage()
 
     def interrupt(self) -> None:
-        """Called from another thread at shutdown: end waits at once. The connector is of no further use."""
+        """Called from another thread at shutdown: end waits and calls at once. The connector is of no further use."""
         self._client.interrupt()
 
     def close(self) -> None:
         self._client.close()
 
-    def _objects_of(self, table: str) -> list[str]:
-        survey = self._settings.fields.get("survey_responses", {}).get("object")
-        if table == "survey_responses":
-            return [survey] if survey else []
-        return [name for name, known in data.TABLES.items() if known == table]
+    # -- what reading needs ----------------------------------------------------------------------------------------
 
-    def _read_org(self) -> dict[str, Any]:
-        """The Organization row, read once."""
-        if self._org is None:
-            wanted = ("Name", "TimeZoneSidKey", "DefaultCurrencyIsoCode", "CurrencyIsoCode")
-            there = {field["name"] for field in self._client.describe("Organization")}
-            names = ", ".join(("Id", *(name for name in wanted if name in there)))
-            page = self._client.query(f"SELECT {names} FROM Organization")
-            if not page.records:
-                raise StreamError("Salesforce shows no Organization to this login.", mend="Allow it to read setup.")
-            self._org = {**page.records[0], "Id": parse.salesforce_id(page.records[0]["Id"])}
-        return self._org
+    def _require(self, stream: str) -> None:
+        if stream not in (self._settings.streams or OFFERED):
+            raise SourceConfigError(f"{self.name} has no stream {stream!r}.")
 
-    def _org_currency(self, org: Mapping[str, Any]) -> str:
-        return str(org.get("DefaultCurrencyIsoCode") or org.get("CurrencyIsoCode") or "")
+    def _begin(self, stream: str) -> date | None:
+        return None if stream == "fx_rates" else begin_of(self._settings.start, stream)
+
+    def _org_and_schema(self) -> "tuple[Org, OrgSchema]":
+        """What is known of the org, made once for all threads."""
+        from connectors.salesforce.org import Org
+        from connectors.salesforce.schema import OrgSchema
+
+        with self._lock:
+            if self._made is None:
+                org = Org(self._client)
+                schema = OrgSchema(
+                    self._client,
+                    self._settings,
+                    columns=self._columns,
+                    zone=parse.zone_of(org.zone_name, self._timezone),
+                    currency=org.currency or self._currency,
+                )
+                self._made = org, schema
+            return self._made
+
+    def _mapper(self, stream: str, now: datetime) -> "tuple[Mapper, list[dict[str, Any]]]":
+        """A mapper that knows what a stream's records need, and the stream's stage definitions."""
+        from connectors.salesforce.mapping import Mapper
+        from connectors.salesforce.records import Known
+        from connectors.salesforce.schema import invitation_type
+
+        self._require(stream)
+        org, schema = self._org_and_schema()
+        known = Known(user_types=org.user_types() if stream in _WITH_USERS else {})
+        definitions: list[dict[str, Any]] = []
+        if stream == "opportunities":
+            definitions = org.load_stages(known)
+        elif stream == "tickets":
+            definitions = org.load_statuses(known)
+        known.now = parse.format_instant(self._client.vendor_now(now))
+        survey_type = invitation_type(self._settings)
+        return Mapper(self._client, schema, known, instance=org.instance, survey_type=survey_type), definitions
+
+    def _census(self, stream: str) -> "Census":
+        from connectors.salesforce.reconcile import Census
+
+        self._require(stream)
+        _, schema = self._org_and_schema()
+        return Census(self._client, schema, stream, self._settings.bulk_from, self._begin(stream))
+
+    def _is_readable(self, schema: "OrgSchema", name: str) -> bool:
+        if schema.can_read(name):
+            return True
+        log.info("%s: %s is not there for this login", self.name, name, extra={"action": "object_skipped"})
+        return False
 
     def _account(self) -> str:
         """The name this login goes by, where the login told who it is."""
@@ -178,25 +258,8 @@ class SalesforceConnector:
             return self._settings.username
         if not self._client.user_id.isalnum():
             return ""
-        page = self._client.query(f"SELECT Id, Username FROM User WHERE Id = '{self._client.user_id}'")
+        try:
+            page = self._client.query(f"SELECT Id, Username FROM User WHERE Id = '{self._client.user_id}'")
+        except StreamError:
+            return ""
         return str(page.records[0].get("Username") or "") if page.records else ""
-
-    def _schema(self) -> Any:
-        from connectors.salesforce.schema import OrgSchema
-
-        if self._schema_made is None:
-            org = self._read_org()
-            self._schema_made = OrgSchema(
-                self._client,
-                self._settings,
-                columns=self._columns,
-                zone=parse.zone_of(org.get("TimeZoneSidKey"), self._timezone),
-                currency=self._org_currency(org) or self._currency,
-            )
-        return self._schema_made
-
-    def _finish_survey(self, record: Record, _row: Mapping[str, Any]) -> None:
-        for column, value in self._schema().survey_constants.items():
-            if record.get(column) is None:
-                record[column] = value
-        record.setdefault("responded_at", record.get("created_at"))

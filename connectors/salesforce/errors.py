@@ -12,6 +12,9 @@ from connectors.transport import Answer
 DAY_PAUSE_S = 900.0
 
 
+_METERED_PAUSE_S = 30.0
+
+
 class SessionExpired(ConnectorError):
     """The token is no longer good: log in again and repeat the same call."""
 
@@ -32,21 +35,39 @@ class LostPosition(StreamError):
     """The server forgot the page link: ask again from the last bookmark."""
 
 
-_TRANSIENT_CODES = {
-    "SERVER_UNAVAILABLE",
-    "UNABLE_TO_LOCK_ROW",
-    "UNKNOWN_EXCEPTION",
-    "APEX_ERROR",
-    "QUERY_TIMEOUT",
-    "TXN_SECURITY_METERING_ERROR",
-}
+class Short(TransientError):
+    """Not as many records came as the query has."""
+
+
+class TooMuch(StreamError):
+    """The query takes too long or touches too much: ask for less of it at once."""
+
+
+class NotReadable(StreamError):
+    """The object is not there for this login; another one may be."""
+
+
+class Mistake(TransientError):
+    """Something of the vendor's own broke (UNKNOWN_EXCEPTION): worth few tries only."""
+
+
+class Metered(RateLimited):
+    """Transaction security holds calls back: try again slowly, and not for ever."""
+
+
+_TRANSIENT_CODES = {"SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW"}
+_MISTAKE_CODES = {"UNKNOWN_EXCEPTION", "APEX_ERROR"}
+_TOO_MUCH_CODES = {"QUERY_TIMEOUT", "OPERATION_TOO_LARGE"}
 _PERMISSION_CODES = {
     "INSUFFICIENT_ACCESS",
     "INSUFFICIENT_ACCESS_OR_READONLY",
+    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
     "INVALID_TYPE",
     "INVALID_TYPE_FOR_OPERATION",
     "NOT_FOUND",
 }
+_API_OFF_CODES = {"API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED"}
+_TOO_MUCH_MENDS = {"OPERATION_TOO_LARGE": "Give the login the permission View All Data."}
 _TRANSIENT_STATUS = {406, 408, 420, 423, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
 
 
@@ -61,7 +82,9 @@ def error_of(answer: Answer) -> ConnectorError:
                 mend="Ask the Salesforce admin to allow API use at the session's security level.",
             )
         if code == "TXN_SECURITY_METERING_ERROR":
-            return TransientError("Salesforce's transaction security holds calls back (TXN_SECURITY_METERING_ERROR).")
+            return _metered()
+        if code in _API_OFF_CODES:
+            return _api_off(code)
         return SessionExpired("Salesforce says that the session has expired.")
     if code == "REQUEST_LIMIT_EXCEEDED":
         if "concurrent" in message.lower():
@@ -73,24 +96,32 @@ def error_of(answer: Answer) -> ConnectorError:
         )
     if code in _TRANSIENT_CODES:
         return TransientError(f"Salesforce is busy ({code}).")
+    if code in _MISTAKE_CODES:
+        return Mistake(f"Salesforce failed with an error of its own ({code}).")
+    if code == "TXN_SECURITY_METERING_ERROR":
+        return _metered()
+    if code in _TOO_MUCH_CODES:
+        return TooMuch(f"Salesforce cannot answer this query at once ({code}).", mend=_TOO_MUCH_MENDS.get(code, ""))
     if code == "INVALID_FIELD":
         return UnknownField("Salesforce knows no field of that name (INVALID_FIELD).", _field_in(message))
     if code == "INVALID_QUERY_LOCATOR":
         return LostPosition("Salesforce no longer knows the page link.")
     if code in _PERMISSION_CODES:
-        return StreamError(
+        return NotReadable(
             f"Salesforce does not let this login read the object ({code}).", mend="Check the object's permissions."
         )
-    if code in ("API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED"):
-        return AuthError(f"Salesforce: the API is off for this org or user ({code}).", mend="Switch API access on.")
+    if code in _API_OFF_CODES:
+        return _api_off(code)
     if answer.status == 429:
         return RateLimited("Salesforce asks for a pause (HTTP 429).", retry_after_s=retry_after_s)
     if answer.status in _TRANSIENT_STATUS:
         return TransientError(f"Salesforce had a problem of its own (HTTP {answer.status}).")
     if answer.status == 410:
         return SourceConfigError("Salesforce has retired this API version (HTTP 410).", mend="Raise api_version.")
+    if answer.status == 404:
+        return NotReadable(f"Salesforce does not have what was asked for (HTTP 404{_in_words(code)}).")
     if answer.status in (414, 431):
-        return StreamError(f"The list of fields is too long for one call (HTTP {answer.status}).")
+        return StreamError(f"The address of the call is too long (HTTP {answer.status}).")
     if answer.status == 403:
         return StreamError(f"Salesforce forbids this call (HTTP 403{_in_words(code)}).", mend="Check the permissions.")
     return StreamError(f"Salesforce cannot answer this call (HTTP {answer.status}{_in_words(code)}).")
@@ -103,13 +134,18 @@ def login_error_of(answer: Answer) -> ConnectorError:
         if answer.status == 429:
             return RateLimited("Salesforce asks for a pause before the next login.", retry_after_s=retry_after_s)
         return TransientError(f"Salesforce's login had a problem of its own (HTTP {answer.status}).")
-    word = ""
+    word = said = ""
     try:
         document = parse.decode_json(answer.body)
     except ValueError:
         document = None
     if isinstance(document, Mapping):
-        word = str(document.get("error") or "")[:60]
+        word, said = str(document.get("error") or "")[:60], str(document.get("error_description") or "").lower()
+    if "client credentials user" in said:
+        return AuthError(
+            f"Salesforce refused the login (HTTP {answer.status}{_in_words(word)}): the app names no user to run as.",
+            mend="Set the run-as user in the app's client credentials settings.",
+        )
     mends = {
         "invalid_grant": "Check the user, the app's policies and this machine's clock (a signed login lives minutes).",
         "invalid_client": "Check client_secret.",
@@ -120,6 +156,54 @@ def login_error_of(answer: Answer) -> ConnectorError:
         f"Salesforce refused the login (HTTP {answer.status}{_in_words(word)}).",
         mend=mends.get(word, "Check client_id, client_secret and the app's policies."),
     )
+
+
+_SOAP_MENDS = {
+    "INVALID_LOGIN": "Check username and password, security_token, and that the user is not locked out.",
+    "LOGIN_MUST_USE_SECURITY_TOKEN": "Set security_token: this machine's address is not one the org trusts.",
+    "INVALID_OPERATION": 'SOAP login is switched off in this org: use auth = "client_credentials" or "jwt".',
+    "UNSUPPORTED_API_VERSION": 'SOAP login is gone: use auth = "client_credentials" or "jwt".',
+    "INVALID_SSO_GATEWAY_URL": 'This user logs in through single sign-on: use auth = "jwt".',
+    "PASSWORD_LOCKOUT": "The user is locked out; unlock it in Salesforce.",
+    "INVALID_NEW_PASSWORD": "The password has expired; set a new one.",
+    "LOGIN_DURING_RESTRICTED_DOMAIN": "The user may not log in from this machine's address.",
+    "LOGIN_DURING_RESTRICTED_TIME": "The user may not log in at this hour.",
+    "API_DISABLED_FOR_ORG": "Switch API access on.",
+}
+#: The last one is simple-salesforce's own word for an answer that is neither a session nor a refusal.
+_SOAP_PASSING = {
+    "SERVER_UNAVAILABLE",
+    "REQUEST_LIMIT_EXCEEDED",
+    "LOGIN_RATE_EXCEEDED",
+    "UNKNOWN_EXCEPTION",
+    "UNKNOWN_EXCEPTION_CODE",
+}
+
+
+def soap_error_of(code: object) -> ConnectorError:
+    """The error a refused SOAP login stands for; `code` is its exceptionCode."""
+    word = str(code or "")[:60].rpartition(":")[2]
+    if word in _SOAP_PASSING:
+        return TransientError(f"Salesforce's login had a problem of its own ({word}).")
+    if word == "LOGIN_MUST_USE_SECURITY_TOKEN":
+        said = "Salesforce refused the login: the security token is missing or wrong (LOGIN_MUST_USE_SECURITY_TOKEN)."
+    elif word in ("INVALID_OPERATION", "UNSUPPORTED_API_VERSION"):
+        said = f"Salesforce refused the login: SOAP login is disabled ({word})."
+    else:
+        said = f"Salesforce refused the login ({word or 'no reason given'})."
+    return AuthError(said, mend=_SOAP_MENDS.get(word, "Check username, password and security_token."))
+
+
+def _metered() -> ConnectorError:
+    return Metered(
+        "Salesforce's transaction security holds calls back (TXN_SECURITY_METERING_ERROR).",
+        retry_after_s=_METERED_PAUSE_S,
+        mend="Exempt this login from the org's transaction security policy, or wait.",
+    )
+
+
+def _api_off(code: str) -> ConnectorError:
+    return AuthError(f"Salesforce: the API is off for this org or user ({code}).", mend="Switch API access on.")
 
 
 def _code_and_message(body: bytes) -> tuple[str, str]:

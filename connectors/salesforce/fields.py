@@ -55,6 +55,20 @@ MAPS: Mapping[str, tuple[Field, ...]] = {
             f"{_DATES} subject=Subject occurred_at=MessageDate:instant completed_at=MessageDate:instant"
             " bounced=IsBounced:boolean message_id=MessageIdentifier thread_id=ThreadIdentifier"
         ),
+        "OpportunityLineItem": (
+            f"{_DATES} opportunity_id=OpportunityId:sfid product=Product2.Name quantity=Quantity:number"
+            " amount_minor=TotalPrice:money"
+        ),
+        "Order": (
+            f"{_DATES} account_id=AccountId:sfid owner_id=OwnerId:sfid status=Status order_date=EffectiveDate:day"
+            " amount_minor=TotalAmount:money"
+        ),
+        "OrderItem": f"{_DATES} order_id=OrderId:sfid product=Product2.Name quantity=Quantity:number",
+        "Contract": (f"{_DATES} account_id=AccountId:sfid start_date=StartDate:day end_date=EndDate:day_after"),
+        "SurveyInvitation": f"{_DATES} sent_at=CreatedDate:instant",
+        "SurveyQuestionResponse": (
+            f"{_DATES} score=NumberValue:number responded_at=CreatedDate:instant comment=ResponseValue"
+        ),
         "CaseComment": f"{_DATES} occurred_at=CreatedDate:instant completed_at=CreatedDate:instant",
     }.items()
 }
@@ -71,6 +85,25 @@ EXTRA: Mapping[str, tuple[str, ...]] = {
     "Event": ("EndDateTime", "AccountId", "WhoId", "WhatId"),
     "EmailMessage": ("Incoming", "ParentId", "RelatedToId", "Status", "CreatedById", "ActivityId"),
     "CaseComment": ("ParentId", "IsPublished", "CreatedById"),
+    "SurveyInvitation": ("ContactId", "ParticipantId"),
+    "SurveyQuestionResponse": ("Datatype", "Question.QuestionType", "Invitation.ParticipantId"),
+}
+
+#: Paths behind references that are asked for beside names.
+PATHS: Mapping[str, tuple[str, ...]] = {
+    "SurveyQuestionResponse": ("Question.QuestionType", "Invitation.ParticipantId"),
+}
+
+#: Salesforce's own surveys keep their answers here, where no object of the org's own is named.
+SURVEY_ANSWERS = "SurveyQuestionResponse"
+
+#: Where the changes of an object's fields are logged.
+HISTORIES: Mapping[str, str] = {"Opportunity": "OpportunityHistory", "Case": "CaseHistory", "Lead": "LeadHistory"}
+
+#: Lines of an object: theirs, the field and the column that name their parent.
+LINES: Mapping[str, tuple[str, str, str]] = {
+    "Opportunity": ("OpportunityLineItem", "OpportunityId", "opportunity_id"),
+    "Order": ("OrderItem", "OrderId", "order_id"),
 }
 
 #: Our table of each object.
@@ -87,6 +120,30 @@ TABLES: Mapping[str, str] = {
     "Event": "activities",
     "EmailMessage": "activities",
     "CaseComment": "activities",
+    "OpportunityLineItem": "opportunity_lines",
+    "Order": "orders",
+    "OrderItem": "order_lines",
+    "Contract": "contracts",
+    "SurveyInvitation": "survey_invitations",
+    "SurveyQuestionResponse": "survey_responses",
+}
+
+#: What ids of each object begin with, should describe not say so.
+ID_PREFIXES: Mapping[str, str] = {
+    "User": "005",
+    "Group": "00G",
+    "Account": "001",
+    "Contact": "003",
+    "Lead": "00Q",
+    "Opportunity": "006",
+    "Case": "500",
+    "Task": "00T",
+    "Event": "00U",
+    "EmailMessage": "02s",
+    "CaseComment": "00a",
+    "Order": "801",
+    "Contract": "800",
+    "SurveyInvitation": "0Ki",
 }
 
 ACCOUNT_KINDS: Mapping[str, str] = {

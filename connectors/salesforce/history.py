@@ -1,100 +1,49 @@
-"""Stage and status history of a page of deals or cases, read by their ids, so that it commits with them.
+"""What hangs on the records of a page and commits with them: stage and status history, lines, conversion times.
 
 Reading it whole for every record that changed keeps it right by itself: no second position that could fall behind.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from connectors import parse
-from connectors.base import Record, Reject
-from connectors.errors import StreamError
+from connectors.base import Children, Record, Reject
+from connectors.salesforce import fields as data
+from connectors.salesforce.children import children
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.records import Known, StageMeta, case_category, stage_state
+from connectors.salesforce.errors import UnknownField
+from connectors.salesforce.query import Row
+from connectors.salesforce.records import Known, case_category, stage_state
 from connectors.salesforce.schema import OrgSchema
 
-_IDS_A_CALL = 400  # 27 characters each when encoded; the whole address may have 16,384
 
-Row = Mapping[str, Any]
-
-
-class HistoryReader:
-    """Reads what belongs to Opportunity and Case rows; an org that keeps no case history has none."""
+class Belongings:
+    """Reads what belongs to Opportunity, Case, Lead and Order rows; what an org hides or does not keep is left out."""
 
     def __init__(self, client: SalesforceClient, schema: OrgSchema, *, instance: str) -> None:
         self._client = client
         self._schema = schema
         self._instance = instance
-        self._has_case_history: bool | None = None
 
-    def of(self, name: str, rows: Sequence[Row], known: Known, rejects: list[Reject]) -> dict[str, list[Record]]:
-        """History records by table for the live rows of a page; empty for other objects."""
-        live = [row for row in rows if not row.get("IsDeleted")]
+    # -- history ---------------------------------------------------------------------------------------------------
+
+    def history(self, name: str, rows: Sequence[Row], known: Known, rejects: list[Reject]) -> dict[str, list[Record]]:
+        """History records by table for live rows; empty for other objects."""
+        log = data.HISTORIES.get(name)
+        if not rows or log is None or not self._schema.can_read(log):
+            return {}
         if name == "Opportunity":
-            return {"opportunity_stage_history": self._of_deals(live, known, rejects)}
+            return {"opportunity_stage_history": self._of_deals(rows, known, rejects)}
         if name == "Case":
-            return {"ticket_status_history": self._of_cases(live, known)}
+            return {"ticket_status_history": self._of_cases(rows, known)}
         return {}
 
-    def load(self, stream: str, known: Known) -> list[Record]:
-        """Fill `known` with what a stream's records need; the stage definitions as records."""
-        if stream in ("opportunities", "tickets", "activities", "leads", "contacts", "accounts", "survey_responses"):
-            self._load_users(known)
-        if stream == "opportunities":
-            return self._load_stages(known)
-        if stream == "tickets":
-            return self._load_statuses(known)
-        return []
-
-    def _load_users(self, known: Known) -> None:
-        if known.user_types or not self._schema.offer("User").has("UserType"):
-            return
-        for row in self._client.query_all("SELECT Id, UserType FROM User"):
-            known.user_types[row["Id"]] = str(row.get("UserType") or "Standard")
-
-    def _load_stages(self, known: Known) -> list[Record]:
-        soql = "SELECT Id, ApiName, MasterLabel, SortOrder, IsClosed, IsWon FROM OpportunityStage"
-        records = []
-        for row in self._client.query_all(soql):
-            state = "won" if row.get("IsWon") else "lost" if row.get("IsClosed") else "open"
-            meta = StageMeta(row.get("SortOrder"), state)
-            known.stages[str(row["ApiName"])] = meta
-            known.stages.setdefault(str(row.get("MasterLabel")), meta)
-            records.append(self._definition("opportunities", row, state))
-        return records
-
-    def _load_statuses(self, known: Known) -> list[Record]:
-        soql = "SELECT Id, ApiName, MasterLabel, SortOrder, IsClosed FROM CaseStatus"
-        records: list[Record] = []
-        try:
-            for row in self._client.query_all(soql):
-                is_closed = bool(row.get("IsClosed"))
-                for key in ("ApiName", "MasterLabel"):
-                    known.closed_statuses[str(row.get(key))] = is_closed
-                records.append(self._definition("tickets", row, "closed" if is_closed else "open"))
-        except StreamError:
-            return []  # not readable for this login: the cases themselves tell which statuses are closed
-        return records
-
-    def _definition(self, table: str, row: Row, state: str) -> Record:
-        return {
-            "source_id": f"{table}:{row['ApiName']}",
-            "source_instance": self._instance,
-            "object": table,
-            "pipeline": None,
-            "stage": row["ApiName"],
-            "label": row.get("MasterLabel"),
-            "stage_order": row.get("SortOrder"),
-            "state": state,
-            "valid_from": None,
-        }
-
     def _of_deals(self, rows: Sequence[Row], known: Known, rejects: list[Reject]) -> list[Record]:
+        changes = self._rows("OpportunityHistory", "OpportunityId", rows)
         fields = self._schema.map("OpportunityHistory")
-        names = ", ".join(self._schema.wanted("OpportunityHistory", "CreatedDate"))
         records: list[Record] = []
         seq: dict[str, int] = {}
-        for row in self._children("OpportunityHistory", names, "OpportunityId", rows):
+        for row in changes:
             source_id = parse.salesforce_id(row["Id"])
             record = fields.record(row, source_id, rejects)
             parent = record["opportunity_id"]
@@ -111,34 +60,38 @@ class HistoryReader:
         return records
 
     def _of_cases(self, rows: Sequence[Row], known: Known) -> list[Record]:
-        if not rows or not self._can_read_case_history():
+        if not all(self._schema.offer("CaseHistory").has(name) for name in ("CaseId", "Field", "OldValue", "NewValue")):
             return []
         for row in rows:  # what CaseStatus did not tell
             known.closed_statuses.setdefault(str(row.get("Status")), bool(row.get("IsClosed")))
-        changes: dict[str, list[Row]] = {row["Id"]: [] for row in rows}
-        names = "Id, CaseId, CreatedDate, Field, OldValue, NewValue"
-        for change in self._children("CaseHistory", names, "CaseId", rows, "Field = 'Status'"):
-            changes.setdefault(change["CaseId"], []).append(change)
+        changes: dict[str, list[Row]] = {}
+        names = ("Id", "CaseId", "CreatedDate", "Field", "OldValue", "NewValue")
+        also = "Field IN ('created', 'Status')"
+        for change in children(self._client, "CaseHistory", names, "CaseId", _ids(rows), also=also):
+            changes.setdefault(parse.salesforce_id(change["CaseId"]), []).append(change)
         records: list[Record] = []
         for row in rows:
-            records.extend(self._of_case(row, changes[row["Id"]], known))
+            records.extend(self._of_case(row, changes.get(parse.salesforce_id(row["Id"]), ()), known))
         return records
 
     def _of_case(self, row: Row, changes: Sequence[Row], known: Known) -> Iterator[Record]:
-        """The status the case was created with, then one record a change.
+        """The status the case was created with, where the log goes back so far, then one record a change.
 
-        A case that is closed without a recorded change (history is off, or began later) says nothing of its way there:
-        its status of today was not the one it was created with.
+        Salesforce writes a row `created` when it keeps the history of a new case. Where that row is missing the log
+        was switched on later, or its beginning has been trimmed (after 18 to 24 months): what was before is not known,
+        and what is stored of it stays. So ids and places must not depend on what is left of the log: `seq` only
+        orders the changes of one second.
         """
-        was_born_closed = str(row.get("ClosedDate") or "9") <= str(row["CreatedDate"])
-        if not changes and row.get("IsClosed") and not was_born_closed:
-            return
         case_id = parse.salesforce_id(row["Id"])
-        first = changes[0].get("OldValue") if changes else row.get("Status")
-        yield self._status(case_id, f"{case_id}:created", row["CreatedDate"], first, 1, known)
-        for seq, change in enumerate(changes, start=2):
-            source_id = parse.salesforce_id(change["Id"])
-            yield self._status(case_id, source_id, change["CreatedDate"], change.get("NewValue"), seq, known)
+        moves = [change for change in changes if change.get("Field") == "Status"]
+        if len(moves) < len(changes):
+            first = moves[0].get("OldValue") if moves else row.get("Status")
+            yield self._status(case_id, f"{case_id}:created", row["CreatedDate"], first, 1, known)
+        at, seq = "", 1
+        for change in moves:
+            seq = seq + 1 if change["CreatedDate"] == at else 2
+            at = change["CreatedDate"]
+            yield self._status(case_id, parse.salesforce_id(change["Id"]), at, change.get("NewValue"), seq, known)
 
     def _status(self, case_id: str, source_id: str, at: str, status: Any, seq: int, known: Known) -> Record:
         is_closed = known.closed_statuses.get(str(status), str(status).lower().startswith("closed"))
@@ -152,24 +105,69 @@ class HistoryReader:
             "seq": seq,
         }
 
-    def _can_read_case_history(self) -> bool:
-        if self._has_case_history is None:
-            try:
-                offer = self._schema.offer("CaseHistory")
-                self._has_case_history = all(offer.has(name) for name in ("CaseId", "Field", "OldValue", "NewValue"))
-            except StreamError:
-                self._has_case_history = False
-        return self._has_case_history
+    # -- lines -----------------------------------------------------------------------------------------------------
 
-    def _children(
-        self, name: str, names: str, parent: str, rows: Iterable[Row], also: str = ""
-    ) -> Iterator[dict[str, Any]]:
-        """Rows of object `name` that belong to `rows`, oldest first within each parent."""
-        ids = [row["Id"] for row in rows]
-        condition = f" AND {also}" if also else ""
-        for at in range(0, len(ids), _IDS_A_CALL):
-            listed = ", ".join(f"'{one}'" for one in ids[at : at + _IDS_A_CALL])
-            yield from self._client.query_all(
-                f"SELECT {names} FROM {name} WHERE {parent} IN ({listed}){condition}"
-                f" ORDER BY {parent} ASC, CreatedDate ASC, Id ASC"
-            )
+    def lines(
+        self, name: str, rows: Sequence[Row], rejects: list[Reject]
+    ) -> tuple[dict[str, list[Record]], list[Children]]:
+        """All live lines of deals or orders, and that these are all."""
+        theirs, parent, column = data.LINES.get(name, ("", "", ""))
+        if not rows or not theirs or not self._schema.can_read(theirs):
+            return {}, []
+        also = "IsDeleted = false" if self._schema.offer(theirs).has("IsDeleted") else ""
+        found = self._rows(theirs, parent, rows, also)
+        fields = self._schema.map(theirs)
+        records = []
+        for row in found:
+            source_id = parse.salesforce_id(row["Id"])
+            record = fields.record(row, source_id, rejects)
+            records.append(record | {"source_id": source_id, "source_instance": self._instance})
+        ids = [parse.salesforce_id(row["Id"]) for row in rows]
+        return {fields.table: records}, [Children(fields.table, column, ids)]
+
+    def _rows(self, name: str, parent: str, rows: Sequence[Row], also: str = "") -> list[Row]:
+        """Rows of object `name` below `rows`, with all its mapped fields; one that has vanished is done without."""
+        while True:
+            names = self._schema.wanted(name, "CreatedDate")
+            try:
+                return list(children(self._client, name, names, parent, _ids(rows), also=also))
+            except UnknownField as error:
+                if not self._schema.forget(name, error.field):
+                    raise
+
+    # -- columns that other objects know ---------------------------------------------------------------------------
+
+    def complete(self, name: str, rows: Sequence[Row], records: Sequence[Record]) -> None:
+        """Fill columns of `records` (one for each of `rows`) that only a neighbouring object tells."""
+        if name == "Lead":
+            self._conversions(rows, records)
+        elif name == "SurveyInvitation":
+            self._subjects(records)
+
+    def _conversions(self, rows: Sequence[Row], records: Sequence[Record]) -> None:
+        """converted_at: ConvertedDate has no time of day, the log of lead changes has."""
+        converted = {
+            record["source_id"]: record for row, record in zip(rows, records, strict=True) if row.get("IsConverted")
+        }
+        if not converted or not self._schema.can_read("LeadHistory"):
+            return
+        names, also = ("Id", "LeadId", "CreatedDate"), "Field = 'leadConverted'"
+        for change in children(self._client, "LeadHistory", names, "LeadId", converted, also=also):
+            record = converted.get(parse.salesforce_id(change["LeadId"]))
+            if record is not None:
+                record["converted_at"] = parse.instant_or_none(change["CreatedDate"])
+
+    def _subjects(self, records: Sequence[Record]) -> None:
+        """The case an invitation is about, unless a field of the org's own says so."""
+        open_ones = {record["source_id"]: record for record in records if not record.get("ticket_id")}
+        if not open_ones or not self._schema.can_read("SurveySubject"):
+            return
+        names, also = ("Id", "ParentId", "SubjectId"), "IsDeleted = false"
+        for row in children(self._client, "SurveySubject", names, "ParentId", open_ones, also=also):
+            record = open_ones.get(parse.salesforce_id(row["ParentId"]))
+            if record is not None and str(row.get("SubjectId") or "").startswith(data.ID_PREFIXES["Case"]):
+                record["ticket_id"] = parse.salesforce_id(row["SubjectId"])
+
+
+def _ids(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [row["Id"] for row in rows]

@@ -1,238 +1,303 @@
-"""Reads one Salesforce object page by page, from a keyset position on, and maps it.
+"""Reads what changed in one Salesforce object, page by page, by two cursors and, where it is much, by a bulk job.
 
-The position of a feed is its cursor field and Id: `{"at", "id", "done"}`. It is stored with every page, so that a
-killed read goes on there; a finished one starts again a lookback below the vendor's clock, because rows become
-visible minutes after their stamp.
+*near* is up to date: it reads everything from five minutes before the last read on. *far* follows an hour behind it
+and reads every change once more: a row may become visible up to 59 minutes after its stamp. The mark of a feed holds
+both: `{"at", "id", "done", "far"}`, and while a read is under way `hi` (the vendor's clock when it began), `far_*`
+(where far stands) or `job` (where a bulk job stands).
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from connectors import parse
-from connectors.base import Merge, Page, Record, Reject, Tombstone
-from connectors.errors import StreamError, TransientError
-from connectors.fields import FieldMap
-from connectors.salesforce import fields as data
-from connectors.salesforce.client import QueryPage, SalesforceClient
-from connectors.salesforce.errors import LostPosition, UnknownField
-from connectors.salesforce.history import HistoryReader
-from connectors.salesforce.records import Known, finish
+from connectors.base import Page
+from connectors.errors import ConnectorError, StreamError
+from connectors.salesforce.bulk import NoBulk
+from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.errors import Short, TooMuch
+from connectors.salesforce.feeds import Feed
+from connectors.salesforce.jobs import JobReader
+from connectors.salesforce.mapping import ALL, NO_LINES, Mapper, With
+from connectors.salesforce.query import Select, count_of
 from connectors.salesforce.schema import OrgSchema
+from connectors.salesforce.walk import Place, Walker, Window
 
 log = logging.getLogger(__name__)
 
-LOOKBACK = timedelta(minutes=10)
-_SETTLED = timedelta(hours=1)
-_MAX_RESTARTS = 3
+Mark = dict[str, Any]
+
+#: The newest minutes are never taken as final.
+UNSETTLED = timedelta(minutes=5)
+#: Older than this, everything is visible.
+LATE = timedelta(minutes=61)
+_FAR_EVERY = timedelta(minutes=60)
+_MUCH_SINCE = timedelta(days=1)  # a read of so long a time is counted before it is begun
+_REST_FOR = timedelta(days=1)  # how long an object is read by REST after bulk jobs failed
+_SHORTS = 5  # reads in a row with fewer records than counted, before what came is taken for all there is
+_REST = ("rest_until",)  # what outlives a read
+_FAR = ("far_hi", "far_at", "far_id", "far_short")  # where far stands, which a near read leaves alone
 _CURSORS = ("SystemModstamp", "LastModifiedDate", "CreatedDate")
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """One object to read, under the name its position is stored by."""
+@dataclass(slots=True)
+class Held:
+    """The page before the newest: the last one goes out with the mark at rest, so that no kill can come in between."""
 
-    object: str
-    cursor: str = ""  # empty: the best the object has
-    also: str = ""  # a further condition
-    until_now: bool = False  # read only what the cursor has passed by now, and nothing on the first read
+    page: Page | None = None
+    total: int | None = None
 
-    @property
-    def name(self) -> str:
-        return f"{self.object}:{self.cursor}" if self.cursor else self.object
+    def swap(self, page: Page, marks: dict[str, Mark], total: int) -> Iterator[Page]:
+        """Keep `page` and hand out the one held before, with the marks that were set for it."""
+        if self.page is not None:
+            yield _with_bookmark(self.page, marks, self.total)
+        self.page, self.total = page, total
+
+    def release(self, marks: dict[str, Mark]) -> Iterator[Page]:
+        """What is held, before an error ends the read: what came is not asked for again."""
+        if self.page is not None:
+            yield _with_bookmark(self.page, marks, self.total)
+            self.page = None
+
+    def last(self, marks: dict[str, Mark]) -> Page:
+        return _with_bookmark(self.page or Page(), marks, self.total)
 
 
+@dataclass(slots=True)
 class Reader:
     """Reads feeds of one org. Not shared between threads."""
 
-    def __init__(
-        self, client: SalesforceClient, schema: OrgSchema, history: HistoryReader, *, instance: str, start: date | None
-    ) -> None:
-        self._client = client
-        self._schema = schema
-        self._history = history
-        self._instance = instance
-        self._start = start
+    client: SalesforceClient
+    schema: OrgSchema
+    mapper: Mapper
+    bulk_from: int
+    start: date | None
 
-    def read(
-        self,
-        feed: Feed,
-        marks: dict[str, Any],
-        known: Known,
-        *,
-        full: bool,
-        since: date | None,
-        now: datetime,
-        finish_record: Callable[[Record, Mapping[str, Any]], None] | None = None,
-    ) -> Iterator[Page]:
-        """Pages of one feed; each one's bookmark holds the positions of all feeds in `marks`."""
-        mark = None if full else marks.get(feed.name)
-        if feed.until_now and mark is None:
-            marks[feed.name] = {"at": parse.format_instant(now), "id": "", "done": True}
-            yield Page(bookmark={"feeds": dict(marks)})
-            return
-        before = marks.get(feed.name)
-        at, last_id = self._position(mark, since, now)
-        restarts = 0
-        while True:
-            began_at: str | None = None
-            received, expected = 0, 0
-            try:
-                for page in self._pages(feed, at, last_id, now):
-                    began_at = began_at or self._server_now(now)
-                    known.now = known.now or began_at
-                    received, expected = received + len(page.records), max(expected, page.total)
-                    result, top = self._map(feed, page, known, finish_record)
-                    if top is not None:
-                        at, last_id = top
-                        marks[feed.name] = {"at": at, "id": last_id, "done": False}
-                    if page.next_link:
-                        yield self._with_bookmark(result, marks, expected)
-                        continue
-                    if received < expected:
-                        self._restore(marks, feed, before)
-                        yield self._with_bookmark(result, marks, expected)
-                        raise TransientError(f"Salesforce sent {received} of {expected} records of {feed.object}.")
-                    marks[feed.name] = {"at": began_at, "id": "", "done": True}
-                    yield self._with_bookmark(result, marks, expected)
-                return
-            except LostPosition:
-                restarts += 1
-                if restarts > _MAX_RESTARTS:
-                    raise TransientError(f"Salesforce kept losing its place in {feed.object}.") from None
-                log.info("page link lost, asking again from the bookmark", extra={"action": "page_lost"})
-
-    def _position(self, mark: Mapping[str, Any] | None, since: date | None, now: datetime) -> tuple[str | None, str]:
-        """Where to begin: an instant (None: the very beginning) and the last Id seen at that instant."""
-        asked = f"{since.isoformat()}T00:00:00Z" if since else None
-        if mark is None:  # nothing is read yet: beginning at `since` would leave out what is older for ever
-            return (f"{self._start.isoformat()}T00:00:00Z" if self._start else None), ""
-        at, last_id = str(mark["at"]), str(mark.get("id") or "")
-        moment = parse.to_datetime(at)
-        if mark.get("done") or moment > now - _SETTLED:
-            at, last_id = parse.format_instant(moment - LOOKBACK), ""
-        return (asked, "") if asked and asked < at else (at, last_id)
-
-    def _pages(self, feed: Feed, at: str | None, last_id: str, now: datetime) -> Iterator[QueryPage]:
-        """Pages of a query; a field that turns out to be missing is dropped and the query asked again."""
-        while True:
-            try:
-                page = self._client.query(self._soql(feed, at, last_id, now))
-                break
-            except UnknownField as error:
-                if not self._schema.forget(feed.object, error.field):
-                    raise
-        yield page
-        while page.next_link:
-            page = self._client.query_more(page.next_link)
-            yield page
-
-    def _soql(self, feed: Feed, at: str | None, last_id: str, now: datetime) -> str:
-        cursor = self._cursor_of(feed)
-        names = self._schema.wanted(feed.object, cursor)
-        where = []
-        if at is not None and last_id:
-            where.append(f"({cursor} > {at} OR ({cursor} = {at} AND Id > '{last_id}'))")
-        elif at is not None:
-            where.append(f"{cursor} >= {at}")
+    def read(self, feed: Feed, marks: dict[str, Mark], *, since: date | None, now: datetime) -> Iterator[Page]:
+        """Pages of one feed; each one's bookmark holds the marks of all feeds."""
         if feed.until_now:
-            where.append(f"{cursor} <= {self._server_now(now)}")
-        if feed.also:
-            where.append(feed.also)
-        clause = f" WHERE {' AND '.join(where)}" if where else ""
-        return f"SELECT {', '.join(names)} FROM {feed.object}{clause} ORDER BY {cursor} ASC, Id ASC"
+            yield from self._passed(feed, marks, now)
+            return
+        mark: Mark = _renewed(marks.get(feed.name))
+        if over := mark.pop("over", None):  # a job that was read to its end, and perhaps not deleted
+            JobReader(self.client).forget(feed.object, over)
+        if mark.get("job") or self._is_far_behind(mark, since, now):
+            yield from self._by_job(feed, marks, mark, since, now)
+            mark = {key: value for key, value in marks.get(feed.name, mark).items() if key != "over"}
+        yield from self._near(feed, marks, dict(mark), since, now)
+        yield from self._far(feed, marks, dict(marks[feed.name]), now)
 
-    def _cursor_of(self, feed: Feed) -> str:
+    def cursor_of(self, feed: Feed) -> str:
+        """The field that shows changes of an object. Raises StreamError where it has none."""
         if feed.cursor:
             return feed.cursor
-        offer = self._schema.offer(feed.object)
+        offer = self.schema.offer(feed.object)
         for name in _CURSORS:
             if offer.has(name):
                 return name
         raise StreamError(f"Salesforce offers no date to read {feed.object} by.", mend="Check its field permissions.")
 
-    def _map(
-        self,
-        feed: Feed,
-        page: QueryPage,
-        known: Known,
-        finish_record: Callable[[Record, Mapping[str, Any]], None] | None,
-    ) -> tuple[Page, tuple[str, str] | None]:
-        """The mapped page without bookmark, and the highest position in it."""
-        fields = self._schema.map(feed.object)
-        cursor = self._cursor_of(feed)
-        records: list[Record] = []
-        tombstones: list[Tombstone] = []
-        merges: list[Merge] = []
-        rejects: list[Reject] = []
-        top: tuple[str, str] | None = None
-        for row in page.records:
-            source_id = parse.salesforce_id(row["Id"])
-            stamp = parse.instant(row[cursor])
-            top = stamp, source_id  # in the server's own order: how it sorts ids is its business
-            if row.get("IsDeleted"):
-                stamp = parse.instant_or_none(row.get("SystemModstamp")) or stamp  # a meeting's end is no deletion
-                into = row.get("MasterRecordId")
-                if into:
-                    merges.append(Merge(fields.table, source_id, parse.salesforce_id(into), stamp))
-                else:
-                    tombstones.append(Tombstone(fields.table, source_id, stamp))
-                continue
-            record = self._record(feed.object, row, source_id, fields, rejects)
-            if "MasterRecordId" in row:
-                record["merged_into"] = None  # a merge that was undone: the row is alive again
-            finish(feed.object, record, row, fields, known)
-            if finish_record is not None:
-                finish_record(record, row)
-            records.append(record)
-            if row.get("ActivityId"):  # the Task that mirrors a mail is the same touch: count it once
-                merges.append(Merge(fields.table, parse.salesforce_id(row["ActivityId"]), source_id, stamp))
-        by_table: dict[str, list[Record]] = {fields.table: records}
-        by_table |= self._history.of(feed.object, page.records, known, rejects)
-        return Page(by_table, tombstones, merges, rejects, read=len(page.records)), top
+    # -- near and far ----------------------------------------------------------------------------------------------
 
-    def _record(
-        self, name: str, row: Mapping[str, Any], source_id: str, fields: FieldMap, rejects: list[Reject]
-    ) -> Record:
-        record = fields.record(row, source_id, rejects)
-        record["source_id"] = source_id
-        record["source_instance"] = self._instance
-        record["url"] = f"{self._client.instance_url}/lightning/r/{name}/{source_id}/view"
-        return record
-
-    def _server_now(self, now: datetime) -> str:
-        return parse.format_instant(self._client.last_answer_at or now.astimezone(UTC))
-
-    @staticmethod
-    def _restore(marks: dict[str, Any], feed: Feed, before: Any) -> None:
-        if before is None:
-            marks.pop(feed.name, None)
+    def _near(
+        self, feed: Feed, marks: dict[str, Mark], mark: Mark, since: date | None, now: datetime
+    ) -> Iterator[Page]:
+        """Everything from the mark on; afterwards the mark rests five minutes before the clock."""
+        clock = self.client.vendor_now(now)
+        before = dict(mark)
+        is_first = not mark
+        hi = parse.format_instant(clock)
+        settled = parse.format_instant(clock - LATE)
+        if is_first or mark.get("at") is None:
+            place = Place(mark.get("lo") or self._begin())
+            mark = {"far": settled, **mark}
+        elif mark["done"]:
+            place = Place(_since(mark["at"], since))
+            if self._is_far_due(mark, clock) and mark["at"] <= settled:
+                # So long ago that far has to come here too: one read of both does.
+                place.at = min(str(place.at), mark["far"])
+                mark["far_to"] = settled
+        elif mark["at"] > parse.format_instant(parse.to_datetime(mark["hi"]) - UNSETTLED):
+            place = Place(parse.format_instant(parse.to_datetime(mark["hi"]) - UNSETTLED))
         else:
-            marks[feed.name] = before
+            place = Place(mark["at"], mark.get("id") or "")
+        along = NO_LINES if is_first or mark.get("first") else ALL
+        mark |= {"hi": hi, "done": False, "first": along is NO_LINES}
+        window = Window(feed.object, self.cursor_of(feed), None, feed.also)
+        held = Held()
+        try:
+            for page, total in self._pages(window, place, along, now):
+                yield from held.swap(page, marks, total)
+                marks[feed.name] = mark | {"at": place.at, "id": place.id}
+        except ConnectorError as error:
+            yield from held.release(marks)
+            if not isinstance(error, Short):
+                raise
+            shorts = int(before.get("short") or 0) + 1
+            if shorts > _SHORTS:  # again and again: the count is wrong, not what came
+                log.warning("%s: fewer records than counted", feed.object, extra={"action": "short"})
+            else:
+                again = {"at": None, "done": False, "hi": hi, "far": mark["far"], "first": True}
+                marks[feed.name] = (before or again) | {"short": shorts}
+                yield held.last(marks)
+                raise
+        rest = parse.format_instant(parse.to_datetime(hi) - UNSETTLED)
+        done = {"at": rest, "id": "", "done": True, "far": max(mark["far"], mark.get("far_to") or "")}
+        marks[feed.name] = _kept(mark, _REST if mark.get("far_to") else (*_REST, *_FAR)) | done
+        yield held.last(marks)
+
+    def _far(self, feed: Feed, marks: dict[str, Mark], mark: Mark, now: datetime) -> Iterator[Page]:
+        """What is older than 61 minutes since far was last here, once more; once an hour of the vendor's time."""
+        clock = self.client.vendor_now(now)
+        if "far_hi" in mark:
+            place = Place(mark["far_at"], mark.get("far_id") or "")
+        elif self._is_far_due(mark, clock):
+            place = Place(mark["far"])
+            mark["far_hi"] = parse.format_instant(clock - LATE)
+        else:
+            return
+        window = Window(feed.object, self.cursor_of(feed), mark["far_hi"], feed.also)
+        rest = {"at": mark["at"], "id": "", "done": True}
+        held = Held()
+        try:
+            for page, total in self._pages(window, place, ALL, now):
+                yield from held.swap(page, marks, total)
+                marks[feed.name] = mark | {"far_at": place.at, "far_id": place.id}
+        except ConnectorError as error:
+            yield from held.release(marks)
+            if not isinstance(error, Short):
+                raise
+            shorts = int(mark.get("far_short") or 0) + 1
+            if shorts <= _SHORTS:
+                marks[feed.name] = _kept(mark, _REST) | rest | {"far": mark["far"], "far_short": shorts}
+                yield held.last(marks)
+                raise
+        marks[feed.name] = _kept(mark, _REST) | rest | {"far": mark["far_hi"]}
+        yield held.last(marks)
 
     @staticmethod
-    def _with_bookmark(page: Page, marks: Mapping[str, Any], total: int) -> Page:
-        bookmark = {"feeds": {name: dict(mark) for name, mark in marks.items()}}
-        return Page(page.records, page.tombstones, page.merges, page.rejects, page.read, total, bookmark)
+    def _is_far_due(mark: Mark, clock: datetime) -> bool:
+        return clock - LATE - parse.to_datetime(mark["far"]) >= _FAR_EVERY
+
+    def _passed(self, feed: Feed, marks: dict[str, Mark], now: datetime) -> Iterator[Page]:
+        """What the cursor has passed by now: nothing on the first read, other feeds bring it then."""
+        clock = parse.format_instant(self.client.vendor_now(now))
+        mark = marks.get(feed.name)
+        held = Held()
+        if mark is not None:
+            at = parse.format_instant(parse.to_datetime(mark["at"]) - UNSETTLED) if mark.get("done") else mark["at"]
+            place = Place(at, mark.get("id") or "")
+            window = Window(feed.object, self.cursor_of(feed), clock, feed.also)
+            try:
+                for page, total in self._pages(window, place, ALL, now):
+                    yield from held.swap(page, marks, total)
+                    marks[feed.name] = {"at": place.at, "id": place.id, "done": False}
+            except ConnectorError:
+                yield from held.release(marks)
+                raise
+        marks[feed.name] = {"at": clock, "id": "", "done": True}
+        yield held.last(marks)
+
+    def _pages(self, window: Window, place: Place, along: With, now: datetime) -> Iterator[tuple[Page, int]]:
+        walker = Walker(self.client, self.schema)
+        for rows, total in walker.walk(window, place, lambda: parse.format_instant(self.client.vendor_now(now))):
+            if rows:
+                yield self.mapper.page(window.object, rows, window.by, along), total
+
+    # -- bulk ------------------------------------------------------------------------------------------------------
+
+    def _is_far_behind(self, mark: Mark, since: date | None, now: datetime) -> bool:
+        """Whether so much time is to be read that it is worth counting first: nothing is read yet, or days are."""
+        if not mark:
+            return True
+        clock = self.client.vendor_now(now)
+        if not mark.get("done") or (mark.get("rest_until") or "") > parse.format_instant(clock):
+            return False
+        return _since(min(mark["at"], mark["far"]), since) < parse.format_instant(clock - _MUCH_SINCE)
+
+    def _by_job(
+        self, feed: Feed, marks: dict[str, Mark], mark: Mark, since: date | None, now: datetime
+    ) -> Iterator[Page]:
+        """What is to be read by a bulk job, where it is much; the mark then rests as after a near read.
+
+        Where it is not, or no job can be had, the mark is left for a near read to begin at.
+        """
+        cursor = self.cursor_of(feed)
+        if not mark.get("job"):
+            clock = self.client.vendor_now(now)
+            begin = _since(min(mark["at"], mark["far"]), since) if mark else self._begin()
+            if not self._is_much(feed, _conditions(cursor, begin, feed)):
+                return
+            far = parse.format_instant(clock - LATE)
+            mark = {"hi": parse.format_instant(clock), "far": far, "lo": begin, "job": {}, "first": not mark}
+        conditions = _conditions(cursor, mark.get("lo"), feed)
+        along = NO_LINES if mark.get("first") else ALL
+
+        def soql() -> str:
+            return Select(feed.object, self.schema.wanted(feed.object, cursor), conditions, cursor).unordered
+
+        steps = JobReader(self.client).read(
+            feed.object,
+            soql,
+            self.schema.types(feed.object),
+            mark["job"],
+            forget=lambda field: self.schema.forget(feed.object, field),
+            now=now,
+        )
+        try:
+            for step in steps:
+                page = self.mapper.page(feed.object, step.rows, cursor, along) if step.rows else Page()
+                if step.is_last:
+                    rest = parse.format_instant(parse.to_datetime(mark["hi"]) - UNSETTLED)
+                    marks[feed.name] = {"at": rest, "id": "", "done": True, "far": mark["far"], "over": step.position}
+                elif step.position is not None:
+                    marks[feed.name] = {**mark, "done": False, "job": step.position}
+                else:
+                    yield replace(page, total=step.total)
+                    continue
+                yield _with_bookmark(page, marks, step.total)
+        except NoBulk as error:
+            log.warning("%s: %s Reading it page by page.", feed.object, error, extra={"action": "bulk_refused"})
+            until = parse.format_instant(parse.to_datetime(mark["hi"]) + _REST_FOR)
+            left = {key: value for key, value in mark.items() if key != "job"}
+            marks[feed.name] = left | {"at": None, "done": False, "rest_until": until}
+            yield _with_bookmark(Page(), marks, None)
+
+    def _is_much(self, feed: Feed, conditions: tuple[str, ...]) -> bool:
+        try:
+            return self.client.count(count_of(feed.object, conditions)) >= self.bulk_from
+        except TooMuch:
+            return True  # too many to be counted in time
+
+    def _begin(self) -> str | None:
+        return f"{self.start.isoformat()}T00:00:00Z" if self.start else None
 
 
-def feeds_of(stream: str, survey_object: str) -> Iterable[Feed]:
-    """The objects behind a stream, in reading order."""
-    match stream:
-        case "users":
-            return (Feed("User"), Feed("Group", also="Type = 'Queue'"))
-        case "activities":
-            return (
-                Feed("Task"),
-                Feed("Event"),
-                Feed("Event", cursor="EndDateTime", until_now=True),  # a meeting is held when its end has passed
-                Feed("EmailMessage"),
-                Feed("CaseComment"),
-            )
-        case "survey_responses":
-            return (Feed(survey_object),)
-        case _:
-            name = next(name for name, table in data.TABLES.items() if table == stream)
-            return (Feed(name),)
+def _renewed(mark: Mark | None) -> Mark:
+    """A mark as it is written now: earlier ones held the clock itself in `at`, and no far."""
+    if not mark or "far" in mark:
+        return dict(mark or {})
+    moment = parse.to_datetime(str(mark["at"]))
+    far = parse.format_instant(moment - LATE)
+    if mark.get("done"):
+        return {**mark, "at": parse.format_instant(moment - 2 * UNSETTLED), "far": far}
+    return {**mark, "hi": parse.format_instant(moment + UNSETTLED), "far": far}
+
+
+def _kept(mark: Mark, keys: tuple[str, ...]) -> Mark:
+    return {key: mark[key] for key in keys if key in mark}
+
+
+def _since(at: str, since: date | None) -> str:
+    """Where to begin when everything from a day on is asked for again."""
+    return min(at, f"{since.isoformat()}T00:00:00Z") if since else at
+
+
+def _conditions(cursor: str, begin: str | None, feed: Feed) -> tuple[str, ...]:
+    return (*((f"{cursor} >= {begin}",) if begin else ()), *feed.also)
+
+
+def _with_bookmark(page: Page, marks: dict[str, Mark], total: int | None) -> Page:
+    return replace(page, total=total, bookmark={"feeds": {name: dict(mark) for name, mark in marks.items()}})

@@ -36,13 +36,16 @@ class Known:
 
     def kind_of(self, user_id: Any) -> str | None:
         """human, integration or None (not known)."""
-        user_type = self.user_types.get(user_id or "")
+        user_type = self._type_of(user_id)
         if user_type in ("AutomatedProcess", "CloudIntegrationUser", "Integration"):
             return "integration"
         return "human" if user_type else None
 
     def is_outsider(self, user_id: Any) -> bool:
-        return self.user_types.get(user_id or "") in _OUTSIDERS
+        return self._type_of(user_id) in _OUTSIDERS
+
+    def _type_of(self, user_id: Any) -> str | None:
+        return self.user_types.get(_id_or_none(user_id) or "")
 
 
 def finish(name: str, record: Record, row: Row, fields: FieldMap, known: Known) -> None:
@@ -69,6 +72,10 @@ def finish(name: str, record: Record, row: Row, fields: FieldMap, known: Known) 
             _finish_email(record, row, known)
         case "CaseComment":
             _finish_comment(record, row, known)
+        case "SurveyInvitation":
+            _finish_invitation(record, row)
+        case "SurveyQuestionResponse":
+            _finish_answer(record, row)
     if "LastModifiedById" in row:
         record["updated_by_kind"] = known.kind_of(row["LastModifiedById"])
 
@@ -150,19 +157,73 @@ def _finish_email(record: Record, row: Row, known: Known) -> None:
     record["is_public"] = int(not is_draft)
     record["bounced"] = record.get("bounced") or 0
     record["is_automated"] = int(not incoming and known.kind_of(row.get("CreatedById")) == "integration")
-    record["owner_id"] = None if incoming else row.get("CreatedById")
+    record["owner_id"] = None if incoming else _id_or_none(row.get("CreatedById"))
     link(record, row.get("RelatedToId"), row.get("ParentId"))
 
 
 def _finish_comment(record: Record, row: Row, known: Known) -> None:
     is_public = bool(row.get("IsPublished"))
-    author = row.get("CreatedById")
+    author = _id_or_none(row.get("CreatedById"))
     outsider = known.is_outsider(author)
     record["type"], record["status"], record["is_public"] = "note", "completed", int(is_public)
     record["direction"] = "inbound" if outsider else "outbound" if is_public else "internal"
     record["is_automated"] = int(known.kind_of(author) == "integration")
     record["owner_id"] = None if outsider else author
     link(record, row.get("ParentId"))
+
+
+def _finish_invitation(record: Record, row: Row) -> None:
+    if record.get("contact_id") is None:
+        record["contact_id"] = _contact_in(row.get("ContactId"), row.get("ParticipantId"))
+    kind = record.get("survey_type")
+    record["survey_type"] = str(kind).strip().lower() if kind else "csat"
+
+
+def _finish_answer(record: Record, row: Row) -> None:
+    """One scored answer of Salesforce's own surveys: which scale it is on follows from the kind of question."""
+    question, invitation = row.get("Question"), row.get("Invitation")
+    kind = str((question or {}).get("QuestionType") or "").strip().lower()
+    survey_type, low, high = _SCALES.get(kind, ("csat", 1.0, 5.0))
+    if record.get("comment") is not None and record.get("score") is not None and _is_score(record):
+        record["comment"] = None  # Salesforce repeats the score as text
+    record.setdefault("survey_type", survey_type)
+    record.setdefault("scale_min", low)
+    record.setdefault("scale_max", high)
+    if record.get("contact_id") is None:
+        record["contact_id"] = _contact_in((invitation or {}).get("ParticipantId"))
+
+
+def _is_score(record: Record) -> bool:
+    try:
+        return float(record["comment"]) == float(record["score"])
+    except (TypeError, ValueError):
+        return False
+
+
+#: Survey type and scale by Salesforce's own kinds of questions.
+_SCALES: Mapping[str, tuple[str, float, float]] = {
+    "nps": ("nps", 0.0, 10.0),
+    "csat": ("csat", 1.0, 5.0),
+    "rating": ("csat", 1.0, 5.0),
+    "starrating": ("csat", 1.0, 5.0),
+    "slider": ("custom", 0.0, 100.0),
+    "score": ("custom", 0.0, 10.0),
+}
+
+
+def _id_or_none(given: Any) -> str | None:
+    """An id in its form of 18 characters, None for what is none."""
+    try:
+        return parse.salesforce_id(given) if isinstance(given, str) else None
+    except ValueError:
+        return None
+
+
+def _contact_in(*ids: Any) -> str | None:
+    for given in ids:
+        if isinstance(given, str) and PREFIXES.get(given[:3]) == "contact_id":
+            return parse.salesforce_id(given)
+    return None
 
 
 def _connected(disposition: Any, fields: FieldMap) -> int | None:

@@ -3,14 +3,15 @@
 import logging
 import threading
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors import parse
-from connectors.errors import SourceConfigError
-from connectors.fields import CHOICES, Convert, FieldMap, Offer, check_custom, custom_of, read_map
+from connectors.fields import CHOICES, Convert, Field, FieldMap, Offer, check_custom, custom_of, read_map
 from connectors.salesforce import fields as data
 from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.errors import NotReadable
 from connectors.salesforce.settings import SalesforceSettings
 
 log = logging.getLogger(__name__)
@@ -46,85 +47,144 @@ class OrgSchema:
         self._columns = columns
         self._currency = currency
         self._lock = threading.RLock()
-        self._described: dict[str, list[dict[str, Any]]] = {}
+        self._describing: dict[str, threading.Lock] = {}
+        self._described: dict[str, dict[str, Any] | NotReadable] = {}
         self._offers: dict[str, Offer] = {}
         self._maps: dict[str, FieldMap] = {}
         self.zone = zone
         survey = settings.fields.get("survey_responses", {})
-        self.survey_object = survey.get("object", "")
-        self.survey_constants = _survey_constants(survey)
+        self.survey_object = survey.get("object", "") or data.SURVEY_ANSWERS
+        self.is_own_survey = bool(survey.get("object"))
+        self.survey_constants = _survey_constants(survey, is_own=self.is_own_survey)
 
     def table(self, name: str) -> str:
         return "survey_responses" if name == self.survey_object else data.TABLES[name]
 
     def describe(self, name: str) -> list[dict[str, Any]]:
-        """The fields of an object as Salesforce describes them. Raises StreamError where it is not to be had."""
-        with self._lock:
-            if name not in self._described:
-                self._described[name] = self._client.describe(name)
-            return self._described[name]
+        """The fields of an object as Salesforce describes them. Raises NotReadable where it is not to be had."""
+        fields: list[dict[str, Any]] = self._document(name)["fields"]
+        return fields
+
+    def can_read(self, name: str) -> bool:
+        """Whether this login may read an object at all."""
+        try:
+            self._document(name)
+        except NotReadable:
+            return False
+        return True
+
+    def prefix(self, name: str) -> str:
+        """The three characters ids of an object begin with, empty where Salesforce does not say."""
+        return str(self._document(name).get("keyPrefix") or data.ID_PREFIXES.get(name, ""))
+
+    def types(self, name: str) -> dict[str, str]:
+        """Salesforce's own word for the type of each field of an object."""
+        return {str(field["name"]): str(field.get("type")) for field in self.describe(name)}
 
     def offer(self, name: str) -> Offer:
-        """The fields of an object, paths to a name behind a reference included."""
+        """The fields of an object, paths to fields behind a reference included."""
+        fields = self.describe(name)
         with self._lock:
             if name not in self._offers:
                 types: dict[str, str] = {}
-                for field in self.describe(name):
+                for field in fields:
                     types[field["name"]] = _TYPES.get(str(field.get("type")), "text")
-                    if field.get("relationshipName"):
-                        types[f"{field['relationshipName']}.Name"] = "text"
+                    if relation := field.get("relationshipName"):
+                        types[f"{relation}.Name"] = "text"
+                        for path in data.PATHS.get(name, ()):
+                            if path.startswith(f"{relation}."):
+                                types[path] = "text"
                 self._offers[name] = Offer(types)
             return self._offers[name]
 
     def map(self, name: str) -> FieldMap:
         """The field map of an object, for the fields this org has."""
+        self.offer(name)
         with self._lock:
             if name not in self._maps:
                 self._maps[name] = self._make_map(name)
             return self._maps[name]
 
-    def wanted(self, name: str, cursor: str) -> list[str]:
+    def wanted(self, name: str, cursor: str) -> tuple[str, ...]:
         """The fields to ask for, Id and cursor first."""
         offer = self.offer(name)
-        extra = ("IsDeleted", "LastModifiedById", *data.EXTRA.get(name, ()))
+        extra = ("SystemModstamp", "IsDeleted", "LastModifiedById", *data.EXTRA.get(name, ()))
         asked = dict.fromkeys(("Id", cursor, *self.map(name).theirs))
         asked |= dict.fromkeys(field for field in extra if offer.has(field))
-        return list(asked)
+        return tuple(asked)
 
     def forget(self, name: str, field: str) -> bool:
-        """The org refused this field although it described it: go on without. False when that changes nothing."""
+        """The org refused a field it described: describe again and go on without it. False when nothing changes.
+
+        `field` is empty where the refusal does not name it: then only what is described anew can tell.
+        """
+        before = self.types(name)
         with self._lock:
-            types = dict(self.offer(name).types or {})
-            gone = [known for known in types if known == field or known.split(".")[0] == field.split(".")[0]]
-            if not field or not gone:
-                return False
-            for known in gone:
-                del types[known]
-            log.warning("%s.%s is not there any more; going on without", name, field, extra={"action": "field_gone"})
-            self._offers[name] = Offer(types)
+            self._described.pop(name, None)
+            self._offers.pop(name, None)
             self._maps.pop(name, None)
-            return True
+        after = self.types(name)
+        head = field.split(".")[0]
+        gone = {known for known in before if known not in after}
+        if field:
+            named = [one for one in self.describe(name) if head in (one["name"], one.get("relationshipName"))]
+            with self._lock:
+                self.describe(name)[:] = [one for one in self.describe(name) if one not in named]
+            gone |= {str(one["name"]) for one in named}
+        if not gone:
+            return False
+        fields = ", ".join(sorted(gone))
+        log.warning("%s: %s not there any more; going on without", name, fields, extra={"action": "field_gone"})
+        return True
 
     def missing(self, name: str) -> list[str]:
         """Fields of ours this org's object lacks or hides."""
         return self.map(name).dropped
 
+    def _document(self, name: str) -> dict[str, Any]:
+        with self._lock:
+            found = self._described.get(name)
+            if found is None:
+                one_at_a_time = self._describing.setdefault(name, threading.Lock())
+        if found is None:
+            with one_at_a_time:
+                found = self._described.get(name)
+                if found is None:
+                    try:
+                        found = self._client.describe(name)
+                    except NotReadable as error:
+                        found = error
+                    with self._lock:
+                        self._described[name] = found
+        if isinstance(found, NotReadable):
+            raise NotReadable(found.message, mend=found.mend)
+        return found
+
     def _make_map(self, name: str) -> FieldMap:
         table = self.table(name)
         skip = (*_SURVEY_KEYS, *self.survey_constants) if table == "survey_responses" else ()
+        if table == "survey_invitations":
+            skip = (*skip, *_invitation_constants(self._settings.fields.get(table, {})))
         custom = custom_of(table, self._settings.fields, self._settings.values, skip)
         check_custom(table, custom, self._columns[table])
         fields = data.MAPS.get(name) or read_map("created_at=CreatedDate:instant updated_at=SystemModstamp:instant")
+        kinds_there = self.types(name)
+        own_links = [
+            Field(column, theirs, "sfid")
+            for column, theirs in custom.fields.items()
+            if column in self._columns[table] and kinds_there.get(theirs) in ("reference", "id")
+        ]
         kinds: dict[str, Convert | None] = {
             "local_day": parse.day_in_zone(self.zone),
             "due": parse.end_of_day(self.zone),
             "date": parse.day_in_zone(self.zone),
             "account_kind": lambda value: data.ACCOUNT_KINDS.get(str(value).strip().lower(), "other"),
+            "day_after": parse_day_after,
             "deal_type": lambda value: data.DEAL_TYPES.get(str(value).strip().lower(), str(value).strip().lower()),
         }
         return FieldMap(
             table,
-            fields,
+            (*fields, *own_links),
             columns=self._columns[table],
             offer=self.offer(name),
             custom=custom,
@@ -134,9 +194,14 @@ class OrgSchema:
         )
 
 
-def _survey_constants(survey: Mapping[str, str]) -> dict[str, Any]:
+def parse_day_after(value: Any) -> str:
+    """The day after: Salesforce's EndDate is the last day a contract holds, ours the first it does not."""
+    return (date.fromisoformat(parse.day(value)) + timedelta(days=1)).isoformat()
+
+
+def _survey_constants(survey: Mapping[str, str], *, is_own: bool) -> dict[str, Any]:
     """What is the same for every answer: `survey_type` of our list, `scale_min`, `scale_max` written as numbers."""
-    constants: dict[str, Any] = {"survey_type": "csat", "scale_min": 1.0}
+    constants: dict[str, Any] = {"survey_type": "csat", "scale_min": 1.0} if is_own else {}
     for name in _CONSTANTS:
         given = survey.get(name)
         if given is None:
@@ -150,12 +215,11 @@ def _survey_constants(survey: Mapping[str, str]) -> dict[str, Any]:
     return constants
 
 
-def check_settings(settings: SalesforceSettings) -> None:
-    """Raise SourceConfigError for what cannot work, before anything is called."""
-    if settings.auth == "password":
-        raise SourceConfigError('auth = "password" is not built yet.', mend='Use "client_credentials" or "jwt".')
-    if "survey_responses" in (settings.streams or ()) and "object" not in settings.fields.get("survey_responses", {}):
-        raise SourceConfigError(
-            "The stream survey_responses needs the name of the org's survey object.",
-            mend='Set fields.survey_responses.object, like "Survey_Response__c".',
-        )
+def _invitation_constants(given: Mapping[str, str]) -> dict[str, Any]:
+    kind = given.get("survey_type", "").lower()
+    return {"survey_type": kind} if kind in CHOICES["survey_responses", "survey_type"] else {}
+
+
+def invitation_type(settings: SalesforceSettings) -> str | None:
+    """What kind of survey every invitation is for, where the settings say so."""
+    return _invitation_constants(settings.fields.get("survey_invitations", {})).get("survey_type")

@@ -14,7 +14,11 @@ OFFERED = (
     "opportunities",
     "tickets",
     "activities",
+    "survey_invitations",
     "survey_responses",
+    "orders",
+    "contracts",
+    "fx_rates",
 )
 
 
@@ -40,11 +44,15 @@ class SalesforceSettings(CrmSettings):
     security_token: SecretStr | None = None
     api_version: str = Field(default="66.0", pattern=r"^\d{2,3}\.0$")
     limits: SalesforceLimits = SalesforceLimits()
-    bulk_from: int | None = Field(default=None, ge=1)
+    bulk_from: int = Field(default=10_000, ge=1)
 
     @classmethod
     def offered(cls) -> tuple[str, ...]:
         return OFFERED
+
+    @classmethod
+    def side_tables(cls) -> tuple[str, ...]:
+        return (*super().side_tables(), "opportunity_lines", "order_lines")
 
     @field_validator("instance_url", mode="after")
     @classmethod

@@ -1,0 +1,116 @@
+"""What one org is beside its records: its name and zone, who its users are, what its stages and statuses mean.
+
+Read once and kept for a while, for all streams together. Safe to share between threads.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from connectors import parse
+from connectors.base import Record
+from connectors.errors import StreamError
+from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.errors import NotReadable, TooMuch, UnknownField
+from connectors.salesforce.records import Known, StageMeta
+
+_USERS_KEEP_S = 600.0
+_ORG_FIELDS = ("Name", "TimeZoneSidKey", "DefaultCurrencyIsoCode", "CurrencyIsoCode")
+
+
+class Org:
+    """One org's own facts."""
+
+    def __init__(self, client: SalesforceClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._row_lock = threading.Lock()
+        self._users_lock = threading.Lock()
+        self._row: dict[str, Any] | None = None
+        self._user_types: dict[str, str] = {}
+        self._users_at = float("-inf")
+
+    def row(self) -> dict[str, Any]:
+        """The Organization row, read once."""
+        with self._row_lock:
+            if self._row is None:
+                there = {field["name"] for field in self._client.describe("Organization")["fields"]}
+                names = ", ".join(("Id", *(name for name in _ORG_FIELDS if name in there)))
+                page = self._client.query(f"SELECT {names} FROM Organization")
+                if not page.records:
+                    raise StreamError("Salesforce shows no Organization to this login.", mend="Allow it to read setup.")
+                self._row = {**page.records[0], "Id": parse.salesforce_id(page.records[0]["Id"])}
+            return self._row
+
+    @property
+    def instance(self) -> str:
+        return str(self.row()["Id"])
+
+    @property
+    def zone_name(self) -> str:
+        return str(self.row().get("TimeZoneSidKey") or "")
+
+    @property
+    def currency(self) -> str:
+        """The org's (or its corporate) currency, empty where it does not say."""
+        row = self.row()
+        if "corporate" not in row:
+            given = row.get("DefaultCurrencyIsoCode") or row.get("CurrencyIsoCode")
+            rows = [] if given else self._settings_rows("SELECT Id, IsoCode FROM CurrencyType WHERE IsCorporate = true")
+            row["corporate"] = str(given or (rows[0].get("IsoCode") if rows else "") or "")
+        return str(row["corporate"])
+
+    def user_types(self) -> dict[str, str]:
+        """UserType of every user by id; empty where this login may not read users."""
+        with self._users_lock:
+            if self._clock() - self._users_at > _USERS_KEEP_S:
+                types: dict[str, str] = {}
+                try:
+                    for row in self._client.query_all("SELECT Id, UserType FROM User"):
+                        types[parse.salesforce_id(row["Id"])] = str(row.get("UserType") or "Standard")
+                except (NotReadable, TooMuch, UnknownField):  # then who changed a record is not known
+                    types = {}
+                self._user_types, self._users_at = types, self._clock()
+            return self._user_types
+
+    def load_stages(self, known: Known) -> list[Record]:
+        """Fill `known` with what deal stages mean; their definitions as records, none where they are not readable."""
+        soql = "SELECT Id, ApiName, MasterLabel, SortOrder, IsClosed, IsWon FROM OpportunityStage"
+        records = []
+        for row in self._settings_rows(soql):
+            state = "won" if row.get("IsWon") else "lost" if row.get("IsClosed") else "open"
+            meta = StageMeta(row.get("SortOrder"), state)
+            known.stages[str(row.get("ApiName"))] = meta
+            known.stages.setdefault(str(row.get("MasterLabel")), meta)
+            records.append(self._definition("opportunities", row, state))
+        return records
+
+    def load_statuses(self, known: Known) -> list[Record]:
+        """The same for case statuses: without them the cases themselves tell which are closed."""
+        records = []
+        for row in self._settings_rows("SELECT Id, ApiName, MasterLabel, SortOrder, IsClosed FROM CaseStatus"):
+            is_closed = bool(row.get("IsClosed"))
+            for key in ("ApiName", "MasterLabel"):
+                known.closed_statuses[str(row.get(key))] = is_closed
+            records.append(self._definition("tickets", row, "closed" if is_closed else "open"))
+        return records
+
+    def _settings_rows(self, soql: str) -> list[dict[str, Any]]:
+        try:
+            return list(self._client.query_all(soql))
+        except NotReadable:
+            return []
+
+    def _definition(self, table: str, row: Mapping[str, Any], state: str) -> Record:
+        return {
+            "source_id": f"{table}:{row.get('ApiName')}",
+            "source_instance": self.instance,
+            "object": table,
+            "pipeline": None,
+            "stage": row.get("ApiName"),
+            "label": row.get("MasterLabel"),
+            "stage_order": row.get("SortOrder"),
+            "state": state,
+            "valid_from": None,
+        }

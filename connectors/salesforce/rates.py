@@ -1,0 +1,128 @@
+"""Exchange rates of a multi-currency org towards the agent's currency, from CurrencyType and DatedConversionRate.
+
+Salesforce's rates are units of a currency for one unit of the corporate one; ours turn an amount into the agent's.
+They are few: when anything changed they are read anew, a currency at a time, and a currency's page holds all of it.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from connectors import parse
+from connectors.base import Bookmark, Children, Page, Record
+from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.schema import OrgSchema
+
+#: Where a rate has no first day of its own: before every row of ours.
+ALWAYS = "1900-01-01"
+Series = list[tuple[str, float]]
+
+
+class Rates:
+    """Rates of one org towards `currency`."""
+
+    def __init__(self, client: SalesforceClient, schema: OrgSchema, *, currency: str, instance: str) -> None:
+        self._client = client
+        self._schema = schema
+        self._currency = currency
+        self._instance = instance
+
+    def pages(self, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
+        """Every rate where one changed since `bookmark`, a page a currency; nothing new: one page without records."""
+        has_dated = self._schema.can_read("DatedConversionRate")
+        types = list(self._client.query_all("SELECT Id, IsoCode, ConversionRate, SystemModstamp FROM CurrencyType"))
+        seen = {
+            "types": sorted(f"{row.get('IsoCode')}={row.get('ConversionRate')}" for row in types),
+            "dated": self._client.count("SELECT COUNT() FROM DatedConversionRate") if has_dated else 0,
+            "currency": self._currency,
+        }
+        before = dict(bookmark or {})
+        since = before.get("at")
+        at = parse.format_instant(self._client.vendor_now(now))
+        is_same = {key: before.get(key) for key in seen} == seen
+        if is_same and since and not (has_dated and self._has_changed(since)):
+            yield Page(bookmark={**seen, "at": at})
+            return
+        fixed = {str(row.get("IsoCode")): _rate(row) for row in types}
+        ours = self._own_series(fixed, has_dated)
+        if not ours:
+            yield Page(bookmark={**seen, "at": at})
+            return
+        left = dict(fixed)
+        if has_dated:
+            rows = self._client.query_all(
+                "SELECT Id, IsoCode, StartDate, ConversionRate FROM DatedConversionRate"
+                " ORDER BY IsoCode ASC, StartDate ASC, Id ASC"
+            )
+            for code, group in groupby(rows, key=lambda row: str(row.get("IsoCode"))):
+                left.pop(code, None)
+                if code != self._currency:
+                    yield self._page(code, _series(group), ours)
+        for code, rate in left.items():
+            if code != self._currency:
+                yield self._page(code, [(ALWAYS, rate)] if rate else [], ours)
+        yield Page(bookmark={**seen, "at": at})
+
+    def _own_series(self, fixed: Mapping[str, float], has_dated: bool) -> Series:
+        """What one unit of the corporate currency is in the agent's, by day; empty where the org does not know it."""
+        if has_dated:
+            code = parse.currency_code(self._currency)
+            rows = self._client.query_all(
+                "SELECT Id, StartDate, ConversionRate FROM DatedConversionRate"
+                f" WHERE IsoCode = '{code}' ORDER BY StartDate ASC, Id ASC"
+            )
+            if series := _series(rows):
+                return series
+        rate = fixed.get(self._currency)
+        return [(ALWAYS, rate)] if rate else []
+
+    def _has_changed(self, since: str) -> bool:
+        """Whether a dated rate changed since then; the newest minutes are never taken as final."""
+        soql = f"SELECT COUNT() FROM DatedConversionRate WHERE SystemModstamp >= {parse.instant(since)}"
+        return self._client.count(soql) > 0
+
+    def _page(self, code: str, theirs: Series, ours: Series) -> Page:
+        """The rates of one currency: on each day either side's rate changes, the quotient of both."""
+        records: list[Record] = []
+        days = sorted({day for day, _ in theirs} | {day for day, _ in ours if theirs and day > theirs[0][0]})
+        for day in days:
+            own, other = _at(ours, day), _at(theirs, day)
+            if own and other:
+                records.append(
+                    {
+                        "source_id": f"{code}:{day}",
+                        "source_instance": self._instance,
+                        "currency": code,
+                        "valid_from": day,
+                        "rate_to_reporting": own / other,
+                    }
+                )
+        children = [Children("fx_rates", "currency", [code])]
+        return Page({"fx_rates": records}, children=children, read=len(records))
+
+
+def _series(rows: Any) -> Series:
+    """(first day, rate) in order of days; the last one of a day counts."""
+    found: dict[str, float] = {}
+    for row in rows:
+        if rate := _rate(row):
+            day = str(row.get("StartDate") or ALWAYS)[:10]
+            found[max(day, ALWAYS)] = rate
+    return sorted(found.items())
+
+
+def _rate(row: Mapping[str, Any]) -> float:
+    """The rate, 0.0 for what is none."""
+    try:
+        rate = parse.number(row.get("ConversionRate"))
+    except (TypeError, ValueError):
+        return 0.0
+    return rate if rate > 0 else 0.0
+
+
+def _at(series: Series, day: str) -> float:
+    """The rate valid on a day: the last that began by then; before the first one that one."""
+    place = bisect_right(series, (day, float("inf")))
+    return series[max(0, place - 1)][1] if series else 0.0
