@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from connectors.files import exports
 from connectors.files.mapping import OWN, TableShape, Target, resolve
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import nearest
@@ -44,7 +45,8 @@ def _columns(at: tuple[str | int, ...], entry: FilesTable, target: Target) -> It
             yield (*at, "columns", name), f"{target.name} has no column {name}", mend
         elif column is not None and seen.setdefault(column, name) != name:
             yield (*at, "columns", name), f"{seen[column]} and {name} are the same column", "Keep one of them."
-    if entry.columns and not target.shape.is_event and not {"source_id", "id"} & entry.columns.keys():
+    has_id = target.shape.is_event or bool({"source_id", "id"} & entry.columns.keys())
+    if entry.columns and not has_id and not _may_be_export(entry):
         yield (
             (*at, "columns"),
             f"nothing says what identifies a row of {target.name}",
@@ -56,7 +58,13 @@ def _values(
     at: tuple[str | int, ...], maps: Mapping[str, Mapping[str, object]], entry: FilesTable, target: Target
 ) -> Iterator[Problem]:
     for name, values in maps.items():
-        is_read = not entry.columns or name in entry.columns or name in entry.extra_types or entry.extra == "*"
+        is_read = (
+            not entry.columns
+            or name in entry.columns
+            or name in entry.extra_types
+            or entry.extra == "*"
+            or _may_be_export(entry)
+        )
         if not is_read:
             near = nearest(name, [*entry.columns, *entry.extra_types]).strip()
             yield (*at, name), f"{name} is in neither columns nor extra", near or "Map it there, or take it out."
@@ -70,3 +78,10 @@ def _closed_list(
     for theirs, ours in values.items() if allowed else ():
         if str(ours) not in allowed:
             yield (*at, theirs), f'{name} cannot be "{ours}"', f"It is one of {', '.join(allowed)}."
+
+
+def _may_be_export(entry: FilesTable) -> bool:
+    """Whether what is mapped may override single columns of an export that is recognised by its header."""
+    if entry.export == "none":
+        return False
+    return entry.export != "auto" or exports.may_be_export(entry.table, list(entry.columns.values()))

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 from connectors.base import Record
 from connectors.errors import SourceConfigError
+from connectors.files import exports
 from connectors.files import values as values
+from connectors.files.derive import Derive, Mapped
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import nearest
 
@@ -54,9 +56,12 @@ class Plan:
     money: list[tuple[str, int, int | None, values.Memo]] = field(default_factory=list)
     constants: Record = field(default_factory=dict)
     fed: list[tuple[str, str]] = field(default_factory=list)  # (header name, our column), for `source fields`
+    export: exports.Export | None = None  # the CRM's export the header was recognised as
+    rule: "_Rule | None" = None
+    names_owners: bool = False  # owner_id holds what an export calls an owner: a name, where it gives no id
 
-    def record(self, cells: Sequence[Any]) -> Record:
-        """Turn one row into a record. Raises BadRow."""
+    def record(self, cells: Sequence[Any]) -> Record | None:
+        """Turn one row into a record; None for a row of an export that belongs in no table of ours. Raises BadRow."""
         try:
             record: Record = {column: memo[cells[index]] for column, index, memo in self.steps}
             if self.custom:
@@ -69,7 +74,17 @@ class Plan:
             for column, value in self.constants.items():
                 if record.get(column) is None:
                     record[column] = value
-        return record
+        return record if self.rule is None else self.rule.apply(record, cells)
+
+    def source_id(self, cells: Sequence[Any]) -> str | None:
+        """The id of a row that makes no record, where it can still be read: the record is there, if unusable."""
+        for column, index, memo in self.steps:
+            if column == "source_id" and index < len(cells):
+                try:
+                    return memo[cells[index]] or None
+                except ValueError:
+                    return None
+        return None
 
     def _reason(self, cells: Sequence[Any]) -> str:
         """Convert cell by cell to name the column that failed: rare, so its cost does not matter."""
@@ -78,13 +93,44 @@ class Plan:
             try:
                 record[column] = memo[cells[index]]
             except ValueError as error:
-                return f"{column} {error}"
+                return f"{self._named(column)} {error}"
         for column, index, _, memo in self.money:
             try:
                 memo[cells[index], record.get("currency")]
             except ValueError as error:
-                return f"{column.removesuffix('_minor')} {error}"
+                return f"{self._named(column)} {error}"
         return "cannot be read"
+
+    def _named(self, column: str) -> str:
+        """Our column, with the file's name of it where that is another one."""
+        ours = column.removesuffix("_minor")
+        theirs = next((theirs for theirs, fed in self.fed if fed == column), ours)
+        return ours if theirs in (ours, column) else f"{ours} (column {values.shown(theirs)})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What an export's rows still need when their cells are mapped."""
+
+    derive: Derive
+    index: Mapping[str, int]  # header, folded -> place
+    mapped: Mapped
+    kept: frozenset[str]  # columns the admin mapped: not worked out
+    now: str
+
+    def apply(self, record: Record, cells: Sequence[Any]) -> Record | None:
+        def cell(name: str) -> str:
+            place = self.index.get(name.casefold())
+            return "" if place is None else str(cells[place] or "").strip()
+
+        try:
+            found = self.derive(record, cell, self.mapped, self.now)
+        except ValueError as error:
+            raise BadRow(f"cannot be read: {error}") from None
+        if found is None:
+            return None
+        record.update((column, value) for column, value in found.items() if column not in self.kept)
+        return record
 
 
 def resolve(name: str, target: Target) -> str | None:
@@ -94,10 +140,15 @@ def resolve(name: str, target: Target) -> str | None:
     return f"{name}_minor" if target.columns.get(f"{name}_minor") == "money" else None
 
 
-def compile_plan(entry: FilesTable, settings: FilesSettings, target: Target, header: Sequence[str]) -> Plan:
-    """Fit an entry to the header of one file. Raises SourceConfigError when a column is missing."""
+def compile_plan(
+    entry: FilesTable, settings: FilesSettings, target: Target, header: Sequence[str], *, now: str = ""
+) -> Plan:
+    """Fit an entry to the header of one file. Raises SourceConfigError when a column is missing.
+
+    `now` (our instant text) tells meetings held from meetings to come, where an export does not say.
+    """
     compiler = _Compiler(entry, settings, target, header)
-    return compiler.plan()
+    return compiler.plan(now)
 
 
 class _Compiler:
@@ -107,14 +158,16 @@ class _Compiler:
         self._values = settings.value_maps(entry)
         self._header = header
         self._index = {name: place for place, name in reversed(list(enumerate(header))) if name}
-        self._zone = ZoneInfo(entry.timezone or target.timezone)
+        self._export = exports.recognise(target.name, header, entry.export)
+        zone = self._export.zone if self._export else None
+        self._zone = ZoneInfo(entry.timezone or zone or target.timezone)
         self._agent_zone = ZoneInfo(target.timezone)
         self._moment = values.moment_reader(entry.datetime_format, self._zone)
         self._instant = values.instant_reader(entry.datetime_format, self._zone)
         self._digits = values.number_reader(entry.decimal)
 
-    def plan(self) -> Plan:
-        plan = Plan()
+    def plan(self, now: str) -> Plan:
+        plan = Plan(export=self._export)
         extra = self._entry.extra_types
         columns = self._columns()
         self._check_header((*columns.values(), *(self._theirs(name) for name in extra)))
@@ -143,10 +196,32 @@ class _Compiler:
             for column in (*(s[0] for s in plan.steps), *(m[0] for m in plan.money))
         ):
             plan.constants["currency"] = self._target.currency
+        if self._export is not None:
+            plan.constants["source"] = self._export.crm
+            plan.names_owners = self._export.kinds.get("owner_id") == "owner" and "owner_id" not in self._entry.columns
+            if self._export.derive is not None:
+                places = {name.casefold(): place for name, place in reversed(self._index.items())}
+                kept = frozenset(filter(None, (resolve(name, self._target) for name in self._entry.columns)))
+                plan.rule = _Rule(self._export.derive, places, self._admin_value, kept, now)
         return plan
 
+    def _admin_value(self, column: str, text: str) -> Any:
+        """What the admin's value map makes of a text; None where it says nothing."""
+        known = self._values.get(column, {})
+        ours = known.get(text, known.get("*"))
+        if ours is not None and str(ours) not in self._target.shape.choices.get(column, (str(ours),)):
+            raise BadRow(f"{column} cannot be {values.shown(str(ours))}")
+        return ours
+
     def _columns(self) -> Mapping[str, str]:
-        """ours -> theirs; without a mapping every header that bears a name of ours."""
+        """ours -> theirs; without a mapping those of a CRM's export, else every header that bears a name of ours."""
+        if self._export is not None:
+            given = {resolve(name, self._target) for name in self._entry.columns}
+            own = {ours: theirs for ours, theirs in self._export.columns.items()
+                   if resolve(ours, self._target) not in given}  # fmt: skip
+            if {"id", "source_id"} & self._entry.columns.keys():
+                own.pop("source_id", None)
+            return {**own, **self._entry.columns}
         if self._entry.columns:
             return self._entry.columns
         same = {name: name for name in self._index if resolve(name, self._target) is not None}
@@ -199,7 +274,10 @@ class _Compiler:
         """The converter of one of our columns."""
         kind = self._target.columns[column]
         shape = self._target.shape
-        if column in shape.choices:
+        theirs = self._export.kinds.get(column) if self._export and column not in self._entry.columns else None
+        if theirs is not None:
+            convert = _spelled(exports.KINDS[theirs], column)
+        elif column in shape.choices:
             convert = values.choice_of(shape.choices[column])
         elif column == "currency":
             convert = values.as_currency
@@ -238,6 +316,18 @@ class _Compiler:
             return None if amount is None else values.as_minor(amount, pair[1] or self._target.currency)
 
         return values.Memo(convert)
+
+
+def _spelled(convert: values.Convert, column: str) -> values.Convert:
+    """A converter of an export, whose reasons follow the column's name like those of our own."""
+
+    def read(text: str) -> Any:
+        try:
+            return convert(values.as_text(text))
+        except ValueError as error:
+            raise ValueError(f"{values.shown(text)} is not usable ({error}); map {column} to another column") from None
+
+    return read
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

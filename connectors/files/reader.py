@@ -23,6 +23,8 @@ LONGEST_FIELD = 1_000_000
 #: How far we look for the end of such a cell (4 bytes a character meanwhile) before we say a quote was left open.
 _LONGEST_READ = 16_000_000
 _JSON_NAMES = (".jsonl", ".ndjson")
+#: Single cells below the last blank line that are kept back as a report's footer; more of them are rows after all.
+_FOOTER_ROWS = 20
 
 
 class Row(NamedTuple):
@@ -36,8 +38,11 @@ class Row(NamedTuple):
 class SourceFile:
     """One file of an entry, opened anew for each pass over it."""
 
-    def __init__(self, path: Path, entry: FilesTable) -> None:
+    def __init__(self, path: Path, entry: FilesTable, label: str = "") -> None:
         self.path = path
+        self.label = label or path.name  # names it in what is said
+        self.ends_midway = False  # after `rows`: the last line has no end, so it may be half of one
+        self._plain: IO[bytes] | None = None
         self._entry = entry
         plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
         self._is_json = plain.suffix.lower() in _JSON_NAMES
@@ -46,17 +51,28 @@ class SourceFile:
             "utf-8-sig" if entry.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else entry.encoding
         )
 
+    def chunks(self) -> Iterator[bytes]:
+        """Its content, unpacked, as bytes. Raises StreamError."""
+        with self._spoken(), self._binary() as binary:
+            while chunk := binary.read(1 << 20):
+                yield chunk
+
     @property
     def has_header(self) -> bool:
         """Whether the column names stand in the first line, so that looking at them costs nothing."""
         return not self._is_json
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file read so far, for progress: of the packed ones where it is packed."""
+        return 0 if self._plain is None or self._plain.closed else self._plain.tell()
 
     def header(self) -> list[str]:
         """Its column names; a repeated one is `name.2`. Raises StreamError."""
         with self._open() as text:
             names = self._keys(text) if self._is_json else self._first_row(text)
         if any("\0" in name for name in names):
-            raise StreamError(f"{self.path.name} holds NUL bytes.", mend='It may be UTF-16: set encoding = "utf-16".')
+            raise StreamError(f"{self.label} holds NUL bytes.", mend='It may be UTF-16: set encoding = "utf-16".')
         return names
 
     def rows(self, header: Sequence[str]) -> Iterator[Row]:
@@ -66,28 +82,46 @@ class SourceFile:
 
     @contextmanager
     def _open(self) -> Iterator[IO[str]]:
-        """Open for reading as text, unpacked; say in one sentence what stands in the way."""
+        """Open for reading as text, unpacked."""
+        with (
+            self._spoken(),
+            self._binary() as binary,
+            io.TextIOWrapper(binary, self._encoding, newline="") as text,
+        ):
+            yield text
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """Say in one sentence what stands in the way of reading."""
         try:
-            with self._binary() as binary, io.TextIOWrapper(binary, self._encoding, newline="") as text:
-                yield text
+            yield
         except UnicodeError as error:
             raise self._wrong_encoding(error) from None
         except (EOFError, zlib.error):
-            raise StreamError(f"{self.path.name} is cut short or damaged (gzip).", mend="Copy it again.") from None
+            raise StreamError(f"{self.label} is cut short or damaged (gzip).", mend="Copy it again.") from None
         except gzip.BadGzipFile:
-            raise StreamError(f"{self.path.name} is not a gzip file.", mend="Name it without .gz.") from None
+            raise StreamError(f"{self.label} is not a gzip file.", mend="Name it without .gz.") from None
         except OSError as error:
+            if self.path.is_dir():
+                raise StreamError(f"{self.path} is a folder.", mend=f'Name its files: "{self.path}/*.csv".') from None
             why = error.strerror or type(error).__name__
             raise StreamError(
                 f"{self.path} cannot be read: {why}.", mend="Check the path and its permissions."
             ) from None
 
     def _binary(self) -> "io.BufferedReader[Any]":
-        with self.path.open("rb") as plain:
-            is_packed = plain.read(2) == b"\x1f\x8b"
+        self._plain = raw = self.path.open("rb", buffering=0)
+        try:
+            is_packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+        except BaseException:
+            raw.close()
+            raise
         if is_packed or self.path.suffix.lower() == ".gz":
-            return io.BufferedReader(cast(io.RawIOBase, gzip.open(self.path, "rb")), 1 << 18)
-        return cast("io.BufferedReader[Any]", self.path.open("rb", buffering=1 << 18))
+            unpacked = gzip.GzipFile(fileobj=raw)
+            unpacked.myfileobj = raw  # closed with it
+            return io.BufferedReader(cast(io.RawIOBase, unpacked), 1 << 18)
+        return io.BufferedReader(raw, 1 << 18)
 
     def _wrong_encoding(self, error: UnicodeError) -> StreamError:
         """Find the line of the first byte that does not fit: the decoder only knows its place in a chunk."""
@@ -106,7 +140,7 @@ class SourceFile:
         if suggestion.lower() == self._encoding.lower():
             suggestion = "utf-8"
         return StreamError(
-            f"{self.path.name}{place} is not {self._entry.encoding} text.",
+            f"{self.label}{place} is not {self._entry.encoding} text.",
             mend=f'Set the file\'s encoding, for example encoding = "{suggestion}".',
         )
 
@@ -117,9 +151,9 @@ class SourceFile:
         try:
             cells = next((cells for cells in csv.reader(text, delimiter=self._delimiter) if cells), None)
         except csv.Error:
-            raise StreamError(f"{self.path.name}: its first line is not a header.", mend="Is it a CSV file?") from None
+            raise StreamError(f"{self.label}: its first line is not a header.", mend="Is it a CSV file?") from None
         if cells is None:
-            raise StreamError(f"{self.path.name} is empty: it has not even a header.", mend="Export it again.")
+            raise StreamError(f"{self.label} is empty: it has not even a header.", mend="Export it again.")
         seen: dict[str, int] = {}
         names = []
         for cell in cells:
@@ -135,10 +169,13 @@ class SourceFile:
         width = len(header)
         end = 0
         is_header = True
+        is_after_blank = False
+        footer: list[Row] = []
         try:
             for cells in reader:
                 start, end = end + 1, reader.line_num
                 if not cells:
+                    is_after_blank = True
                     continue
                 if is_header:
                     is_header = False
@@ -150,10 +187,19 @@ class SourceFile:
                     problem = f"{len(cells)} cells where the header has {width}"
                 if problem and end > start:
                     problem += f"; the row runs to line {end}: is a quote left open?"
+                if is_after_blank:
+                    # What a report says below its rows (copyright, who made it) is no bad row.
+                    if len(cells) == 1 < width and end == start and len(footer) < _FOOTER_ROWS:
+                        footer.append(Row(start, cells, problem))
+                        continue
+                    yield from footer
+                    footer.clear()
+                    is_after_blank = False
                 yield Row(start, cells, problem)
+            self.ends_midway = lines.ends_midway
         except csv.Error as error:
             why = "a quote is left open" if "field limit" in str(error) else f"not CSV ({error})"
-            raise StreamError(f"{self.path.name} line {end + 1}: {why}.", mend="Mend the file at that line.") from None
+            raise StreamError(f"{self.label} line {end + 1}: {why}.", mend="Mend the file at that line.") from None
 
     # JSON Lines
 
@@ -170,7 +216,8 @@ class SourceFile:
         return list(keys)
 
     def _json_rows(self, text: IO[str], header: Sequence[str]) -> Iterator[Row]:
-        for number, line in enumerate(text, 1):
+        lines = _Lines(text)
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
@@ -183,6 +230,7 @@ class SourceFile:
             cells = [_json_cell(found.get(name)) for name in header]
             is_long = len(line) > LONGEST_FIELD and max(len(cell or "") for cell in cells) > LONGEST_FIELD
             yield Row(number, cells, f"a value has more than {LONGEST_FIELD:,} characters" if is_long else "")
+        self.ends_midway = lines.ends_midway
 
 
 class _Lines:
@@ -191,12 +239,24 @@ class _Lines:
     def __init__(self, text: IO[str]) -> None:
         self._text = text
         self._long = False
+        self.ends_midway = False
 
     def __iter__(self) -> Iterator[str]:
+        begun = ""
         for line in self._text:
+            if begun:
+                line = begun + line  # written on while we read
+                begun = ""
+            if line[-1] not in "\r\n":
+                begun = line
+                continue
             if len(line) > LONGEST_FIELD:
                 self._long = True
             yield line
+        if begun:
+            self.ends_midway = True
+            self._long = len(begun) > LONGEST_FIELD
+            yield begun
 
     def take_long(self) -> bool:
         was_long, self._long = self._long, False

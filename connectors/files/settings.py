@@ -3,7 +3,7 @@
 import codecs
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -33,14 +33,8 @@ class FilesTable(BaseModel):
     extra: dict[str, str] | list[str] | Literal["*"] = Field(default_factory=dict)
     datetime_format: str | None = None  # None: ISO 8601
     timezone: str | None = None  # of naive times; None: the agent's
-    mode: Literal["append"] = "append"
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _mode_is_built(cls, value: Any) -> Any:
-        if value == "snapshot":
-            raise ValueError('mode "snapshot" is not built yet; use "append", where rows gone from a file stay')
-        return value
+    mode: Literal["append", "snapshot"] = "append"  # snapshot: what is not in the newest file is deleted
+    export: Literal["auto", "salesforce", "hubspot", "none"] = "auto"  # whose export it may be recognised as
 
     @field_validator("encoding")
     @classmethod
@@ -116,6 +110,12 @@ class FilesSettings(BaseModel):
         if not self.table:
             raise ValueError("table names no file; add a [[source.NAME.table]] with path and table")
         fed = {entry.table for entry in self.table}
+        for table in sorted(fed):
+            if len({entry.mode for entry in self.table if entry.table == table}) > 1:
+                raise ValueError(
+                    f'{table} is fed by files of both modes; "snapshot" would delete what only the others hold: '
+                    "give all its entries one mode"
+                )
         for table in self.values:
             if table not in fed:
                 raise ValueError(f"values are given for {table}, which no file of this source feeds")

@@ -28,7 +28,7 @@ class Memo(dict[Any, Any]):
     Bounded in entries and in the length of what it keeps, so memory does not grow with the file.
     """
 
-    _MOST = 20_000
+    _MOST = 4_000
     _LONGEST = 100
 
     def __init__(self, convert: Callable[[Any], Any]) -> None:

@@ -90,8 +90,11 @@ def test_bad_rows_go_to_the_reject_file_with_line_and_reason_and_the_rest_loads(
     assert (code, streams[0]["read"], streams[0]["rejected"]) == (0, 5, 4)
     assert rows(tmp_path, "SELECT owner_id FROM tickets") == [("desk:users:=cmd|' /C calc'!A0",)]
     assert [(reject["place"], reject["reason"]) for reject in rejects] == [
-        ("tickets.csv line 3", 'created_at "someday" is not an ISO 8601 date; set datetime_format'),
-        ("tickets.csv line 4", 'status_category "waiting" is none of open, pending, closed; map it in values'),
+        ("tickets.csv line 3", 'created_at (column "opened") "someday" is not an ISO 8601 date; set datetime_format'),
+        (
+            "tickets.csv line 4",
+            'status_category (column "state") "waiting" is none of open, pending, closed; map it in values',
+        ),
         ("tickets.csv line 5", "2 cells where the header has 4"),
         ("tickets.csv line 6", "a cell has more than 1,000,000 characters"),
     ]
@@ -133,3 +136,122 @@ def test_a_bad_file_fails_its_stream_alone_and_keeps_what_was_there(
     path.write_text(GOOD + "3,2026-01-05 09:00,,open\n")
     assert sync()[0] == 0
     assert rows(tmp_path, "SELECT count(*) FROM tickets") == [(3,)]
+
+
+SNAPSHOT = """
+[agent]
+data_dir = "cache"
+[source.desk]
+type = "files"
+[[source.desk.table]]
+path  = "deals-*.csv"
+table = "opportunities"
+mode  = "snapshot"
+[[source.desk.table]]
+path  = "**/costs.csv"
+table = "costs"
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """`sync --json` of a snapshot of deals and a log of costs: (exit code, stream -> report)."""
+    (tmp_path / "config.toml").write_text(SNAPSHOT)
+    (tmp_path / "costs.csv").write_text("month,kind,amount\n2026-01,sales,1\n2026-02,sales,2\n2026-03,sales,3\n")
+
+    def run(*more: str) -> tuple[int, dict[str, Any]]:
+        code = run_cli(["--config", str(tmp_path / "config.toml"), "sync", "--json", *more])
+        return code, {one["stream"]: one for one in json.loads(capfdbinary.readouterr().out)["streams"]}
+
+    return run
+
+
+def deals(path: Path, first: int, last: int, updated: str = "2026-01-02") -> None:
+    rows = "".join(f"{n},open,{updated}\n" for n in range(first, last))
+    path.write_text("source_id,state,updated_at\n" + rows)
+
+
+LIVE = "SELECT count(*), min(CAST(source_id AS INTEGER)) FROM opportunities WHERE is_deleted = 0"
+
+
+def test_a_snapshot_deletes_what_it_no_longer_holds_and_brings_back_what_it_holds_again(
+    desk: Callable[..., tuple[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    deals(tmp_path / "deals-2026-11-01.csv", 0, 10)
+    assert desk()[1]["opportunities"]["changed"] == 10
+    deals(tmp_path / "deals-2026-11-02.csv", 4, 12, updated="2026-01-01")
+    code, streams = desk()
+    assert (code, streams["opportunities"]["deleted"]) == (0, 4)
+    assert rows(tmp_path, LIVE) == [(8, 4)]
+    assert rows(tmp_path, "SELECT DISTINCT updated_at FROM opportunities WHERE is_deleted = 0") == [
+        ("2026-01-01T00:00:00Z",)
+    ]
+    deals(tmp_path / "deals-2026-11-03.csv", 0, 3)
+    desk()
+    assert rows(tmp_path, LIVE) == [(3, 0)]
+    code, streams = desk()
+    assert (code, streams["opportunities"]["read"], streams["opportunities"]["changed"]) == (0, 0, 0)
+    assert rows(tmp_path, "SELECT count(*) FROM sweep_seen") == [(0,)]
+
+
+def test_a_tiny_snapshot_deletes_nothing_until_a_person_says_so(
+    desk: Callable[..., tuple[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    deals(tmp_path / "deals-1.csv", 0, 300)
+    desk()
+    deals(tmp_path / "deals-2.csv", 0, 100)
+    code, streams = desk()
+    assert code == 1
+    assert streams["opportunities"]["error"] == (
+        "deals-2.csv holds 100 rows where there were 300: nothing was deleted. Export it again, or carry it out with "
+        "`syncagent sync desk --full`."
+    )
+    assert (rows(tmp_path, LIVE), streams["costs"]["error"]) == ([(300, 0)], None)
+    code, streams = desk("--full")
+    assert (code, streams["opportunities"]["deleted"]) == (0, 200)
+    assert (desk()[0], rows(tmp_path, LIVE)) == (0, [(100, 0)])
+
+
+def test_as_many_rows_under_other_ids_are_not_believed_either(
+    desk: Callable[..., tuple[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    deals(tmp_path / "deals-1.csv", 0, 300)
+    desk()
+    deals(tmp_path / "deals-2.csv", 1000, 1300)
+    code, streams = desk()
+    assert (code, streams["opportunities"]["deleted"]) == (1, 0)
+    assert "rows are no longer there: nothing was deleted." in streams["opportunities"]["error"]
+    deals(tmp_path / "deals-2.csv", 0, 299)
+    desk()
+    assert rows(tmp_path, LIVE) == [(299, 0)]
+
+
+def test_a_full_sync_of_a_shorter_log_leaves_no_tail(
+    desk: Callable[..., tuple[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    deals(tmp_path / "deals-1.csv", 0, 1)
+    desk()
+    (tmp_path / "costs.csv").write_text("month,kind,amount\n2026-03,sales,3\n")
+    desk("--full")
+    assert rows(tmp_path, "SELECT month FROM costs WHERE is_deleted = 0") == [("2026-03",)]
+
+
+def test_bad_rows_of_two_files_of_one_name_are_told_apart_and_once_each(
+    desk: Callable[..., tuple[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    deals(tmp_path / "deals-1.csv", 0, 1)
+    (tmp_path / "eu").mkdir()
+    for folder in ("", "eu"):
+        (tmp_path / folder / "costs.csv").write_text(f"month,kind,amount\n2026-01,{folder}x,many\n")
+
+    def told() -> list[tuple[str, str]]:
+        lines = (tmp_path / "cache/rejects/desk-costs.jsonl").read_text().splitlines()
+        return [(one["place"], one["content"]) for one in map(json.loads, lines)]
+
+    bad = [("costs.csv line 2", "2026-01,x,many"), ("eu/costs.csv line 2", "2026-01,eux,many")]
+    for how in ((), (), ("--full",)):
+        desk(*how)
+        assert told() == bad
+    (tmp_path / "eu" / "costs.csv").write_text("month,kind,amount\n2026-01,eux,7\n")
+    desk()
+    assert told() == bad[:1]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -360,7 +361,7 @@ def test_a_bad_file_is_one_sentence_with_the_mend(
 def test_a_plain_file_named_gz_and_a_folder_are_one_sentence(load: Load, tmp_path: Path) -> None:
     with pytest.raises(StreamError, match=r"^a\.csv\.gz is not a gzip file\. Name it without \.gz\.$"):
         load("source_id\n1\n", name="a.csv.gz")
-    with pytest.raises(StreamError, match="there is no file"):
+    with pytest.raises(StreamError, match=r"is a folder, not a file\. Name its files: \".*/\*\.csv\"\.$"):
         fetch(connector({"path": str(tmp_path), "table": "tickets"}), "tickets")
 
 
@@ -394,20 +395,21 @@ def test_an_unreadable_file_does_not_keep_the_others_from_loading(tmp_path: Path
     pages = connector({"path": str(tmp_path / "*.csv"), "table": "tickets"}).fetch_pages(
         "tickets", None, full=False, since=None, now=NOW
     )
-    loaded = [next(pages), next(pages)]
+    loaded = [next(pages)]
     with pytest.raises(StreamError, match=r"a\.csv is empty"):
         next(pages)
     assert records_of(loaded) == [{"source_id": "2"}]
 
 
-def test_rows_without_ids_from_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_files_of_one_name_give_rows_and_bad_rows_places_of_their_own(tmp_path: Path) -> None:
     entries = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "costs.csv").write_text("month,kind,amount\n2026-01,sales,5\n")
+        (tmp_path / folder / "costs.csv").write_text(f"month,kind,amount\n2026-01,{folder},5\nx,y\n")
         entries.append({"path": str(tmp_path / folder / "costs.csv"), "table": "costs"})
-    with pytest.raises(StreamError, match=r"two files called costs\.csv feed costs"):
-        fetch(connector(*entries), "costs")
+    pages = fetch(connector(*entries), "costs")
+    assert [(r["source_id"], r["kind"]) for r in records_of(pages)] == [("costs.csv#2", "a"), ("b/costs.csv#2", "b")]
+    assert [r.place for r in rejects_of(pages)] == ["costs.csv line 3", "b/costs.csv line 3"]
 
 
 # --- what is read again
@@ -444,22 +446,20 @@ def test_a_glob_takes_new_files_and_rereads_those_after_a_changed_one(tmp_path: 
     (tmp_path / "b.csv").write_text("source_id,status\n1,B\n")
     (tmp_path / "d.csv").write_text("source_id,status\n2,d\n")
     again = fetch(source, "tickets", bookmark)
-    assert [r["status"] for r in records_of(again)] == ["B", "c", "d"]
+    assert [(r["source_id"], r["status"]) for r in records_of(again)] == [("1", "c"), ("2", "d")]
     for name in ("a", "b", "c", "d"):
         (tmp_path / f"{name}.csv").unlink()
     assert [page.read for page in fetch(source, "tickets", again[-1].bookmark)] == [0]
 
 
-def test_pages_are_bounded_and_only_a_files_last_one_moves_the_bookmark(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("source_id\n" + "".join(f"{n}\n" for n in range(2 * PAGE_ROWS)))
-    pages = fetch(connector({"path": str(path), "table": "tickets"}), "tickets")
-    assert [(page.read, page.bookmark is not None) for page in pages] == [
-        (PAGE_ROWS, False),
-        (PAGE_ROWS, False),
-        (0, True),
-        (0, True),
-    ]
+def test_pages_are_bounded_and_a_bookmark_covers_only_files_read_to_their_end(tmp_path: Path) -> None:
+    lines = [f"{n}\n" for n in range(2 * PAGE_ROWS)]
+    (tmp_path / "a.csv").write_text("source_id\n" + "".join(lines[:10]))
+    (tmp_path / "b.csv").write_text("source_id\n" + "".join(lines[10:]))
+    pages = fetch(connector({"path": str(tmp_path / "*.csv"), "table": "tickets"}), "tickets")
+    covered = [sorted(Path(key).name[0] for key in (page.bookmark or {}).get("files", ())) for page in pages]
+    assert [(page.read, page.total) for page in pages] == [(PAGE_ROWS, ANY), (PAGE_ROWS, 2 * PAGE_ROWS), (0, ANY)]
+    assert covered == [["a"], ["a", "b"], ["a", "b"]]
     assert len(records_of(pages)) == 2 * PAGE_ROWS
 
 

@@ -42,7 +42,6 @@ def test_the_documented_entry_is_understood() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"mode": "snapshot"}, 'mode "snapshot" is not built yet; use "append", where rows gone from a file stay'),
         ({"encoding": "uft-8"}, 'there is no encoding "uft-8"; common ones are "utf-8", "cp1252" and "utf-16"'),
         ({"encoding": "base64"}, 'there is no encoding "base64"; common ones are "utf-8", "cp1252" and "utf-16"'),
         ({"delimiter": ";;"}, 'the delimiter is one character, such as "," ";" "|" or "\\t", not \';;\''),
@@ -72,6 +71,23 @@ def test_a_source_without_files_or_with_values_for_another_table_is_an_error() -
         settings()
     with pytest.raises(ValidationError, match="values are given for users, which no file of this source feeds"):
         settings({"path": "a", "table": "tickets"}, values={"users": {}})
+
+
+def test_a_table_is_fed_by_files_of_one_mode() -> None:
+    with pytest.raises(ValidationError, match="tickets is fed by files of both modes"):
+        settings({"path": "a", "table": "tickets"}, {"path": "b", "table": "tickets", "mode": "snapshot"})
+    settings({"path": "a", "table": "tickets"}, {"path": "b", "table": "users", "mode": "snapshot"})
+
+
+def test_columns_of_a_crms_export_may_be_mapped_alone() -> None:
+    assert problems(
+        {"path": "a", "table": "opportunities", "columns": {"loss_reason": "Why__c"}},
+        {"path": "b", "table": "opportunities", "columns": {"stage": "Deal Stage"}, "values": {"state": {"W": "won"}}},
+        {"path": "c", "table": "opportunities", "columns": {"tier": "x"}, "export": "hubspot", "extra": ["tier"]},
+    ) == []  # fmt: skip
+    assert [place for place, _, _ in problems(
+        {"path": "a", "table": "opportunities", "columns": {"loss_reason": "Why__c"}, "export": "none"},
+    )] == ["table.0.columns"]  # fmt: skip
 
 
 def test_a_tab_may_be_written_as_people_write_it() -> None:

@@ -1,0 +1,169 @@
+"""Recognises a CRM's own export by its header and says how it is read; knows no file and no row."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from connectors import parse
+from connectors.files import exports_hubspot, exports_salesforce
+from connectors.files.derive import Derive, derive_for
+
+#: Part of what makes a file be read again: raised when a map below or a rule of `derive` changes.
+VERSION = 1
+
+_LINE = re.compile(r"\s*(\S+)\s*=\s*(.+?)\s*")
+_ACCOUNT_KINDS = {"customer": "customer", "prospect": "prospect", "partner": "partner", "reseller": "partner"}
+_DEAL_TYPES = {
+    "new business": "newbusiness",
+    "new customer": "newbusiness",
+    "existing business": "existingbusiness",
+    "existing customer - upgrade": "upsell",
+    "existing customer - replacement": "existingbusiness",
+    "existing customer - downgrade": "existingbusiness",
+}
+
+
+def _share(text: str) -> float:
+    """`0.4` and `40%` are both four tenths."""
+    return parse.number(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+
+
+def _account_kind(text: str) -> str | None:
+    """customer, prospect, partner or other, of a Type such as "Customer - Direct"."""
+    word = text.strip().lower()
+    return next((ours for theirs, ours in _ACCOUNT_KINDS.items() if theirs in word), "other" if word else None)
+
+
+def _owner(text: str) -> str:
+    """A CRM's id in its long form, anything else (a name) as it stands."""
+    try:
+        return parse.salesforce_id(text)
+    except ValueError:
+        return text.strip()
+
+
+#: How the cells of some columns become ours, by the word a map uses. Raise ValueError with a reason or none.
+KINDS: Mapping[str, Callable[[str], Any]] = {
+    "sfid": parse.salesforce_id,
+    "lower": lambda text: text.strip().lower() or None,
+    "email": parse.email,
+    "phone": parse.phone,
+    "domain": parse.domain,
+    "percent": lambda text: parse.share_of_percent(text.strip().removesuffix("%")),
+    "share": _share,
+    "first": lambda text: text.partition(";")[0].strip() or None,
+    "present": lambda text: int(bool(text.strip())),
+    "ms": lambda text: parse.seconds_of_ms(text.strip()),
+    "deal_type": lambda text: _DEAL_TYPES.get(text.strip().lower(), text.strip().lower()),
+    "account_kind": _account_kind,
+    "owner": _owner,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One kind of export as found in one header."""
+
+    crm: str  # what the rows' `source` becomes
+    object: str  # "Salesforce Opportunity", for people
+    columns: Mapping[str, str]  # our column = the header that feeds it
+    kinds: Mapping[str, str]  # our column = how its cells are read, where our type alone does not say
+    zone: str | None  # of naive times; None: the entry's or the agent's
+    derive: Derive | None  # states and categories that no column holds
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    crm: str
+    label: str
+    needed: tuple[tuple[str, ...], ...]
+    columns: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]  # ours -> ((header, kind), ...)
+    exact: bool
+    zone: str | None
+    object: str
+
+
+def recognise(table: str, header: Sequence[str], wanted: str = "auto") -> Export | None:
+    """The export a header belongs to, among those that feed `table`; None for any other file.
+
+    `wanted` is what the entry says: "auto", one CRM's name, or "none".
+    """
+    if wanted == "none":
+        return None
+    exact = {name: name for name in header if name}
+    folded = {_fold(name): name for name in reversed(header) if name}
+    for form in _forms(table):
+        names = exact if form.exact else folded
+        if wanted in ("auto", form.crm) and all(any(name in names for name in one) for one in form.needed):
+            chosen = {ours: found for ours, options in form.columns if (found := _first(options, names))}
+            return Export(
+                form.crm,
+                form.label,
+                {ours: names[name] for ours, (name, _) in chosen.items()},
+                {ours: kind for ours, (_, kind) in chosen.items() if kind},
+                form.zone,
+                derive_for(form.crm, form.object, table),
+            )
+    return None
+
+
+def may_be_export(table: str, theirs: Sequence[str]) -> bool:
+    """Whether columns mapped to these headers may be meant to override single ones of an export."""
+    known = {name for form in _forms(table) for _, options in form.columns for name, _ in options}
+    return any(name.endswith("__c") or name in known or _fold(name) in known for name in theirs)
+
+
+def _first(options: Sequence[tuple[str, str]], names: Mapping[str, str]) -> tuple[str, str] | None:
+    return next(((name, kind) for name, kind in options if name in names), None)
+
+
+@lru_cache(maxsize=64)
+def _forms(table: str) -> tuple[_Form, ...]:
+    """The exports that feed a table, as compiled from the data modules."""
+    forms = [
+        _Form(
+            "salesforce",
+            f"Salesforce {name}",
+            tuple(tuple(word.split("/")) for word in needed.split()),
+            _columns(exports_salesforce.API_COMMON + columns, exact=True),
+            exact=True,
+            zone="UTC",
+            object=name,
+        )
+        for name, feeds, needed, columns in exports_salesforce.API
+        if feeds == table
+    ]
+    for crm, labels in (("salesforce", exports_salesforce.LABELS), ("hubspot", exports_hubspot.LABELS)):
+        forms += [
+            _Form(
+                crm,
+                f"{'Salesforce' if crm == 'salesforce' else 'HubSpot'} {name}",
+                tuple(tuple(_fold(word) for word in one.split("/")) for one in needed.split(";")),
+                _columns(columns, exact=False),
+                exact=False,
+                zone=None,
+                object=name,
+            )
+            for name, feeds, needed, columns in labels
+            if feeds == table
+        ]
+    return tuple(forms)
+
+
+def _columns(text: str, *, exact: bool) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """The lines `ours = Header : kind | Header` of a map; a later line of the same column replaces an earlier one."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for line in text.splitlines():
+        if match := _LINE.fullmatch(line):
+            options = [option.partition(" : ") for option in match[2].split(" | ")]
+            default = "owner" if match[1] == "owner_id" else ""
+            found[match[1]] = tuple(
+                (name.strip() if exact else _fold(name), kind.strip() or default) for name, _, kind in options
+            )
+    return tuple(found.items())
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.split()).casefold()

@@ -1,0 +1,210 @@
+"""Turns the rows of files into pages of records, some thousands at a time; decides nothing about which files."""
+
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.base import Bookmark, Page, Record, Reject, Tombstone
+from connectors.errors import SourceConfigError, StreamError, TransientError
+from connectors.files.inventory import Job, has_moved
+from connectors.files.mapping import BadRow, Plan, Target, compile_plan
+from connectors.files.reader import Row, SourceFile
+from connectors.files.settings import FilesSettings, FilesTable
+
+#: Rows of a page: one transaction, and what is held in memory at once.
+PAGE_ROWS = 5_000
+_SALESFORCE_ID = re.compile(r"00[0-9A-Za-z]{16}", re.ASCII)
+#: Characters of a bad row kept for the reject file.
+_CONTENT = 1_000
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What reading one file came to."""
+
+    last_line: int = 0  # the last line whose row is named by its place
+    rows: int = 0  # usable ones, and unusable ones whose id can be read
+    nameless: int = 0  # bad rows whose id cannot be read
+    has_moved: bool = False  # it was written to meanwhile
+    is_cut: bool = False  # its last row is bad and has no line end
+    _low: str | None = None
+    _high: str | None = None
+    _undated: bool = False
+
+    def saw(self, updated_at: str | None) -> None:
+        if updated_at is None:
+            self._undated = True
+        else:
+            self._low = updated_at if self._low is None or updated_at < self._low else self._low
+            self._high = updated_at if self._high is None or updated_at > self._high else self._high
+
+    @property
+    def span(self) -> tuple[str, str] | None:
+        """Least and greatest updated_at; None where a row has none."""
+        return None if self._undated or self._low is None or self._high is None else (self._low, self._high)
+
+
+class Pager:
+    """Collects the rows of one stream's files into pages; small files share one."""
+
+    def __init__(
+        self,
+        target: Target,
+        settings: FilesSettings,
+        *,
+        anew: bool,
+        to_read: int,
+        now: str,
+        stop: threading.Event,
+        page_rows: int,
+    ) -> None:
+        self._target = target
+        self._settings = settings
+        self._anew = anew
+        self._bytes_in_all = to_read
+        self._bytes_done = 0
+        self._rows_done = 0
+        self._now = now
+        self._stop = stop
+        self._page_rows = page_rows
+        self.gone: list[Tombstone] = []  # told with the next page
+        # An export that names owners is often all there is of them: each becomes a user, unless a file gives users.
+        self._makes_users = all(entry.table != "users" for entry in settings.table)
+        self._owners: set[str] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._read = 0
+        self._records: list[Record] = []
+        self._by_id: dict[str, Record] = {}
+        self._rejects: list[Reject] = []
+        self._alive: list[str] = []
+        self._users: list[Record] = []
+
+    @property
+    def is_full(self) -> bool:
+        return self._read >= self._page_rows
+
+    def page(self, bookmark: Bookmark | None = None, *, position: int = 0, whole: bool = False) -> Page:
+        """What was collected, and begin the next one. `position`: bytes read of the file under way.
+
+        Raises TransientError once the connector was interrupted.
+        """
+        if self._stop.is_set():
+            raise TransientError("interrupted while reading files.")
+        self._rows_done += self._read
+        done = self._bytes_done + position
+        total = None
+        if self._bytes_in_all and done and self._rows_done:
+            total = max(self._rows_done, round(self._rows_done * self._bytes_in_all / min(done, self._bytes_in_all)))
+        records = self._records or list(self._by_id.values())
+        tables = {"users": self._users, self._target.name: records}
+        page = Page(
+            {table: rows for table, rows in tables.items() if rows},
+            self.gone,
+            rejects=self._rejects,
+            alive=self._alive,
+            read=self._read,
+            total=total,
+            bookmark=bookmark,
+            anew=self._anew,
+            whole=whole,
+        )
+        self.gone = []
+        self._begin()
+        return page
+
+    def read(self, job: Job, outcome: Outcome, bookmark: Bookmark | None = None) -> Iterator[Page]:
+        """Every full page of one file; what is left over waits for the next file, or for `page`. Raises StreamError.
+
+        `bookmark` covers the files before this one: the first page that is told carries it.
+        """
+        source = SourceFile(job.path, job.entry, job.label)
+        header = source.header()
+        if header:  # else JSON Lines without a line
+            plan = plan_for(job.entry, self._settings, self._target, header, label=job.label, now=self._now)
+            rows = _settled(source.rows(header), source, job)
+            for row in rows:
+                if self.is_full:
+                    yield self.page(bookmark, position=source.position)
+                    bookmark = None
+                self._take(row, plan, job, outcome)
+            outcome.is_cut = source.ends_midway and outcome.is_cut
+        outcome.has_moved = has_moved(job.path, job.state)
+        self._bytes_done += job.state.size
+
+    def _take(self, row: Row, plan: Plan, job: Job, outcome: Outcome) -> None:
+        self._read += 1
+        outcome.is_cut = False
+        try:
+            if row.problem:
+                raise BadRow(row.problem)
+            record = plan.record(row.cells)
+            if record is None:
+                return
+            source_id = record.get("source_id")
+            if plan.names_owners and self._makes_users:
+                self._note_owner(record)
+            if self._target.shape.is_event:
+                if not source_id:
+                    record["source_id"] = f"{job.state.place}#{row.line}"
+                    outcome.last_line = row.line
+                outcome.rows += 1
+                self._records.append(record)
+            elif not source_id:
+                raise BadRow("source_id is missing")
+            else:
+                updated_at = record.get("updated_at")
+                outcome.saw(updated_at)
+                outcome.rows += 1
+                held = self._by_id.get(source_id)
+                if held is None or (updated_at or "") >= (held.get("updated_at") or ""):
+                    self._by_id[source_id] = record
+        except BadRow as error:
+            self._reject(row, str(error), plan, job, outcome)
+
+    def _note_owner(self, record: Record) -> None:
+        owner = record.get("owner_id")
+        if owner and owner not in self._owners and not _SALESFORCE_ID.fullmatch(owner):
+            self._owners.add(owner)
+            self._users.append({"source_id": owner, "source": record["source"], "name": owner})
+
+    def _reject(self, row: Row, reason: str, plan: Plan, job: Job, outcome: Outcome) -> None:
+        outcome.is_cut = True
+        self._rejects.append(Reject(f"{job.label} line {row.line}", reason, _content(row.cells)))
+        if self._target.shape.is_event and "source_id" not in {step[0] for step in plan.steps}:
+            self._alive.append(f"{job.state.place}#{row.line}")
+            outcome.last_line = row.line
+        elif source_id := plan.source_id(row.cells):
+            self._alive.append(source_id)
+            outcome.rows += 1
+        else:
+            outcome.nameless += 1
+
+
+def plan_for(
+    entry: FilesTable, settings: FilesSettings, target: Target, header: Sequence[str], *, label: str, now: str = ""
+) -> Plan:
+    """How the rows under `header` become records. Raises StreamError where they cannot."""
+    try:
+        return compile_plan(entry, settings, target, header, now=now)
+    except SourceConfigError as error:
+        raise StreamError(f"{label}: {error.message}", mend=error.mend) from None
+
+
+def _settled(rows: Iterable[Row], source: SourceFile, job: Job) -> Iterator[Row]:
+    """The rows of a file; its last one only if it is not half of one that is being written right now."""
+    held: Row | None = None
+    for row in rows:
+        if held is not None:
+            yield held
+        held = row
+    if held is not None and not (source.ends_midway and has_moved(job.path, job.state)):
+        yield held
+
+
+def _content(cells: Sequence[Any]) -> str:
+    """A bad row for the reject file, cut where it is long."""
+    return ",".join("" if cell is None else str(cell)[:_CONTENT] for cell in cells)[:_CONTENT]

@@ -1,0 +1,322 @@
+"""Reads one stream of files: which of them, in what order, and what the bookmark says afterwards.
+
+`append`: rows of every file, of which the latest of an id counts; what is gone from a file, or with it, stays.
+`snapshot`: the newest file of each entry, by its name, is all there is; what it does not hold is gone.
+"""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from fnmatch import fnmatch
+from glob import has_magic
+from pathlib import Path
+
+from connectors.base import Bookmark, Page, Tombstone
+from connectors.errors import ConnectorError, StreamError, TransientError
+from connectors.files import inventory
+from connectors.files.inventory import Book, FileState, Job
+from connectors.files.mapping import Target
+from connectors.files.pages import Outcome, Pager
+from connectors.files.settings import FilesSettings, FilesTable
+from connectors.parse import format_instant
+
+log = logging.getLogger(__name__)
+
+#: A snapshot with fewer than this share of the rows known, and this many fewer, is not believed.
+BELIEVED_SHARE = 0.5
+BELIEVED_LOSS = 100
+
+
+class Reading:
+    """One call of `fetch_pages`: `name` is that of the source, `target` the table its files feed."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: FilesSettings,
+        target: Target,
+        *,
+        now: datetime,
+        stop: threading.Event,
+        page_rows: int,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._target = target
+        self._entries = [entry for entry in settings.table if entry.table == target.name]
+        self._is_event = target.shape.is_event
+        self._now = format_instant(now)
+        self._stop = stop
+        self._page_rows = page_rows
+        self._failures: list[ConnectorError] = []
+        self._held: dict[str, FileState] = {}  # known files that cannot be looked at now
+
+    @property
+    def is_snapshot(self) -> bool:
+        return self._entries[0].mode == "snapshot"
+
+    def pages(self, bookmark: Bookmark | None, *, full: bool, since: date | None) -> Iterator[Page]:
+        """What is new or changed. A file that cannot be read is raised at the end: it does not keep the others out."""
+        book = Book.load(bookmark)
+        jobs = self._jobs(book, is_first=bookmark is None)
+        if self.is_snapshot:
+            yield from self._snapshot(book, jobs, full=full, since=since)
+        else:
+            yield from self._append(book, jobs, full=full, since=since)
+        self._raise_failures()
+
+    def everything(self) -> Iterator[Page]:
+        """Every row there is now, whatever is known already; for comparing, so nothing is said of bad rows."""
+        jobs = self._jobs(Book({}, {}), is_first=True)
+        if self._is_event and not self.is_snapshot:
+            jobs = [job for job in inventory.settle(jobs, Book({}, {}), {})[0] if job.is_read]
+        pager = self._pager(jobs, anew=False)
+        for job in jobs:
+            yield from pager.read(job, Outcome())
+        yield pager.page()
+        self._raise_failures()
+
+    def _raise_failures(self) -> None:
+        if self._failures:
+            first, *others = self._failures
+            more = f" ({len(others)} more files have errors.)" if others else ""
+            raise StreamError(first.message, mend=f"{first.mend}{more}")
+
+    # --- append
+
+    def _append(self, book: Book, jobs: Sequence[Job], *, full: bool, since: date | None) -> Iterator[Page]:
+        again = full or book.again or any(job.is_remapped for job in jobs)
+        dropped: list[FileState] = []
+        gone: dict[str, FileState] = {}
+        if self._is_event:
+            jobs, dropped, gone = inventory.settle(jobs, book, self._held)
+        if again:
+            # Killed before its end, such a reading begins once more: the first sight of each id outdoes the cache.
+            yield Page(bookmark=replace(book, again=True).dump(), anew=True)
+        wanted = [again or self._is_wanted(job, since) for job in jobs]
+        pager = self._pager([job for job, is_wanted in zip(jobs, wanted, strict=True) if is_wanted], anew=again)
+        touched = _Touched()
+        done: dict[str, FileState] = dict(self._held)
+        pager.gone += [one for state in dropped for one in self._lines(state.place, 1, state.last_line)]
+        for place, (job, is_wanted) in enumerate(zip(jobs, wanted, strict=True)):
+            if not (is_wanted and (job.state.place or not self._is_event)) and not self._is_tied(job, touched):
+                done[job.key] = self._kept(job)
+                continue
+            known = {} if again else _untouched(jobs[place:], book, touched)
+            told = replace(book, again=True) if again else Book({**known, **done}, gone)
+            outcome = Outcome()
+            try:
+                yield from pager.read(job, outcome, None if again else told.dump())
+            except TransientError:
+                raise
+            except ConnectorError as error:
+                self._failures.append(error)
+                if job.before is not None:
+                    done[job.key] = replace(job.before, digest="")
+                continue
+            done[job.key] = self._state(job, outcome)
+            if not self._is_event:
+                touched.add(outcome.span if outcome.rows else ("", ""))
+            if job.before is not None and not self._is_event:
+                touched.add(job.before.span if job.before.rows or not job.before.label else ("", ""))
+            if job.before is not None:
+                pager.gone += self._lines(job.state.place, outcome.last_line, job.before.last_line)
+            if pager.is_full and not again:
+                known = _untouched(jobs[place + 1 :], book, touched)
+                yield pager.page(Book({**known, **done}, gone).dump())
+        yield pager.page(Book(done, gone).dump())
+
+    def _is_wanted(self, job: Job, since: date | None) -> bool:
+        """Whether a file is new, changed, read in another way, or asked for by the day it changed."""
+        if since is not None and datetime.fromtimestamp(job.state.mtime_ns / 1e9, UTC).date() >= since:
+            return True
+        if self._is_event and not self.is_snapshot:
+            return job.is_read
+        return job.before is None or job.is_remapped or job.before.digest != job.state.digest
+
+    def _is_tied(self, job: Job, touched: "_Touched") -> bool:
+        """Whether an unchanged file may hold rows just read from an earlier one: the later one has the last word."""
+        return not self._is_event and job.before is not None and touched.meets(job.before.span)
+
+    def _kept(self, job: Job) -> FileState:
+        """The state of a file that was not read."""
+        if job.before is None or (self._is_event and not self.is_snapshot):
+            return job.state
+        return replace(job.before, size=job.state.size, mtime_ns=job.state.mtime_ns, label=job.label)
+
+    def _state(self, job: Job, outcome: Outcome) -> FileState:
+        """The state of a file just read; one that was written to meanwhile is read again next time."""
+        state = replace(
+            job.state, last_line=outcome.last_line, label=job.label, rows=outcome.rows, span=outcome.span
+        )  # fmt: skip
+        return replace(state, digest="") if outcome.has_moved else state
+
+    def _lines(self, place: str, after: int, until: int) -> list[Tombstone]:
+        """Rows named by a place beyond the end of a file that became shorter: their lines moved up, or are no more."""
+        return [Tombstone(self._target.name, f"{place}#{line}") for line in range(after + 1, until + 1)]
+
+    # --- snapshot
+
+    def _snapshot(self, book: Book, jobs: Sequence[Job], *, full: bool, since: date | None) -> Iterator[Page]:
+        """Every row of the newest files, when any of them changed; `whole` lets those gone from them be deleted."""
+        is_same = {job.key for job in jobs} == book.files.keys() and not book.again
+        is_asked = full or any(self._is_wanted(job, since) for job in jobs)
+        if is_same and not is_asked and not self._failures:
+            yield Page(bookmark=replace(book, files={job.key: self._kept(job) for job in jobs}).dump())
+            return
+        mark = hashlib.blake2b("".join(job.state.digest for job in jobs).encode(), digest_size=8).hexdigest()
+        refused, _, reason = book.suspect.partition("|")
+        if refused == mark and not full:
+            raise self._refusal(reason)
+        book = replace(book, again=True)  # killed or refused, what it wrote is put right by the next one
+        yield Page(bookmark=book.dump(), anew=True)
+        pager = self._pager(jobs, anew=True)
+        outcomes = []
+        for job in jobs:
+            outcomes.append(outcome := Outcome())
+            try:
+                yield from pager.read(job, outcome)
+            except TransientError:
+                raise
+            except ConnectorError as error:
+                self._failures.append(error)
+        if self._failures or any(outcome.has_moved for outcome in outcomes):
+            yield pager.page()  # read again next time, and nothing deleted by half of what there is
+            return
+        reason = self._doubt(book, jobs, outcomes)
+        if reason and not full:
+            yield pager.page(replace(book, suspect=f"{mark}|{reason}").dump())
+            raise self._refusal(reason)
+        files = {job.key: self._state(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)}
+        yield pager.page(Book(files, {}, rows=sum(outcome.rows for outcome in outcomes)).dump(), whole=True)
+
+    def _doubt(self, book: Book, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
+        """Why these files cannot be all there is; "" where they can."""
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if outcome.is_cut:
+                return f"{job.label} ends in the middle of a line, as if it were still being written"
+            if outcome.nameless:
+                rows = "1 row" if outcome.nameless == 1 else f"{outcome.nameless:,} rows"
+                return f"{job.label} has {rows} whose id cannot be read (they are in the reject file)"
+            if book.rows and not outcome.rows:
+                return f"{job.label} holds no rows"
+        found = sum(outcome.rows for outcome in outcomes)
+        if found < BELIEVED_SHARE * book.rows and book.rows - found > BELIEVED_LOSS:
+            return f"{jobs[-1].label} holds {found:,} rows where there were {book.rows:,}"
+        return ""
+
+    def _refusal(self, reason: str) -> StreamError:
+        mend = f"Export it again, or carry it out with `syncagent sync {self._name} --full`."
+        return StreamError(f"{reason}: nothing was deleted.", mend=mend)
+
+    # --- what there is
+
+    def _jobs(self, book: Book, *, is_first: bool) -> list[Job]:
+        """The files of the stream in the order they are read; what cannot be found goes to the failures."""
+        found = []
+        for entry in self._entries:
+            try:
+                files = inventory.find(entry)
+            except StreamError as error:
+                self._failures.append(error)
+                self._held.update((key, book.files[key]) for key in self._keys_of(entry, book))
+                continue
+            if not files:
+                self._miss(entry, book, is_first=is_first)
+            newest = files[-1:] if self.is_snapshot else files
+            found += [(entry, path, status) for path, status in newest]
+        names = inventory.labels([(entry, path) for entry, path, _ in found])
+        marks = [self._mark(entry) for entry, _, _ in found]
+        keys = {f"{path}|{mark}" for (_, path, _), mark in zip(found, marks, strict=True)}
+        known_keys = {**book.gone, **book.files}  # a file that comes back under its path is the same file
+        former = {key.rpartition("|")[0]: key for key in known_keys if key not in keys}
+        jobs = []
+        for (entry, path, status), label, mark in zip(found, names, marks, strict=True):
+            key = f"{path}|{mark}"
+            known = known_keys.get(key if key in known_keys else former.pop(str(path), ""))
+            place = self._place(entry) if self.is_snapshot else label
+            if known is not None and not known.label:
+                known = replace(known, label=label, place=place)  # from before places were noted
+            try:
+                state = inventory.state_of(path, entry, status, known)
+            except ConnectorError as error:
+                self._failures.append(error)
+                if known is not None:
+                    self._held[key] = replace(known, digest="")
+                continue
+            if self.is_snapshot or not self._is_event:
+                state = replace(state, label=label, place=place)
+            jobs.append(
+                Job(entry, path, key, label, state, known, is_remapped=known is not None and key not in known_keys)
+            )
+        return jobs
+
+    def _miss(self, entry: FilesTable, book: Book, *, is_first: bool) -> None:
+        """No file: an error, unless a pattern ran dry because its files were archived once they were loaded."""
+        if is_first or self.is_snapshot or not has_magic(entry.path):
+            self._failures.append(inventory.no_file(entry))
+            return
+        if self._keys_of(entry, book):
+            log.warning(
+                "%s %s: no file matches %s any more; the rows loaded stay",
+                self._name, self._target.name, entry.path,
+                extra={"action": "files_gone", "source": self._name, "stream": self._target.name},
+            )  # fmt: skip
+
+    def _keys_of(self, entry: FilesTable, book: Book) -> list[str]:
+        """The files of an entry that the bookmark knows."""
+        found = [(key, *key.rpartition("|")) for key in book.files]
+        return [key for key, path, _, mark in found if mark == self._mark(entry) and fnmatch(path, entry.path)]
+
+    def _mark(self, entry: FilesTable) -> str:
+        values = self._settings.value_maps(entry)
+        return inventory.mark_of(entry, values, self._target.currency, self._target.timezone)
+
+    def _place(self, entry: FilesTable) -> str:
+        """Names the rows of a snapshot that have no id: by the entry, so that line 2 stays line 2 in the next file."""
+        patterns = [Path(one.path).relative_to(inventory.root_of(one.path)).as_posix() for one in self._entries]
+        at = self._entries.index(entry)
+        return patterns[at] if patterns[at] not in patterns[:at] else f"{patterns[at]}~{at + 1}"
+
+    def _pager(self, jobs: Sequence[Job], *, anew: bool) -> Pager:
+        to_read = sum(job.state.size for job in jobs)
+        return Pager(
+            self._target,
+            self._settings,
+            anew=anew,
+            to_read=to_read,
+            now=self._now,
+            stop=self._stop,
+            page_rows=self._page_rows,
+        )
+
+
+class _Touched:
+    """From when to when the rows just read were updated; a later file with rows of that time may hold the same ones."""
+
+    def __init__(self) -> None:
+        self._low: str | None = None
+        self._high = ""
+        self._is_all = False
+
+    def add(self, span: tuple[str, str] | None) -> None:
+        """None: some row has no time. Two empty texts: no row at all."""
+        if span is None:
+            self._is_all = True
+        elif span != ("", ""):
+            self._low = span[0] if self._low is None else min(self._low, span[0])
+            self._high = max(self._high, span[1])
+
+    def meets(self, span: tuple[str, str] | None) -> bool:
+        if self._is_all or self._low is None:
+            return self._is_all
+        return span is None or (span[0] <= self._high and span[1] >= self._low)
+
+
+def _untouched(jobs: Sequence[Job], book: Book, touched: _Touched) -> dict[str, FileState]:
+    """What is known of the files still to come, without those that must be read once more after what was read."""
+    later = {job.key: job.before for job in jobs if job.before is not None and not job.is_remapped}
+    return {key: state for key, state in later.items() if not touched.meets(state.span)}

@@ -1,0 +1,184 @@
+"""mode = "snapshot": the newest file is the whole truth, unless it is hard to believe."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.errors import StreamError
+from connectors.files.connector import FilesConnector
+from tests.fakes.files_cache import PageCache
+from tests.unit.test_files import connector
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def snapshot(path: Path, table: str = "tickets", **entry: Any) -> FilesConnector:
+    return connector({"path": str(path), "table": table, "mode": "snapshot", **entry})
+
+
+def sync(source: FilesConnector, cache: PageCache, table: str = "tickets", *, full: bool = False) -> None:
+    cache.take(source.fetch_pages(table, cache.bookmark, full=full, since=None, now=NOW))
+
+
+def write(path: Path, ids: range | list[int], end: str = "\n") -> None:
+    path.write_text("source_id,status\n" + "\n".join(f"{n},x" for n in ids) + end)
+
+
+def ids(cache: PageCache) -> set[int]:
+    return {int(key) for key in cache.rows}
+
+
+def test_what_the_newest_file_lacks_is_gone_and_numbers_in_names_sort_as_numbers(tmp_path: Path) -> None:
+    cache, source = PageCache("tickets"), snapshot(tmp_path / "t-*.csv")
+    write(tmp_path / "t-9.csv", [1, 2, 3])
+    sync(source, cache)
+    assert ids(cache) == {1, 2, 3}
+    write(tmp_path / "t-10.csv", [2, 3, 4])
+    write(tmp_path / "t-2.csv", [7])
+    sync(source, cache)
+    assert ids(cache) == {2, 3, 4}
+    sync(source, cache)
+    assert cache.read == 0
+    write(tmp_path / "t-2.csv", [8])  # an old file is nobody's truth
+    sync(source, cache)
+    assert (ids(cache), cache.read) == ({2, 3, 4}, 0)
+
+
+def test_several_entries_of_a_table_are_one_truth_together(tmp_path: Path) -> None:
+    cache = PageCache("tickets")
+    one, two = ({"path": str(tmp_path / name), "table": "tickets", "mode": "snapshot"} for name in ("eu.csv", "us.csv"))
+    source = connector(one, two)
+    write(tmp_path / "eu.csv", [1, 2])
+    write(tmp_path / "us.csv", [3])
+    sync(source, cache)
+    write(tmp_path / "eu.csv", [2])
+    sync(source, cache)
+    assert ids(cache) == {2, 3}
+    (tmp_path / "us.csv").unlink()
+    write(tmp_path / "eu.csv", [2, 5])
+    with pytest.raises(StreamError, match=r"there is no file .*us\.csv"):
+        sync(source, cache)
+    assert ids(cache) == {2, 3, 5}  # what could be read is loaded, and nothing deleted
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("source_id,status\n", "t.csv holds no rows: nothing was deleted. Export it again, or carry it out with "
+                               "`syncagent sync desk --full`."),
+        ("source_id,status\n" + "".join(f"{n},x\n" for n in range(99)),
+         "t.csv holds 99 rows where there were 200: nothing was deleted."),
+        ("source_id,status\n" + "".join(f"{n},x\n" for n in range(150)) + "150",
+         "t.csv ends in the middle of a line, as if it were still being written: nothing was deleted."),
+        ("status,source_id\nx,1\nx\nx,3\n", "t.csv has 1 row whose id cannot be read"),
+    ],
+    ids=["no rows", "few rows", "half a line", "no id"],
+)  # fmt: skip
+def test_a_file_that_is_hard_to_believe_deletes_nothing_until_a_person_says_so(
+    tmp_path: Path, content: str, sentence: str
+) -> None:
+    cache, path = PageCache("tickets"), tmp_path / "t.csv"
+    source = snapshot(path)
+    write(path, range(200))
+    sync(source, cache)
+    path.write_text(content)
+    for _ in range(2):
+        with pytest.raises(StreamError) as caught:
+            sync(source, cache)
+        assert str(caught.value).startswith(sentence)
+        assert ids(cache) >= set(range(200))
+    assert cache.read == 0  # it is not read again to say the same
+    sync(source, cache, full=True)
+    assert len(cache.rows) < 200
+    sync(source, cache)
+    assert cache.read == 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"source_id,status\n1,caf\xe9\n", b"other\n1\n"], ids=["empty", "code", "header"]
+)
+def test_an_unreadable_file_deletes_nothing_not_even_when_asked(tmp_path: Path, content: bytes) -> None:
+    cache, path = PageCache("tickets"), tmp_path / "t.csv"
+    source = snapshot(path)
+    write(path, [1, 2])
+    sync(source, cache)
+    path.write_bytes(content)
+    for full in (False, True):
+        with pytest.raises(StreamError):
+            sync(source, cache, full=full)
+        assert ids(cache) == {1, 2}
+    write(path, [2])
+    sync(source, cache)
+    assert ids(cache) == {2}
+
+
+def test_losing_up_to_half_is_ordinary(tmp_path: Path) -> None:
+    cache, path = PageCache("tickets"), tmp_path / "t.csv"
+    source = snapshot(path)
+    write(path, range(400))
+    sync(source, cache)
+    write(path, range(200))
+    sync(source, cache)
+    assert len(cache.rows) == 200
+
+
+def test_a_bad_row_whose_id_can_be_read_keeps_its_record(tmp_path: Path) -> None:
+    cache, path = PageCache("tickets"), tmp_path / "t.csv"
+    source = snapshot(path)
+    path.write_text("source_id,created_at\n1,2026-01-01\n2,2026-01-01\n3,2026-01-01\n")
+    sync(source, cache)
+    path.write_text("source_id,created_at\n1,2026-01-01\n2,someday\n3\n")
+    sync(source, cache)
+    assert ids(cache) == {1, 2, 3}
+    assert [reject.place for reject in cache.rejects] == ["t.csv line 3", "t.csv line 4"]
+
+
+def test_an_older_date_in_the_file_is_the_truth_too(tmp_path: Path) -> None:
+    cache, path = PageCache("tickets"), tmp_path / "t.csv"
+    source = snapshot(path)
+    path.write_text("source_id,updated_at,status\n1,2062-01-01,typo\n")
+    sync(source, cache)
+    path.write_text("source_id,updated_at,status\n1,2026-01-01,right\n")
+    sync(source, cache)
+    assert cache.rows["1"]["status"] == "right"
+
+
+def test_a_log_as_snapshot_keeps_the_names_of_its_lines_from_file_to_file(tmp_path: Path) -> None:
+    cache, source = PageCache("costs"), snapshot(tmp_path / "costs-*.csv", "costs")
+    (tmp_path / "costs-1.csv").write_text("month,kind,amount\n2026-01,a,1\n2026-01,a,1\n2026-02,b,2\n")
+    sync(source, cache, "costs")
+    assert sorted(cache.rows) == ["costs-*.csv#2", "costs-*.csv#3", "costs-*.csv#4"]
+    (tmp_path / "costs-2.csv").write_text("month,kind,amount\n2026-01,a,1\n2026-02,b,2\n")
+    sync(source, cache, "costs")
+    assert [row["month"] for row in cache.rows.values()] == ["2026-01", "2026-02"]
+    sync(source, cache, "costs")
+    assert cache.read == 0
+
+
+def test_a_file_that_grows_while_it_is_read_deletes_nothing_and_is_read_again(tmp_path: Path) -> None:
+    cache, path = PageCache("tickets"), tmp_path / "t.csv"
+    source = snapshot(path)
+    write(path, range(5_100))
+    sync(source, cache)
+    write(path, range(1, 5_050), end="\n7000")
+    pages = source.fetch_pages("tickets", cache.bookmark, full=False, since=None, now=NOW)
+    begun = [next(pages), next(pages)]
+    with path.open("a") as file:
+        file.write("99,x\n6000,x\n")  # what had been half a line goes on
+    cache.take([*begun, *pages])
+    assert 0 in ids(cache)
+    sync(source, cache)
+    assert 0 not in ids(cache)
+    assert {700099, 6000} <= ids(cache)
+
+
+def test_the_bad_id_is_asked_for_by_id_only_where_a_snapshot_can_answer(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    write(path, [1, 2])
+    pages = list(snapshot(path).read_ids("tickets", ["2", "9"], now=NOW))
+    assert [r["source_id"] for page in pages for r in page.records.get("tickets", ())] == ["2"]
+    assert [one.source_id for page in pages for one in page.tombstones] == ["9"]
+    appended = connector({"path": str(path), "table": "tickets"})
+    assert not [one for page in appended.read_ids("tickets", ["9"], now=NOW) for one in page.tombstones]
