@@ -241,10 +241,12 @@ class Daemon:
             # What became due by the old schedules, and where the new ones begin, is written down before anything
             # can end the process.
             self._jobs.write_down()
-            self._config = config
+            before, self._config = self._config, config
             self._config_watch = ConfigWatch(config)
             self._jobs.config = config
             self._jobs.write_down()
+            changed = [name for name, one in config.sources.items() if before.sources.get(name) != one]
+            self._jobs.wake(tuple(changed))
             self._schedule_syncs()
             write_note(config, self._clock())
             log.info("configuration read again", extra={"action": "reloaded", "config": config.hash})

@@ -9,21 +9,25 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from zoneinfo import ZoneInfo
 
+from connectors.base import Connector
 from connectors.errors import ConnectorError
 from scorecards.errors import ScorecardError
 from scorecards.values import instant
-from syncagent.clock import ClockGuard
+from syncagent import breaker
+from syncagent.clock import ClockGuard, local_time
 from syncagent.config import Config
 from syncagent.errors import FAILED, OK, AgentError
 from syncagent.migrations import CACHE, STATE
+from syncagent.reconcile import nightly
 from syncagent.stopping import StopEvent
 from syncagent.store import database_path, explain, explain_unplaced, open_cache, open_state, read_cache, transaction
-from syncagent.sync import StreamReport, refresh_facts, sync_source
+from syncagent.sync import LOGIN, StreamReport, refresh_facts, sync_source
 from syncagent.wiring import build_connector
 
 if TYPE_CHECKING:
@@ -82,6 +86,7 @@ class Jobs:
         self._awaited: set[str] = set()
         self._awaited_until = 0.0
         self._derived_for: str | None = None
+        self._connectors: dict[str, Connector] = {}
 
     # --- jobs -----------------------------------------------------------------------------------------------
 
@@ -108,6 +113,13 @@ class Jobs:
             self._sync(name)
         finally:
             self._awaited.discard(name)
+
+    @_job
+    def wake(self, names: tuple[str, ...]) -> None:
+        """Let these sources, whose settings have changed, try again: what was refused may be mended."""
+        with closing(open_cache(self.config.agent.data_dir)) as cache:
+            for name in names:
+                breaker.wake(cache, name)
 
     @_job
     def pump(self) -> None:
@@ -172,12 +184,26 @@ class Jobs:
         if name not in config.sources:
             return []
         with closing(open_cache(config.agent.data_dir)) as cache:
+            rest = breaker.resting(cache, name, self.clock())
+            if rest is not None:
+                sentence = f"rests until {local_time(rest.until, config.agent.timezone)}: {rest.reason}"
+                log.debug("source %s %s", name, sentence, extra={"action": "source_rests", "source": name})
+                return [StreamReport(name, LOGIN, error=sentence)]
             connector = build_connector(config, name, on_wait=self._told_wait(name), stop=self.stop)
+            self._connectors[name] = connector
             try:
-                reports = sync_source(connector, cache, clock=self.clock, stop=self.stop, reporting=config.reporting())
+                reports = sync_source(
+                    connector,
+                    cache,
+                    clock=self.clock,
+                    stop=self.stop,
+                    reporting=config.reporting(),
+                    due=nightly(ZoneInfo(config.agent.timezone)),
+                )
             except sqlite3.DatabaseError as error:
                 raise explain(error, cache) from error
             finally:
+                self._connectors.pop(name, None)
                 connector.close()
         if not self.stop.is_set():
             for report in reports:
@@ -271,7 +297,10 @@ class Jobs:
             return self._idle.wait_for(lambda: self._running == 0, max(0.0, deadline - time.monotonic()))
 
     def interrupt(self) -> None:
-        """End the wait for a mail server that does not answer (never after the final dot)."""
+        """End the calls to sources under way, and the wait for a silent mail server (never after the final dot)."""
+        for connector in list(self._connectors.values()):
+            with suppress(ConnectorError):
+                connector.interrupt()
         mailer = self._mailer
         if mailer is not None:
             mailer.interrupt()

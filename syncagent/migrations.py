@@ -172,10 +172,61 @@ def _m0002_sync_tables(database: "Database") -> None:
     )
 
 
+def _m0003_reconciliation(database: "Database") -> None:
+    """What is remembered to find what no change mark shows, to rest a failing source, and to notice a new schema."""
+    execute_statements(
+        database.conn,
+        """
+        ALTER TABLE sync_state ADD COLUMN sweep TEXT;
+        ALTER TABLE sync_state ADD COLUMN reconciled_at TEXT;
+        ALTER TABLE sync_state ADD COLUMN crm_count INTEGER;
+        ALTER TABLE sync_state ADD COLUMN cache_count INTEGER;
+        ALTER TABLE sync_state ADD COLUMN counted_at TEXT;
+        ALTER TABLE sync_state ADD COLUMN differs_since TEXT;
+        ALTER TABLE sources ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE sources ADD COLUMN rests_until TEXT;
+        ALTER TABLE sources ADD COLUMN rest_reason TEXT;
+        ALTER TABLE sources ADD COLUMN sunsets TEXT;
+        CREATE TABLE sweep_seen (
+            source_name TEXT NOT NULL,
+            stream TEXT NOT NULL,
+            source_id TEXT NOT NULL,
+            PRIMARY KEY (source_name, stream, source_id)
+        ) WITHOUT ROWID;
+        CREATE TABLE source_fields (
+            source_name TEXT NOT NULL,
+            object TEXT NOT NULL,
+            field TEXT NOT NULL,
+            type TEXT NOT NULL,
+            column_name TEXT NOT NULL,
+            table_name TEXT NOT NULL,
+            first_seen_at TEXT NOT NULL,
+            PRIMARY KEY (source_name, object, field, column_name)
+        ) WITHOUT ROWID;
+        CREATE TABLE source_changes (
+            id INTEGER PRIMARY KEY,
+            source_name TEXT NOT NULL,
+            object TEXT NOT NULL,
+            name TEXT NOT NULL,
+            change TEXT NOT NULL,
+            detail TEXT NOT NULL,
+            touches TEXT NOT NULL,
+            noticed_at TEXT NOT NULL,
+            told_at TEXT
+        );
+        CREATE INDEX source_changes_by_source ON source_changes (source_name, noticed_at);
+        """,
+    )
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
-    (("m0001_canonical_tables", _m0001_canonical_tables), ("m0002_sync_tables", _m0002_sync_tables)),
+    (
+        ("m0001_canonical_tables", _m0001_canonical_tables),
+        ("m0002_sync_tables", _m0002_sync_tables),
+        ("m0003_reconciliation", _m0003_reconciliation),
+    ),
 )
 
 

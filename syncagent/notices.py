@@ -18,6 +18,7 @@ _SUBJECTS = {
     "failed": "{title} was not delivered",
     "uncertain": "{title} may not have arrived",
     "skipped": "{title} was not sent",
+    "changed": "{title}: a source has changed",
 }
 
 
@@ -43,8 +44,13 @@ def owe(
     cause: str,
     text: str,
     now: datetime,
+    about_run: bool = True,
 ) -> None:
-    """Put a notice into the outbox, once per run and cause; a scorecard without owner is only logged."""
+    """Put a notice into the outbox, once per run and cause; a scorecard without owner is only logged.
+
+    `about_run` False: the notice is of something else, which `due_run_id` and `due_at` only name (its id, when it was
+    noticed).
+    """
     owner = owners.get(scorecard)
     if owner is None:
         log.warning("scorecard %s has no owner to tell: %s", scorecard, cause, extra={"action": "notice.no_owner"})
@@ -57,7 +63,8 @@ def owe(
     kind = f"notice:{cause}"
     subject = _SUBJECTS[cause].format(title=owner.title)
     message_id = compose.message_id(scorecard, due_at, to.address, compose.mailbox(mail.from_), kind=kind)
-    body = f"{text}\n\nScorecard: {owner.title} ({scorecard})\nDue: {instant(due_at)}\nRun: {due_run_id}\n"
+    body = f"{text}\n\nScorecard: {owner.title} ({scorecard})\n"
+    body += f"Due: {instant(due_at)}\nRun: {due_run_id}\n" if about_run else f"Noticed: {instant(due_at)}\n"
     mime = compose.compose_notice(subject, body, mail, to=to, message_id=message_id, sent_at=now, scorecard=scorecard)
     enqueue(
         state,

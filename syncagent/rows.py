@@ -14,15 +14,19 @@ from typing import Any
 
 import orjson
 
-from connectors.base import Merge, Record, Reject, Tombstone
+from connectors.base import Children, Merge, Record, Reject, Tombstone
 from syncagent.errors import StoreError
 from syncagent.schema import COMMON, TABLES, column_types
 
 #: Columns set here for every row, whatever the record holds.
 _OURS = ("id", "source", "source_name", "source_instance", "first_seen_at", "synced_at")
 #: What a live record says by not saying it: it is not deleted (an undelete needs no word of its own).
-_LIVE = {"is_deleted": 0, "deleted_at": None}
+_LIVE: Mapping[str, Any] = {"is_deleted": 0, "deleted_at": None}
+#: What the vendor's own answer about this very id says besides: it was merged into nothing.
+_CERTAIN: Mapping[str, Any] = {**_LIVE, "merged_into": None}
 _MAX_INTEGER = 2**63 - 1
+#: Ids in one question to SQLite.
+_CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +44,26 @@ def record_id(source_name: str, table: str, source_id: str) -> str:
 
 
 def write_records(
-    conn: sqlite3.Connection, origin: Origin, table: str, records: Sequence[Record], *, synced_at: str
+    conn: sqlite3.Connection,
+    origin: Origin,
+    table: str,
+    records: Sequence[Record],
+    *,
+    synced_at: str,
+    is_certain: bool = False,
 ) -> tuple[int, list[Reject]]:
     """Insert or update records; how many rows really changed, and the records that cannot be stored.
 
-    Keys a record lacks leave what is stored untouched.
+    Keys a record lacks leave what is stored untouched. `is_certain`: the vendor was asked for these very ids, so they
+    live and stand for themselves whatever was known before; what comes from a list or an index may lag.
     """
     changed = 0
     rejects: list[Reject] = []
+    live = _CERTAIN if is_certain else _LIVE
     for keys, group in _by_keys(records):
-        statement = _statement(table, keys, origin.crm != "files")
+        statement = _statement(table, keys, origin.crm != "files" and not is_certain, tuple(live))
         # SQLite's own limit of parameters is far above our widest table.
-        rows = _rows(origin, table, keys, group, synced_at)
+        rows = _rows(origin, table, keys, group, synced_at, live)
         try:
             changed += conn.executemany(statement, rows).rowcount
         except (UnicodeEncodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError):
@@ -128,6 +140,49 @@ def write_merges(conn: sqlite3.Connection, origin: Origin, merges: Iterable[Merg
     return changed
 
 
+def write_children(
+    conn: sqlite3.Connection,
+    origin: Origin,
+    children: Iterable[Children],
+    records: Mapping[str, Sequence[Record]],
+    *,
+    synced_at: str,
+) -> int:
+    """Mark the rows of these parents that the page (`records`) does not hold as deleted; how many were not before.
+
+    Since when is not known: no deleted_at, so that a row seen again is simply there again.
+    """
+    deleted = 0
+    for one in children:
+        _known_table(one.table, origin)
+        if one.parent not in TABLES[one.table].columns:
+            raise StoreError(
+                f"{one.table} has no column {one.parent}",
+                place=origin.name,
+                mend="This is a mistake in the connector.",
+            )
+        parents = TABLES[one.table].references.get(one.parent)
+        if one.parent not in _types(one.table):
+            what = f"{one.table} has no column {one.parent}"
+            raise StoreError(what, place=origin.name, mend="This is a mistake in the connector.")
+        held = {record_id(origin.name, one.table, record["source_id"]) for record in records.get(one.table, ())}
+        for start in range(0, len(one.ids), _CHUNK):
+            part = one.ids[start : start + _CHUNK]
+            ids = part if parents is None else [record_id(origin.name, parents, id_) for id_ in part]
+            found = conn.execute(
+                f"""SELECT id FROM {one.table} WHERE is_deleted = 0 AND source_name = ?
+                    AND {one.parent} IN (SELECT value FROM json_each(?))""",
+                (origin.name, orjson.dumps(ids).decode()),
+            )
+            gone = [(synced_at, row[0]) for row in found if row[0] not in held]
+            if gone:
+                conn.executemany(
+                    f"UPDATE {one.table} SET is_deleted = 1, deleted_at = NULL, synced_at = ? WHERE id = ?", gone
+                )
+            deleted += len(gone)
+    return deleted
+
+
 # --- records to rows --------------------------------------------------------------------------------------------
 
 
@@ -145,7 +200,12 @@ def _by_keys(records: Sequence[Record]) -> list[tuple[tuple[str, ...], Sequence[
 
 
 def _rows(
-    origin: Origin, table: str, keys: tuple[str, ...], records: Sequence[Record], synced_at: str
+    origin: Origin,
+    table: str,
+    keys: tuple[str, ...],
+    records: Sequence[Record],
+    synced_at: str,
+    live: Mapping[str, Any],
 ) -> list[list[Any]]:
     """One list of values a record, in the order of `_columns(keys)`."""
     prefix = f"{origin.name}:{table}:"
@@ -159,7 +219,7 @@ def _rows(
     ]
     flags = [offset + given.index(column) for column in _flags(table) if column in given]
     custom = offset + given.index("custom") if "custom" in given else None
-    added = [value for column, value in _LIVE.items() if column not in given]
+    added = [value for column, value in live.items() if column not in given]
     has_source, has_instance = "source" in keys, "source_instance" in keys
     rows = []
     for record in records:
@@ -200,15 +260,15 @@ def _given(keys: tuple[str, ...]) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _statement(table: str, keys: tuple[str, ...], guards_deletes: bool) -> str:
-    """The upsert for records with exactly these keys."""
+def _statement(table: str, keys: tuple[str, ...], guards_deletes: bool, live: tuple[str, ...]) -> str:
+    """The upsert for records with exactly these keys, and the columns of `live` they do not have."""
     types = _types(table)
     unknown = [key for key in keys if key not in types]
     if unknown or "source_id" not in keys:
         what = f"unknown columns {', '.join(sorted(unknown))}" if unknown else "no source_id"
         raise StoreError(f"a record for {table} has {what}", mend="This is a mistake in the connector.")
     given = _given(keys)
-    columns = [*_OURS, *given, *(column for column in _LIVE if column not in given)]
+    columns = [*_OURS, *given, *(column for column in live if column not in given)]
     # first_seen_at stays; synced_at moves only when something else does.
     compared = [column for column in columns if column not in ("id", "first_seen_at", "synced_at")]
     conditions = [f"({', '.join(f't.{c}' for c in compared)}) IS NOT ({', '.join(f'excluded.{c}' for c in compared)})"]

@@ -1,25 +1,19 @@
 """How things stand, read from the two databases alone: it answers just as well while the daemon is down."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from scorecards.values import instant
 from syncagent.clock import local_time
 from syncagent.errors import AgentError, StoreError
 from syncagent.running import read_note
-from syncagent.store import explain, is_locked, read_cache, read_state
-from syncagent.sync_state import read_rejects, reject_file
+from syncagent.status_sources import Trouble, explained, source_notes, source_rows, source_troubles
+from syncagent.store import is_locked, read_state
 
 if TYPE_CHECKING:
     from syncagent.config import Config
 
-#: A source is stale after so many of its intervals without a complete sync, but not before the time below.
-STALE_INTERVALS = 3
-STALE_AT_LEAST = timedelta(minutes=30)
 #: A scorecard that is not out so long after it was due is overdue.
 OVERDUE_AFTER = timedelta(hours=1)
 #: Older failures are history, not a state to act on.
@@ -28,22 +22,6 @@ FAILED_WITHIN = timedelta(days=7)
 #: Messages that are handed over as soon as somebody does it.
 WAITING = ("queued", "deferred", "sending")
 _NOBODY, _START = "the daemon is not running", "Start it: `syncagent run`."
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something a person should look at: a word for scripts, a sentence, and what to do.
-
-    `severity`: "error" makes the whole unhealthy, "warning" does not.
-    """
-
-    code: str
-    message: str
-    mend: str
-    severity: Literal["error", "warning"] = "error"
-
-    def to_json(self) -> dict[str, str]:
-        return {"code": self.code, "severity": self.severity, "message": self.message, "mend": self.mend}
 
 
 def status(config: "Config", now: datetime) -> dict[str, Any]:
@@ -64,10 +42,10 @@ def status(config: "Config", now: datetime) -> dict[str, Any]:
     except StoreError as error:
         problems.append(Trouble("state", f"{error.place}: {error.message}", error.mend))
     zone = config.agent.timezone
-    problems += _source_troubles(config, sources, now)
+    problems += source_troubles(config, sources, now)
     problems += _scorecard_troubles(runs, missed, now, zone, is_running=is_running)
     problems += _message_troubles(messages, zone, is_running=is_running)
-    problems += _reject_notes(config, sources)
+    problems += source_notes(config, sources, now)
     problems += _config_notes(config) if is_running else []
     return {
         "healthy": not any(problem.severity == "error" for problem in problems),
@@ -80,45 +58,6 @@ def status(config: "Config", now: datetime) -> dict[str, Any]:
     }
 
 
-def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
-    """Every configured source with its streams. A source is as fresh as the stream that was read longest ago."""
-    states: dict[str, list[dict[str, Any]]] = {}
-    logins: dict[str, dict[str, Any]] = {}
-    if (config.agent.data_dir / "cache.db").exists():
-        with closing(read_cache(config.agent.data_dir)) as cache, _explained(cache):
-            for row in cache.execute(
-                """SELECT source_name, stream, ok_at AS synced_at, rows, error, error_at FROM sync_state
-                   ORDER BY source_name, stream"""
-            ):
-                entry = dict(row)
-                states.setdefault(entry.pop("source_name"), []).append(entry)
-            logins = {
-                row["source_name"]: dict(row)
-                for row in cache.execute("SELECT source_name, instance, account, checked_at FROM sources")
-            }
-    rows = []
-    for name, settings in config.sources.items():
-        streams = states.get(name, [])
-        synced = [stream["synced_at"] for stream in streams]
-        failing = sorted((s for s in streams if s["error"]), key=lambda stream: str(stream["error_at"]))
-        synced_at = min(synced) if synced and all(synced) else None
-        rows.append(
-            {
-                "source": name,
-                "type": settings.type,
-                "instance": logins.get(name, {}).get("instance"),
-                "account": logins.get(name, {}).get("account"),
-                "every_s": settings.every,
-                "synced_at": synced_at,
-                "age_s": None if synced_at is None else int((now - datetime.fromisoformat(synced_at)).total_seconds()),
-                "error": failing[0]["error"] if failing else None,
-                "failing_since": failing[0]["error_at"] if failing else None,
-                "streams": streams,
-            }
-        )
-    return rows
-
-
 def _state_rows(
     config: "Config",
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, datetime | None]]:
@@ -128,7 +67,7 @@ def _state_rows(
 
     if not (config.agent.data_dir / "state.db").exists():
         return [], [], {}
-    with closing(read_state(config.agent.data_dir)) as state, _explained(state):
+    with closing(read_state(config.agent.data_dir)) as state, explained(state):
         until = {name: due_runs.written_down_until(config, state, name) for name in config.scorecards}
         return ledger.list_runs(state), outbox.list_messages(state), until
 
@@ -150,34 +89,7 @@ def _missed(
     return found
 
 
-@contextmanager
-def _explained(conn: sqlite3.Connection) -> Iterator[None]:
-    """A file may turn out to be damaged only in the middle of being read."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise explain(error, conn) from error
-
-
 # --- what is wrong ----------------------------------------------------------------------------------------------
-
-
-def _source_troubles(config: "Config", rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:
-    found = []
-    zone = config.agent.timezone
-    for row in rows:
-        name = row["source"]
-        if row["error"]:
-            since = f" since {local_time(row['failing_since'], zone)}" if row["failing_since"] else ""
-            message = f"source {name} is failing{since}: {row['error']}"
-            found.append(Trouble("source_failing", message, f"Try it again: `syncagent sync {name}`."))
-        elif row["synced_at"] is None:
-            message = f"source {name} was never read to the end"
-            found.append(Trouble("source_never_synced", message, f"Run `syncagent sync {name}`, or `syncagent run`."))
-        elif timedelta(seconds=row["age_s"]) > max(STALE_INTERVALS * timedelta(seconds=row["every_s"]), STALE_AT_LEAST):
-            message = f"source {name} was last read at {local_time(row['synced_at'], zone)}"
-            found.append(Trouble("source_stale", message, _start_mend(config)))
-    return found
 
 
 def _scorecard_troubles(
@@ -228,21 +140,6 @@ def _message_troubles(messages: list[dict[str, Any]], zone: str, *, is_running: 
     return found
 
 
-def _reject_notes(config: "Config", sources: list[dict[str, Any]]) -> list[Trouble]:
-    """Rows that could not be used and have not been read well since. The rest of their stream is there."""
-    found = []
-    for row in sources:
-        for stream in row["streams"]:
-            path = reject_file(config.agent.data_dir, row["source"], stream["stream"])
-            count = len(read_rejects(path))
-            if count:
-                what = f"{count:,} row{'' if count == 1 else 's'}"
-                message = f"{what} of {row['source']} {stream['stream']} could not be used: see {path}"
-                mend = f"Mend them in the source, or map their values, then: `syncagent sync {row['source']}`."
-                found.append(Trouble("rejected_rows", message, mend, "warning"))
-    return found
-
-
 def _config_notes(config: "Config") -> list[Trouble]:
     """Whether the running daemon still uses another configuration than this one."""
     note = read_note(config.agent.data_dir)
@@ -255,12 +152,6 @@ def _config_notes(config: "Config") -> list[Trouble]:
         message = f"the configuration has changed since the running daemon read it at {at}"
         mend = f"Make it read it again: `kill -HUP {note.process}` (`systemctl reload syncagent`)."
     return [Trouble("config_changed", message, mend, "warning")]
-
-
-def _start_mend(config: "Config") -> str:
-    if is_locked(config.agent.data_dir):
-        return "See the log of the running daemon."
-    return "Start `syncagent run`; no instance is running."
 
 
 # --- rows -------------------------------------------------------------------------------------------------------

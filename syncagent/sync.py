@@ -1,7 +1,7 @@
-"""One source into the cache: bookmark -> pages -> rows, deletions, merges and bookmark in one transaction a page.
+"""One source into the cache: its streams side by side, each page one transaction with its bookmark.
 
 A kill at any moment neither loses nor repeats anything that matters. One stream failing never stops the others;
-a refused login stops its source. Knows nothing of vendors, schedules or terminals.
+a refused login, or a source that nobody can reach, stops its source. Knows nothing of vendors, schedules or terminals.
 """
 
 import contextlib
@@ -9,85 +9,42 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection
 from datetime import date, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from connectors.base import Connector, Identity, Page, Reject, Stream
+from connectors.base import Connector, Identity, Stream
 from connectors.errors import AuthError, ConnectorError, SourceConfigError, TransientError
-from scorecards.values import instant
+from syncagent import breaker, reconcile
 from syncagent.errors import AgentError
-from syncagent.rows import Origin, write_merges, write_records, write_tombstones
-from syncagent.store import data_dir_of, explain, transaction
+from syncagent.reconcile import Due
+from syncagent.rows import Origin
+from syncagent.store import data_dir_of, explain
+from syncagent.sync_crew import Cancelled, Crew, Script, alongside
+from syncagent.sync_report import Progress, StreamReport
 from syncagent.sync_state import (
     LOGIN,
-    RejectBook,
     Run,
-    append_rejects,
-    begin,
+    calls_of_last_day,
     end,
     note_error,
     note_login,
     note_login_failure,
     reject_file,
-    save_bookmark,
 )
+from syncagent.sync_stream import Reading, Wishes
 
 if TYPE_CHECKING:
     from scorecards.definition import Reporting
+
+__all__ = ["LOGIN", "STOPPED", "Progress", "StreamReport", "refresh_facts", "sync_source"]
 
 log = logging.getLogger(__name__)
 
 #: After so many streams in a row that could not be reached, the rest wait for the next sync.
 GIVE_UP_AFTER = 3
 STOPPED = "stopped before the end; the next sync goes on there"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a stream is: records seen, how many there are in all (None: not said), whether it ended."""
-
-    source: str
-    stream: str
-    read: int
-    total: int | None
-    done: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StreamReport:
-    """What one sync run of one stream did. `error` is one sentence with its mend, None when all was read.
-
-    `reject_file` holds the rows that could not be used; `first_reject` is the place and reason of the first one.
-    """
-
-    source: str
-    stream: str
-    read: int = 0
-    changed: int = 0
-    deleted: int = 0
-    rejected: int = 0
-    seconds: float = 0.0
-    calls: int = 0
-    error: str | None = None
-    reject_file: Path | None = None
-    first_reject: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "source": self.source,
-            "stream": self.stream,
-            "read": self.read,
-            "changed": self.changed,
-            "deleted": self.deleted,
-            "rejected": self.rejected,
-            "seconds": round(self.seconds, 3),
-            "calls": self.calls,
-            "error": self.error,
-            "reject_file": str(self.reject_file) if self.reject_file else None,
-        }
 
 
 def sync_source(
@@ -101,47 +58,60 @@ def sync_source(
     on_progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
     reporting: "Reporting | None" = None,
+    due: Due = reconcile.daily,
+    recounts: bool = False,
 ) -> list[StreamReport]:
     """Read what is new in every stream (or those named), and bring the facts up to date when `reporting` is given.
 
-    `stop` ends between two pages. Never raises for a source's fault: it is in the reports.
+    `due` says whether a stream's records are all compared with the CRM's too, `recounts` counts them however lately
+    that was done. `stop` ends between two pages, and what the vendor is being waited for with it. Never raises for a
+    source's fault: it is in the reports.
     """
     started = time.monotonic()
+    connector.remember_calls(calls_of_last_day(cache, connector.name, clock()))
     try:
-        identity = _log_in(connector)
-        offered = connector.streams()
-    except ConnectorError as error:
-        sentence = str(error)
-        if _is_our_stop(error, stop):
+        identity, offered = alongside(
+            lambda: (_log_in(connector), connector.streams()),
+            cache,
+            name=f"{connector.name} {LOGIN}",
+            interrupt=connector.interrupt,
+            stop=stop,
+        )
+    except (ConnectorError, Cancelled) as error:
+        if isinstance(error, Cancelled) or _is_our_stop(error, stop):
             sentence = STOPPED
         else:
+            sentence = str(error)
             note_login_failure(cache, connector.name, error, clock())
+            _note_failure(cache, connector.name, error, clock())
         seconds = time.monotonic() - started
         return [StreamReport(connector.name, LOGIN, seconds=seconds, calls=connector.usage().calls, error=sentence)]
     for warning in identity.warnings:
         log.info("%s: %s", connector.name, warning, extra={"action": "source_warning", "source": connector.name})
+    is_probe = breaker.last_rest(cache, connector.name) is not None
     note_login(cache, connector, identity, clock())
-    origin = Origin(connector.name, connector.crm, identity.instance)
-    reports = []
-    unreachable = 0
-    refused: ConnectorError | None = None
-    for stream in offered:
-        if streams is not None and stream.name not in streams:
-            continue
-        if stop is not None and stop.is_set():
-            break
-        if refused is not None:
-            note_error(cache, connector.name, stream.name, refused, clock())
-            reports.append(StreamReport(connector.name, stream.name, error=f"not read: {refused}"))
-            continue
-        report, fault = _sync_stream(
-            connector, cache, origin, stream, clock=clock, full=full, since=since, on_progress=on_progress, stop=stop
-        )
-        reports.append(report)
-        unreachable = unreachable + 1 if isinstance(fault, TransientError) else 0
-        if isinstance(fault, ConnectorError) and (isinstance(fault, AuthError) or unreachable >= GIVE_UP_AFTER):
-            refused = fault
-    if reporting is not None and not (stop is not None and stop.is_set()):
+    wanted = [stream for stream in offered if streams is None or stream.name in streams]
+    work = _Source(
+        connector,
+        cache,
+        Origin(connector.name, connector.crm, identity.instance),
+        wanted,
+        Wishes(full, since, due, recounts),
+        clock=clock,
+        on_progress=on_progress,
+        crew=Crew(cache, interrupt=connector.interrupt, stop=stop),
+        is_probe=is_probe,
+    )
+    reports = work.run()
+    if work.given_up is not None:
+        _note_failure(cache, connector.name, work.given_up, clock())
+    if stop is not None and stop.is_set():
+        return reports
+    if work.given_up is None:
+        breaker.note_success(cache, connector.name)
+        if streams is None:
+            _note_fields(connector, cache, clock())
+    if reporting is not None:
         refresh_facts(cache, reporting)
     return reports
 
@@ -161,6 +131,31 @@ def _is_our_stop(error: ConnectorError, stop: threading.Event | None) -> bool:
     return stop is not None and stop.is_set() and isinstance(error, TransientError)
 
 
+def _note_failure(cache: sqlite3.Connection, source: str, error: ConnectorError, now: datetime) -> None:
+    rest = breaker.note_failure(cache, source, error, now)
+    if rest is not None:
+        log.warning(
+            "source %s rests until %s after %d failures: %s",
+            source,
+            rest.until.isoformat(timespec="minutes"),
+            rest.failures,
+            rest.reason,
+            extra={"action": "source_rests", "source": source},
+        )
+
+
+def _note_fields(connector: Connector, cache: sqlite3.Connection, now: datetime) -> None:
+    """Notice fields that came, went or changed their type: what was read is described already, so it costs little."""
+    from syncagent import drift
+
+    try:
+        drift.note_fields(cache, connector, now)
+    except ConnectorError as error:
+        log.info("%s: fields not looked at: %s", connector.name, error, extra={"action": "not_described"})
+    except (ValueError, TypeError, LookupError):
+        log.exception("%s: fields not looked at", connector.name, extra={"action": "not_described"})
+
+
 def refresh_facts(cache: sqlite3.Connection, reporting: "Reporting") -> int:
     """Bring what is derived from rows up to date with those that changed; how many facts that touched."""
     from syncagent import facts
@@ -168,116 +163,169 @@ def refresh_facts(cache: sqlite3.Connection, reporting: "Reporting") -> int:
     return facts.refresh(cache, reporting)
 
 
-def _sync_stream(
-    connector: Connector,
-    cache: sqlite3.Connection,
-    origin: Origin,
-    stream: Stream,
-    *,
-    clock: Callable[[], datetime],
-    full: bool,
-    since: date | None,
-    on_progress: Callable[[Progress], None] | None,
-    stop: threading.Event | None,
-) -> tuple[StreamReport, Exception | None]:
-    """One stream; its report, and what ended it early."""
-    started = time.monotonic()
-    calls = connector.usage().calls
-    total: int | None = None
+class _Source:
+    """The streams of one source: which is read when, and what becomes of it. All in the writer's thread."""
 
-    def tell(*, done: bool) -> None:
-        if on_progress is not None:
-            on_progress(Progress(origin.name, stream.name, run.read, total, done))
+    def __init__(
+        self,
+        connector: Connector,
+        cache: sqlite3.Connection,
+        origin: Origin,
+        streams: Collection[Stream],
+        wishes: Wishes,
+        *,
+        clock: Callable[[], datetime],
+        on_progress: Callable[[Progress], None] | None,
+        crew: Crew[None],
+        is_probe: bool,
+    ) -> None:
+        self.given_up: ConnectorError | None = None  # what stopped the source as a whole
+        self._connector = connector
+        self._cache = cache
+        self._origin = origin
+        self._streams = streams
+        self._wishes = wishes
+        self._clock = clock
+        self._on_progress = on_progress
+        self._crew = crew
+        self._waiting = deque(streams)
+        self._readings: dict[str, Reading] = {}
+        self._reports: dict[str, StreamReport] = {}
+        self._side_by_side = max(1, connector.side_by_side)
+        #: Streams that could not be reached, one after the other without an answer between them.
+        self._unreached = 0
+        self._is_probe = self._is_in_doubt = is_probe
+        self._was_heard = False
 
-    covered_from = connector.covered_from(stream.name)
-    run, bookmark = begin(cache, origin.name, stream.name, clock(), covered_from=covered_from)
-    rejects = reject_file(data_dir_of(cache), origin.name, stream.name)
-    if full or bookmark is None:
-        rejects.unlink(missing_ok=True)
-    book = RejectBook(data_dir_of(cache), origin.name, stream.name, run.id)
-    tell(done=False)
-    try:
-        pages = connector.fetch_pages(stream.name, None if full else bookmark, full=full, since=since, now=clock())
-        with _closing(pages):
-            for page in pages:
-                refused = _write_page(cache, origin, stream, page, run, synced_at=instant(clock()))
-                book.note(page, bookmark, refused)
-                total = page.total if page.total is not None else total
-                tell(done=False)
-                if stop is not None and stop.is_set():
-                    break
-            else:
-                run.is_complete = True
-    except ConnectorError as error:
-        run.error = None if _is_our_stop(error, stop) else error
-    except sqlite3.DatabaseError as error:
-        run.error = explain(error, cache)
-    except AgentError as error:
-        run.error = error
-    except Exception as error:
+    def run(self) -> list[StreamReport]:
+        """Read them; the reports, in the order of the streams. One that a stop kept from beginning has none."""
+        self._crew.work(self._next, self._ended)
+        if self.given_up is not None:
+            for stream in self._waiting:
+                note_error(self._cache, self._origin.name, stream.name, self.given_up, self._clock())
+                self._reports[stream.name] = StreamReport(
+                    self._origin.name, stream.name, error=f"not read: {self.given_up}"
+                )
+        return [self._reports[stream.name] for stream in self._streams if stream.name in self._reports]
+
+    def _next(self) -> Script[None] | None:
+        """The next stream to begin now; none while it is in doubt whether the source can be reached at all.
+
+        So an outage costs the patience of the streams that run when it comes, once, and not that of every stream.
+        """
+        room = 1 if self._is_in_doubt else self._side_by_side
+        if not self._waiting or self.given_up is not None or self._crew.running >= room:
+            return None
+        stream = self._waiting.popleft()
+        reading = Reading(
+            self._connector, self._origin, stream, self._wishes, self._clock, tell=self._tell, heard=self._heard
+        )
+        self._readings[stream.name] = reading
+        return Script(stream.name, reading.read)
+
+    def _heard(self) -> None:
+        self._unreached, self._is_in_doubt, self._was_heard = 0, False, True
+
+    def _ended(self, script: Script[None]) -> None:
+        """Close the books of a stream whose reader has ended, and see what that says of the source."""
+        reading = self._readings[script.name]
+        was_cancelled = script.lane is not None and script.lane.is_cancelled
+        error = self._explained(script, was_cancelled)
+        if was_cancelled and script.error is not None and self.given_up is not None:
+            error = self.given_up
+        self._close(script, reading, error)
+        if was_cancelled or self.given_up is not None:
+            return
+        if isinstance(error, AuthError):
+            self.given_up = error
+            self._crew.cancel()
+        elif isinstance(error, TransientError):
+            self._unreached += 1
+            self._is_in_doubt = True
+            # Those that ran side by side all failed: that is once, however many they were.
+            enough = min(self._side_by_side, GIVE_UP_AFTER) if self._side_by_side > 1 else GIVE_UP_AFTER
+            was_all = not self._waiting and not self._crew.running
+            if self._unreached >= enough or (not self._was_heard and (was_all or self._is_probe)):
+                self.given_up = error
+        else:
+            self._heard()
+
+    def _explained(self, script: Script[None], was_cancelled: bool) -> Exception | None:
+        """What ended a stream early, as something to tell; None when it was read to its end, or we stopped it."""
+        error = script.error
+        if isinstance(error, sqlite3.DatabaseError):
+            return explain(error, self._cache)
+        if error is None or was_cancelled or isinstance(error, Cancelled):
+            return None  # whatever a reader runs into after it was told to end is no fault of the source
+        if isinstance(error, ConnectorError):
+            return None if self._crew.is_stopped and isinstance(error, TransientError) else error
+        if isinstance(error, AgentError):
+            return error
         # A mistake of ours in one stream must not keep the other streams from being read.
-        log.exception("%s %s: unexpected", origin.name, stream.name, extra={"action": "sync_failed"})
-        run.error = AgentError(f"unexpected: {type(error).__name__}: {error}", mend="Run again with -vv.")
-    seconds = time.monotonic() - started
-    calls = connector.usage().calls - calls
-    sentence = str(run.error) if run.error else None
-    if sentence is None and not run.is_complete:
-        sentence = STOPPED
-    with contextlib.suppress(OSError):
-        book.settle()
-    end(cache, origin.name, stream, run, sentence, seconds=seconds, calls=calls, now=clock())
-    tell(done=True)
-    report = StreamReport(
-        origin.name,
-        stream.name,
-        run.read,
-        run.changed,
-        run.deleted,
-        run.rejected,
-        seconds,
-        calls,
-        sentence,
-        reject_file=rejects if run.rejected else None,
-        first_reject=f"{run.first_reject.place}: {run.first_reject.reason}" if run.first_reject else None,
-    )
-    return report, run.error
+        place = f"{self._origin.name} {script.name}"
+        log.error("%s: unexpected", place, exc_info=error, extra={"action": "sync_failed"})
+        return AgentError(f"unexpected: {type(error).__name__}: {error}", mend="Run again with -vv.")
 
+    def _close(self, script: Script[None], reading: Reading, error: Exception | None) -> None:
+        source, name = self._origin.name, script.name
+        run = reading.run
+        seconds = time.monotonic() - script.began
+        sentence = str(error) if error else None
+        if sentence is None and (script.error is not None or run is None):
+            sentence = STOPPED
+        if run is None:
+            run = Run(0)
+            if error is not None:
+                note_error(self._cache, source, name, error, self._clock())
+        else:
+            run.error = error
+            if reading.book is not None:
+                with contextlib.suppress(OSError):
+                    reading.book.settle()
+            end(
+                self._cache,
+                source,
+                reading.stream,
+                run,
+                sentence,
+                seconds=seconds,
+                calls=reading.tally.calls,
+                now=self._clock(),
+            )
+        self._tell(reading, done=True)
+        self._reports[name] = StreamReport(
+            source,
+            name,
+            run.read,
+            run.changed,
+            run.deleted,
+            run.rejected,
+            seconds,
+            reading.tally.calls,
+            sentence,
+            reject_file=reject_file(data_dir_of(self._cache), source, name) if run.rejected else None,
+            first_reject=f"{run.first_reject.place}: {run.first_reject.reason}" if run.first_reject else None,
+            reconciled=reading.is_reconciled,
+            found_missing=reading.missing,
+            found_gone=reading.gone,
+            crm_count=reading.crm_count,
+            cache_count=reading.cache_count,
+        )
 
-def _write_page(
-    cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page, run: Run, *, synced_at: str
-) -> list[Reject]:
-    """Everything a page holds and its bookmark, in one transaction; the counts move only when it is committed.
-
-    Returns the rows that could not be used.
-    """
-    changed = deleted = 0
-    rejects = list(page.rejects)
-    with transaction(cache):
-        for table, records in page.records.items():
-            written, refused = write_records(cache, origin, table, records, synced_at=synced_at)
-            changed += written
-            rejects += refused
-        deleted += write_tombstones(cache, origin, page.tombstones, synced_at=synced_at)
-        changed += write_merges(cache, origin, page.merges, synced_at=synced_at)
-        if page.bookmark is not None:
-            save_bookmark(cache, origin.name, stream.name, page)
-        if rejects:
-            # Before the commit: told twice after a kill is better than never told.
-            append_rejects(data_dir_of(cache), origin.name, stream.name, rejects, run=run.id)
-    run.read += page.read
-    run.changed += changed
-    run.deleted += deleted
-    run.rejected += len(rejects)
-    run.first_reject = run.first_reject or next(iter(rejects), None)
-    return rejects
-
-
-@contextlib.contextmanager
-def _closing(pages: Iterable[Page]) -> Iterator[None]:
-    """Let a generator of pages give back what it holds when we stop early."""
-    try:
-        yield
-    finally:
-        close = getattr(pages, "close", None)
-        if close is not None:
-            close()
+    def _tell(self, reading: Reading, *, done: bool = False) -> None:
+        if self._on_progress is None:
+            return
+        usage = self._connector.usage()
+        daily = usage.daily_used / usage.daily_limit if usage.daily_limit and usage.daily_used is not None else None
+        self._on_progress(
+            Progress(
+                self._origin.name,
+                reading.stream.name,
+                reading.seen,
+                reading.total,
+                done,
+                reading.phase,
+                usage.window_share,
+                daily,
+            )
+        )

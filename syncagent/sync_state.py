@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,37 @@ class Run:
     first_reject: Reject | None = None
     is_complete: bool = False
     error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What earlier syncs of a stream left behind. `sweep` is the state of a reconciliation that has not ended."""
+
+    bookmark: Bookmark | None
+    ok_at: datetime | None
+    reconciled_at: datetime | None
+    counted_at: datetime | None
+    sweep: dict[str, Any] | None
+
+
+def remembered(cache: sqlite3.Connection, source: str, stream: str) -> Remembered:
+    """What is known of a stream that `begin` has been called for."""
+    bookmark, ok_at, reconciled_at, counted_at, sweep = cache.execute(
+        """SELECT bookmark, ok_at, reconciled_at, counted_at, sweep FROM sync_state
+           WHERE source_name = ? AND stream = ?""",
+        (source, stream),
+    ).fetchone()
+    return Remembered(
+        _document(bookmark), _moment(ok_at), _moment(reconciled_at), _moment(counted_at), _document(sweep)
+    )
+
+
+def _document(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def begin(
@@ -105,9 +136,12 @@ def end(
         )
         if run.is_complete:
             rows = sum(_count(cache, source, table) for table in stream.tables[:1])
+            # A first load that was read to its end has compared everything.
             cache.execute(
-                """UPDATE sync_state SET ok_at = ?, error = NULL, error_at = NULL, rows = ?
-                   WHERE source_name = ? AND stream = ?""",
+                """UPDATE sync_state SET ok_at = ?1, error = NULL, error_at = NULL, rows = ?2,
+                       reconciled_at = CASE WHEN ok_at IS NULL AND sweep IS NULL THEN coalesce(reconciled_at, ?1)
+                                            ELSE reconciled_at END
+                   WHERE source_name = ?3 AND stream = ?4""",
                 (instant(now), rows, source, stream.name),
             )
     if run.error is not None:
@@ -147,11 +181,11 @@ def note_error(cache: sqlite3.Connection, source: str, stream: str, error: Excep
 def note_login(cache: sqlite3.Connection, connector: Connector, identity: Identity, now: datetime) -> None:
     with transaction(cache):
         cache.execute(
-            """INSERT INTO sources (source_name, crm, instance, account, timezone, currency, url, checked_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """INSERT INTO sources (source_name, crm, instance, account, timezone, currency, url, checked_at, sunsets)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                ON CONFLICT DO UPDATE SET crm = excluded.crm, instance = excluded.instance,
                    account = excluded.account, timezone = excluded.timezone, currency = excluded.currency,
-                   url = excluded.url, checked_at = excluded.checked_at""",
+                   url = excluded.url, checked_at = excluded.checked_at, sunsets = excluded.sunsets""",
             (
                 connector.name,
                 connector.crm,
@@ -161,9 +195,26 @@ def note_login(cache: sqlite3.Connection, connector: Connector, identity: Identi
                 identity.currency,
                 getattr(identity, "url", None),
                 instant(now),
+                _sunsets(identity),
             ),
         )
         cache.execute("DELETE FROM sync_state WHERE source_name = ? AND stream = ?", (connector.name, LOGIN))
+
+
+def _sunsets(identity: Identity) -> str | None:
+    if not identity.sunsets:
+        return None
+    return orjson.dumps([[one.what, one.ends_on, one.mend] for one in identity.sunsets]).decode()
+
+
+def calls_of_last_day(cache: sqlite3.Connection, source: str, now: datetime) -> list[tuple[float, int]]:
+    """The calls of this source's runs of the last 24 hours: (seconds ago, how many)."""
+    found = cache.execute(
+        """SELECT coalesce(ended_at, started_at) AS at, sum(calls) FROM sync_runs
+           WHERE source_name = ? AND started_at > ? AND calls > 0 GROUP BY at""",
+        (source, instant(now - timedelta(hours=24))),
+    )
+    return [(max((now - datetime.fromisoformat(at)).total_seconds(), 0.0), calls) for at, calls in found]
 
 
 def note_login_failure(cache: sqlite3.Connection, source: str, error: ConnectorError, now: datetime) -> None:
@@ -254,8 +305,12 @@ def read_rejects(path: Path) -> list[dict[str, Any]]:
 
 
 def _files_read(before: Bookmark | None, after: Bookmark | None) -> set[str]:
-    """Names of the files whose content (third of their state) differs between two bookmarks of a files source."""
+    """Labels (fifth of a file's state) of the files whose content (third) differs between a source's bookmarks.
+
+    A snapshot (known by its "rows") is held by its newest files alone: the older ones are settled with it.
+    """
     old, new = (dict((bookmark or {}).get("files") or {}) for bookmark in (before, after))
-    return {
-        Path(key.rpartition("|")[0]).name for key, state in new.items() if key not in old or old[key][2] != state[2]
-    }
+    changed = [(key, state) for key, state in new.items() if key not in old or old[key][2] != state[2]]
+    if after is not None and "rows" in after:
+        changed += [(key, state) for key, state in old.items() if key not in new]
+    return {str(state[4]) if len(state) > 4 else Path(key.rpartition("|")[0]).name for key, state in changed}

@@ -1,6 +1,7 @@
 """`init`, `check`, `config schema`: getting a configuration, and knowing that it works."""
 
 import sqlite3
+import sys
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ from syncagent.errors import FAILED, OK, AgentError
 
 if TYPE_CHECKING:
     from syncagent.config import Config
+
+#: A source that did not answer until then is down, for `check`.
+CHECK_S = 60.0
 
 
 @click.command("init", short_help="Write a commented configuration.")
@@ -25,8 +29,6 @@ def init_command(app: App, path: Path, yes: bool) -> int:
     Example:
       syncagent init --yes && $EDITOR config.toml
     """
-    import sys
-
     from syncagent import init
 
     app.set_up_logs()
@@ -65,7 +67,7 @@ def check_command(app: App, offline: bool) -> int:
     )
     if offline:
         return OK
-    problems = [_check_source(config, name) for name in config.sources]
+    problems = [_check_source(app, config, name) for name in config.sources]
     if config.mail is not None:
         problems.append(_check_mail(config))
     problems.append(_check_kpis(app, config))
@@ -77,15 +79,30 @@ def _count(things: object, word: str) -> str:
     return count_of(number, word)
 
 
-def _check_source(config: "Config", name: str) -> bool:
-    """Log in to one source and say what was reached; True when that failed."""
+def _check_source(app: App, config: "Config", name: str) -> bool:
+    """Log in to one source and say what was reached; True when that failed, or did not end within CHECK_S."""
     from connectors.errors import ConnectorError
+    from syncagent.cli.bounded import TookTooLong, bounded
+    from syncagent.sunsets import endings
     from syncagent.wiring import build_connector
 
+    waits: list[str] = []
+
+    def told(seconds: float, why: str) -> None:
+        waits.append(why)
+        if seconds >= 1:
+            _say_meanwhile(f"source {name}: waiting {seconds:.0f} s: {why}")
+
+    _say_meanwhile(f"source {name}: logging in")
     try:
-        with closing(build_connector(config, name)) as connector:
-            identity = connector.check()
-            streams = connector.streams()
+        with closing(build_connector(config, name, on_wait=told)) as connector:
+            identity, streams = bounded(
+                lambda: (connector.check(), connector.streams()), limit_s=CHECK_S, interrupt=connector.interrupt
+            )
+    except TookTooLong:
+        why = f": {waits[-1]}" if waits else ""
+        click.echo(f"source {name}: FAILED: no answer within {CHECK_S:.0f} s{why}")
+        return True
     except ConnectorError as error:
         click.echo(f"source {name}: FAILED: {error}")
         return True
@@ -93,7 +110,29 @@ def _check_source(config: "Config", name: str) -> bool:
     click.echo(f"source {name}: ok ({what}); streams: {', '.join(stream.name for stream in streams)}")
     for warning in identity.warnings:
         click.echo(f"  warning: {warning}")
-    return False
+    ends = endings(identity.sunsets, app.clock())
+    for end in ends:
+        click.echo(f"  {'ERROR' if end.is_urgent else 'warning'}: {end.sentence}. {end.mend}".rstrip())
+    _wake(config, name)
+    return any(end.is_urgent for end in ends)
+
+
+def _say_meanwhile(line: str) -> None:
+    """What is going on, where somebody watches."""
+    if sys.stderr.isatty():
+        click.echo(line, err=True)
+
+
+def _wake(config: "Config", name: str) -> None:
+    """A source that rests after failures may be tried again: its login works."""
+    from syncagent import breaker
+    from syncagent.store import open_cache
+
+    if not (config.agent.data_dir / "cache.db").exists():
+        return
+    with suppress(AgentError, sqlite3.DatabaseError), closing(open_cache(config.agent.data_dir)) as cache:
+        if breaker.last_rest(cache, name) is not None:
+            breaker.wake(cache, name)
 
 
 def _check_mail(config: "Config") -> bool:

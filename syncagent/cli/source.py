@@ -23,7 +23,7 @@ def source_group() -> None:
 @pass_app
 def list_command(app: App, as_json: bool) -> int:
     """The configured sources, and when each was last synced."""
-    from syncagent.status import source_rows
+    from syncagent.status_sources import source_rows
 
     config = app.config
     rows = source_rows(config, app.clock())
@@ -75,6 +75,7 @@ def fields_command(app: App, source: str, table: str | None, as_json: bool) -> i
     rows = [
         {
             "table": name,
+            "object": field.object or None,
             "field": field.name,
             "label": field.label,
             "type": field.type,
@@ -92,7 +93,7 @@ def fields_command(app: App, source: str, table: str | None, as_json: bool) -> i
         [
             (
                 row["table"],
-                row["field"],
+                f"{row['object']}.{row['field']}" if row["object"] else row["field"],
                 row["label"],
                 row["type"],
                 row["column"],

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncagent.cli.common import App, count_of, json_option, known, offered, pass_app, print_json, print_table
+from syncagent.cli.sync_progress import progress_shown
 from syncagent.errors import FAILED, OK, UsageError
 
 if TYPE_CHECKING:
     from syncagent.config import Config
     from syncagent.stopping import StopEvent
-    from syncagent.sync import Progress, StreamReport
+    from syncagent.sync import StreamReport
 
 #: A source that does not answer is waited for so long once we are told to stop.
 GRACE_S = 15
@@ -25,11 +26,18 @@ GRACE_S = 15
 @click.argument("sources", nargs=-1, shell_complete=offered("sources"))
 @click.option("--full", is_flag=True, help="Read everything from the configured start, not only what is new.")
 @click.option("--since", metavar="DATE", help="Read again what changed from this day on.")
+@click.option("--reconcile", is_flag=True, help="Compare every record with the CRM now (else once a day).")
 @click.option("--stream", "streams", multiple=True, metavar="NAME", help="Only this stream; may be repeated.")
 @json_option
 @pass_app
 def sync_command(
-    app: App, sources: tuple[str, ...], full: bool, since: str | None, streams: tuple[str, ...], as_json: bool
+    app: App,
+    sources: tuple[str, ...],
+    full: bool,
+    since: str | None,
+    reconcile: bool,
+    streams: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Read what is new in the sources (all of them, or SOURCES) into the cache.
 
@@ -37,6 +45,7 @@ def sync_command(
     Examples:
       syncagent sync
       syncagent sync hs --stream tickets --full
+      syncagent sync sf --reconcile
       syncagent sync --since 2026-11-01 --json
     """
     from syncagent.store import lock_data_dir
@@ -46,13 +55,23 @@ def sync_command(
     if not names:
         raise UsageError("no source is configured", place=str(config.path), mend="Add a [source.NAME] table.")
     day = _day(since)
+    if day is not None and reconcile:
+        raise UsageError("--since reads a part, --reconcile compares everything", mend="Give one of the two.")
     with lock_data_dir(config.agent.data_dir), stop_on_signals() as stop, progress_shown(as_json) as tell:
         reports = sync_all(
-            config, names, stop=stop, tell=tell, full=full, since=day, streams=streams or None, clock=app.clock
+            config,
+            names,
+            stop=stop,
+            tell=tell,
+            full=full,
+            since=day,
+            streams=streams or None,
+            clock=app.clock,
+            reconciles=reconcile,
         )
     missing = set(streams) - {report.stream for report in reports}
     if missing and not any(report.stream == "login" for report in reports):
-        from syncagent.status import source_rows
+        from syncagent.status_sources import source_rows
 
         rows = source_rows(config, app.clock())
         known(min(missing), {stream["stream"] for row in rows for stream in row["streams"]}, "stream")
@@ -73,8 +92,10 @@ def sync_all(
     full: bool = False,
     since: date | None = None,
     streams: Sequence[str] | None = None,
+    reconciles: bool = False,
 ) -> list["StreamReport"]:
     """Sync the named sources one after the other, then bring the facts up to date."""
+    from syncagent.reconcile import always, daily
     from syncagent.store import open_cache
     from syncagent.sync import refresh_facts, sync_source
     from syncagent.wiring import build_connector
@@ -95,26 +116,55 @@ def sync_all(
                     streams=streams,
                     on_progress=tell,
                     stop=stop,
+                    due=always if reconciles else daily,
+                    recounts=True,
                 )
         refresh_facts(cache, config.reporting())
     return reports
 
 
 def show_reports(reports: Sequence["StreamReport"]) -> None:
+    """A table that fits 80 columns, then what a person should know, a line each."""
     print_table(
-        ("source", "stream", "read", "changed", "deleted", "rejected", "seconds", "calls"),
-        [(r.source, r.stream, r.read, r.changed, r.deleted, r.rejected, f"{r.seconds:.1f}", r.calls) for r in reports],
-        right=(2, 3, 4, 5, 6, 7),
+        ("source", "stream", "read", "changed", "deleted", "here, of CRM", "took"),
+        [
+            (r.source, r.stream, f"{r.read:,}", f"{r.changed:,}", f"{r.deleted:,}", _held(r), _took(r.seconds))
+            for r in reports
+        ],
+        right=(2, 3, 4, 5, 6),
     )
     for report in reports:
+        place = f"{report.source} {report.stream}"
+        if report.reconciled and (report.found_missing or report.found_gone):
+            click.echo(
+                f"{place}: compared with the CRM: {report.found_missing:,} were missing here,"
+                f" {report.found_gone:,} are gone there; put right"
+            )
         if report.rejected:
             rows = count_of(report.rejected, "row")
             click.echo(
-                f"{report.source} {report.stream}: {rows} could not be used; {report.first_reject or ''}"
-                f" (all of them: {report.reject_file})"
+                f"{place}: {rows} could not be used; {report.first_reject or ''} (all of them: {report.reject_file})"
             )
         if report.error:
-            click.echo(f"{report.source} {report.stream}: {report.error}", err=True)
+            click.echo(f"{place}: {report.error}", err=True)
+
+
+def _held(report: "StreamReport") -> str:
+    """`12,345 of 12,347`: live records here, and in the CRM; `all 12,347` where that is the same."""
+    if report.crm_count is None or report.cache_count is None:
+        return ""
+    if report.crm_count == report.cache_count:
+        return f"all {report.cache_count:,}"
+    return f"{report.cache_count:,} of {report.crm_count:,}"
+
+
+def _took(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min`, `2.5 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager
@@ -141,41 +191,6 @@ def stop_on_signals(*, quietly: bool = False) -> Iterator["StopEvent"]:
             signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class ProgressBars:
-    """One line a stream on the terminal, with what the source is being waited for."""
-
-    def __init__(self, progress: Any) -> None:
-        self._progress = progress
-        self._tasks: dict[tuple[str, str], Any] = {}
-
-    def __call__(self, state: "Progress") -> None:
-        key = (state.source, state.stream)
-        if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(f"{state.source} {state.stream}", total=None)
-        total = state.read if state.done else state.total
-        if total is not None:
-            total = max(total, 1)
-        self._progress.update(self._tasks[key], completed=max(state.read, int(state.done)), total=total)
-
-    def wait(self, seconds: float, why: str) -> None:
-        if seconds >= 1:
-            self._progress.console.print(f"waiting {seconds:.0f} s: {why}", style="dim")
-
-
-@contextmanager
-def progress_shown(is_quiet: bool) -> Iterator[Any]:
-    """Progress bars on stderr where that is a terminal; nothing elsewhere."""
-    if is_quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield ProgressBars(progress)
 
 
 def _day(text: str | None) -> date | None:

@@ -8,10 +8,10 @@ import pytest
 from connectors import parse
 from connectors.errors import TransientError
 from connectors.fields import Custom, FieldMap, Offer
-from connectors.hubspot.client import _check_associations, _check_results
-from connectors.hubspot.connector import _user
+from connectors.hubspot.answers import check_associations, check_results, failures
 from connectors.hubspot.fetch import _rank
 from connectors.hubspot.fields import TYPES
+from connectors.hubspot.portal import user_of
 from connectors.hubspot.records import Known, Stage, finish
 from connectors.salesforce.records import Known as SalesforceKnown
 from connectors.salesforce.records import finish as finish_salesforce
@@ -75,17 +75,24 @@ def test_a_label_of_the_portal_s_own_is_not_the_primary_link() -> None:
     assert [one for *_, one in sorted(map(_rank, links))] == ["20", "5", "10"]
 
 
-@pytest.mark.parametrize("check", [_check_results, _check_associations])
-def test_a_batch_that_failed_in_part_is_asked_for_again(check: Any) -> None:
-    document: dict[str, Any] = {"results": [], "errors": [{"category": "OBJECT_NOT_FOUND"}, {}]}
-    assert check(document) is document
-    document["errors"].append({"category": "INTERNAL_ERROR"})
-    with pytest.raises(TransientError, match="INTERNAL_ERROR"):
-        check(document)
+def test_a_batch_that_failed_in_part_says_what_to_ask_for_again() -> None:
+    gone = {"category": "OBJECT_NOT_FOUND", "context": {"ids": ["1", "2"]}}
+    broken = {"category": "INTERNAL_ERROR", "context": {"ids": ["3"]}}
+    assert failures({"results": [], "errors": [gone, broken, {}]}) == ({"1", "2"}, {"3"}, False)
+    assert failures({"results": [], "errors": [{"category": "INTERNAL_ERROR"}]}) == (set(), set(), True)
+    assert failures({"results": []}) == (set(), set(), False)
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"results": None}, {"results": [{}]}, {"results": [1]}])
+def test_an_answer_without_whole_results_is_none(document: Any) -> None:
+    with pytest.raises(TransientError):
+        check_results(document)
+    with pytest.raises(TransientError):
+        check_associations(document)
 
 
 def test_who_left_keeps_the_team_the_work_was_done_in() -> None:
     owner = {"id": 7, "firstName": "Ada", "teams": [{"name": "A"}, {"name": "B", "primary": True}]}
-    assert _user(owner, "1", is_active=True)["team"] == "B"
-    assert "team" not in _user({"id": 7}, "1", is_active=False)
-    assert _user({"id": 7}, "1", is_active=True)["team"] is None
+    assert user_of(owner, "1", is_active=True)["team"] == "B"
+    assert "team" not in user_of({"id": 7}, "1", is_active=False)
+    assert user_of({"id": 7}, "1", is_active=True)["team"] is None

@@ -1,14 +1,15 @@
 """What changed is found whole by searches, whatever moves, however many share a moment and however ids are sorted."""
 
+import random
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from connectors.hubspot.client import HubSpotClient
-from connectors.hubspot.fetch import Fetcher
+from connectors.errors import TransientError
 from connectors.hubspot.fields import TYPES
+from connectors.hubspot.search import Changes
 
 DEALS = TYPES["deals"]
 BEGIN = 1_790_000_000_000
@@ -34,8 +35,9 @@ class Index:
         rows = list(self.changed.items())
         for one in body["filterGroups"][0]["filters"]:
             place, bound = (0 if one["propertyName"] == "hs_object_id" else 1), int(one["value"])
-            holds = {"GTE": int.__ge__, "GT": int.__gt__, "LTE": int.__le__, "EQ": int.__eq__}[one["operator"]]
-            rows = [row for row in rows if holds(row[place], bound)]
+            high = int(one.get("highValue", 0))
+            low, end = {"GTE": (bound, 2**62), "LT": (0, bound - 1), "BETWEEN": (bound, high)}[one["operator"]]
+            rows = [row for row in rows if low <= row[place] <= end]
         by_id = body["sorts"][0]["propertyName"] == "hs_object_id"
         text: Callable[[tuple[int, int]], Any] = lambda row: str(row[0])  # noqa: E731
         number: Callable[[tuple[int, int]], Any] = lambda row: (row[0],) if by_id else (row[1], row[0])  # noqa: E731
@@ -46,8 +48,7 @@ class Index:
 
 
 def found(index: Index, from_ms: int = BEGIN) -> list[int]:
-    with closing(Fetcher(cast(HubSpotClient, index))) as fetcher:
-        return [int(one) for ids, _ in fetcher.changed(DEALS, from_ms) for one in ids]
+    return [int(one) for ids, _ in Changes(index, DEALS, from_ms).blocks() for one in ids]
 
 
 def test_an_object_edited_between_two_pages_hides_no_other() -> None:
@@ -86,3 +87,88 @@ def test_an_empty_page_with_a_next_one_is_not_the_end() -> None:
     index = Index({1: BEGIN})
     index.empty_first = True
     assert found(index) == [1]
+
+
+class Odd(Index):
+    """An index with bad habits: rows out of order, below the bound, short pages, parts of a millisecond."""
+
+    def __init__(self, changed: dict[int, int], *, habit: str) -> None:
+        super().__init__(changed)
+        self.habit = habit
+        self._dice = random.Random(3)
+
+    def search(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        answer = super().search(name, body)
+        rows = answer["results"]
+        if self.habit == "scrambled":
+            self._dice.shuffle(rows)
+        if self.habit == "other page":  # sorted as it should be, but not the first of all
+            self.calls -= 1
+            everything = super().search(name, {**body, "limit": 10_000})["results"]
+            chosen = set(self._dice.sample(range(len(everything)), min(len(everything), len(rows))))
+            answer["results"] = [one for at, one in enumerate(everything) if at in chosen]
+        if self.habit == "short" and "paging" in answer:
+            del rows[1 + self.calls % 3 :]
+        if self.habit == "below":
+            for one in rows[::3]:
+                one["properties"][DEALS.cursor] = str(int(one["properties"][DEALS.cursor]) - 1)
+        if self.habit == "iso":
+            for one in rows:
+                ms = int(one["properties"][DEALS.cursor])
+                moment = datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+                one["properties"][DEALS.cursor] = f"{moment}.{ms % 1000:03}Z"
+        return answer
+
+
+@pytest.mark.parametrize("habit", ["scrambled", "other page", "short", "below", "iso"])
+@pytest.mark.parametrize("spread", [1, 40, 3_000])
+def test_bad_habits_of_the_index_hide_nothing(habit: str, spread: int) -> None:
+    changed = {number * 13: BEGIN + number // spread for number in range(1, 1_200)}
+    index = Odd(changed, habit=habit)
+    assert set(found(index)) == set(changed)
+
+
+def test_deletions_between_two_searches_cost_a_search_and_hide_nothing() -> None:
+    index = Index({number: BEGIN + number for number in range(1, 1001)})
+
+    def delete(call: int) -> None:
+        if call:
+            index.changed.pop(call * 2, None)  # what was shown, and what was not yet
+
+    index.before_call = delete
+    ids = set(found(index))
+    assert set(index.changed) <= ids
+
+
+def test_a_window_with_an_end_leaves_what_came_later() -> None:
+    index = Index({number: BEGIN + number for number in range(1, 1001)})
+    ids = [int(one) for ids, _ in Changes(index, DEALS, BEGIN, BEGIN + 500).blocks() for one in ids]
+    assert sorted(ids) == list(range(1, 501))
+
+
+def test_each_block_says_up_to_when_all_is_found() -> None:
+    index = Index({number: BEGIN + number // 3 for number in range(1, 2_000)})
+    told: set[str] = set()
+    for ids, top in Changes(index, DEALS, BEGIN).blocks():
+        told |= set(ids)
+        assert {str(one) for one, ms in index.changed.items() if ms < top} <= told
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"results": [], "paging": {"next": {"after": "200"}}},
+        {"results": [{"id": "1", "properties": {}}], "paging": {"next": {"after": "200"}}},
+        {"total": 5, "results": [{"id": "1", "properties": {DEALS.cursor: "5"}}], "paging": {"next": {"after": "1"}}},
+    ],
+)
+def test_a_search_that_never_ends_is_an_error(answer: dict[str, Any]) -> None:
+    class Endless(Index):
+        def search(self, _name: str, _body: Mapping[str, Any]) -> dict[str, Any]:
+            self.calls += 1
+            return answer
+
+    index = Endless({})
+    with pytest.raises(TransientError):
+        found(index)
+    assert index.calls < 300

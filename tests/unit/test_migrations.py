@@ -76,3 +76,15 @@ def test_statements_run_inside_the_callers_transaction(tmp_path: Path) -> None:
         )
         conn.execute("ROLLBACK")
         assert conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+
+
+def test_a_cache_made_before_reconciliation_keeps_its_rows_and_bookmarks(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "cache.db")) as conn:
+        migrate(conn, Schema("cache", CACHE.application_id, CACHE.steps[:2]))
+        conn.execute("INSERT INTO sync_state (source_name, stream, bookmark, ok_at) VALUES ('sf', 'leads', '{}', 'x')")
+        conn.execute("INSERT INTO sources (source_name, crm) VALUES ('sf', 'salesforce')")
+    with closing(open_cache(tmp_path)) as cache:
+        state = cache.execute("SELECT bookmark, ok_at, sweep, reconciled_at, crm_count FROM sync_state").fetchone()
+        assert tuple(state) == ("{}", "x", None, None, None)
+        assert tuple(cache.execute("SELECT failures, rests_until FROM sources").fetchone()) == (0, None)
+        assert cache.execute("SELECT count(*) FROM sweep_seen").fetchone()[0] == 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.base import Merge, Record, Tombstone
+from connectors.base import Children, Merge, Record, Tombstone
 from syncagent.errors import StoreError
-from syncagent.rows import Origin, write_merges, write_records, write_tombstones
+from syncagent.rows import Origin, write_children, write_merges, write_records, write_tombstones
 from syncagent.store import open_cache, transaction
 
 ORIGIN = Origin("sf", "salesforce", "org1")
@@ -134,3 +134,63 @@ def test_a_file_may_show_a_row_again_whatever_its_date(cache: sqlite3.Connection
         write_tombstones(cache, origin, [Tombstone("leads", "L1", T2)], synced_at=T2)
         changed, _ = write_records(cache, origin, "leads", [lead()], synced_at=T2)
     assert changed == 1
+
+
+def line(source_id: str, parent: str = "D1", **more: object) -> Record:
+    return {"source_id": source_id, "opportunity_id": parent, "updated_at": T1, "quantity": 1, **more}
+
+
+def write_lines(cache: sqlite3.Connection, parents: list[str], *lines: Record, at: str = T1) -> int:
+    with transaction(cache):
+        write_records(cache, ORIGIN, "opportunity_lines", lines, synced_at=at)
+        children = [Children("opportunity_lines", "opportunity_id", parents)]
+        return write_children(cache, ORIGIN, children, {"opportunity_lines": lines}, synced_at=at)
+
+
+def live_lines(cache: sqlite3.Connection) -> list[str]:
+    rows = cache.execute("SELECT source_id FROM opportunity_lines WHERE is_deleted = 0 ORDER BY source_id")
+    return [row[0] for row in rows]
+
+
+def test_lines_a_page_does_not_hold_any_more_are_gone_and_come_back(cache: sqlite3.Connection) -> None:
+    write_lines(cache, ["D1", "D2"], line("a"), line("b"), line("c", "D2"))
+    assert write_lines(cache, ["D1"], line("b"), at=T2) == 1
+    assert live_lines(cache) == ["b", "c"], "of D2 nothing was said"
+    assert write_lines(cache, ["D1"], line("b"), at=T2) == 0
+    write_lines(cache, ["D1", "D2"], line("a"), at=T2)
+    assert live_lines(cache) == ["a"], "back at its old version, and all of D2's are gone"
+
+
+def test_a_line_that_moved_to_another_parent_is_not_gone(cache: sqlite3.Connection) -> None:
+    write_lines(cache, ["D1"], line("a"))
+    write_lines(cache, ["D1", "D2"], line("a", "D2", updated_at=T2), at=T2)
+    assert live_lines(cache) == ["a"]
+
+
+def test_another_sources_lines_of_the_same_name_stay(cache: sqlite3.Connection) -> None:
+    write_lines(cache, ["D1"], line("a"))
+    with transaction(cache):
+        other = Origin("emea", "salesforce", "org2")
+        children = [Children("opportunity_lines", "opportunity_id", ["D1"])]
+        assert write_children(cache, other, children, {}, synced_at=T2) == 0
+    assert live_lines(cache) == ["a"]
+
+
+def test_the_parents_of_a_page_are_looked_up_by_their_index(cache: sqlite3.Connection) -> None:
+    """A page of links must not cost a look at every link there is."""
+    plan = cache.execute(
+        """EXPLAIN QUERY PLAN SELECT id FROM activity_links WHERE is_deleted = 0 AND source_name = 'sf'
+           AND activity_id IN (SELECT value FROM json_each('["x"]'))"""
+    ).fetchall()
+    assert any("activity_links_by_activity_id" in row["detail"] for row in plan), [row["detail"] for row in plan]
+
+
+def test_what_the_vendor_says_of_this_very_id_outweighs_what_was_known(cache: sqlite3.Connection) -> None:
+    write(cache, lead())
+    with transaction(cache):
+        write_tombstones(cache, ORIGIN, [Tombstone("leads", "L1", T2)], synced_at=T1)
+        write_merges(cache, ORIGIN, [Merge("leads", "L1", "L2")], synced_at=T1)
+        assert write_records(cache, ORIGIN, "leads", [lead()], synced_at=T2)[0] == 0
+        assert write_records(cache, ORIGIN, "leads", [lead()], synced_at=T2, is_certain=True)[0] == 1
+    row = cache.execute("SELECT is_deleted, deleted_at, merged_into FROM leads WHERE source_id = 'L1'").fetchone()
+    assert tuple(row) == (0, None, None)

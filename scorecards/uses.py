@@ -1,0 +1,131 @@
+"""Which columns of the canonical tables a KPI reads: what a change in a source's fields touches.
+
+Names are resolved as the compiler resolves them; a derived column stands for those it is made of. Nothing is read.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from scorecards.definition import Kpi, Reporting
+from scorecards.relations import SPELLINGS, Language
+
+Place = tuple[str, str]  # (table, column); a custom field is ("opportunities", "custom.health")
+
+#: What a column of the language is made of, where that is not the column of its own name.
+_MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
+    "opportunities": {
+        "outcome_date": (("opportunities", "close_date"), ("opportunities", "state"), ("opportunities", "stage")),
+        "is_won": (("opportunities", "state"), ("opportunities", "stage")),
+        "is_lost": (("opportunities", "state"), ("opportunities", "stage")),
+        "is_closed": (("opportunities", "state"), ("opportunities", "stage")),
+        "is_open": (("opportunities", "state"), ("opportunities", "stage")),
+        "state": (("opportunities", "state"), ("opportunities", "stage")),
+        "future_close": (("opportunities", "close_date"),),
+    },
+    "tickets": {
+        "is_closed": (("tickets", "status_category"), ("tickets", "status"), ("tickets", "closed_at")),
+        "status_category": (("tickets", "status_category"), ("tickets", "status")),
+        **dict.fromkeys(
+            ("closed_at", "first_closed_at", "last_closed_at", "first_reopened_at", "reopen_count"),
+            (("tickets", "closed_at"), ("tickets", "status"), ("ticket_status_history", "status")),
+        ),
+        "first_response_at": (("tickets", "first_response_at"), ("activities", "occurred_at")),
+        "has_history": (("ticket_status_history", "status"),),
+    },
+    "leads": {
+        "is_converted": (("leads", "status_category"), ("leads", "status")),
+        "status_category": (("leads", "status_category"), ("leads", "status")),
+        "converted_date": (("leads", "converted_date"), ("leads", "status")),
+        "first_outbound_at": (("activities", "occurred_at"), ("activities", "lead_id")),
+        "is_imported": (("leads", "created_at"),),
+    },
+    "activities": {"is_touch": (("activities", "type"), ("activities", "direction"), ("activities", "status"))},
+    "accounts": {
+        **dict.fromkeys(
+            ("last_touch_at", "days_since_contact", "days_since_touch"),
+            (("activities", "occurred_at"), ("activities", "account_id")),
+        ),
+        "has_open_opportunity": (("opportunities", "state"), ("opportunities", "account_id")),
+        "in_relationship": (("accounts", "kind"), ("opportunities", "state")),
+    },
+    "survey_responses": dict.fromkeys(
+        ("score_proportional", "score_min_max"), (("survey_responses", "score"), ("survey_responses", "scale_max"))
+    ),
+}
+#: The table behind a relation that is made of others.
+_BEHIND = {"purchases": "opportunities", "customer_spans": "contracts"}
+
+
+def columns_used(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> frozenset[Place]:
+    """Every (table, column) a KPI's value, segments and action list are read from."""
+    return frozenset(_places(kpi, kpis, reporting))
+
+
+def _places(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> Iterator[Place]:
+    if kpi.ratio is not None:
+        for operand in (kpi.ratio.top, kpi.ratio.bottom):
+            part = kpis.get(operand.partition(".")[0])
+            if part is not None and part.ratio is None:
+                yield from _places(part, kpis, reporting)
+    if kpi.sql is not None:
+        words = set(re.findall(r"\w+", kpi.sql))
+        for table in words & reporting.tables.keys():
+            yield from ((table, column) for column in reporting.tables[table] if column in words)
+    if kpi.of is not None:
+        for name in _names(kpi, reporting):
+            yield from _resolved(kpi.of, name, reporting)
+
+
+def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
+    """The columns a KPI names, and those its shape implies."""
+    assert kpi.of is not None
+    relation = Language(reporting).relation(kpi.of)
+    yield from (name for name in (kpi.field, kpi.date, relation.anchor if relation else None) if name)
+    for slot in (kpi.where, kpi.share or {}, kpi.action.where if kpi.action else {}):
+        yield from slot
+    if kpi.action is not None:
+        yield from (name for name in (kpi.action.order or "", *kpi.action.show) if name)
+    for goal in (kpi.cohort, kpi.unless):
+        if goal is not None:
+            yield goal.reaches
+    if kpi.duration is not None:
+        yield from (kpi.duration.from_, kpi.duration.to)
+    if kpi.stock is not None:
+        yield from (name for name in (kpi.stock.opens, kpi.stock.closes) if name)
+    if kpi.retain is not None:
+        yield from (kpi.retain.opens, kpi.retain.closes, kpi.retain.key)
+    if kpi.filled is not None:
+        for name, rule in kpi.filled.required.items():
+            yield name
+            yield from (rule.get("where", {}) if isinstance(rule, Mapping) else ())
+    yield from kpi.latest_per
+    for beside in kpi.also.values() if isinstance(kpi.also, dict) else ():
+        yield from (name for name in (beside.field, *(beside.where or {}), *(beside.share or {})) if name)
+    for dimension in kpi.by:
+        yield reporting.dimensions.get(dimension, {}).get(kpi.of, dimension)
+
+
+def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]:
+    name = name.lstrip("-")
+    table = _BEHIND.get(relation, relation)
+    made_of = _MADE_OF.get(table, {})
+    known = reporting.tables.get(table, {})
+    name = name if name in known or name in made_of else SPELLINGS.get(name, name)
+    if name in made_of:
+        yield from made_of[name]
+        return
+    if name in ("purchase_date", "start_date", "end_date") and relation != table:
+        yield from made_of.get("outcome_date", ((table, name),))
+        return
+    head, _, rest = name.partition(".")
+    if head == "custom" and rest:
+        yield table, name
+    elif rest and (target := reporting.references.get(table, {}).get(f"{head}_id")):
+        yield table, f"{head}_id"
+        yield from _resolved(target, rest, reporting)
+    else:
+        column = f"{name}_minor" if f"{name}_minor" in known else name
+        if column in known:
+            yield table, column
+        if column == "amount_minor":
+            yield table, "currency"

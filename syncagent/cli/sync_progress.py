@@ -1,0 +1,90 @@
+"""How far a sync is, on a terminal: a line for each stream under way, and what the source is being waited for."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from syncagent.sync import Progress
+
+#: A time left worked out from less than this is a guess nobody wants.
+_SETTLED_S = 2.0
+#: Waits shorter than this are not worth a word.
+_TELL_WAIT_S = 1.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """How fast a stream goes, from what it says of itself: `reading 12,000 of 34,000, 950/s, 23 s left`."""
+
+    clock: Callable[[], float] = time.monotonic
+    _phase: str = ""
+    _began: float = 0.0
+    _first: int = field(default=0)
+
+    def line(self, state: "Progress") -> str:
+        """One line of at most 60 characters: phase, records, rate, time left, shares of the limits."""
+        now = self.clock()
+        if state.phase != self._phase:
+            self._phase, self._began, self._first = state.phase, now, state.read
+        took, done = now - self._began, state.read - self._first
+        rate = done / took if took > 0 else 0.0
+        parts = [f"{state.read:,}" + (f" of {state.total:,}" if state.total is not None else "")]
+        if rate >= 1:
+            parts.append(f"{rate:,.0f}/s")
+        if state.total is not None and rate > 0 and took >= _SETTLED_S and state.total > state.read:
+            parts.append(f"{duration((state.total - state.read) / rate)} left")
+        if state.limit_share is not None:
+            parts.append(f"limit {state.limit_share:.0%}")
+        if state.daily_share is not None:
+            parts.append(f"day {state.daily_share:.0%}")
+        return f"{state.phase} {', '.join(parts)}"
+
+
+def duration(seconds: float) -> str:
+    """`23 s`, `4 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class ProgressLines:
+    """One line a stream, as long as it is under way."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress = progress
+        self._tasks: dict[tuple[str, str], Any] = {}
+        self._paces: dict[tuple[str, str], Pace] = {}
+
+    def __call__(self, state: "Progress") -> None:
+        key = (state.source, state.stream)
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(f"{state.source} {state.stream}", total=None, said="")
+            self._paces[key] = Pace()
+        if state.done:
+            self._progress.remove_task(self._tasks.pop(key))
+            return
+        said = self._paces[key].line(state)
+        total = max(state.total, 1) if state.total is not None else None
+        self._progress.update(self._tasks[key], completed=state.read, total=total, said=said)
+
+    def wait(self, seconds: float, why: str) -> None:
+        if seconds >= _TELL_WAIT_S:
+            self._progress.console.print(f"waiting {seconds:.0f} s: {why}", style="dim")
+
+
+@contextmanager
+def progress_shown(is_quiet: bool) -> Iterator[Any]:
+    """Progress on stderr where that is a terminal; nothing elsewhere."""
+    if is_quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=8), TextColumn("{task.fields[said]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield ProgressLines(progress)

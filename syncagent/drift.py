@@ -1,0 +1,264 @@
+"""What changed in a source's own schema: fields added, gone or retyped, stages renamed or removed; told once.
+
+The sync goes on whatever changes. What was noticed stands in `source_changes` of the cache with the columns of ours
+it feeds; which KPIs and scorecards that touches follows from the configuration at the time it is told.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import orjson
+
+from connectors.base import Connector, FieldInfo
+from connectors.errors import ConnectorError
+from scorecards.uses import Place, columns_used
+from scorecards.values import instant
+from syncagent import notices
+from syncagent.store import transaction
+
+if TYPE_CHECKING:
+    from syncagent.config import Config
+    from syncagent.mailer import MailSettings
+    from syncagent.stages import StageChange
+
+log = logging.getLogger(__name__)
+
+#: A stage is what these columns of its table hold; both feed the KPIs that count by state.
+_STAGE_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "opportunities": ("stage", "state"),
+    "tickets": ("status", "status_category"),
+    "leads": ("status", "status_category"),
+}
+_WORDS = {"added": "is new", "removed": "is gone, or hidden from this login", "retyped": "changed its type"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a source's schema. `places`: our (table, column)s it feeds; none for a field that is not mapped."""
+
+    id: int
+    source: str
+    object: str
+    name: str
+    change: str  # added | removed | retyped | stage
+    detail: str
+    places: tuple[Place, ...]
+    noticed_at: str
+    told_at: str | None
+
+    @property
+    def sentence(self) -> str:
+        """What happened, in words: `sf: Opportunity.Amount is gone, or hidden from this login.`"""
+        if self.change == "stage":
+            return f"{self.source}: {self.detail}"
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.source}: {self.object}.{self.name} {_WORDS[self.change]}{detail}."
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a change touches in this configuration."""
+
+    kpis: tuple[str, ...]
+    scorecards: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        if not self.kpis:
+            return "No configured KPI reads it."
+        cards = f" on {_listed(self.scorecards)}" if self.scorecards else ""
+        return f"It feeds {_listed(self.kpis)}{cards}."
+
+
+# --- noticing ---------------------------------------------------------------------------------------------------
+
+
+def note_fields(cache: sqlite3.Connection, connector: Connector, at: datetime) -> list[int]:
+    """Compare what the source offers with what it offered last time; the ids of what changed.
+
+    The first look at an object is the baseline. An object that cannot be described now says nothing: its stream fails
+    with the reason. A field that feeds another column than before was mapped anew by the admin: no change of theirs.
+    """
+    noted: list[int] = []
+    for table in dict.fromkeys(table for stream in connector.streams() for table in stream.tables[:1]):
+        try:
+            offered = connector.fields(table)
+        except ConnectorError as error:
+            log.debug("%s: %s cannot be described: %s", connector.name, table, error, extra={"action": "not_described"})
+            continue
+        objects: dict[str, list[FieldInfo]] = {}
+        for field in offered:
+            objects.setdefault(field.object, []).append(field)
+        with transaction(cache):
+            for name, fields in objects.items():
+                noted += _compare(cache, connector.name, name, table, fields, instant(at))
+    return noted
+
+
+def note_stage_changes(
+    cache: sqlite3.Connection, source: str, changes: Sequence["StageChange"], at: datetime
+) -> list[int]:
+    """Keep what changed in the stage definitions; runs in the caller's transaction."""
+    noted = []
+    for one in changes:
+        if one.kind == "order":
+            continue  # a stage that moved means what it meant
+        places = [(one.object, column) for column in _STAGE_COLUMNS.get(one.object, ())]
+        detail = _stage_sentence(one)
+        noted.append(_keep(cache, source, one.object, one.stage, "stage", detail, places, instant(at)))
+    return noted
+
+
+def _stage_sentence(change: "StageChange") -> str:
+    place = f"of {change.object}"
+    match change.kind:
+        case "renamed":
+            return f"stage {change.old} {place} is called {change.new} now; its history stays one."
+        case "removed":
+            return f"stage {change.old or change.stage} {place} was removed."
+        case "state":
+            return f"stage {change.stage} {place} means {change.new} now, and meant {change.old}."
+        case _:
+            return f"stage {change.new or change.stage} {place} is new."
+
+
+def _compare(
+    cache: sqlite3.Connection, source: str, name: str, table: str, fields: Iterable[FieldInfo], at: str
+) -> Iterator[int]:
+    stored = cache.execute(
+        "SELECT field, type, column_name FROM source_fields WHERE source_name = ? AND object = ? AND table_name = ?",
+        (source, name, table),
+    ).fetchall()
+    known: dict[str, tuple[str, list[str]]] = {}
+    for field, kind, column in stored:
+        known.setdefault(field, (kind, []))[1].append(column)
+    now: dict[str, tuple[str, list[str]]] = {}
+    for info in fields:
+        now.setdefault(info.name, (info.type, []))[1].append(info.column)
+    for field in known.keys() - now.keys():
+        places = [(table, column) for column in known[field][1] if column]
+        yield _keep(cache, source, name, field, "removed", "", places, at)
+    for field, (kind, columns) in now.items():
+        places = [(table, column) for column in columns if column]
+        if field not in known:
+            if known:
+                yield _keep(cache, source, name, field, "added", kind, places, at)
+        elif known[field][0] != kind:
+            yield _keep(cache, source, name, field, "retyped", f"{known[field][0]} to {kind}", places, at)
+    if known == now:
+        return
+    cache.execute(
+        "DELETE FROM source_fields WHERE source_name = ? AND object = ? AND table_name = ?", (source, name, table)
+    )
+    cache.executemany(
+        "INSERT OR IGNORE INTO source_fields VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(source, name, field, kind, column, table, at) for field, (kind, cols) in now.items() for column in cols],
+    )
+
+
+def _keep(
+    cache: sqlite3.Connection,
+    source: str,
+    name: str,
+    field: str,
+    change: str,
+    detail: str,
+    places: Sequence[Place],
+    at: str,
+) -> int:
+    told = None if places else at  # a field nobody maps is worth a line in the log at most
+    row = cache.execute(
+        """INSERT INTO source_changes (source_name, object, name, change, detail, touches, noticed_at, told_at)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        (source, name, field, change, detail, orjson.dumps(places).decode(), at, told),
+    ).lastrowid
+    log.info("%s: %s.%s %s %s", source, name, field, change, detail, extra={"action": "schema_changed"})
+    return row or 0
+
+
+# --- telling ----------------------------------------------------------------------------------------------------
+
+
+def changes(cache: sqlite3.Connection, *, since: datetime | None = None, untold: bool = False) -> list[Change]:
+    """What was noticed that feeds a column of ours, oldest first."""
+    rows = cache.execute(
+        f"""SELECT id, source_name, object, name, change, detail, touches, noticed_at, told_at FROM source_changes
+            WHERE touches <> '[]' AND noticed_at >= ? {"AND told_at IS NULL" if untold else ""} ORDER BY id""",
+        (instant(since) if since else "",),
+    )
+    return [
+        Change(id_, source, name, field, change, detail, tuple((t, c) for t, c in orjson.loads(touches)), at, told)
+        for id_, source, name, field, change, detail, touches, at, told in rows
+    ]
+
+
+def touched(change: Change, config: "Config") -> Touched:
+    """The configured KPIs and the scorecards that read what a change feeds."""
+    reporting, places = config.reporting(), set(change.places)
+    on_cards = {name for card in config.scorecards.values() for name in card.kpis}
+    kpis = [
+        name
+        for name, kpi in config.kpis.items()
+        if (name in on_cards or not kpi.builtin) and places & columns_used(kpi, config.kpis, reporting)
+    ]
+    cards = [name for name, card in config.scorecards.items() if set(kpis) & set(card.kpis)]
+    return Touched(tuple(kpis), tuple(cards))
+
+
+def tell(
+    cache: sqlite3.Connection,
+    config: "Config",
+    now: datetime,
+    *,
+    state: sqlite3.Connection | None = None,
+    owners: notices.Owners | None = None,
+) -> list[tuple[Change, Touched]]:
+    """What has not been told yet, marked as told: a line in the log each, and (given `state`) one mail to the owner
+    of each scorecard touched.
+
+    The mail is owed before the mark is set, and only once for a change, so a kill between the two doubles nothing.
+    """
+    found = [(change, touched(change, config)) for change in changes(cache, untold=True)]
+    if state is not None and config.mail is not None:
+        with transaction(state):
+            _owe_mails(state, config.mail, owners or {}, found, now)
+    with transaction(cache):
+        for change, touches in found:
+            cache.execute("UPDATE source_changes SET told_at = ? WHERE id = ?", (instant(now), change.id))
+            log.warning("%s %s", change.sentence, touches.sentence, extra={"action": "schema_changed"})
+    return found
+
+
+def _owe_mails(
+    state: sqlite3.Connection,
+    mail: "MailSettings",
+    owners: notices.Owners,
+    found: Sequence[tuple[Change, Touched]],
+    now: datetime,
+) -> None:
+    for name in dict.fromkeys(card for _, touches in found for card in touches.scorecards):
+        own = [(change, touches) for change, touches in found if name in touches.scorecards]
+        lines = "\n".join(f"- {change.sentence} It feeds {_listed(touches.kpis)}." for change, touches in own)
+        text = f"{lines}\n\nThe sync goes on. Check the mapping of the source, or the rights of its login."
+        last = own[-1][0]
+        notices.owe(
+            state,
+            mail,
+            owners,
+            due_run_id=f"change-{last.id}",
+            scorecard=name,
+            due_at=datetime.fromisoformat(last.noticed_at),
+            cause="changed",
+            text=text,
+            now=now,
+            about_run=False,
+        )
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

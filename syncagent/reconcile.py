@@ -1,0 +1,336 @@
+"""Comparing every record with the CRM: what is remembered of it, and its steps in the cache.
+
+Finds what no change mark shows: records gone without a trace, records never announced, values worked out anew. The
+state of a comparison stands in `sync_state.sweep`, the ids it has seen in `sweep_seen`; every step is one transaction
+that leaves both in order, so that a kill anywhere costs the step alone. Knows nothing of threads or vendors.
+
+A comparison goes through these phases: "list" (every live record passes by), "gone" (the vendor is asked about each
+cached record that did not), "back" (and about each one seen that the cache takes for deleted or merged), "clean" (the
+marks are taken away). "suspect" is what remains of one that found too much gone to believe it.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from connectors.base import Bookmark, Page, Stream
+from scorecards.values import instant
+from syncagent.rows import Origin, record_id
+from syncagent.store import transaction
+from syncagent.sync_pages import write_page
+from syncagent.sync_state import Run
+
+Mode = Literal["list", "full"]
+Phase = Literal["list", "gone", "back", "clean", "suspect"]
+#: Whether to compare, given when that was last done (None: never) and the time.
+Due = Callable[[datetime | None, datetime], bool]
+
+DAILY = timedelta(hours=24)
+#: The daemon compares at night, when nobody else needs the vendor's limits; by day only what is overdue.
+NIGHT_HOURS = range(1, 5)
+NIGHTLY = timedelta(hours=12)
+OVERDUE = timedelta(hours=30)
+#: A comparison that took longer begins anew: what it saw first may be long gone.
+TOO_OLD = timedelta(days=3)
+#: More than this gone at once is taken for a fault of the listing, not for the truth.
+SUSPECT_ROWS, SUSPECT_SHARE = 100, 0.2
+#: Ids in one question to the cache or the vendor.
+CHUNK = 500
+_CLEAN_ROWS = 10_000
+
+
+def always(_last: datetime | None, _now: datetime) -> bool:
+    """A person asked for it."""
+    return True
+
+
+def daily(last: datetime | None, now: datetime) -> bool:
+    """A day after the last time."""
+    return last is None or now - last >= DAILY
+
+
+def nightly(zone: ZoneInfo) -> Due:
+    """Once a night of `zone`; by day only when a night was missed."""
+
+    def is_due(last: datetime | None, now: datetime) -> bool:
+        if last is None:
+            return True
+        return now - last >= (NIGHTLY if now.astimezone(zone).hour in NIGHT_HOURS else OVERDUE)
+
+    return is_due
+
+
+@dataclass(slots=True)
+class Sweep:
+    """How far a comparison is.
+
+    mode "list" asks for a listing of its own; "full" (`sync --full`) takes what the stream's full read brings, and
+    is carried out however much is gone: a person asked for it. `position` is the listing's bookmark, `wanted` the ids
+    to be asked about next, `after` the last id asked about in this phase.
+    """
+
+    mode: Mode
+    began_at: str
+    phase: Phase = "list"
+    position: Bookmark | None = None
+    wanted: list[str] = field(default_factory=list)
+    after: str = ""
+    is_begun: bool = False  # full: the stream's bookmark is one of this read
+    is_done: bool = False  # clean: everything was compared
+    was_suspect: bool = False  # the comparison before this one was not believed
+    gone: int = 0  # suspect: so many were not listed
+    of: int = 0  # suspect: of so many
+
+
+def load(document: dict[str, Any] | None) -> Sweep | None:
+    """What `save` stored; a comparison that was not believed is over."""
+    return None if document is None or document.get("phase") == "suspect" else Sweep(**document)
+
+
+def last_compared(reconciled_at: datetime | None, document: dict[str, Any] | None) -> datetime | None:
+    """When everything was last compared, believed or not."""
+    if document is None or document.get("phase") != "suspect":
+        return reconciled_at
+    suspected = datetime.fromisoformat(document["began_at"])
+    return suspected if reconciled_at is None else max(suspected, reconciled_at)
+
+
+def save(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep | None) -> None:
+    """Within the caller's transaction."""
+    text = None if sweep is None else orjson.dumps(asdict(sweep)).decode()
+    cache.execute(
+        "UPDATE sync_state SET sweep = ? WHERE source_name = ? AND stream = ?", (text, origin.name, stream.name)
+    )
+
+
+def start(
+    cache: sqlite3.Connection,
+    origin: Origin,
+    stream: Stream,
+    mode: Mode,
+    *,
+    now: datetime,
+    was_suspect: bool = False,
+) -> Sweep:
+    sweep = Sweep(mode, instant(now), was_suspect=was_suspect)
+    with transaction(cache):
+        save(cache, origin, stream, sweep)
+    return sweep
+
+
+def enter(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep, phase: Phase) -> None:
+    """Go on to the next phase."""
+    sweep.phase, sweep.after = phase, ""
+    with transaction(cache):
+        save(cache, origin, stream, sweep)
+
+
+# --- list -------------------------------------------------------------------------------------------------------
+
+
+class Known(NamedTuple):
+    """What the cache holds of a record."""
+
+    updated_at: str | None
+    is_deleted: int
+    merged_into: str | None
+
+    @property
+    def is_live(self) -> bool:
+        return not self.is_deleted and self.merged_into is None
+
+
+def compare_page(
+    cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page, run: Run, sweep: Sweep, *, now: datetime
+) -> int:
+    """One page of the listing: take over what is known at this version, note the rest as wanted; how many are wanted.
+
+    A listing has no history, so a record that is new to the cache, newer than there, or there as deleted or merged is
+    asked for by its id. At the same version the later read wins: a formula or a link has changed.
+    """
+    table = stream.tables[0]
+    records = page.records.get(table, ())
+    known = _known(cache, origin, table, [*(str(record["source_id"]) for record in records), *page.alive])
+    same, wanted = [], []
+    for record in records:
+        row = known.get(str(record["source_id"]))
+        if row is None or not row.is_live or (row.updated_at or "") < (record.get("updated_at") or ""):
+            wanted.append(str(record["source_id"]))
+        else:
+            same.append(record)
+    wanted += [id_ for id_ in page.alive if id_ in known and not known[id_].is_live]
+    sweep.wanted = list(dict.fromkeys([*sweep.wanted, *wanted]))
+    sweep.position = page.bookmark if page.bookmark is not None else sweep.position
+
+    def also(conn: sqlite3.Connection) -> None:
+        see(conn, origin, stream, page)
+        save(conn, origin, stream, sweep)
+
+    known_page = replace(page, records={**page.records, table: same}, read=0)
+    write_page(cache, origin, stream, known_page, run, now=now, also=also)
+    return len(sweep.wanted)
+
+
+def see(cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page) -> None:
+    """Mark the records of a page as seen, within the caller's transaction."""
+    ids = [str(record["source_id"]) for record in page.records.get(stream.tables[0], ())]
+    cache.executemany(
+        "INSERT OR IGNORE INTO sweep_seen (source_name, stream, source_id) VALUES (?, ?, ?)",
+        [(origin.name, stream.name, id_) for id_ in (*ids, *page.alive)],
+    )
+
+
+def _known(cache: sqlite3.Connection, origin: Origin, table: str, ids: Sequence[str]) -> dict[str, Known]:
+    prefix = record_id(origin.name, table, "")
+    found: dict[str, Known] = {}
+    for begin in range(0, len(ids), CHUNK):
+        asked = orjson.dumps([prefix + id_ for id_ in ids[begin : begin + CHUNK]]).decode()
+        rows = cache.execute(
+            f"""SELECT source_id, updated_at, is_deleted, merged_into FROM {table}
+                WHERE id IN (SELECT value FROM json_each(?))""",
+            (asked,),
+        )
+        found |= {row[0]: Known(*row[1:]) for row in rows}
+    return found
+
+
+# --- asked by id ------------------------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """What the vendor's answers by id brought: records the cache lacked, and live ones of it that are gone."""
+
+    missing: int
+    gone: int
+
+
+def write_answer(
+    cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page, run: Run, *, now: datetime
+) -> Found:
+    """A page of what the vendor answered about ids it was asked for."""
+    table = stream.tables[0]
+    alive = [str(record["source_id"]) for record in page.records.get(table, ())]
+    gone = [one.source_id for one in page.tombstones if one.table == table]
+    gone += [one.source_id for one in page.merges if one.table == table]
+    known = _known(cache, origin, table, [*alive, *gone])
+    missing = [id_ for id_ in dict.fromkeys(alive) if id_ not in known or not known[id_].is_live]
+    lost = [id_ for id_ in dict.fromkeys(gone) if id_ in known and known[id_].is_live]
+    unmarked = replace(page, bookmark=None)
+    also = lambda conn: see(conn, origin, stream, page)  # noqa: E731
+    write_page(cache, origin, stream, unmarked, run, now=now, also=also, is_certain=True)
+    return Found(len(missing), len(lost))
+
+
+def forget_wanted(
+    cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep, asked: Iterable[str]
+) -> None:
+    """These were asked about."""
+    done = set(asked)
+    sweep.wanted = [id_ for id_ in sweep.wanted if id_ not in done]
+    with transaction(cache):
+        save(cache, origin, stream, sweep)
+
+
+def note_asked(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep, last: str) -> None:
+    """Ids up to `last` were asked about in this phase."""
+    sweep.after = last
+    with transaction(cache):
+        save(cache, origin, stream, sweep)
+
+
+# --- gone and back ----------------------------------------------------------------------------------------------
+
+
+def is_suspect(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep) -> bool:
+    """Whether so much was not listed that nothing may be concluded from it; notes how much."""
+    table = stream.tables[0]
+    where, parameters = _live(origin, table)
+    sweep.of = cache.execute(f"SELECT count(*) FROM {table} t WHERE {where}", parameters).fetchone()[0]
+    where, parameters = _unseen(origin, stream, sweep)
+    sweep.gone = cache.execute(f"SELECT count(*) FROM {table} t WHERE {where}", parameters).fetchone()[0]
+    if sweep.mode == "full" and (sweep.was_suspect or sweep.gone < sweep.of):
+        return False  # a person asked; only an empty answer has to come twice
+    return sweep.gone > max(SUSPECT_ROWS, sweep.of * SUSPECT_SHARE)
+
+
+def unseen(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep) -> list[str]:
+    """The next live records of the cache that were not seen, in the order of their ids."""
+    table = stream.tables[0]
+    where, parameters = _unseen(origin, stream, sweep)
+    rows = cache.execute(
+        f"SELECT source_id FROM {table} t WHERE {where} AND t.id > ? ORDER BY t.id LIMIT ?",
+        (*parameters, record_id(origin.name, table, sweep.after), CHUNK),
+    )
+    return [row[0] for row in rows]
+
+
+def seen_but_dead(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep) -> list[str]:
+    """The next records that were seen although the cache takes them for deleted or merged, in the order of ids."""
+    table = stream.tables[0]
+    rows = cache.execute(
+        f"""SELECT s.source_id FROM sweep_seen s CROSS JOIN {table} t ON t.id = ? || s.source_id
+            WHERE s.source_name = ? AND s.stream = ? AND s.source_id > ?
+              AND (t.is_deleted = 1 OR t.merged_into IS NOT NULL)
+            ORDER BY s.source_id LIMIT ?""",
+        (record_id(origin.name, table, ""), origin.name, stream.name, sweep.after, CHUNK),
+    )
+    return [row[0] for row in rows]
+
+
+def _live(origin: Origin, table: str) -> tuple[str, tuple[str, ...]]:
+    return (
+        "t.id >= ? AND t.id < ? AND t.is_deleted = 0 AND t.merged_into IS NULL",
+        (f"{origin.name}:{table}:", f"{origin.name}:{table};"),
+    )
+
+
+def _unseen(origin: Origin, stream: Stream, sweep: Sweep) -> tuple[str, tuple[str, ...]]:
+    """Live rows that were there when the comparison began and have not passed by since (younger ones need not have)."""
+    where, parameters = _live(origin, stream.tables[0])
+    return (
+        f"""{where} AND t.first_seen_at <= ? AND NOT EXISTS (SELECT 1 FROM sweep_seen s
+            WHERE s.source_name = ? AND s.stream = ? AND s.source_id = t.source_id)""",
+        (*parameters, sweep.began_at, origin.name, stream.name),
+    )
+
+
+# --- the end ----------------------------------------------------------------------------------------------------
+
+
+def give_up(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep) -> None:
+    """End without a conclusion."""
+    sweep.is_done = False
+    enter(cache, origin, stream, sweep, "clean")
+
+
+def conclude(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep) -> None:
+    """Everything was compared."""
+    sweep.is_done, sweep.gone, sweep.of = True, 0, 0
+    enter(cache, origin, stream, sweep, "clean")
+
+
+def clean(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep, *, now: datetime) -> bool:
+    """Take some marks away; whether that was all, and the comparison is over."""
+    with transaction(cache):
+        left = cache.execute(
+            "DELETE FROM sweep_seen WHERE source_name = ?1 AND stream = ?2 AND source_id IN (SELECT source_id"
+            " FROM sweep_seen WHERE source_name = ?1 AND stream = ?2 ORDER BY source_id LIMIT ?3)",
+            (origin.name, stream.name, _CLEAN_ROWS),
+        ).rowcount
+        if left == _CLEAN_ROWS:
+            return False
+        rest = None
+        if not sweep.is_done and sweep.gone:
+            rest = Sweep(sweep.mode, sweep.began_at, "suspect", gone=sweep.gone, of=sweep.of)
+        save(cache, origin, stream, rest)
+        if sweep.is_done:
+            cache.execute(
+                "UPDATE sync_state SET reconciled_at = ? WHERE source_name = ? AND stream = ?",
+                (instant(now), origin.name, stream.name),
+            )
+    return True

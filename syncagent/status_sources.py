@@ -1,0 +1,213 @@
+"""How the sources stand: their streams, how fresh and how complete each is, and what a person should look at."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from connectors.base import Sunset
+from syncagent import sunsets
+from syncagent.clock import local_time
+from syncagent.completeness import is_incomplete
+from syncagent.store import explain, is_locked, read_cache
+from syncagent.sync_state import read_rejects, reject_file
+
+if TYPE_CHECKING:
+    from syncagent.config import Config
+
+#: A source is stale after so many of its intervals without a complete sync, but not before the time below.
+STALE_INTERVALS = 3
+STALE_AT_LEAST = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something a person should look at: a word for scripts, a sentence, and what to do.
+
+    `severity`: "error" makes the whole unhealthy, "warning" does not.
+    """
+
+    code: str
+    message: str
+    mend: str
+    severity: Literal["error", "warning"] = "error"
+
+    def to_json(self) -> dict[str, str]:
+        return {"code": self.code, "severity": self.severity, "message": self.message, "mend": self.mend}
+
+
+@contextmanager
+def explained(conn: sqlite3.Connection) -> Iterator[None]:
+    """A file may turn out to be damaged only in the middle of being read."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise explain(error, conn) from error
+
+
+def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
+    """Every configured source with its streams. A source is as fresh as the stream that was read longest ago."""
+    states: dict[str, list[dict[str, Any]]] = {}
+    logins: dict[str, dict[str, Any]] = {}
+    ends: dict[str, list[Sunset]] = {}
+    if (config.agent.data_dir / "cache.db").exists():
+        with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
+            for row in cache.execute(
+                """SELECT source_name, stream, ok_at AS synced_at, rows, error, error_at, reconciled_at, crm_count,
+                       cache_count, counted_at, differs_since, sweep AS comparison FROM sync_state
+                   ORDER BY source_name, stream"""
+            ):
+                entry = dict(row)
+                entry["comparison"] = _comparison(entry["comparison"])
+                states.setdefault(entry.pop("source_name"), []).append(entry)
+            logins = {
+                row["source_name"]: dict(row)
+                for row in cache.execute(
+                    "SELECT source_name, instance, account, failures, rests_until, rest_reason FROM sources"
+                )
+            }
+            ends = sunsets.stored(cache)
+    rows = []
+    for name, settings in config.sources.items():
+        streams = states.get(name, [])
+        synced = [stream["synced_at"] for stream in streams]
+        failing = sorted((s for s in streams if s["error"]), key=lambda stream: str(stream["error_at"]))
+        synced_at = min(synced) if synced and all(synced) else None
+        login = logins.get(name, {})
+        rests_until = login.get("rests_until")
+        rests = rests_until is not None and datetime.fromisoformat(rests_until) > now
+        rows.append(
+            {
+                "source": name,
+                "type": settings.type,
+                "instance": login.get("instance"),
+                "account": login.get("account"),
+                "every_s": settings.every,
+                "synced_at": synced_at,
+                "age_s": None if synced_at is None else int((now - datetime.fromisoformat(synced_at)).total_seconds()),
+                "error": failing[0]["error"] if failing else None,
+                "failing_since": failing[0]["error_at"] if failing else None,
+                "failures": login.get("failures", 0),
+                "rests_until": rests_until if rests else None,
+                "rest_reason": login.get("rest_reason") if rests else None,
+                "sunsets": [
+                    {"what": one.what, "ends_on": one.ends_on.isoformat(), "mend": one.mend}
+                    for one in ends.get(name, ())
+                ],
+                "streams": streams,
+            }
+        )
+    return rows
+
+
+def _comparison(document: str | None) -> dict[str, Any] | None:
+    """A comparison with the CRM that has not ended, or was not believed."""
+    if document is None:
+        return None
+    sweep = orjson.loads(document)
+    return {key: sweep.get(key) for key in ("phase", "began_at", "gone", "of")}
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------
+
+
+def source_troubles(config: "Config", rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:
+    found = []
+    zone = config.agent.timezone
+    for row in rows:
+        name = row["source"]
+        if row["rests_until"]:
+            until, times = local_time(row["rests_until"], zone), _times(row["failures"])
+            message = f"source {name} rests until {until} after {times}: {row['rest_reason']}"
+            mend = "It is tried again then; sooner once `syncagent check` finds its login in order."
+            found.append(Trouble("source_resting", message, mend))
+        elif row["error"]:
+            since = f" since {local_time(row['failing_since'], zone)}" if row["failing_since"] else ""
+            message = f"source {name} is failing{since}: {row['error']}"
+            found.append(Trouble("source_failing", message, f"Try it again: `syncagent sync {name}`."))
+        elif row["synced_at"] is None:
+            message = f"source {name} was never read to the end"
+            found.append(Trouble("source_never_synced", message, f"Run `syncagent sync {name}`, or `syncagent run`."))
+        elif timedelta(seconds=row["age_s"]) > max(STALE_INTERVALS * timedelta(seconds=row["every_s"]), STALE_AT_LEAST):
+            message = f"source {name} was last read at {local_time(row['synced_at'], zone)}"
+            found.append(Trouble("source_stale", message, _start_mend(config)))
+    return found
+
+
+def source_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:
+    """What is wrong with the records of sources that can be read, and what will be."""
+    return [
+        *_suspects(rows),
+        *_incomplete(rows, now),
+        *_reject_notes(config, rows),
+        *_sunset_notes(rows, now),
+    ]
+
+
+def _suspects(rows: list[dict[str, Any]]) -> list[Trouble]:
+    """So much was missing from a listing that it was not believed."""
+    found = []
+    for row in rows:
+        for stream in row["streams"]:
+            comparison = stream["comparison"]
+            if comparison is None or comparison["phase"] != "suspect":
+                continue
+            place = f"{row['source']} {stream['stream']}"
+            message = (
+                f"{place}: {comparison['gone']:,} of {comparison['of']:,} records were not in the CRM's own list;"
+                " nothing was deleted here"
+            )
+            mend = f"If they are gone there: `syncagent sync {row['source']} --stream {stream['stream']} --full`."
+            found.append(Trouble("suspect", message, mend))
+    return found
+
+
+def _incomplete(rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:
+    found = []
+    for row in rows:
+        for stream in row["streams"]:
+            if is_incomplete(stream, now):
+                place = f"{row['source']} {stream['stream']}"
+                message = f"{place}: {stream['cache_count']:,} of the CRM's {stream['crm_count']:,} records are here"
+                mend = f"Compare them now: `syncagent sync {row['source']} --stream {stream['stream']} --reconcile`."
+                found.append(Trouble("incomplete", message, mend, "warning"))
+    return found
+
+
+def _sunset_notes(rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:
+    found = []
+    for row in rows:
+        known = [Sunset(one["what"], date.fromisoformat(one["ends_on"]), one["mend"]) for one in row["sunsets"]]
+        for end in sunsets.endings(known, now):
+            severity: Literal["error", "warning"] = "error" if end.is_urgent else "warning"
+            found.append(Trouble("sunset", f"source {row['source']}: {end.sentence}", end.mend, severity))
+    return found
+
+
+def _reject_notes(config: "Config", sources: list[dict[str, Any]]) -> list[Trouble]:
+    """Rows that could not be used and have not been read well since. The rest of their stream is there."""
+    found = []
+    for row in sources:
+        for stream in row["streams"]:
+            path = reject_file(config.agent.data_dir, row["source"], stream["stream"])
+            count = len(read_rejects(path))
+            if count:
+                what = f"{count:,} row{'' if count == 1 else 's'}"
+                message = f"{what} of {row['source']} {stream['stream']} could not be used: see {path}"
+                mend = f"Mend them in the source, or map their values, then: `syncagent sync {row['source']}`."
+                found.append(Trouble("rejected_rows", message, mend, "warning"))
+    return found
+
+
+def _start_mend(config: "Config") -> str:
+    if is_locked(config.agent.data_dir):
+        return "See the log of the running daemon."
+    return "Start `syncagent run`; no instance is running."
+
+
+def _times(failures: int) -> str:
+    return "1 failure" if failures == 1 else f"{failures} failures"

@@ -1,0 +1,79 @@
+"""Writes one page: records, lines and links gone, deletions, merges, stages and the bookmark in one transaction."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.base import Page, Reject, Stream
+from scorecards.values import instant
+from syncagent.rows import Origin, write_children, write_merges, write_records, write_tombstones
+from syncagent.stages import write_stage_defs
+from syncagent.store import data_dir_of, transaction
+from syncagent.sync_state import Run, append_rejects
+
+#: What else belongs into the page's transaction: a bookmark, the marks of a reconciliation.
+Also = Callable[[sqlite3.Connection], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a page did: rows changed (merges included), rows deleted, rows that could not be used."""
+
+    changed: int
+    deleted: int
+    rejects: list[Reject]
+
+
+def write_page(
+    cache: sqlite3.Connection,
+    origin: Origin,
+    stream: Stream,
+    page: Page,
+    run: Run,
+    *,
+    now: datetime,
+    first: Also | None = None,
+    also: Also | None = None,
+    is_certain: bool = False,
+) -> Written:
+    """What comes `first`, everything a page holds, and `also`, in one transaction.
+
+    The counts of `run` move only when it is committed.
+
+    `is_certain`: the vendor was asked for these very ids (see `rows.write_records`).
+    """
+    changed = deleted = 0
+    rejects = list(page.rejects)
+    synced_at = instant(now)
+    with transaction(cache):
+        if first is not None:
+            first(cache)
+        for table, records in page.records.items():
+            if table == "stage_defs" and stream.name != table:
+                changes = write_stage_defs(cache, origin, records, at=now)
+                changed += len(changes)
+                if changes:
+                    from syncagent import drift
+
+                    drift.note_stage_changes(cache, origin.name, changes, now)
+                continue
+            written, refused = write_records(
+                cache, origin, table, records, synced_at=synced_at, is_certain=is_certain and table == stream.name
+            )
+            changed += written
+            rejects += refused
+        deleted += write_children(cache, origin, page.children, page.records, synced_at=synced_at)
+        deleted += write_tombstones(cache, origin, page.tombstones, synced_at=synced_at)
+        changed += write_merges(cache, origin, page.merges, synced_at=synced_at)
+        if also is not None:
+            also(cache)
+        if rejects:
+            # Before the commit: told twice after a kill is better than never told.
+            append_rejects(data_dir_of(cache), origin.name, stream.name, rejects, run=run.id)
+    run.read += page.read
+    run.changed += changed
+    run.deleted += deleted
+    run.rejected += len(rejects)
+    run.first_reject = run.first_reject or next(iter(rejects), None)
+    return Written(changed, deleted, rejects)

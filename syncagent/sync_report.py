@@ -1,0 +1,71 @@
+"""What a sync says of itself: how far it is, and what it did."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+#: Reading what is new, or comparing every record with the CRM.
+Phase = Literal["reading", "comparing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stream is: records seen, how many there are in all (None: not said), whether it ended.
+
+    `limit_share` and `daily_share`: how much of the vendor's short-term and daily limit the source is using, 0 to 1.
+    """
+
+    source: str
+    stream: str
+    read: int
+    total: int | None
+    done: bool
+    phase: Phase = "reading"
+    limit_share: float | None = None
+    daily_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """What one sync run of one stream did. `error` is one sentence with its mend, None when all was read.
+
+    `reject_file` holds the rows that could not be used; `first_reject` is the place and reason of the first one.
+    `reconciled`: every record was compared with the CRM; `found_missing` records came in by that, `found_gone` were
+    deleted or merged there with no word. `crm_count`, `cache_count`: live records there and here (None: not counted).
+    """
+
+    source: str
+    stream: str
+    read: int = 0
+    changed: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    calls: int = 0
+    error: str | None = None
+    reject_file: Path | None = None
+    first_reject: str | None = None
+    reconciled: bool = False
+    found_missing: int = 0
+    found_gone: int = 0
+    crm_count: int | None = None
+    cache_count: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "stream": self.stream,
+            "read": self.read,
+            "changed": self.changed,
+            "deleted": self.deleted,
+            "rejected": self.rejected,
+            "seconds": round(self.seconds, 3),
+            "calls": self.calls,
+            "error": self.error,
+            "reject_file": str(self.reject_file) if self.reject_file else None,
+            "reconciled": self.reconciled,
+            "found_missing": self.found_missing,
+            "found_gone": self.found_gone,
+            "crm_count": self.crm_count,
+            "cache_count": self.cache_count,
+        }

@@ -1,0 +1,150 @@
+"""What a person sees of a sync: the table, how far it is, and that nothing hangs."""
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from connectors.errors import AuthError
+from syncagent import breaker
+from syncagent.cli import run_cli
+from syncagent.cli.bounded import TookTooLong, bounded
+from syncagent.cli.sync import show_reports
+from syncagent.cli.sync_progress import Pace, duration
+from syncagent.store import open_cache
+from syncagent.sync import Progress, StreamReport
+from tests.fakes.office import DUE, Office
+
+HUBSPOT = '[source.hs]\ntype = "hubspot"\naccess_token = "file:token"\nbase_url = "http://127.0.0.1:{port}"\n'
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    monkeypatch.chdir(tmp_path)
+    office = Office(tmp_path)
+    office.write()
+    return office
+
+
+def test_the_table_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    show_reports(
+        [
+            StreamReport(
+                "sf", "opportunities", 12_000, 345, 2, seconds=61.2, calls=9, crm_count=12_347, cache_count=12_345,
+                reconciled=True, found_missing=2, found_gone=1,
+            ),
+            StreamReport(
+                "hs", "survey_invitations", 1_234_567, 1_234_567, 0, seconds=3000, crm_count=412, cache_count=412
+            ),
+            StreamReport("hs", "leads", error="no access. Give the login access."),
+        ]
+    )  # fmt: skip
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        "source  stream                   read    changed  deleted      here, of CRM    took",
+        "sf      opportunities          12,000        345        2  12,345 of 12,347    61 s",
+        "hs      survey_invitations  1,234,567  1,234,567        0           all 412  50 min",
+        "hs      leads                       0          0        0                     0.0 s",
+        "sf opportunities: compared with the CRM: 2 were missing here, 1 are gone there; put right",
+    ]
+    assert said.err == "hs leads: no access. Give the login access.\n"
+
+
+def test_a_line_says_phase_records_rate_time_left_and_shares() -> None:
+    now = 100.0
+    pace = Pace(clock=lambda: now)
+
+    def at(seconds: float, read: int, total: int | None = None, **more: object) -> str:
+        nonlocal now
+        now = 100.0 + seconds
+        return pace.line(Progress("sf", "leads", read, total, False, **more))  # type: ignore[arg-type]
+
+    assert at(0, 0) == "reading 0"
+    assert at(1, 2000) == "reading 2,000, 2,000/s"
+    assert at(4, 8000, 200_000) == "reading 8,000 of 200,000, 2,000/s, 2 min left"
+    assert at(4, 8000, limit_share=0.97, daily_share=0.4) == "reading 8,000, 2,000/s, limit 97%, day 40%"
+    assert at(5, 0, 8000, phase="comparing") == "comparing 0 of 8,000"
+    assert at(8, 6000, 8000, phase="comparing") == "comparing 6,000 of 8,000, 2,000/s, 1 s left"
+    assert [duration(s) for s in (0.2, 89, 100, 5399, 9000)] == ["1 s", "89 s", "2 min", "90 min", "2.5 h"]
+
+
+def test_every_record_is_compared_when_asked(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run_cli(["sync", "--reconcile"]) == 0
+    assert run_cli(["sync", "--reconcile", "--since", "2026-01-01"]) == 2
+    assert b"Give one of the two." in capsysbinary.readouterr().err
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def silent(office: Office, port: int) -> None:
+    (office.folder / "token").write_text("pat-canary-123")
+    (office.folder / "token").chmod(0o600)
+    office.write(more=HUBSPOT.format(port=port))
+
+
+def test_check_does_not_wait_for_a_silent_source(
+    office: Office, silent_port: int, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent(office, silent_port)
+    monkeypatch.setattr("syncagent.cli.setup.CHECK_S", 0.5)
+    before = time.monotonic()
+    assert run_cli(["check"]) == 1
+    assert time.monotonic() - before < 6
+    out = capsysbinary.readouterr().out.decode()
+    assert "source desk: ok" in out
+    assert "source hs: FAILED: no answer within 0 s" in out
+
+
+def test_check_wakes_a_source_whose_login_works(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    with closing(open_cache(office.data_dir)) as cache:
+        breaker.note_failure(cache, "desk", AuthError("refused"), DUE)
+        run_cli(["check"])
+        assert breaker.last_rest(cache, "desk") is None
+
+
+def test_a_call_that_ends_in_time_is_what_it_is() -> None:
+    assert bounded(lambda: 7, limit_s=5, interrupt=lambda: None) == 7
+    with pytest.raises(ZeroDivisionError):
+        bounded(lambda: 1 // 0, limit_s=5, interrupt=lambda: None)
+    gate = threading.Event()
+    with pytest.raises(TookTooLong):
+        bounded(lambda: gate.wait(10), limit_s=0.05, interrupt=gate.set)
+    assert gate.is_set()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pseudo-terminal")
+def test_a_terminal_shows_how_far_it_is(office: Office) -> None:
+    """The line comes and goes; what stays is the table."""
+    import os
+    import pty
+    import subprocess
+
+    rows = "".join(f"{n},Deal {n},won,2026-10-27,1000,2026-08-01T00:00:00Z\n" for n in range(30_000))
+    (office.folder / "deals.csv").write_text("source_id,name,state,close_date,amount,created_at\n" + rows)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "syncagent", "sync"], cwd=office.folder, stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        said = b""
+        try:
+            while piece := os.read(ours, 65536):
+                said += piece
+        except OSError:
+            pass  # the other end is closed
+        os.close(ours)
+        assert process.wait(30) == 0
+    text = said.decode()
+    assert "reading" in text
+    assert "30,000" in text

@@ -1,0 +1,61 @@
+"""Which columns a KPI reads: every form of the language names them, and a derived column those it is made of."""
+
+from typing import Any
+
+import pytest
+
+from scorecards.catalogue import BUILTINS
+from scorecards.definition import Reporting, build
+from scorecards.uses import columns_used
+from syncagent.schema import TABLES, column_types
+
+REPORTING = Reporting(
+    timezone="UTC",
+    currency="EUR",
+    tables={table: column_types(table) for table in TABLES},
+    references={table: dict(TABLES[table].references) for table in TABLES},
+    dimensions={"team": {"opportunities": "owner.team"}},
+)
+
+
+def used(**kpi: Any) -> set[str]:
+    made = build("own", kpi)
+    return {f"{table}.{column}" for table, column in columns_used(made, {**BUILTINS, "own": made}, REPORTING)}
+
+
+@pytest.mark.parametrize(
+    ("kpi", "columns"),
+    [
+        ({"of": "opportunities", "agg": "sum", "field": "amount"}, {"amount_minor", "currency"}),
+        ({"of": "opportunities", "date": "outcome_date"}, {"close_date", "state", "stage"}),
+        ({"of": "opportunities", "where": {"custom.health": {"above": 3}}}, {"custom.health"}),
+        ({"of": "opportunities", "where": {"owner_team": "EMEA"}}, {"owner_id", "users.team"}),
+        ({"of": "opportunities", "by": ["team"]}, {"owner_id", "users.team"}),
+        ({"of": "opportunities", "share": {"is_won": True}}, {"state", "stage"}),
+        ({"of": "opportunities", "action": {"where": {}, "order": "-amount", "show": ["name"]}}, {"name", "currency"}),
+        ({"of": "opportunities", "filled": {"required": {"loss_reason": 1.0}}}, {"loss_reason"}),
+    ],
+)
+def test_what_a_slot_names_is_used(kpi: dict[str, Any], columns: set[str]) -> None:
+    assert {c if "." in c and not c.startswith("custom") else f"opportunities.{c}" for c in columns} <= used(**kpi)
+
+
+def test_what_no_slot_names_is_not_used() -> None:
+    assert "opportunities.amount_minor" not in used(of="opportunities", date="created_at")
+
+
+def test_times_of_a_ticket_come_from_its_history_too() -> None:
+    places = used(of="tickets", duration={"from": "created_at", "to": "first_closed_at"}, agg="median")
+    assert {"tickets.created_at", "tickets.closed_at", "ticket_status_history.status"} <= places
+
+
+def test_a_ratio_uses_what_its_parts_use_and_sql_what_it_names() -> None:
+    assert "opportunities.amount_minor" in used(ratio={"top": "won_revenue", "bottom": "leads_created"})
+    assert used(sql="SELECT count(priority) AS value FROM tickets") == {"tickets.priority"}
+
+
+@pytest.mark.parametrize("name", sorted(BUILTINS))
+def test_every_built_in_reads_columns_that_exist(name: str) -> None:
+    places = columns_used(BUILTINS[name], BUILTINS, REPORTING)
+    assert places
+    assert all(column in column_types(table) for table, column in places)
