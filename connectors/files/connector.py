@@ -6,6 +6,7 @@ did is read again from its start. Upserts by id make that harmless, as they do a
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import date, datetime
 from typing import Any
 
@@ -83,7 +84,10 @@ class FilesConnector:
         for number, path in enumerate(reversed(paths)):
             try:
                 source = SourceFile(path, entry)
-                if source.has_header:
+                if not source.has_header:
+                    with closing(source.rows([])) as rows:
+                        next(rows, None)  # whether it can be read at all
+                else:
                     plan = plan_for(entry, self._settings, self._targets[entry.table], source.header(), label=path.name)
                     if plan.export is not None:
                         exports[plan.export.object] = None

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,12 +126,12 @@ class Pager:
         header = source.header()
         if header:  # else JSON Lines without a line
             plan = plan_for(job.entry, self._settings, self._target, header, label=job.label, now=self._now)
-            rows = _settled(source.rows(header), source, job)
-            for row in rows:
-                if self.is_full:
-                    yield self.page(bookmark, position=source.position)
-                    bookmark = None
-                self._take(row, plan, job, outcome)
+            with closing(source.rows(header)) as rows:  # an error on the way must not leave the file open
+                for row in _settled(rows, source, job):
+                    if self.is_full:
+                        yield self.page(bookmark, position=source.position)
+                        bookmark = None
+                    self._take(row, plan, job, outcome)
             outcome.is_cut = source.ends_midway and outcome.is_cut
         outcome.has_moved = has_moved(job.path, job.state)
         self._bytes_done += job.state.size

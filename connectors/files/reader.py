@@ -8,7 +8,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -75,7 +75,7 @@ class SourceFile:
             raise StreamError(f"{self.label} holds NUL bytes.", mend='It may be UTF-16: set encoding = "utf-16".')
         return names
 
-    def rows(self, header: Sequence[str]) -> Iterator[Row]:
+    def rows(self, header: Sequence[str]) -> Generator[Row, None, None]:
         """Its rows in order, blank lines left out. Raises StreamError when the file cannot be read to its end."""
         with self._open() as text:
             yield from self._json_rows(text, header) if self._is_json else self._csv_rows(text, header)

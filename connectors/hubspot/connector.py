@@ -1,19 +1,22 @@
 """The HubSpot connector: one portal's streams as pages of our records."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from connectors import parse
-from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Usage
-from connectors.errors import SourceConfigError, StreamError
-from connectors.fields import FieldMap, Offer, check_custom, custom_of
+from connectors.base import Bookmark, FieldInfo, Identity, Page, Stream, Usage
+from connectors.errors import RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.fields import check_custom, custom_of
 from connectors.hubspot import fields as data
+from connectors.hubspot.paths import sunsets
 from connectors.hubspot.settings import OFFERED, HubSpotSettings
-from connectors.retry import Retry
+from connectors.retry import BRIEF, Retry, trying
 from connectors.settings import begin_of
 from connectors.transport import Timeouts
+
+if TYPE_CHECKING:
+    from connectors.hubspot.pages import Mapper
 
 log = logging.getLogger(__name__)
 
@@ -21,23 +24,20 @@ __all__ = ["HubSpotConnector", "HubSpotSettings"]
 
 _SIDE_TABLES = {
     "leads": ("stage_defs",),
-    "opportunities": ("opportunity_stage_history", "stage_defs"),
+    "opportunities": ("opportunity_stage_history", "opportunity_lines", "stage_defs"),
     "tickets": ("ticket_status_history", "stage_defs"),
     "activities": ("activity_links",),
+    "orders": ("order_lines",),
 }
-_TYPES = {"bool": "boolean", "number": "number", "datetime": "instant", "date": "day"}
-_PIPELINES = {
-    "leads": ("leads", "leads"),
-    "opportunities": ("deals", "opportunities"),
-    "tickets": ("tickets", "tickets"),
-}
-_CONTACT_STAGES = frozenset({"opportunity", "customer", "evangelist"})
+#: Logs that only grow.
+_LOGS = ("email_events", "fx_rates")
 
 
 class HubSpotConnector:
-    """One `[source.NAME]` of type hubspot. Use it from one thread at a time."""
+    """One `[source.NAME]` of type hubspot. Different streams may be read from different threads at once."""
 
     crm = "hubspot"
+    side_by_side = 6
 
     def __init__(
         self,
@@ -54,85 +54,53 @@ class HubSpotConnector:
     ) -> None:
         from connectors.hubspot.client import HubSpotClient
         from connectors.hubspot.fetch import Fetcher
+        from connectors.hubspot.portal import Portal
 
         self.name = name
         self._settings = settings
-        self._currency = currency
-        self._timezone = timezone
-        self._columns = columns
+        self._reporting = currency
         self._client = HubSpotClient(settings, retry=retry or Retry(), timeouts=timeouts, ca_file=ca_file, proxy=proxy)
         self._fetcher = Fetcher(self._client)
-        self._portal_details: dict[str, Any] | None = None
-        self._properties: dict[str, list[dict[str, Any]]] = {}
+        self._portal = Portal(self._client, settings, currency=currency, timezone=timezone, columns=columns)
         for table in {*settings.fields, *settings.values}:
             check_custom(table, custom_of(table, settings.fields, settings.values), columns[table])
 
+    # -- what there is -------------------------------------------------------------------------------------------------
+
     def check(self) -> Identity:
-        """Say which portal the token reaches; properties it lacks are named as warnings."""
-        details = self._details()
-        warnings = []
-        for stream in self.streams():
-            for kind in self._kinds(stream.name):
-                try:
-                    missing = self._map(kind).dropped
-                except StreamError as error:
-                    warnings.append(f"{stream.name}: {kind.name} cannot be read. {error}")
-                    continue
-                if missing:
-                    warnings.append(f"{stream.name}: {kind.name} has no {', '.join(missing)}; left empty")
+        """Say which portal the token reaches; objects and properties it lacks are named as warnings."""
+        details = self._portal.details
+        warnings: list[str] = []
+        try:
+            with trying(BRIEF):
+                for stream in self.streams():
+                    warnings += self._missing(stream.name)
+        except RateLimited:
+            raise
+        except TransientError as error:  # one endpoint in trouble: its own stream will tell, the others are read
+            log.info("%s: not all was checked: %s", self.name, error, extra={"action": "check_cut_short"})
+        names = {stream.name for stream in self.streams()}
+        numbered = self._client.numbered_families
         return Identity(
-            instance=str(details["portalId"]),
+            instance=self._portal.instance,
             account=str(details.get("uiDomain") or ""),
             api_version=self._settings.api_path,
             timezone=str(details.get("timeZone") or ""),
             currency=str(details.get("companyCurrency") or ""),
             warnings=(*self._client.warnings, *warnings),
+            sunsets=sunsets(
+                self._settings.api_path, numbered, mail="email_events" in names, calls="activities" in names
+            ),
         )
 
     def streams(self) -> list[Stream]:
         """The streams of the settings (default: all), owners before what they own."""
         wanted = self._settings.streams or OFFERED
-        return [Stream(name, (name, *_SIDE_TABLES.get(name, ()))) for name in OFFERED if name in wanted]
-
-    def fetch_pages(
-        self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
-    ) -> Iterator[Page]:
-        """Pages of one stream; see `base.Connector`."""
-        if stream not in {known.name for known in self.streams()}:
-            raise SourceConfigError(f"{self.name} has no stream {stream!r}.")
-        if stream == "users":
-            yield self._owners()
-            return
-        from connectors.hubspot.reader import Portal, Reader
-
-        details = self._details()
-        portal = Portal(
-            instance=str(details["portalId"]),
-            app_host=self._settings.app_host,
-            zone=parse.zone_of(details.get("timeZone"), self._timezone),
-            currency=str(details.get("companyCurrency") or self._currency),
-        )
-        marks: dict[str, Any] = {} if full else dict((bookmark or {}).get("objects") or {})
-        kinds = self._readable(stream, marks)
-        if not kinds:
-            return
-        known, definitions = self._known(stream)
-        if definitions:
-            yield Page({"stage_defs": definitions}, read=len(definitions))
-        # Unfinished ones first: a read that is killed again and again still comes to its end.
-        for kind in sorted(kinds, key=lambda kind: bool(marks.get(kind.name, {}).get("done"))):
-            fields = self._map(kind)
-            reader = Reader(
-                self._client,
-                self._fetcher,
-                portal,
-                kind,
-                fields,
-                known,
-                properties=self._wanted(kind, fields),
-                start=begin_of(self._settings.start, stream),
-            )
-            yield from reader.read(marks, full=full, since=since, now=now)
+        return [
+            Stream(name, (name, *_SIDE_TABLES.get(name, ())), reconciles=name not in _LOGS)
+            for name in OFFERED
+            if name in wanted
+        ]
 
     def covered_from(self, stream: str) -> date | None:
         """The configured start; what others refer to is read whole."""
@@ -142,177 +110,200 @@ class HubSpotConnector:
         """What the portal offers for one of our tables, with the column each property feeds."""
         found = []
         for kind in self._kinds(table):
-            columns = self._map(kind).columns_by_field
-            for one in self._describe(kind):
-                own = str(one["name"])
-                label = str(one.get("label") or own)
-                found.append(FieldInfo(own, label, str(one.get("type")), columns.get(own, "")))
+            columns = self._portal.map_of(kind).columns_by_field
+            found += [_field_info(one, kind.name, columns) for one in self._portal.properties(kind.name)]
+        lines = next((kind.lines for kind in data.TYPES.values() if kind.lines and kind.lines.table == table), None)
+        if lines is not None:
+            columns = self._portal.map_of_lines(lines).columns_by_field
+            found += [_field_info(one, lines.name, columns) for one in self._portal.properties(lines.name)]
         return found
+
+    def count(self, stream: str) -> int | None:
+        """Live objects in HubSpot, as its search counts them; None for what cannot be searched."""
+        from connectors.hubspot.reader import counted
+
+        self._check_name(stream)
+        if stream == "users":
+            return len(self._portal.owners())
+        start = begin_of(self._settings.start, stream)
+        from_ms = None if start is None else (start - date(1970, 1, 1)).days * 86_400_000
+        counts = [
+            counted(self._client, kind, from_ms)[0]
+            for kind in self._kinds(stream)
+            if self._portal.reason_unreadable(kind.name) is None
+        ]
+        return sum(one for one in counts if one is not None) if counts and None not in counts else None
+
+    # -- pages ---------------------------------------------------------------------------------------------------------
+
+    def fetch_pages(
+        self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
+    ) -> Iterator[Page]:
+        """Pages of one stream; see `base.Connector`."""
+        self._check_name(stream)
+        if stream == "users":
+            yield self._owners()
+            return
+        if stream in _LOGS:
+            pages = self._log_pages(stream, None if full else bookmark, since=since, now=now)
+            try:
+                yield from pages
+            except StreamError as error:
+                if bookmark is not None or self._settings.streams is not None:
+                    raise
+                log.warning("%s: %s is left out: %s", self.name, stream, error, extra={"action": "object_skipped"})
+            return
+        yield from self._read_objects(stream, {} if full else bookmark or {}, full=full, since=since, now=now)
+
+    def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
+        """Every live record of a stream; see `base.Connector`."""
+        from connectors.hubspot.reconcile import reconcile
+
+        self._check_name(stream)
+        if stream in _LOGS:
+            return
+        if stream == "users":
+            yield self._owners()
+            return
+        mappers = [self._mapper(stream, kind, history=False) for kind in self._readable(stream)[0]]
+        yield from reconcile(self._client, self._fetcher, mappers, bookmark, now)
+
+    def read_ids(self, stream: str, ids: Sequence[str], *, now: datetime) -> Iterator[Page]:
+        """Records of a stream by id; see `base.Connector`."""
+        from connectors.hubspot.reconcile import read_ids
+
+        self._check_name(stream)
+        if stream in _LOGS or not ids:
+            return
+        if stream == "users":
+            yield self._owners(ids)
+            return
+        kinds, lost = self._readable(stream)
+        mappers = [self._mapper(stream, kind) for kind in kinds]
+        yield from read_ids(self._client, self._fetcher, mappers, ids, now, is_whole=bool(kinds) and not lost)
+
+    # -- what it uses, and its end -------------------------------------------------------------------------------------
+
+    def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
+        """Calls made before: (seconds ago, how many)."""
+        self._client.remember_calls(calls)
 
     def usage(self) -> Usage:
         return self._client.usage()
 
     def interrupt(self) -> None:
-        """Called from another thread at shutdown: end waits at once. The connector is of no further use."""
+        """From any thread: end every wait and every call under way. The connector is of no further use."""
         self._client.interrupt()
 
     def close(self) -> None:
         self._client.close()
         self._fetcher.close()
 
+    # -- pieces --------------------------------------------------------------------------------------------------------
+
+    def _read_objects(
+        self, stream: str, bookmark: Mapping[str, Any], *, full: bool, since: date | None, now: datetime
+    ) -> Iterator[Page]:
+        from connectors.hubspot.reader import Reader, counted
+
+        marks: dict[str, Any] = dict(bookmark.get("objects") or {})
+        kinds, lost = self._readable(stream)
+        if not kinds and self._settings.streams is not None and lost:
+            raise next(iter(lost.values()))  # asked for by name
+        listed = [kind for kind in kinds if marks.get(kind.name, {}).get("phase", "list") == "list"]
+        counts = {kind.name: counted(self._client, kind) for kind in listed}
+        left = [there - int(marks.get(name, {}).get("read") or 0) for name, (there, _) in counts.items() if there]
+        # Unfinished ones first: a read that is killed again and again still comes to its end.
+        for kind in sorted(kinds, key=lambda kind: bool(marks.get(kind.name, {}).get("done"))):
+            mapper = self._mapper(stream, kind)
+            if mapper.stage_defs:
+                yield Page({"stage_defs": mapper.stage_defs}, read=len(mapper.stage_defs))
+            reader = Reader(self._client, self._fetcher, self._portal, mapper)
+            yield from reader.read(
+                marks,
+                full=full,
+                since=since,
+                now=now,
+                counted=counts.get(kind.name, (None, None)),
+                total=max(sum(left), 0) if left else None,
+            )
+        gone = [error for name, error in lost.items() if name in marks]
+        if gone:  # could be read before: the rest of the stream is up to date, this is not
+            raise gone[0]
+
+    def _log_pages(
+        self, stream: str, bookmark: Bookmark | None, *, since: date | None, now: datetime
+    ) -> Iterator[Page]:
+        if stream == "fx_rates":
+            from connectors.hubspot.rates import rate_pages
+
+            return rate_pages(self._client, self._portal, self._reporting)
+        from connectors.hubspot.mail import MailLog
+
+        mail = MailLog(self._client, self._fetcher, self._portal, begin_of(self._settings.start, stream))
+        return mail.pages(bookmark, since=since, now=now)
+
+    def _mapper(self, stream: str, kind: data.ObjectType, *, history: bool = True) -> "Mapper":
+        from connectors.hubspot.pages import Mapper
+
+        start = begin_of(self._settings.start, stream)
+        return Mapper(self._fetcher, self._portal, kind, start=start, history=history)
+
+    def _owners(self, ids: Sequence[str] | None = None) -> Page:
+        """All owners (or these) as users; one that HubSpot no longer lists is gone."""
+        from connectors.base import Tombstone
+
+        records = self._portal.owners()
+        if ids is None:
+            return Page({"users": records}, read=len(records), total=len(records), bookmark={"objects": {}})
+        by_id = {record["source_id"]: record for record in records}
+        gone = [Tombstone("users", one) for one in ids if one not in by_id]
+        return Page({"users": [by_id[one] for one in ids if one in by_id]}, gone, read=len(ids))
+
     def _kinds(self, stream: str) -> list[data.ObjectType]:
         if stream == "leads" and self._settings.leads == "contacts":
             return [data.LEADS_FROM_CONTACTS]
         return [data.TYPES[name] for name in data.STREAMS.get(stream, ())]
 
-    def _readable(self, stream: str, marks: Mapping[str, Any]) -> list[data.ObjectType]:
-        """The object types of a stream this login may read.
-
-        One that never could be read is skipped with a warning (a portal without leads or surveys) unless the stream
-        was asked for by name; one that could before is an error.
+    def _readable(self, stream: str) -> tuple[list[data.ObjectType], dict[str, StreamError]]:
+        """The object types of a stream this login may read, and why it may not read the others (a portal without
+        leads or surveys; a missing scope): those alone are left out.
         """
-        readable = []
+        readable, lost = [], {}
         for kind in self._kinds(stream):
-            try:
-                self._describe(kind)
-            except StreamError as error:
-                if kind.name in marks or (self._settings.streams is not None and len(self._kinds(stream)) == 1):
-                    raise
+            error = self._portal.reason_unreadable(kind.name)
+            if error is None:
+                readable.append(kind)
+            else:
+                lost[kind.name] = error
                 log.warning("%s: %s is left out: %s", self.name, kind.name, error, extra={"action": "object_skipped"})
+        return readable, lost
+
+    def _missing(self, stream: str) -> Iterator[str]:
+        """One sentence for each object of a stream that cannot be read, and for each that lacks properties."""
+        try:
+            if stream == "email_events":
+                self._client.mail_events({"limit": 1})
+            elif stream == "fx_rates":
+                self._client.results("currencies", "/exchange-rates", {"limit": 1})
+        except StreamError as problem:
+            yield f"{stream} cannot be read. {problem}"
+        for kind in self._kinds(stream):
+            error = self._portal.reason_unreadable(kind.name)
+            if error is not None:
+                yield f"{stream}: {kind.name} cannot be read. {error}"
                 continue
-            readable.append(kind)
-        return readable
+            missing = self._portal.map_of(kind).dropped
+            if missing:
+                yield f"{stream}: {kind.name} has no {', '.join(missing)}; left empty"
+            if kind.lines is not None and (error := self._portal.reason_unreadable(kind.lines.name)) is not None:
+                yield f"{stream}: {kind.lines.name} cannot be read. {error}"
 
-    def _details(self) -> dict[str, Any]:
-        """The portal's id, zone and currency, read once."""
-        if self._portal_details is None:
-            details = self._client.get("account", "/details")
-            if not details.get("portalId"):
-                raise StreamError("HubSpot does not say which portal this token belongs to.")
-            self._portal_details = details
-        return self._portal_details
-
-    def _describe(self, kind: data.ObjectType) -> list[dict[str, Any]]:
-        """The properties of an object type, read once."""
-        if kind.name not in self._properties:
-            self._properties[kind.name] = self._client.results("properties", f"/{kind.name}")["results"]
-        return self._properties[kind.name]
-
-    def _map(self, kind: data.ObjectType) -> FieldMap:
-        """The field map of a type, for the properties this portal has."""
-        details = self._details()
-        zone = parse.zone_of(details.get("timeZone"), self._timezone)
-        offer = Offer({str(one["name"]): _TYPES.get(str(one.get("type")), "text") for one in self._describe(kind)})
-        local_day = parse.day_in_zone(zone)
-        return FieldMap(
-            kind.table,
-            kind.fields,
-            columns=self._columns[kind.table],
-            offer=offer,
-            custom=custom_of(kind.table, self._settings.fields, self._settings.values),
-            currency=str(details.get("companyCurrency") or self._currency),
-            currency_field="deal_currency_code",
-            kinds={
-                "local_day": local_day,
-                "date": local_day,
-                "none": lambda _value: None,
-                "present": lambda _value: 1,
-                "money_text": None,
-            },
-        )
-
-    def _wanted(self, kind: data.ObjectType, fields: FieldMap) -> list[str]:
-        """The properties to ask for: those of the map, and those a record is worked out from."""
-        there = {str(one["name"]) for one in self._describe(kind)}
-        asked = dict.fromkeys((*fields.theirs, kind.cursor))
-        return list(asked | dict.fromkeys(name for name in kind.extra if name in there))
-
-    def _known(self, stream: str) -> tuple[Any, list[Record]]:
-        """What the portal's pipelines say, and their stages as records."""
-        from connectors.hubspot.records import Known, Stage
-
-        stages = tuple(stage.lower() for stage in self._settings.converted.stages)
-        is_default = "converted" not in self._settings.model_fields_set
-        converted = frozenset(stages)
-        if stream == "leads" and self._settings.leads == "contacts":
-            return Known(converted=_CONTACT_STAGES if is_default else converted), []
-        known = Known(converted=converted)
-        if stream not in _PIPELINES:
-            return known, []
-        name, table = _PIPELINES[stream]
-        records: list[Record] = []
-        known.stages[name] = {}
-        for pipeline in self._client.results("pipelines", f"/{name}")["results"]:
-            for stage in pipeline.get("stages") or ():
-                metadata = stage.get("metadata") or {}
-                order = int(stage.get("displayOrder") or 0)
-                closed = str(metadata.get("isClosed") or "").lower() == "true"
-                closed = closed or metadata.get("ticketState") == "CLOSED"
-                state = _state(name, metadata, closed)
-                made = Stage(str(stage.get("label") or stage["id"]), order, closed, state)
-                known.stages[name][str(stage["id"])] = made
-                records.append(
-                    {
-                        "source_id": f"{table}:{pipeline['id']}:{stage['id']}",
-                        "source_instance": str(self._details()["portalId"]),
-                        "object": table,
-                        "pipeline": str(pipeline["id"]),
-                        "stage": str(stage["id"]),
-                        "label": made.label,
-                        "stage_order": order,
-                        "state": state,
-                        "valid_from": None,
-                    }
-                )
-        return known, records
-
-    def _owners(self) -> Page:
-        """All owners, archived ones too, as users: a small list that is read whole each time."""
-        from connectors.hubspot.client import next_after
-
-        instance = str(self._details()["portalId"])
-        records: dict[str, Record] = {}
-        for archived in ("true", "false"):  # the live row last: an owner that was restored counts as live
-            after: str | None = None
-            while True:
-                query = {"limit": 100, "archived": archived} | ({"after": after} if after else {})
-                document = self._client.results("owners", "", query)
-                for owner in document["results"]:
-                    records[str(owner["id"])] = _user(owner, instance, is_active=archived == "false")
-                after = next_after(document)
-                if after is None:
-                    break
-        return Page({"users": list(records.values())}, read=len(records), total=len(records), bookmark={"objects": {}})
+    def _check_name(self, stream: str) -> None:
+        if stream not in {known.name for known in self.streams()}:
+            raise SourceConfigError(f"{self.name} has no stream {stream!r}.")
 
 
-def _state(name: str, metadata: Mapping[str, Any], closed: bool) -> str:
-    """A stage's state in our words: deals open, won, lost; tickets open, closed; leads HubSpot's own."""
-    if name == "leads":
-        return str(metadata.get("leadState") or "").lower()
-    if name == "tickets":
-        return "closed" if closed else "open"
-    if not closed:
-        return "open"
-    try:
-        return "won" if float(metadata.get("probability") or 0) >= 1 else "lost"
-    except ValueError:
-        return "lost"
-
-
-def _user(owner: Mapping[str, Any], instance: str, *, is_active: bool) -> Record:
-    names = (owner.get("firstName"), owner.get("lastName"))
-    teams = [team for team in owner.get("teams") or () if isinstance(team, Mapping)]
-    primary = next((team for team in teams if team.get("primary")), teams[0] if teams else {})
-    email = owner.get("email")
-    user: Record = {
-        "source_id": str(owner["id"]),
-        "source_instance": instance,
-        "created_at": parse.instant_or_none(owner.get("createdAt")),
-        "updated_at": parse.instant_or_none(owner.get("updatedAt")),
-        "name": " ".join(str(name) for name in names if name) or email,
-        "email": parse.email(email) if email else None,
-        "is_active": int(is_active),
-    }
-    if teams or is_active:  # HubSpot takes one who leaves out of the teams; the work done there stays the team's
-        user["team"] = primary.get("name")
-    return user
+def _field_info(one: Mapping[str, Any], object_name: str, columns: Mapping[str, str]) -> FieldInfo:
+    own = str(one.get("name") or one.get("id"))
+    return FieldInfo(own, str(one.get("label") or own), str(one.get("type")), columns.get(own, ""), object_name)

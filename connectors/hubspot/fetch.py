@@ -1,142 +1,158 @@
-"""Reads HubSpot objects in bulk: lists, searches for ids, batch reads, associations; several calls side by side.
+"""Reads HubSpot objects by id, with what they are associated with, several calls side by side.
 
 Positions and mapping are the reader's; this module only knows how to get objects, and how to get round HubSpot's
-limits of 100 (50 with history) a batch, 1,000 ids a question for associations and 10,000 rows a search.
+limits of 100 (50 with history) a batch and 1,000 ids a question for associations.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from connectors import parse
-from connectors.errors import StreamError, TransientError
-from connectors.hubspot.client import HubSpotClient, next_after
-from connectors.hubspot.fields import PRIMARY, ObjectType
+from connectors.errors import StreamError
+from connectors.hubspot.answers import next_after
+from connectors.hubspot.client import HubSpotClient
+from connectors.hubspot.errors import NotThere
+from connectors.hubspot.fields import PRIMARY
+from connectors.tally import carried
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
+A = TypeVar("A")
+B = TypeVar("B")
 
-LIST_LIMIT = 100
-SEARCH_LIMIT = 200
-_BATCH = 100
-_BATCH_WITH_HISTORY = 50
+#: Enough to use 190 calls in ten seconds at half a second a call; the limiter, not the workers, keeps the pace.
+WORKERS = 14
+BATCH = 100
+BATCH_WITH_HISTORY = 50
+#: Types whose objects can be merged: an id may come back under another one.
+MERGING = frozenset({"contacts", "companies", "deals", "tickets"})
 _LINK_BATCH = 1_000
-_LARGEST_ID = 2**53
-BLOCK = 500
+_EXTRA_BLOCKS = 10
+_DONE: Any = object()
+
+
+@dataclass(slots=True)
+class Found:
+    """What a question by ids brought: objects, ids that are not there, ids that became part of another (id -> id)."""
+
+    objects: list[Object] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
+    merged: dict[str, str] = field(default_factory=dict)
 
 
 class Fetcher:
-    """Gets objects of one portal. Use it from one thread; it uses several itself."""
+    """Gets objects of one portal. Safe to share between threads; all of them share its workers."""
 
-    def __init__(self, client: HubSpotClient, *, workers: int = 8) -> None:
+    def __init__(self, client: HubSpotClient, *, workers: int = WORKERS) -> None:
         self._client = client
-        self._workers = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="hubspot")
-        self._no_links: set[tuple[str, str]] = set()
+        self._here = threading.local()
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="hubspot", initializer=self._mark_worker)
+        self._no_links: dict[tuple[str, str], str] = {}
+        #: Blocks of lists that may be under way beyond one a stream: what bounds the memory of a first load.
+        self.extra_blocks = threading.BoundedSemaphore(_EXTRA_BLOCKS)
 
     def close(self) -> None:
         self._workers.shutdown(wait=True, cancel_futures=True)
 
-    def list_blocks(
-        self, name: str, properties: Sequence[str], after: str | None, *, archived: bool = False
-    ) -> Iterator[tuple[list[Object], str | None]]:
-        """All objects of a type in blocks of about 500, each with the mark the next block begins at.
+    def list_page(self, name: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """One page of the list of a type."""
+        return self._client.results("objects", f"/{name}", query)
 
-        The next page is on its way while a block is worked on.
-        """
-        query = {"limit": LIST_LIMIT, "properties": ",".join(properties), "archived": str(archived).lower()}
+    def start(self, work: Callable[[], B]) -> "Future[B]":
+        """Have `work` done by a worker; its calls count where this thread's do."""
+        return self._workers.submit(carried(work))
 
-        def page(mark: str | None) -> dict[str, Any]:
-            return self._client.results("objects", f"/{name}", {**query, "after": mark} if mark else query)
+    def each(self, work: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        """`work` of each item, side by side; one after the other where a worker asks (it would wait for itself)."""
+        if len(items) < 2 or getattr(self._here, "is_worker", False):
+            return [work(item) for item in items]
+        futures = [self._workers.submit(carried(work), item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            settle(futures)
 
-        seen = {after}
-        coming = self._workers.submit(page, after)
-        block: list[Object] = []
-        while True:
-            document = coming.result()
-            mark = next_after(document)
-            if mark is not None:
-                if mark in seen:
-                    raise TransientError(f"HubSpot's pages of {name} lead in a circle.")
-                seen.add(mark)
-                coming = self._workers.submit(page, mark)
-            block.extend(document["results"])
-            if mark is None or len(block) >= BLOCK:
-                yield block, mark
-                block = []
-            if mark is None:
-                return
+    def ahead(self, items: Iterator[A]) -> Iterator[A]:
+        """The same items; the next one is being made while one is worked on."""
+        coming = self.start(lambda: next(items, _DONE))
+        try:
+            while (item := coming.result()) is not _DONE:
+                coming = self.start(lambda: next(items, _DONE))
+                yield item
+        finally:
+            settle([coming])
 
-    def changed(self, kind: ObjectType, from_ms: int) -> Iterator[tuple[list[str], int]]:
-        """Ids changed at `from_ms` or later, oldest change first, in blocks with the last change's milliseconds.
+    def read(
+        self,
+        name: str,
+        ids: Sequence[str],
+        properties: Sequence[str],
+        history: Sequence[str] = (),
+        *,
+        archived: bool = False,
+    ) -> Found:
+        """Objects by id, with the histories asked for."""
+        size = BATCH_WITH_HISTORY if history else BATCH
+        more: dict[str, Any] = {"properties": list(properties)}
+        if history:
+            more["propertiesWithHistory"] = list(history)
+        query = {"archived": "true"} if archived else None
 
-        Each block is a search of its own that begins where the last one ended: an object edited meanwhile moves to the
-        end, and places in one long result would then be of other objects.
-        """
-        floor = from_ms
-        seen: set[tuple[str, int]] = set()
-        while True:
-            top, is_more = floor, False
-            for found, going_on in self._search_pages(kind, floor):
-                is_more = going_on
-                stamped = [(str(one["id"]), max(_changed_ms(one, kind.cursor) or floor, floor)) for one in found]
-                top = stamped[-1][1] if stamped else top
-                fresh = [entry for entry in stamped if entry not in seen]
-                seen.update(fresh)
-                if fresh:
-                    yield [one for one, _ in fresh], top
-                if found:
-                    break
-            if not is_more:
-                return
-            if top == floor:  # more in one millisecond than a page holds
-                for found in self._in_one_ms(kind, floor, 0, _LARGEST_ID):
-                    fresh = [(str(one["id"]), floor) for one in found if (str(one["id"]), floor) not in seen]
-                    yield [one for one, _ in fresh], floor
-                top = floor + 1
-            floor = top
-            seen = {entry for entry in seen if entry[1] >= floor}
-
-    def _search_pages(self, kind: ObjectType, floor: int) -> Iterator[tuple[list[Object], bool]]:
-        """Pages of what changed at `floor` or later, each with whether there is more; some may be empty."""
-        body = _search_body(kind, kind.cursor, [("GTE", kind.cursor, floor)])
-        marks: set[str | None] = set()
-        while True:
-            document = self._client.search(kind.name, body)
-            after = next_after(document)
-            yield document["results"], after is not None
-            if after is None:
-                return
-            if after in marks:
-                raise TransientError(f"HubSpot's search of {kind.name} leads in a circle.")
-            marks.add(after)
-            body["after"] = after
-
-    def _in_one_ms(self, kind: ObjectType, ms: int, low: int, high: int) -> Iterator[list[Object]]:
-        """All that changed in one millisecond with an id in (low, high], whichever way HubSpot sorts ids."""
-        filters = [("EQ", kind.cursor, ms), ("GT", "hs_object_id", low), ("LTE", "hs_object_id", high)]
-        document = self._client.search(kind.name, _search_body(kind, "hs_object_id", filters))
-        if next_after(document) is None or high - low < 2:
-            yield document["results"]
-            return
-        middle = (low + high) // 2
-        yield from self._in_one_ms(kind, ms, low, middle)
-        yield from self._in_one_ms(kind, ms, middle, high)
-
-    def read(self, name: str, ids: Sequence[str], properties: Sequence[str], history: Sequence[str]) -> list[Object]:
-        """Objects by id, with the histories asked for; ids that are gone are left out."""
-        size = _BATCH_WITH_HISTORY if history else _BATCH
-
-        def batch(part: Sequence[str]) -> list[Object]:
-            body: dict[str, Any] = {"inputs": [{"id": one} for one in part], "properties": list(properties)}
-            if history:
-                body["propertiesWithHistory"] = list(history)
-            found: list[Object] = self._client.results("objects", f"/{name}/batch/read", body=body)["results"]
+        def batch(part: Sequence[str]) -> Found:
+            objects, missing = self._client.batch(name, part, more, query)
+            found = Found(objects, missing)
+            if not archived:
+                self._account_for(name, part, found, more)
             return found
 
         parts = [ids[at : at + size] for at in range(0, len(ids), size)]
-        return [one for found in self._workers.map(batch, parts) for one in found]
+        whole = Found()
+        for found in self.each(batch, parts):
+            whole.objects += found.objects
+            whole.missing |= found.missing
+            whole.merged |= found.merged
+        # A survivor asked for beside one that was merged into it comes twice.
+        whole.objects = list({str(one["id"]): one for one in whole.objects}.values())
+        return whole
+
+    def _account_for(self, name: str, ids: Sequence[str], found: Found, more: Mapping[str, Any]) -> None:
+        """Find out about ids the answer says nothing of: merged (asked for, the survivor comes, by its own id), gone,
+        or left out by mistake.
+        """
+        asked = set(ids)
+        by_id = {str(one["id"]): one for one in found.objects}
+        left = asked - by_id.keys() - found.missing
+        found.missing -= by_id.keys()
+        if not left:
+            return
+        for own, one in by_id.items():
+            for loser in merged_ids(one) & left:
+                found.merged[loser] = own
+        unread: set[str] = set()
+        left -= found.merged.keys()
+        if name not in MERGING and left:
+            objects, _ = self._client.batch(name, sorted(left), more)
+            found.objects += objects
+            found.missing |= left - {str(one["id"]) for one in objects}
+            return
+        for asked_id in sorted(left):
+            try:
+                document = self._client.get("objects", f"/{name}/{asked_id}", {"properties": "hs_object_id"})
+            except NotThere:
+                found.missing.add(asked_id)
+                continue
+            own = str(document.get("id") or "")
+            if own and own != asked_id:
+                found.merged[asked_id] = own
+            if own and own not in by_id:
+                unread.add(own)
+        if unread:
+            objects, _ = self._client.batch(name, sorted(unread), more)
+            found.objects += objects
 
     def links(self, name: str, targets: Sequence[str], ids: Sequence[str]) -> dict[str, dict[str, list[str]]]:
         """Per target type and id: the ids it is associated with, the primary one first, then in number order.
@@ -155,41 +171,57 @@ class Fetcher:
             try:
                 return target, self._links_of(name, target, part)
             except StreamError as error:
-                log.warning("%s to %s: %s", name, target, error, extra={"action": "links_skipped"})
+                if self._no_links.setdefault((name, target), str(error)) == str(error):
+                    log.warning("%s to %s: %s", name, target, error, extra={"action": "links_skipped"})
                 return target, None
 
         answer: dict[str, dict[str, list[str]]] = {}
-        for target, found in self._workers.map(ask, wanted):
+        broken: set[str] = set()
+        for target, found in self.each(ask, wanted):
             if found is None:
-                self._no_links.add((name, target))
-                answer.pop(target, None)
-            elif (name, target) not in self._no_links:
+                broken.add(target)
+            else:
                 answer.setdefault(target, {}).update(found)
-        return answer
+        return {target: found for target, found in answer.items() if target not in broken}
 
     def _links_of(self, name: str, target: str, ids: Sequence[str]) -> dict[str, list[str]]:
         inputs: list[dict[str, str]] = [{"id": one} for one in ids]
-        ranked: dict[str, list[tuple[bool, int, str]]] = {}
+        ranked: dict[str, set[tuple[bool, int, str]]] = {}
         while inputs:
             going_on = []
             for result in self._client.associations(name, target, inputs):
                 own = str(result["from"].get("id"))
-                ranked.setdefault(own, []).extend(_rank(one) for one in result["to"] if isinstance(one, Mapping))
+                known = ranked.setdefault(own, set())
+                before = len(known)
+                known.update(_rank(one) for one in result["to"] if isinstance(one, Mapping))
                 after = next_after(result)
-                if after is not None:
+                if after is not None and len(known) > before:  # a page that brings nothing new leads nowhere
                     going_on.append({"id": own, "after": after})
-            inputs = going_on if going_on != inputs else []
-        return {own: [one for *_, one in sorted(set(found))] for own, found in ranked.items()}
+            inputs = going_on
+        return {own: list(dict.fromkeys(one for *_, one in sorted(found) if one)) for own, found in ranked.items()}
+
+    def _mark_worker(self) -> None:
+        self._here.is_worker = True
 
 
-def _search_body(kind: ObjectType, sort: str, filters: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
-    listed = [{"propertyName": name, "operator": operator, "value": str(value)} for operator, name, value in filters]
-    return {
-        "filterGroups": [{"filters": listed}],
-        "sorts": [{"propertyName": sort, "direction": "ASCENDING"}],
-        "properties": [kind.cursor],
-        "limit": SEARCH_LIMIT,
-    }
+def settle(futures: Sequence["Future[Any]"]) -> None:
+    """Let nothing of ours run on: cancel what has not begun, wait for what has."""
+    for future in futures:
+        future.cancel()
+    wait(futures)
+
+
+def merged_ids(one: Object) -> set[str]:
+    """The ids that became part of this object."""
+    properties = one.get("properties")
+    if not isinstance(properties, Mapping):
+        return set()
+    own = str(one.get("id"))
+    found = {part.strip() for part in str(properties.get("hs_merged_object_ids") or "").split(";")}
+    # contacts: "id:milliseconds;id:milliseconds", not always whole
+    vids = str(properties.get("hs_calculated_merged_vids") or "").split(";")
+    found |= {part.split(":", 1)[0].strip() for part in vids}
+    return found - {"", own}
 
 
 def _rank(link: Mapping[str, Any]) -> tuple[bool, int, str]:
@@ -199,16 +231,3 @@ def _rank(link: Mapping[str, Any]) -> tuple[bool, int, str]:
     own = [kind for kind in kinds if isinstance(kind, Mapping)] if isinstance(kinds, list) else []
     types = {kind.get("typeId") for kind in own if kind.get("category") != "USER_DEFINED"}  # those count from 1 too
     return not types & PRIMARY, int(other) if other.isdigit() else 0, other
-
-
-def _changed_ms(one: Object, cursor: str) -> int | None:
-    """When an object last changed, in milliseconds; None where it does not say."""
-    properties = one.get("properties")
-    value = (properties.get(cursor) if isinstance(properties, Mapping) else None) or one.get("updatedAt")
-    if not value:
-        return None
-    try:
-        plain = str(value)
-        return int(plain) if plain.isdigit() else round(parse.to_datetime(plain).timestamp() * 1000)
-    except ValueError:
-        return None

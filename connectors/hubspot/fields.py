@@ -10,6 +10,17 @@ _PLAIN = "created_at=hs_createdate:instant updated_at=hs_lastmodifieddate:instan
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """What an object type is made up of (line items): our table, its reference to the whole, and its fields."""
+
+    table: str
+    parent: str
+    fields: tuple[Field, ...]
+    name: str = "line_items"
+    currency: str = "hs_line_item_currency_code"
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectType:
     """One HubSpot object type: our table, what to read of it, and what hangs on it."""
 
@@ -21,7 +32,11 @@ class ObjectType:
     cursor: str = "hs_lastmodifieddate"
     history: tuple[str, ...] = ()  # properties read with their history
     links: tuple[str, ...] = ()  # object types it is associated with
+    currency: str | None = None  # the property that names the currency of its amounts
+    lines: Lines | None = None
 
+
+_STAMPS = "created_at=hs_createdate:instant updated_at=hs_lastmodifieddate:instant"
 
 _LINKED = ("contacts", "companies", "deals", "tickets", "leads")
 
@@ -96,6 +111,12 @@ TYPES: Mapping[str, ObjectType] = {
             "0-3",
             history=("dealstage", "pipeline", "amount", "closedate"),
             links=("companies",),
+            currency="deal_currency_code",
+            lines=Lines(
+                "opportunity_lines",
+                "opportunity_id",
+                read_map(f"{_STAMPS} product=name quantity=quantity:number amount_minor=amount:money"),
+            ),
         ),
         ObjectType(
             "tickets",
@@ -171,8 +192,45 @@ TYPES: Mapping[str, ObjectType] = {
             ("hs_survey_type", "hs_response_value"),
             "0-19",
         ),
+        ObjectType(
+            "orders",
+            "orders",
+            read_map(
+                f"{_PLAIN} status=hs_pipeline_stage order_date=hs_processed_date:local_day"
+                " amount_minor=hs_total_price:money"
+            ),
+            ("hs_fulfillment_status",),
+            "0-123",
+            links=("companies",),
+            currency="hs_currency_code",
+            lines=Lines("order_lines", "order_id", read_map(f"{_STAMPS} product=name quantity=quantity:number")),
+        ),
+        ObjectType(
+            "invoices",
+            "invoices",
+            read_map(
+                f"{_STAMPS} issued_date=hs_invoice_date:local_day due_date=hs_due_date:local_day"
+                " amount_minor=hs_amount_billed:money status=hs_invoice_status:lower"
+            ),
+            (),
+            "0-53",
+            links=("companies",),
+            currency="hs_currency",
+        ),
+        ObjectType(
+            "commerce_payments",
+            "payments",
+            read_map(f"{_STAMPS} paid_date=hs_initiated_date:local_day amount_minor=hs_initial_amount:money"),
+            ("hs_latest_status",),
+            "0-101",
+            links=("invoices",),
+            currency="hs_currency_code",
+        ),
     )
 }
+
+#: Line items have no stream of their own: one that changed has its deal or order read again.
+LINE_ITEMS = ObjectType("line_items", "", ())
 
 #: The object types behind each stream, in reading order.
 STREAMS: Mapping[str, tuple[str, ...]] = {
@@ -183,6 +241,9 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
     "tickets": ("tickets",),
     "activities": ("calls", "emails", "meetings", "tasks", "notes"),
     "survey_responses": ("feedback_submissions",),
+    "orders": ("orders",),
+    "invoices": ("invoices",),
+    "payments": ("commerce_payments",),
 }
 
 #: Our column and table for what an object is associated with.
@@ -192,6 +253,7 @@ LINKS: Mapping[str, tuple[str, str]] = {
     "deals": ("opportunity_id", "opportunities"),
     "tickets": ("ticket_id", "tickets"),
     "leads": ("lead_id", "leads"),
+    "invoices": ("invoice_id", "invoices"),
 }
 
 #: Association types that mean the primary one (contact, deal and ticket to company; lead to contact).

@@ -5,12 +5,16 @@ amount or close date changed, each row with all three as they were then.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from connectors import parse
 from connectors.base import Record
 from connectors.fields import FieldMap
 from connectors.hubspot.records import Known, lead_category, ticket_category
+
+_FIRST = itemgetter(0)
 
 Versions = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -69,26 +73,42 @@ def converted_at(versions: Versions, known: Known, fields: FieldMap) -> str | No
 
 def _timeline(versions: Versions) -> Iterator[tuple[str, dict[str, Any]]]:
     """What changed at each moment, oldest first."""
-    moments: dict[str, dict[str, Any]] = {}
+    moments: dict[str, tuple[datetime, dict[str, Any]]] = {}
     for name, changes in versions.items():
-        for version in _oldest_first(changes):
-            moments.setdefault(version["timestamp"], {})[name] = version["value"]
-    yield from sorted(moments.items(), key=lambda item: _order(item[0]))
+        for moment, version in _dated(changes):
+            moments.setdefault(version["timestamp"], (moment, {}))[1][name] = version["value"]
+    for at, (_, changed) in sorted(moments.items(), key=_by_moment):
+        yield at, changed
+
+
+def _by_moment(item: tuple[str, tuple[datetime, dict[str, Any]]]) -> datetime:
+    return item[1][0]
 
 
 def _oldest_first(changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    usable = [version for version in changes if isinstance(version, Mapping) and version.get("timestamp")]
-    usable = [version for version in usable if _order(version["timestamp"]) is not None]
-    usable.reverse()  # given newest first; of two at one moment the later given is the older
-    return sorted(usable, key=lambda version: _order(version["timestamp"]))
+    return [version for _, version in _dated(changes)]
 
 
-def _order(timestamp: Any) -> Any:
+def _dated(changes: Any) -> list[tuple[datetime, Mapping[str, Any]]]:
+    """Versions with their moments, oldest first; those that make no sense are left out."""
+    usable = []
+    for version in reversed(changes) if isinstance(changes, list) else ():  # newest first; of two at one moment too
+        timestamp = version.get("timestamp") if isinstance(version, dict) else None
+        if timestamp and "value" in version and (moment := _moment(timestamp)) is not None:
+            usable.append((moment, version))
+    usable.sort(key=_FIRST)
+    return usable
+
+
+def _moment(timestamp: Any) -> datetime | None:
     """The moment of a version, None where it cannot be read."""
     try:
-        return parse.to_datetime(timestamp if isinstance(timestamp, str) else parse.instant(timestamp))
-    except ValueError:
+        moment = parse.to_datetime(timestamp if isinstance(timestamp, str) else parse.instant(timestamp))
+    except (ValueError, OverflowError):
         return None
+    if not 1900 < moment.year < 2200:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _quietly(convert: Callable[[Any], Any], value: Any) -> Any:

@@ -1,271 +1,233 @@
-"""Reads one HubSpot object type: first the whole list, then what changed, and what was archived; maps it all.
+"""Reads one HubSpot object type: first the whole list, then what changed, and what was archived.
 
-The position of a type is `{"phase", ...}`: while the list is read `after` (the next page's mark) and `began_ms`;
-afterwards `ms`, the change up to which all is read, `done`, and when archived objects and the deep lookback were
-last looked at. Search finds ids only: some values are null there that a batch read has.
+The position of a type is `{"phase", …}`: while the list is read, where each range of it is, and `began_ms`; afterwards
+two cursors in milliseconds of the vendor's clock. `ms` follows close behind with a small overlap. `far_ms` reads every
+change once more when it is over an hour old: the search index may show a row up to 59 minutes after its stamp, and no
+small overlap finds that one. Searches find ids only: some values are null there that a batch read has.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connectors import parse
-from connectors.base import Merge, Page, Record, Reject, Tombstone
-from connectors.errors import StreamError
-from connectors.fields import FieldMap
+from connectors.base import Merge, Page, Tombstone
+from connectors.errors import StreamError, TransientError
+from connectors.hubspot.answers import next_after
 from connectors.hubspot.client import HubSpotClient
-from connectors.hubspot.fetch import BLOCK, Fetcher, Object
-from connectors.hubspot.fields import LINKS, ObjectType
-from connectors.hubspot.history import converted_at, deal_history, ticket_history
-from connectors.hubspot.records import Known, finish
+from connectors.hubspot.errors import NotThere
+from connectors.hubspot.fetch import BATCH, Fetcher
+from connectors.hubspot.fields import LINE_ITEMS, Lines, ObjectType
+from connectors.hubspot.listing import BLOCK, BLOCK_WITH_HISTORY, Listing
+from connectors.hubspot.pages import Mapper
+from connectors.hubspot.portal import Portal
+from connectors.hubspot.search import Changes, count
+
+log = logging.getLogger(__name__)
 
 _LOOKBACK_MS = 10 * 60_000
-_DEEP_LOOKBACK_MS = 70 * 60_000  # the search index may lag: once an hour, more than an hour is read again
+_SETTLED_MS = 61 * 60_000  # by then the index shows whatever was stamped
 _HOUR_MS = 3_600_000
+_ARCHIVED_PAGE = 1_000
+_POSITION = ("ranges", "read", "after", "chain")
 
-
-@dataclass(frozen=True, slots=True)
-class Portal:
-    """Where the records come from."""
-
-    instance: str
-    app_host: str
-    zone: ZoneInfo
-    currency: str
+Marks = dict[str, Any]
 
 
 class Reader:
-    """Reads one object type. Not shared between threads."""
+    """One object type of one stream, read from one thread."""
 
-    def __init__(
-        self,
-        client: HubSpotClient,
-        fetcher: Fetcher,
-        portal: Portal,
-        kind: ObjectType,
-        fields: FieldMap,
-        known: Known,
-        *,
-        properties: Sequence[str],
-        start: date | None,
-    ) -> None:
+    def __init__(self, client: HubSpotClient, fetcher: Fetcher, portal: Portal, mapper: Mapper) -> None:
         self._client = client
         self._fetcher = fetcher
         self._portal = portal
-        self._kind = kind
-        self._fields = fields
-        self._known = known
-        self._properties = properties
-        self._start = f"{start.isoformat()}T00:00:00Z" if start else ""
-        self._local_day = parse.day_in_zone(portal.zone)
-        self._url = f"https://{portal.app_host}/contacts/{portal.instance}/record/{kind.type_id}/"
+        self._mapper = mapper
+        self._kind = mapper.kind
 
-    def read(self, marks: dict[str, Any], *, full: bool, since: date | None, now: datetime) -> Iterator[Page]:
-        """Pages of this type; each one's bookmark holds the positions of all types in `marks`."""
-        mark = None if full else marks.get(self._kind.name)
+    def read(
+        self,
+        marks: Marks,
+        *,
+        full: bool,
+        since: date | None,
+        now: datetime,
+        counted: tuple[int | None, int | None],
+        total: int | None,
+    ) -> Iterator[Page]:
+        """Pages of this type; each one's bookmark holds the positions of all types in `marks`.
+
+        `counted`: how many there are and the highest id, where the list is read; `total`: those of the whole stream.
+        """
+        name = self._kind.name
+        mark = None if full else marks.get(name)
+        self._portal.recall_links(name, (mark or {}).get("linked") or ())
         if mark is None or mark.get("phase") == "list":
-            yield from self._read_list(marks, mark or {}, now)
+            yield from self._read_list(marks, mark or {}, now, counted, total)
             if mark is not None:
                 # Resumed, maybe days later: what changed meanwhile may stand before the place where it went on.
-                yield from self._read_changes(marks, marks[self._kind.name], since, now)
+                yield from self._read_changes(marks, since, now)
         else:
-            yield from self._read_changes(marks, mark, since, now)
-        yield from self._read_archived(marks, now)
+            yield from self._read_changes(marks, since, now)
+        if self._kind.lines is not None:
+            yield from self._read_lines(self._kind.lines, marks, since, now)
+        yield from self._read_archived(self._kind, (self._kind.table,), marks, now)
 
-    def _read_list(self, marks: dict[str, Any], mark: Mapping[str, Any], now: datetime) -> Iterator[Page]:
-        began_ms = mark.get("began_ms")
-        for block, after in self._fetcher.list_blocks(self._kind.name, self._properties, mark.get("after")):
-            began_ms = began_ms or self._server_ms(now)
-            self._known.now = self._known.now or parse.from_ms(self._server_ms(now))
-            if after is not None:
-                marks[self._kind.name] = {"phase": "list", "after": after, "began_ms": began_ms}
-            else:
-                marks[self._kind.name] = {"phase": "live", "ms": began_ms, "done": True, "deep_ms": began_ms}
-            yield self._page(block, marks)
+    # -- the list ------------------------------------------------------------------------------------------------------
 
-    def _read_changes(
-        self, marks: dict[str, Any], mark: Mapping[str, Any], since: date | None, now: datetime
+    def _read_list(
+        self,
+        marks: Marks,
+        mark: Mapping[str, Any],
+        now: datetime,
+        counted: tuple[int | None, int | None],
+        total: int | None,
     ) -> Iterator[Page]:
-        about_ms = self._server_ms(now)  # the vendor's clock as last seen; its answer to the first search tells better
-        began_ms = 0
-        self._known.now = parse.from_ms(about_ms)
-        ms, deep_ms = int(mark["ms"]), int(mark.get("deep_ms") or 0)
-        is_deep = about_ms - deep_ms >= _HOUR_MS
-        floor = ms
-        if mark.get("done") or ms > about_ms - _HOUR_MS:
-            floor = ms - (_DEEP_LOOKBACK_MS if is_deep else _LOOKBACK_MS)
+        name = self._kind.name
+        began_ms = int(mark.get("began_ms") or self._client.now_ms(now))  # before any of it is read
+        self._mapper.known.now = parse.from_ms(self._client.now_ms(now))
+        live = {"phase": "live", "ms": began_ms, "far_ms": began_ms - _SETTLED_MS, "done": True}
+        if self._kind.lines is not None:
+            marks.setdefault(self._kind.lines.name, dict(live))
+        there, top = counted
+        fetcher, mapper = self._fetcher, self._mapper
+        size = BLOCK_WITH_HISTORY if self._kind.history else BLOCK
+        listing = Listing(fetcher, name, mapper.ask_page, mapper.from_list, total=there, top=top, size=size)
+        for page, size, position in listing.blocks({key: mark[key] for key in _POSITION if key in mark}):
+            if position is None:
+                marks[name] = live
+            else:
+                marks[name] = {"phase": "list", "began_ms": began_ms, **position}
+            yield replace(page, read=size, total=total, bookmark=self._bookmark(marks))
+
+    # -- what changed --------------------------------------------------------------------------------------------------
+
+    def _read_changes(self, marks: Marks, since: date | None, now: datetime) -> Iterator[Page]:
+        self._mapper.known.now = parse.from_ms(self._client.now_ms(now))
+        name, table = self._kind.name, self._kind.table
+        for ids, mark in self._changed(self._kind, marks[name], since, now):
+            page, found = self._mapper.read(ids)
+            marks[name] = mark
+            merged = (Merge(table, loser, into) for loser, into in sorted(found.merged.items()))
+            merges = list(dict.fromkeys((*page.merges, *merged)))
+            yield replace(page, merges=merges, read=len(ids), bookmark=self._bookmark(marks))
+
+    def _changed(
+        self, kind: ObjectType, mark: Mapping[str, Any], since: date | None, now: datetime
+    ) -> Iterator[tuple[list[str], dict[str, Any]]]:
+        """Ids to read again, and the mark once that is done; at the end always a mark, with the ids left over."""
+        now_ms = self._client.now_ms(now)  # as of before the first search
+        settled_ms = now_ms - _SETTLED_MS
+        near_ms = int(mark["ms"])
+        far_ms = int(mark.get("far_ms", near_ms - _SETTLED_MS))
+        floor = near_ms - _LOOKBACK_MS if mark.get("done") else near_ms  # broken off: what lags is found by the other
         if since is not None:
             floor = min(floor, _day_ms(since))
-        kept = {key: mark[key] for key in ("swept_ms", "sweep_pages") if key in mark}
-        waiting: list[str] = []
-        for ids, top in self._fetcher.changed(self._kind, max(floor, 1000)):
-            began_ms = began_ms or self._server_ms(now)
-            waiting.extend(ids)
-            if len(waiting) >= BLOCK:
-                marks[self._kind.name] = {"phase": "live", "ms": top, "done": False, "deep_ms": deep_ms, **kept}
-                yield self._read_page(waiting, marks)
-                waiting = []
-        began_ms = began_ms or self._server_ms(now)
-        marks[self._kind.name] = {
-            "phase": "live",
-            "ms": began_ms,
-            "done": True,
-            "deep_ms": began_ms if is_deep else deep_ms,
-            **kept,
-        }
-        yield self._read_page(waiting, marks)
+        state = dict(mark)
+        if floor <= settled_ms:  # long ago: one pass does for both
+            begin = min(floor, far_ms)
+            for ids, top in self._gathered(Changes(self._client, kind, begin)):
+                state |= {"ms": top, "far_ms": min(top, max(settled_ms, far_ms)), "done": False}
+                yield ids, dict(state)
+            state |= {"ms": now_ms, "far_ms": max(settled_ms, far_ms), "done": True}
+            yield [], dict(state)
+            return
+        for ids, top in self._gathered(Changes(self._client, kind, floor)):
+            state |= {"ms": top, "done": False}
+            yield ids, dict(state)
+        state |= {"ms": now_ms, "done": True}
+        yield [], dict(state)
+        if far_ms < settled_ms:
+            for ids, top in self._gathered(Changes(self._client, kind, far_ms, settled_ms)):
+                state |= {"far_ms": top}
+                yield ids, dict(state)
+            state |= {"far_ms": settled_ms}
+            yield [], dict(state)
 
-    def _read_archived(self, marks: dict[str, Any], now: datetime) -> Iterator[Page]:
+    def _gathered(self, changes: Changes) -> Iterator[tuple[list[str], int]]:
+        """Blocks of ids large enough to be worth a page; the next search is under way meanwhile."""
+        waiting: list[str] = []
+        top = 0
+        for ids, top in self._fetcher.ahead(changes.blocks()):
+            waiting += ids
+            if len(waiting) >= BLOCK:
+                yield list(dict.fromkeys(waiting)), top
+                waiting = []
+        if waiting:
+            yield list(dict.fromkeys(waiting)), top
+
+    def _read_lines(self, lines: Lines, marks: Marks, since: date | None, now: datetime) -> Iterator[Page]:
+        """Line items that changed or went: what they are on is read again, with all its lines."""
+        if self._portal.reason_unreadable(lines.name) is not None:
+            return
+        now_ms = self._client.now_ms(now)
+        fresh = {"phase": "live", "ms": now_ms, "far_ms": now_ms - _SETTLED_MS, "done": True}
+        begin = marks.setdefault(lines.name, fresh)
+        own = self._kind.name
+        for ids, mark in self._changed(LINE_ITEMS, begin, since, now):
+            parents = self._fetcher.links(lines.name, (own,), ids).get(own, {}) if ids else {}
+            wholes = dict.fromkeys(one for found in parents.values() for one in found)
+            page, _ = self._mapper.read(list(wholes))
+            marks[lines.name] = mark
+            yield replace(page, read=len(ids), bookmark=self._bookmark(marks))
+        yield from self._read_archived(LINE_ITEMS, (lines.table,), marks, now)
+
+    # -- what was archived ---------------------------------------------------------------------------------------------
+
+    def _read_archived(self, kind: ObjectType, tables: Sequence[str], marks: Marks, now: datetime) -> Iterator[Page]:
         """Tombstones of what was archived since the last look; the more there is, the more seldom it is looked at."""
-        mark = dict(marks[self._kind.name])
-        now_ms = self._server_ms(now)
+        mark = dict(marks[kind.name])
+        now_ms = self._client.now_ms(now)
         swept_ms, pages = mark.get("swept_ms"), int(mark.get("sweep_pages") or 1)
         if swept_ms is not None and now_ms - swept_ms < min(_HOUR_MS, (pages - 1) * 60_000):
             return
-        tombstones, read = [], 0
-        try:
-            for block, _ in self._fetcher.list_blocks(self._kind.name, ("hs_object_id",), None, archived=True):
-                read += len(block)
-                for one in block:
-                    deleted_at = parse.instant_or_none(one.get("archivedAt"))
-                    if swept_ms is None or deleted_at is None or parse.to_ms(deleted_at) >= swept_ms - _HOUR_MS:
-                        tombstones.append(Tombstone(self._fields.table, str(one["id"]), deleted_at))
-        except StreamError:
-            return  # this type has no list of archived objects
-        mark |= {"swept_ms": now_ms, "sweep_pages": read // 100 + 1}
-        marks[self._kind.name] = mark
-        yield Page(tombstones=tombstones, bookmark=_bookmark(marks))
-
-    def _read_page(self, ids: Sequence[str], marks: Mapping[str, Any]) -> Page:
-        objects = self._fetcher.read(self._kind.name, ids, self._properties, self._kind.history) if ids else []
-        return self._page(objects, marks, has_history=True)
-
-    def _page(self, objects: Sequence[Object], marks: Mapping[str, Any], *, has_history: bool = False) -> Page:
-        """Objects as a page, with what hangs on them and with the bookmark that `marks` make."""
-        records: list[Record] = []
+        from_ms = (swept_ms if swept_ms is not None else int(mark["ms"]) if kind is LINE_ITEMS else 0) - _SETTLED_MS
         tombstones: list[Tombstone] = []
-        merges: list[Merge] = []
-        rejects: list[Reject] = []
-        fields, name = self._fields, self._kind.name
-        instance, url = self._portal.instance, self._url
-        for one in objects:
-            source_id = str(one["id"])
-            if one.get("archived"):
-                tombstones.append(Tombstone(fields.table, source_id, parse.instant_or_none(one.get("archivedAt"))))
-                continue
-            props = one.get("properties") or {}
-            record = fields.record(props, source_id, rejects)
-            record["source_id"] = source_id
-            record["source_instance"] = instance
-            record["url"] = url + source_id
-            if record.get("updated_at") is None:
-                record["updated_at"] = parse.instant_or_none(one.get("updatedAt"))
-            if record.get("created_at") is None:
-                record["created_at"] = parse.instant_or_none(one.get("createdAt"))
-            if self._start and (record.get("updated_at") or self._start) < self._start:
-                continue
-            finish(name, record, props, fields, self._known)
-            records.append(record)
-            if merged := props.get("hs_merged_object_ids"):
-                losers = (loser.strip() for loser in str(merged).split(";"))
-                merges.extend(Merge(fields.table, loser, source_id) for loser in losers if loser and loser != source_id)
-        by_table = {fields.table: records}
-        if records:
-            self._add_history(by_table, records, objects, has_history=has_history)
-            self._add_links(by_table, records)
-        return Page(by_table, tombstones, merges, rejects, read=len(objects), bookmark=_bookmark(marks))
+        read = 0
+        try:
+            for objects in self._archived_pages(kind.name):
+                read += len(objects)
+                for one in objects:
+                    deleted_at = parse.instant_or_none(one.get("archivedAt"))
+                    if deleted_at is None or parse.to_ms(deleted_at) >= from_ms:
+                        tombstones += [Tombstone(table, str(one["id"]), deleted_at) for table in tables]
+                if len(tombstones) >= _ARCHIVED_PAGE:
+                    yield Page(tombstones=tombstones)
+                    tombstones = []
+        except NotThere:
+            return  # this type has no list of archived objects
+        marks[kind.name] = mark | {"swept_ms": now_ms, "sweep_pages": read // 100 + 1}
+        yield Page(tombstones=tombstones, bookmark=self._bookmark(marks))
 
-    def _add_history(
-        self,
-        by_table: dict[str, list[Record]],
-        records: Sequence[Record],
-        objects: Sequence[Object],
-        *,
-        has_history: bool,
-    ) -> None:
-        """Stage and status history of the records of a page, and when its leads were converted."""
-        name = self._kind.name
-        if name == "leads":
-            self._add_conversions(records)
-            return
-        if not self._kind.history:
-            return
-        if not has_history:
-            ids = [record["source_id"] for record in records]
-            objects = self._fetcher.read(name, ids, ("hs_object_id",), self._kind.history)
-        versions = {str(one["id"]): one.get("propertiesWithHistory") or {} for one in objects}
-        rows: list[Record] = []
-        for record in records:
-            own = versions.get(record["source_id"], {})
-            if name == "deals":
-                rows.extend(
-                    deal_history(
-                        record["source_id"],
-                        own,
-                        self._known,
-                        currency=record.get("currency") or self._portal.currency,
-                        local_day=self._local_day,
-                    )
-                )
-            else:
-                rows.extend(ticket_history(record["source_id"], own, self._known, self._fields))
-        for row in rows:
-            row["source_instance"] = self._portal.instance
-        by_table["opportunity_stage_history" if name == "deals" else "ticket_status_history"] = rows
+    def _archived_pages(self, name: str) -> Iterator[list[dict[str, Any]]]:
+        query = {"limit": BATCH, "archived": "true", "properties": "hs_object_id"}
+        seen: set[str] = set()
+        mark: str | None = None
+        while True:
+            document = self._fetcher.list_page(name, {**query, "after": mark} if mark else query)
+            yield document["results"]
+            mark = next_after(document)
+            if mark is None:
+                return
+            if mark in seen:
+                raise TransientError(f"HubSpot's pages of archived {name} lead in a circle.")
+            seen.add(mark)
 
-    def _add_conversions(self, records: Sequence[Record]) -> None:
-        converted = {record["source_id"]: record for record in records if record["status_category"] == "converted"}
-        for record in records:
-            record["converted_at"] = record["converted_date"] = None
-        if not converted:
-            return
-        for one in self._fetcher.read("leads", list(converted), ("hs_object_id",), ("hs_pipeline_stage",)):
-            record = converted[str(one["id"])]
-            at = converted_at(one.get("propertiesWithHistory") or {}, self._known, self._fields)
-            if at is not None:
-                record["converted_at"], record["converted_date"] = at, self._local_day(at)
-
-    def _add_links(self, by_table: dict[str, list[Record]], records: Sequence[Record]) -> None:
-        """References that HubSpot keeps as associations; further links of an activity become activity_links."""
-        is_lead = self._fields.table == "leads"
-        targets = [name for name in self._kind.links if LINKS[name][0] not in records[0] or is_lead]
-        linked = [r for r in records if not is_lead or r["status_category"] == "converted"]
-        if is_lead:
-            for record in records:
-                for target in targets:
-                    record.setdefault(f"converted_{LINKS[target][0]}", None)
-        if not targets or not linked:
-            return
-        found = self._fetcher.links(self._kind.name, targets, [record["source_id"] for record in linked])
-        more: list[Record] = []
-        for target, by_id in found.items():
-            column, table = LINKS[target]
-            column = f"converted_{column}" if is_lead else column
-            for record in linked:
-                others = by_id.get(record["source_id"], ())
-                record[column] = others[0] if others else None
-                if self._fields.table == "activities":
-                    more.extend(_link(record["source_id"], table, other) for other in others[1:])
-        if more:
-            by_table["activity_links"] = more
-
-    def _server_ms(self, now: datetime) -> int:
-        return int((self._client.last_answer_at or now).timestamp() * 1000)
+    def _bookmark(self, marks: Marks) -> dict[str, Any]:
+        linked = self._portal.links_of(self._kind.name)
+        if linked and self._kind.table == "activities":
+            marks[self._kind.name] = marks[self._kind.name] | {"linked": sorted(linked)}
+        return {"objects": {name: dict(mark) for name, mark in marks.items()}}
 
 
-def _link(activity_id: str, table: str, other: str) -> Record:
-    return {
-        "source_id": f"{activity_id}:{table}:{other}",
-        "activity_id": activity_id,
-        "object": table,
-        "object_id": other,
-    }
-
-
-def _bookmark(marks: Mapping[str, Any]) -> dict[str, Any]:
-    return {"objects": {name: dict(mark) for name, mark in marks.items()}}
+def counted(client: HubSpotClient, kind: ObjectType, from_ms: int | None = None) -> tuple[int | None, int | None]:
+    """How many live objects there are and the highest id; None where HubSpot does not say."""
+    try:
+        return count(client, kind, from_ms)
+    except StreamError as error:
+        log.info("%s cannot be counted: %s", kind.name, error, extra={"action": "not_counted"})
+        return None, None
 
 
 def _day_ms(day: date) -> int:

@@ -30,6 +30,7 @@ _MEETING_STATUS = {
     "RESCHEDULED": "cancelled",  # the new date is a meeting of its own
     "SCHEDULED": "scheduled",
 }
+_PAID = ("succeeded", "paid", "partially_refunded")
 _MACHINES = ("AUTOMATION", "AUTOMATION_PLATFORM", "SEQUENCES", "BOT")
 
 
@@ -49,6 +50,7 @@ class Known:
 
     stages: dict[str, dict[str, Stage]] = field(default_factory=dict)  # object type -> stage id -> Stage
     converted: frozenset[str] = frozenset()
+    outcomes: Mapping[str, int] = field(default_factory=lambda: DISPOSITIONS)  # of a call: reached or not
     now: str = ""
 
     def stage(self, object_type: str, stage_id: Any) -> Stage | None:
@@ -79,7 +81,7 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
                 category = "closed"  # a stage the pipelines no longer name
             record["status_category"] = category
         case "calls":
-            _finish_call(record, props, fields)
+            _finish_call(record, props, fields, known)
         case "emails":
             _finish_email(record, props)
         case "meetings":
@@ -90,6 +92,11 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
             record |= {"type": "note", "direction": "internal", "status": "completed", "is_public": 0}
         case "feedback_submissions":
             _finish_survey(record, props)
+        case "orders":
+            record["status"] = record.get("status") or str(props.get("hs_fulfillment_status") or "").lower() or None
+        case "commerce_payments":
+            if str(props.get("hs_latest_status") or "succeeded").lower() not in _PAID:
+                record["paid_date"] = None  # begun, not (or no longer) paid
     if fields.table == "activities":
         record["is_automated"] = int(props.get("hs_object_source") in _MACHINES)
 
@@ -159,12 +166,12 @@ def _finish_contact_lead(record: Record, props: Props, fields: FieldMap, known: 
     record["converted_account_id"] = props.get("associatedcompanyid") or None if is_converted else None
 
 
-def _finish_call(record: Record, props: Props, fields: FieldMap) -> None:
+def _finish_call(record: Record, props: Props, fields: FieldMap, known: Known) -> None:
     status = str(props.get("hs_call_status") or "COMPLETED").upper()
     direction = str(props.get("hs_call_direction") or "OUTBOUND").lower()
     disposition = props.get("hs_call_disposition")
     mapped = fields.mapped("connected", disposition)
-    reached = DISPOSITIONS.get(str(disposition).lower()) if mapped is None else int(mapped)
+    reached = known.outcomes.get(str(disposition).lower()) if mapped is None else int(mapped)
     record["type"] = "call"
     record["direction"] = direction if direction in ("inbound", "outbound") else "outbound"
     record["status"] = _CALL_STATUS.get(status, "completed")

@@ -15,6 +15,11 @@ OFFERED = (
     "tickets",
     "activities",
     "survey_responses",
+    "orders",
+    "invoices",
+    "payments",
+    "email_events",
+    "fx_rates",
 )
 
 
@@ -50,6 +55,10 @@ class HubSpotSettings(CrmSettings):
     @classmethod
     def offered(cls) -> tuple[str, ...]:
         return OFFERED
+
+    @classmethod
+    def side_tables(cls) -> tuple[str, ...]:
+        return (*super().side_tables(), "opportunity_lines", "order_lines")
 
     @field_validator("app_host", mode="after")
     @classmethod

@@ -101,7 +101,7 @@ def test_deals_know_their_company_and_their_salesforce_twin(box: Sandbox) -> Non
 
 
 def test_contacts_can_stand_for_leads(box: Sandbox) -> None:
-    connector = hubspot(box, leads="contacts")
+    connector = hubspot(box, leads="contacts", converted={"stages": ["opportunity", "customer"]})
     rows = _read(connector, "leads").live("leads")
     assert set(rows) == _truth(box).tables["hubspot", "contacts"].live
     assert {row["status_category"] for row in rows.values()} >= {"open", "converted"}
@@ -247,7 +247,7 @@ def test_errors_are_told_by_their_category(
     fault = box.faults.hubspot.hubspot_error(status, category, path=COMPANIES, times=None)
     with pytest.raises(error):
         _read(hubspot(box), "accounts")
-    assert fault.hits == 1
+    assert fault.hits == (2 if status == 530 else 1)  # the edge has bad moments: one more try
 
 
 def test_a_missing_scope_is_named(box: Sandbox) -> None:

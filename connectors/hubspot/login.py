@@ -1,0 +1,131 @@
+"""The access token of one portal: fixed, or fetched with a refresh token; one thread fetches, the others wait.
+
+Tokens live for 30 minutes and are renewed at 80 % of that. They are shared by all connectors of a process that use the
+same login, so that a login refused for good is tried three times in a quarter of an hour however often it is needed.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from connectors.errors import AuthError, TransientError
+from connectors.hubspot.errors import NotThere
+from connectors.hubspot.paths import TOKEN_PATHS
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.transport import Answer
+from connectors.transport_requests import TransportAdapter
+
+MAX_LOGINS = 3
+_LOGIN_WINDOW_S = 900.0
+_LIFE_S = 1800.0
+_RENEW_AT = 0.8
+
+#: Sends a prepared request and raises for what is no success.
+Exchange = Callable[[requests.PreparedRequest], Answer]
+
+
+class Login:
+    """One login. Safe to share between threads."""
+
+    def __init__(self, settings: HubSpotSettings, host: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._host = host
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token = ""
+        self._renew_at = float("inf")
+        self._logins: list[float] = []
+
+    @property
+    def can_refresh(self) -> bool:
+        return self._settings.access_token is None
+
+    def token(self, exchange: Exchange) -> tuple[str, int]:
+        """A token and how many logins it took (0 or 1). Raises AuthError when refused, or after too many logins."""
+        if self._settings.access_token is not None:
+            return self._settings.access_token.get_secret_value(), 0
+        with self._lock:
+            if self._token and self._clock() < self._renew_at:
+                return self._token, 0
+            self._token = self._fetch(exchange)
+            return self._token, 1
+
+    def forget(self, token: str) -> None:
+        """HubSpot refused this token: the next call fetches another, unless a thread has done so already."""
+        with self._lock:
+            if self._token == token:
+                self._token = ""
+
+    def _fetch(self, exchange: Exchange) -> str:
+        now = self._clock()
+        self._logins = [at for at in self._logins if now - at < _LOGIN_WINDOW_S]
+        if len(self._logins) >= MAX_LOGINS:
+            raise AuthError(
+                f"HubSpot was asked for {MAX_LOGINS} tokens within a quarter of an hour; no further one is fetched.",
+                mend="Check the app and its scopes.",
+            )
+        try:
+            reply = self._ask(exchange)
+        except AuthError:
+            self._logins.append(now)  # a refusal counts: asked again and again, it locks the app out
+            raise
+        self._logins.append(now)
+        token, life_s = reply.get("access_token"), reply.get("expires_in")
+        if not isinstance(token, str) or not token:
+            raise TransientError("HubSpot's login answered without a token.")
+        is_number = isinstance(life_s, (int, float)) and not isinstance(life_s, bool) and life_s > 0
+        self._renew_at = now + _RENEW_AT * (float(life_s) if is_number and life_s is not None else _LIFE_S)
+        return token
+
+    def _ask(self, exchange: Exchange) -> dict[str, Any]:
+        try:
+            return self._refresh(TOKEN_PATHS[0], exchange)
+        except NotThere:
+            return self._refresh(TOKEN_PATHS[1], exchange)
+
+    def _refresh(self, path: str, exchange: Exchange) -> dict[str, Any]:
+        from authlib.integrations.base_client import OAuthError
+        from authlib.integrations.requests_client import OAuth2Session
+
+        def secret(value: Any) -> str:
+            return value.get_secret_value() if value is not None else ""
+
+        settings = self._settings
+        with OAuth2Session(
+            settings.client_id,
+            secret(settings.client_secret),
+            token_endpoint_auth_method="client_secret_post",  # noqa: S106 - the name of a method
+        ) as session:
+            session.trust_env = False
+            session.mount("https://", TransportAdapter(exchange))
+            try:
+                token = secret(settings.refresh_token)
+                return dict(session.refresh_token(f"https://{self._host}{path}", refresh_token=token))
+            except (OAuthError, KeyError, TypeError, ValueError) as error:
+                raise TransientError("HubSpot's login answered with something that is not a token.") from error
+
+
+def account_of(settings: HubSpotSettings) -> str:
+    """A name for what shares one limit and one login: the same address, app and secret. Holds no secret."""
+    secret = settings.access_token or settings.refresh_token
+    who = secret.get_secret_value() if secret is not None else ""
+    place = f"{settings.base_url or ''}|{settings.client_id}|{who}|{settings.limits}"
+    return "hubspot:" + hashlib.sha256(place.encode()).hexdigest()
+
+
+_LOGINS: dict[str, Login] = {}
+_LOGINS_LOCK = threading.Lock()
+
+
+def shared_login(settings: HubSpotSettings, host: str, clock: Callable[[], float]) -> Login:
+    """The login of these settings, one a process."""
+    secret = settings.client_secret.get_secret_value() if settings.client_secret is not None else ""
+    key = hashlib.sha256(f"{account_of(settings)}|{secret}".encode()).hexdigest()
+    with _LOGINS_LOCK:
+        if key not in _LOGINS:
+            _LOGINS[key] = Login(settings, host, clock=clock)
+        return _LOGINS[key]

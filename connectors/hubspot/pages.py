@@ -1,0 +1,284 @@
+"""Turns HubSpot objects of one type into pages of our records, with all that hangs on them: history, links, lines.
+
+Used from several workers at once. A property that vanishes while we read is dropped and named, and reading goes on.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any, TypeVar
+
+from connectors import parse
+from connectors.base import Children, Merge, Page, Record, Reject, Tombstone
+from connectors.fields import FieldMap
+from connectors.hubspot.errors import Invalid
+from connectors.hubspot.fetch import BATCH, BATCH_WITH_HISTORY, Fetcher, Found, Object, merged_ids
+from connectors.hubspot.fields import LINKS, Lines, ObjectType
+from connectors.hubspot.history import converted_at, deal_history, ticket_history
+from connectors.hubspot.portal import Portal
+from connectors.hubspot.records import finish
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_LONGEST_LIST = 6_000  # characters of property names an address may carry
+
+
+class Mapper:
+    """One object type of one portal. `history`: its rows of history are wanted too."""
+
+    def __init__(
+        self, fetcher: Fetcher, portal: Portal, kind: ObjectType, *, start: date | None, history: bool = True
+    ) -> None:
+        self._fetcher = fetcher
+        self._portal = portal
+        self.kind = kind
+        self._has_history = history
+        self._history = kind.history if history else ()
+        self._lock = threading.Lock()
+        self.known, self.stage_defs = portal.known(kind)
+        self._fields = portal.map_of(kind)
+        self._properties = portal.wanted(kind, self._fields)
+        self._silent: set[str] = set()
+        self._line_fields: FieldMap | None = None
+        self._instance = portal.instance
+        self._currency = portal.currency
+        self._local_day = parse.day_in_zone(portal.zone)
+        self._start = f"{start.isoformat()}T00:00:00Z" if start else ""
+        self._url = f"https://{portal.app_host}/contacts/{self._instance}/record/{kind.type_id}/"
+        # An address has an end: with very many properties the list gives ids alone, and `from_list` reads the rest.
+        self._is_long = sum(map(len, self._properties)) + len(self._properties) > _LONGEST_LIST
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def ask_page(self, mark: str | None) -> dict[str, Any]:
+        """The page of the list of live objects that begins after `mark`."""
+
+        def ask(properties: Sequence[str]) -> dict[str, Any]:
+            size = BATCH_WITH_HISTORY if self._history else BATCH
+            query: dict[str, Any] = {"limit": size, "archived": "false", "properties": ",".join(properties)}
+            if self._history:
+                query["propertiesWithHistory"] = ",".join(self._history)
+            if self._is_long:
+                query = {"limit": BATCH, "archived": "false", "properties": "hs_object_id"}
+            return self._fetcher.list_page(self.kind.name, {**query, "after": mark} if mark else query)
+
+        return self._guarded(ask)
+
+    def from_list(self, objects: Sequence[Object]) -> Page:
+        """A page of listed objects, without a bookmark."""
+        if self._is_long:
+            return self.read([str(one["id"]) for one in objects])[0]
+        return self.page(objects)
+
+    def read(self, ids: Sequence[str]) -> tuple[Page, Found]:
+        """A page of the objects with these ids, without a bookmark, and what became of the ids."""
+        if not ids:
+            return Page(), Found()
+        found = self._guarded(lambda names: self._fetcher.read(self.kind.name, ids, names, self._history))
+        return self.page(found.objects), found
+
+    def _guarded(self, ask: Callable[[Sequence[str]], T]) -> T:
+        asked = self._properties
+        try:
+            return ask(asked)
+        except Invalid:
+            if not self._look_again(asked):
+                raise
+            return ask(self._properties)
+
+    def _look_again(self, asked: Sequence[str]) -> bool:
+        """Read what properties there are now; whether fewer are asked for from now on."""
+        with self._lock:
+            if self._properties is not asked:
+                return True  # another thread did
+            gone = self._portal.look_again(self.kind.name) & set(asked)
+            if not gone:
+                return False
+            self._fields = self._portal.map_of(self.kind)
+            self._properties = self._portal.wanted(self.kind, self._fields)
+        names = ", ".join(sorted(gone))
+        log.warning("%s has no %s any more; left as it was", self.kind.name, names, extra={"action": "field_gone"})
+        return True
+
+    def _check_properties(self, objects: Sequence[Object]) -> None:
+        """HubSpot leaves out, without a word, what it does not know (any more): not the same as an empty value."""
+        props = objects[0].get("properties")
+        asked = self._properties
+        if not isinstance(props, Mapping) or props.keys() >= set(asked):
+            return
+        absent = set(asked) - props.keys() - self._silent
+        if absent and not self._look_again(asked):
+            self._silent |= absent
+
+    # -- mapping -------------------------------------------------------------------------------------------------------
+
+    def page(self, objects: Sequence[Object]) -> Page:
+        """Objects as a page, with what hangs on them and without a bookmark."""
+        if not objects:
+            return Page()
+        self._check_properties(objects)
+        records: list[Record] = []
+        tombstones: list[Tombstone] = []
+        merges: list[Merge] = []
+        rejects: list[Reject] = []
+        alive: list[str] = []
+        fields, name, known, start = self._fields, self.kind.name, self.known, self._start
+        instance, url = self._instance, self._url
+        map_record = fields.record
+        for one in objects:
+            source_id = str(one["id"])
+            if one.get("archived"):
+                tombstones.append(Tombstone(fields.table, source_id, parse.instant_or_none(one.get("archivedAt"))))
+                continue
+            props = one.get("properties")
+            if not isinstance(props, dict):
+                props = {}
+            record = map_record(props, source_id, rejects)
+            record["source_id"] = source_id
+            record["source_instance"] = instance
+            record["url"] = url + source_id
+            if record.get("updated_at") is None:
+                record["updated_at"] = parse.instant_or_none(one.get("updatedAt"))
+            if record.get("created_at") is None:
+                record["created_at"] = parse.instant_or_none(one.get("createdAt"))
+            if props.get("hs_merged_object_ids"):
+                merges.extend(Merge(fields.table, loser, source_id) for loser in sorted(merged_ids(one)))
+            if start and (record["updated_at"] or start) < start:
+                alive.append(source_id)
+                continue
+            finish(name, record, props, fields, known)
+            records.append(record)
+        by_table: dict[str, list[Record]] = {fields.table: records}
+        children: list[Children] = []
+        if records:
+            self._add_history(by_table, records, objects)
+            self._add_links(by_table, records, children)
+            if self.kind.lines is not None:
+                self._add_lines(self.kind.lines, by_table, records, children, rejects)
+        return Page(by_table, tombstones, merges, rejects, children, alive, read=len(objects))
+
+    def _add_history(
+        self, by_table: dict[str, list[Record]], records: Sequence[Record], objects: Sequence[Object]
+    ) -> None:
+        """Stage and status history of the records of a page, and when its leads were converted."""
+        name = self.kind.name
+        if name == "leads":
+            self._add_conversions(records)
+        if not self._history:
+            return
+        versions = {str(one["id"]): one.get("propertiesWithHistory") for one in objects}
+        rows: list[Record] = []
+        for record in records:
+            given = versions.get(record["source_id"])
+            own = given if isinstance(given, dict) else {}
+            if name == "deals":
+                currency = record.get("currency") or self._currency
+                rows += deal_history(record["source_id"], own, self.known, currency=currency, local_day=self._local_day)
+            else:
+                rows += ticket_history(record["source_id"], own, self.known, self._fields)
+        for row in rows:
+            row["source_instance"] = self._instance
+        by_table["opportunity_stage_history" if name == "deals" else "ticket_status_history"] = rows
+
+    def _add_conversions(self, records: Sequence[Record]) -> None:
+        """When leads were converted: only their history knows, which is read where history is wanted."""
+        converted = {record["source_id"]: record for record in records if record["status_category"] == "converted"}
+        for record in records:
+            if record["source_id"] not in converted or self._has_history:
+                record["converted_at"] = record["converted_date"] = None
+        if not converted or not self._has_history:
+            return
+        found = self._fetcher.read("leads", list(converted), ("hs_object_id",), ("hs_pipeline_stage",))
+        for one in found.objects:
+            record = converted.get(str(one["id"]), {})
+            at = converted_at(one.get("propertiesWithHistory") or {}, self.known, self._fields)
+            if at is not None:
+                record["converted_at"], record["converted_date"] = at, self._local_day(at)
+
+    def _add_links(
+        self, by_table: dict[str, list[Record]], records: Sequence[Record], children: list[Children]
+    ) -> None:
+        """References that HubSpot keeps as associations; further links of an activity become activity_links."""
+        table = self._fields.table
+        is_lead = table == "leads"
+        targets = [name for name in self.kind.links if is_lead or LINKS[name][0] not in records[0]]
+        linked = [r for r in records if not is_lead or r["status_category"] == "converted"]
+        if not targets:
+            return
+        ids = [record["source_id"] for record in linked]
+        found = self._fetcher.links(self.kind.name, targets, ids)
+        more: list[Record] = []
+        for target, by_id in found.items():
+            column, other_table = LINKS[target]
+            column = f"converted_{column}" if is_lead else column
+            for record in linked:
+                others = by_id.get(record["source_id"], ())
+                record[column] = others[0] if others else None
+                if table == "activities" and len(others) > 1:
+                    more += [_link(record["source_id"], other_table, other, self._instance) for other in others[1:]]
+        if is_lead:
+            for record in records:
+                if record["status_category"] != "converted":
+                    record |= dict.fromkeys((f"converted_{LINKS[target][0]}" for target in targets), None)
+        if table == "activities":
+            by_table["activity_links"] = more
+            if self._may_claim(targets, found):
+                children.append(Children("activity_links", "activity_id", ids))
+
+    def _may_claim(self, targets: Sequence[str], found: Mapping[str, Any]) -> bool:
+        """Whether what was found is all there is: a kind that could be read before, and now not, leaves it open."""
+        before = self._portal.links_of(self.kind.name)
+        lost = [name for name in targets if name not in found and (before is None or name in before)]
+        self._portal.note_links(self.kind.name, found)
+        return not lost
+
+    def _add_lines(
+        self,
+        lines: Lines,
+        by_table: dict[str, list[Record]],
+        records: Sequence[Record],
+        children: list[Children],
+        rejects: list[Reject],
+    ) -> None:
+        """The line items of the records of a page, all of them."""
+        currencies = {record["source_id"]: record.get("currency") for record in records}
+        found = self._fetcher.links(self.kind.name, (lines.name,), list(currencies)).get(lines.name)
+        fields = self._fields_of(lines) if found is not None else None
+        if found is None or fields is None:
+            return
+        parents = {line: parent for parent, own in found.items() for line in own}
+        asked = list(dict.fromkeys((*fields.theirs, "hs_object_id")))
+        rows: list[Record] = []
+        for one in self._fetcher.read(lines.name, list(parents), asked).objects if parents else ():
+            line_id = str(one["id"])
+            if line_id not in parents or one.get("archived"):
+                continue
+            props = one.get("properties")
+            props = dict(props) if isinstance(props, Mapping) else {}
+            parent = parents[line_id]
+            props[lines.currency] = props.get(lines.currency) or currencies.get(parent)
+            row = fields.record(props, line_id, rejects)
+            if row.get("updated_at") is None:
+                row["updated_at"] = parse.instant_or_none(one.get("updatedAt"))
+            rows.append(row | {"source_id": line_id, "source_instance": self._instance, lines.parent: parent})
+        by_table[lines.table] = rows
+        children.append(Children(lines.table, lines.parent, list(currencies)))
+
+    def _fields_of(self, lines: Lines) -> FieldMap | None:
+        """The field map of line items; None where this login may not read them."""
+        with self._lock:
+            if self._line_fields is None and self._portal.reason_unreadable(lines.name) is None:
+                self._line_fields = self._portal.map_of_lines(lines)
+            return self._line_fields
+
+
+def _link(activity_id: str, table: str, other: str, instance: str) -> Record:
+    return {
+        "source_id": f"{activity_id}:{table}:{other}",
+        "source_instance": instance,
+        "activity_id": activity_id,
+        "object": table,
+        "object_id": other,
+    }
