@@ -205,6 +205,7 @@ class Jobs:
             finally:
                 self._connectors.pop(name, None)
                 connector.close()
+            self._tell_changes(cache)
         if not self.stop.is_set():
             for report in reports:
                 if report.error:
@@ -212,6 +213,14 @@ class Jobs:
                     extra = {"action": "sync_failed", "source": report.source, "stream": report.stream}
                     log.warning("%s: %s", place, report.error, extra=extra)
         return reports
+
+    def _tell_changes(self, cache: sqlite3.Connection) -> None:
+        """Tell what changed in a source's schema: a line in the log, and a mail to whom it concerns."""
+        from syncagent import drift, runs
+
+        if drift.changes(cache, untold=True):
+            with closing(open_state(self.config.agent.data_dir)) as state:
+                drift.tell(cache, self.config, self.clock(), state=state, owners=runs.owners(self.config))
 
     def _pump(self) -> bool:
         """Empty the outbox; True when a message could not be handed over for good."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: A source is stale after so many of its intervals without a complete sync, but not before the time below.
 STALE_INTERVALS = 3
 STALE_AT_LEAST = timedelta(minutes=30)
+#: How long a change of a source's schema is shown.
+CHANGED_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,25 @@ def source_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) ->
         *_incomplete(rows, now),
         *_reject_notes(config, rows),
         *_sunset_notes(rows, now),
+        *_schema_notes(config, now),
     ]
+
+
+def _schema_notes(config: "Config", now: datetime) -> list[Trouble]:
+    """What changed in the sources' own schemas lately and feeds a column of ours."""
+    from syncagent import drift
+
+    if not (config.agent.data_dir / "cache.db").exists():
+        return []
+    with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
+        changes = drift.changes(cache, since=now - CHANGED_WITHIN)
+    found = []
+    for change in changes:
+        at = local_time(change.noticed_at, config.agent.timezone)
+        message = f"{change.sentence} {drift.touched(change, config).sentence} Noticed {at}."
+        mend = f"Check the mapping: `syncagent source fields {change.source}`."
+        found.append(Trouble("schema_changed", message, mend, "warning"))
+    return found
 
 
 def _suspects(rows: list[dict[str, Any]]) -> list[Trouble]:

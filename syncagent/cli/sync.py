@@ -57,6 +57,7 @@ def sync_command(
     day = _day(since)
     if day is not None and reconcile:
         raise UsageError("--since reads a part, --reconcile compares everything", mend="Give one of the two.")
+    began = app.clock()
     with lock_data_dir(config.agent.data_dir), stop_on_signals() as stop, progress_shown(as_json) as tell:
         reports = sync_all(
             config,
@@ -79,6 +80,7 @@ def sync_command(
         print_json({"ok": all(r.error is None for r in reports), "streams": [report.to_json() for report in reports]})
     else:
         show_reports(reports)
+        show_changes(config, began)
     return FAILED if any(report.error for report in reports) else OK
 
 
@@ -147,6 +149,16 @@ def show_reports(reports: Sequence["StreamReport"]) -> None:
             )
         if report.error:
             click.echo(f"{place}: {report.error}", err=True)
+
+
+def show_changes(config: "Config", since: datetime) -> None:
+    """What changed in the sources' own schemas and feeds a column of ours; the daemon's mails are not spared by it."""
+    from syncagent import drift
+    from syncagent.store import read_cache
+
+    with closing(read_cache(config.agent.data_dir)) as cache:
+        for change in drift.changes(cache, since=since):
+            click.echo(f"{change.sentence} {drift.touched(change, config).sentence}")
 
 
 def _held(report: "StreamReport") -> str:

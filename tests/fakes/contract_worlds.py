@@ -277,13 +277,13 @@ class SalesforceWorld(CrmWorld):
         return "Case"
 
     def lose_part(self) -> set[str]:
-        self.box.salesforce.schema.hide("Event")
-        return {one for one in self.live(self.wide) if one.startswith("00U")}
+        self.box.salesforce.schema.hide("Task")
+        return {one for one in self.live(self.wide) if one.startswith("00T")}
 
     def mend(self) -> None:
         super().mend()
         self.box.salesforce.schema.show("Case")
-        self.box.salesforce.schema.show("Event")
+        self.box.salesforce.schema.show("Task")
 
     def never(self) -> str:
         return parse.salesforce_id("500J8000000zzzz")

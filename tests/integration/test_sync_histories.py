@@ -1,0 +1,286 @@
+"""Any history of a CRM, interleaved with syncs that fail and crash anywhere, ends in a cache that equals the CRM.
+
+Hypothesis makes up what happens in the company, what goes wrong on the wire and where the agent dies; at the end the
+faults stop, an hour and a half passes, and every stream, mapped field, tombstone, alias, link, line and history is
+compared with the sandbox's truth: once after a plain sync, and strictly after a reconciliation.
+"""
+
+import os
+import random
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import cache as once
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
+
+from connectors.base import Connector
+from syncagent import reconcile
+from syncagent.sandbox import Sandbox
+from syncagent.store import open_cache
+from syncagent.sync import StreamReport, sync_source
+from tests.fakes.truth_check import differences
+from tests.integration import crm_cache
+
+PRESENT = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
+EXAMPLES = int(os.environ.get("SYNCAGENT_EXAMPLES", "250"))  # of each CRM
+#: Longer than the vendors' indexes ever lag (59 minutes), and than what is read twice because of it.
+SETTLED_S = 90 * 60
+DAY_S = 25 * 3600
+
+#: Where the agent may die: at the n-th statement that begins so.
+STEPS = (
+    "BEGIN IMMEDIATE",
+    "COMMIT",
+    "INSERT INTO sync_runs",
+    "INSERT INTO opportunities",
+    "INSERT INTO activities",
+    "INSERT INTO tickets",
+    "INSERT INTO opportunity_stage_history",
+    "INSERT INTO activity_links",
+    "UPDATE sync_state SET bookmark",
+    "UPDATE sync_state SET sweep",
+    "INSERT OR IGNORE INTO sweep_seen",
+    "DELETE FROM sweep_seen",
+    "UPDATE sync_runs",
+    "SELECT source_id",
+)
+
+#: What may go wrong on the wire of either CRM for a while.
+FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("status", {"status": 503}),
+    ("status", {"status": 502}),
+    ("html", {}),
+    ("truncate", {}),
+    ("cut", {}),
+    ("reset", {}),
+    ("drop", {}),
+)
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+class Mortal:
+    """A connection on which the agent dies at a named step; afterwards nothing more can be written."""
+
+    def __init__(self, conn: sqlite3.Connection, step: str, countdown: int) -> None:
+        self._conn, self._step, self._countdown = conn, step, countdown
+        self.is_dead = False
+
+    def _pass(self, sql: str) -> None:
+        if self.is_dead:
+            raise Died
+        if sql.lstrip().startswith(self._step):
+            self._countdown -= 1
+            if self._countdown < 0:
+                self.is_dead = True
+                raise Died
+
+    def execute(self, sql: str, *more: Any) -> sqlite3.Cursor:
+        self._pass(sql)
+        return self._conn.execute(sql, *more)
+
+    def executemany(self, sql: str, *more: Any) -> sqlite3.Cursor:
+        self._pass(sql)
+        return self._conn.executemany(sql, *more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._conn, name)
+
+
+@once
+def servers() -> Sandbox:
+    """The servers of this process, used by one example after the other."""
+    return Sandbox(Path(tempfile.mkdtemp()), seed=1, as_of=PRESENT, limits=False, size="tiny").start()
+
+
+@once
+def empty_cache() -> Path:
+    """A data folder with a fresh cache, to be copied."""
+    folder = Path(tempfile.mkdtemp()) / "data"
+    open_cache(folder).close()
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stopped() -> Iterator[None]:
+    yield
+    if servers.cache_info().currsize:
+        servers().stop()
+        shutil.rmtree(servers().dir, ignore_errors=True)
+        servers.cache_clear()
+
+
+class Histories(RuleBasedStateMachine):
+    """One CRM, one source, one cache; what happens to them."""
+
+    crm: ClassVar[str]
+    name: ClassVar[str]
+    changes = Bundle("changes")
+
+    @initialize(seed=st.integers(0, 2**32), variant=st.integers(0, 3))
+    def begin(self, seed: int, variant: int) -> None:
+        self.box = servers()
+        self.box.reset(seed=seed % 40, as_of=PRESENT, size="tiny")
+        self.box.salesforce.limits.daily_limit = self.box.hubspot.daily_limit = 1_000_000_000
+        self.variant = variant
+        self.rng = random.Random(seed)
+        self.folder = Path(tempfile.mkdtemp()) / "data"
+        shutil.copytree(empty_cache(), self.folder)
+        self.told: list[str] = []
+
+    def connector(self) -> Connector:
+        raise NotImplementedError
+
+    def clock(self) -> datetime:
+        return self.box.now
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
+    @rule(count=st.integers(1, 4), late_s=st.sampled_from((0, 0, 0, 45, 600, 3500)))
+    def something_happens(self, count: int, late_s: int) -> None:
+        for _ in range(count):
+            self.told.append(f"{self.box.now:%H:%M:%S} {self.box.change(self.rng, late_s=late_s)} (late {late_s})")
+
+    @rule(seconds=st.sampled_from((1, 30, 400, 4000, DAY_S)))
+    def time_passes(self, seconds: int) -> None:
+        self.box.pass_time(seconds)
+        self.told.append(f"{seconds} s pass")
+
+    @rule(full=st.booleans())
+    def sync(self, full: bool) -> None:
+        with closing(open_cache(self.folder)) as cache:
+            self._sync(cache, full=full)
+
+    @rule(fault=st.sampled_from(FAULTS), after=st.integers(0, 25), times=st.sampled_from((1, 2, 40)))
+    def sync_with_a_fault(self, fault: tuple[str, dict[str, Any]], after: int, times: int) -> None:
+        kind, more = fault
+        faults = getattr(self.box.faults, self.crm)
+        faults.add(kind, after=after, times=times, **more)
+        try:
+            with closing(open_cache(self.folder)) as cache:
+                self._sync(cache)
+        finally:
+            faults.clear()
+        self.told.append(f"... with {kind} {more} after {after}, {times} times")
+
+    @rule(step=st.sampled_from(STEPS), countdown=st.integers(0, 12), compares=st.booleans(), full=st.booleans())
+    def sync_and_die(self, step: str, countdown: int, compares: bool, full: bool) -> None:
+        with closing(open_cache(self.folder)) as cache:
+            mortal = Mortal(cache, step, countdown)
+            try:
+                self._sync(mortal, full=full, compares=compares)  # type: ignore[arg-type]
+            except Died:
+                self.told.append(f"... and died at {step} {countdown}")
+            if cache.in_transaction:
+                cache.rollback()
+
+    @rule()
+    def login_ends(self) -> None:
+        self.end_sessions()
+
+    def end_sessions(self) -> None:
+        """Every session of the CRM ends."""
+
+    # -- how it ends -------------------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        if not hasattr(self, "folder"):
+            return
+        try:
+            self._settle()
+        finally:
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+    def _settle(self) -> None:
+        self.box.faults.clear()
+        self.box.pass_time(SETTLED_S)
+        with closing(open_cache(self.folder)) as cache:
+            cache.execute("UPDATE sources SET failures = 0, rests_until = NULL")
+            self._whole(self._sync(cache))
+            self._equal(cache, strict=False)
+            self._whole(self._sync(cache, compares=True))
+            self._equal(cache, strict=True)
+            reports = self._sync(cache)
+            self._whole(reports)
+            assert sum(report.changed + report.deleted for report in reports) == 0, self._story()
+            assert cache.execute("SELECT count(*) FROM sweep_seen").fetchone()[0] == 0, self._story()
+            for report in reports:
+                assert report.crm_count is None or report.crm_count == report.cache_count, (report, self._story())
+        assert threading.active_count() < 60, [thread.name for thread in threading.enumerate()]
+
+    def _sync(self, cache: sqlite3.Connection, *, full: bool = False, compares: bool = False) -> list[StreamReport]:
+        self.told.append(f"{self.box.now:%H:%M:%S} sync {'full ' * full}{'comparing' * compares}")
+        with closing(self.connector()) as connector:
+            return sync_source(
+                connector,
+                cache,
+                clock=self.clock,
+                full=full,
+                due=reconcile.always if compares else _never,
+                recounts=True,
+            )
+
+    def _whole(self, reports: list[StreamReport]) -> None:
+        failed = [f"{report.stream}: {report.error}" for report in reports if report.error]
+        assert not failed, (failed, self._story())
+
+    def _equal(self, cache: sqlite3.Connection, *, strict: bool) -> None:
+        found = differences(cache, self.box.truth(strict=strict), self.name, self.crm)
+        assert not found, f"strict {strict}:\n" + "\n".join(found[:20]) + f"\nafter {self._story()}"
+
+    def _story(self) -> str:
+        return "\n" + "\n".join(self.told)
+
+
+def _never(_last: datetime | None, _now: datetime) -> bool:
+    return False
+
+
+class SalesforceHistories(Histories):
+    crm, name = "salesforce", "sf"
+
+    def connector(self) -> Connector:
+        more: dict[str, Any] = {"bulk_from": 3} if self.variant % 2 else {}
+        return crm_cache.salesforce(self.box, **more)
+
+    @rule()
+    def end_sessions(self) -> None:
+        self.box.salesforce.expire_tokens()
+
+    @rule()
+    def cursors_die(self) -> None:
+        self.box.salesforce.expire_cursors()
+
+
+class HubSpotHistories(Histories):
+    crm, name = "hubspot", "hs"
+
+    def connector(self) -> Connector:
+        self.box.hubspot.ids_as_text = self.variant % 2 == 1
+        self.box.hubspot.scrambled = self.variant >= 2
+        return crm_cache.hubspot(self.box)
+
+
+_SETTINGS = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=9,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestSalesforceHistories = pytest.mark.slow(pytest.mark.timeout(2400)(SalesforceHistories.TestCase))
+TestSalesforceHistories.settings = _SETTINGS
+TestHubSpotHistories = pytest.mark.slow(pytest.mark.timeout(2400)(HubSpotHistories.TestCase))
+TestHubSpotHistories.settings = _SETTINGS
