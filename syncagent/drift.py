@@ -6,14 +6,14 @@ it feeds; which KPIs and scorecards that touches follows from the configuration 
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import orjson
 
-from connectors.base import Connector, FieldInfo
+from connectors.base import Connector, FieldInfo, Stream
 from connectors.errors import ConnectorError
 from scorecards.uses import Place, columns_used
 from scorecards.values import instant
@@ -82,21 +82,48 @@ def note_fields(cache: sqlite3.Connection, connector: Connector, at: datetime) -
 
     The first look at an object is the baseline. An object that cannot be described now says nothing: its stream fails
     with the reason. A field that feeds another column than before was mapped anew by the admin: no change of theirs.
+
+    A stream of a CRM that was read while a column of it was not to be had is read again from its beginning the next
+    time: what comes back, or is mapped anew, is missing in every record that did not change since.
     """
     noted: list[int] = []
-    for table in dict.fromkeys(table for stream in connector.streams() for table in stream.tables[:1]):
-        try:
-            offered = connector.fields(table)
-        except ConnectorError as error:
-            log.debug("%s: %s cannot be described: %s", connector.name, table, error, extra={"action": "not_described"})
-            continue
-        objects: dict[str, list[FieldInfo]] = {}
-        for field in offered:
-            objects.setdefault(field.object, []).append(field)
-        with transaction(cache):
-            for name, fields in objects.items():
-                noted += _compare(cache, connector.name, name, table, fields, instant(at))
+    is_known = bool(cache.execute("SELECT 1 FROM source_fields WHERE source_name = ?", (connector.name,)).fetchone())
+    streams = connector.streams()
+    again: list[Stream] = []
+    for stream in streams:
+        for table in stream.tables:
+            try:
+                offered = connector.fields(table)
+            except ConnectorError as error:
+                place = f"{connector.name}: {table}"
+                log.debug("%s cannot be described: %s", place, error, extra={"action": "not_described"})
+                continue
+            objects: dict[str, list[FieldInfo]] = {}
+            for field in offered:
+                objects.setdefault(field.object, []).append(field)
+            with transaction(cache):
+                for name, fields in objects.items():
+                    changes, has_more = _compare(cache, connector.name, name, table, fields, instant(at))
+                    noted += changes
+                    if has_more and stream not in again:
+                        again.append(stream)
+    if again and is_known and connector.crm != "files":
+        # A log is looked up through what the records hold (the contact behind an address).
+        _read_again(cache, connector.name, [*again, *(s for s in streams if not s.reconciles and s not in again)])
     return noted
+
+
+def _read_again(cache: sqlite3.Connection, source: str, streams: Sequence[Stream]) -> None:
+    """Have these streams read from their beginning; their rows stay until then."""
+    with transaction(cache):
+        for stream in streams:
+            place = (source, stream.name)
+            cache.execute(
+                "UPDATE sync_state SET bookmark = NULL, sweep = NULL WHERE source_name = ? AND stream = ?", place
+            )
+            cache.execute("DELETE FROM sweep_seen WHERE source_name = ? AND stream = ?", place)
+    names = ", ".join(stream.name for stream in streams)
+    log.info("%s: will be read again, for what is there now: %s", source, names, extra={"action": "read_again"})
 
 
 def note_stage_changes(
@@ -128,7 +155,8 @@ def _stage_sentence(change: "StageChange") -> str:
 
 def _compare(
     cache: sqlite3.Connection, source: str, name: str, table: str, fields: Iterable[FieldInfo], at: str
-) -> Iterator[int]:
+) -> tuple[list[int], bool]:
+    """The ids of what changed in one object, and whether it feeds a column now that it did not feed before."""
     stored = cache.execute(
         "SELECT field, type, column_name FROM source_fields WHERE source_name = ? AND object = ? AND table_name = ?",
         (source, name, table),
@@ -139,18 +167,21 @@ def _compare(
     now: dict[str, tuple[str, list[str]]] = {}
     for info in fields:
         now.setdefault(info.name, (info.type, []))[1].append(info.column)
-    for field in known.keys() - now.keys():
+    noted = []
+    for field in sorted(known.keys() - now.keys()):
         places = [(table, column) for column in known[field][1] if column]
-        yield _keep(cache, source, name, field, "removed", "", places, at)
+        noted.append(_keep(cache, source, name, field, "removed", "", places, at))
     for field, (kind, columns) in now.items():
         places = [(table, column) for column in columns if column]
         if field not in known:
             if known:
-                yield _keep(cache, source, name, field, "added", kind, places, at)
+                noted.append(_keep(cache, source, name, field, "added", kind, places, at))
         elif known[field][0] != kind:
-            yield _keep(cache, source, name, field, "retyped", f"{known[field][0]} to {kind}", places, at)
+            noted.append(_keep(cache, source, name, field, "retyped", f"{known[field][0]} to {kind}", places, at))
     if known == now:
-        return
+        return [], False
+    before = {column for _, columns in known.values() for column in columns}
+    has_more = bool({column for _, columns in now.values() for column in columns if column} - before)
     cache.execute(
         "DELETE FROM source_fields WHERE source_name = ? AND object = ? AND table_name = ?", (source, name, table)
     )
@@ -158,6 +189,7 @@ def _compare(
         "INSERT OR IGNORE INTO source_fields VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(source, name, field, kind, column, table, at) for field, (kind, cols) in now.items() for column in cols],
     )
+    return noted, has_more
 
 
 def _keep(

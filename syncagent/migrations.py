@@ -201,7 +201,7 @@ def _m0003_reconciliation(database: "Database") -> None:
             column_name TEXT NOT NULL,
             table_name TEXT NOT NULL,
             first_seen_at TEXT NOT NULL,
-            PRIMARY KEY (source_name, object, field, column_name)
+            PRIMARY KEY (source_name, table_name, object, field, column_name)
         ) WITHOUT ROWID;
         CREATE TABLE source_changes (
             id INTEGER PRIMARY KEY,

@@ -182,6 +182,12 @@ class SalesforceConnector:
                 own = str(field["name"])
                 label = str(field.get("label") or own)
                 found.append(FieldInfo(own, label, str(field.get("type")), columns.get(own, ""), name))
+        log_of_changes, feeds = data.LOGS.get(table, ("", {}))
+        if log_of_changes and schema.can_read(log_of_changes):
+            for field in schema.describe(log_of_changes):
+                own = str(field["name"])
+                label = str(field.get("label") or own)
+                found.append(FieldInfo(own, label, str(field.get("type")), feeds.get(own, ""), log_of_changes))
         return found
 
     def usage(self) -> Usage:

@@ -99,6 +99,11 @@ SURVEY_ANSWERS = "SurveyQuestionResponse"
 
 #: Where the changes of an object's fields are logged.
 HISTORIES: Mapping[str, str] = {"Opportunity": "OpportunityHistory", "Case": "CaseHistory", "Lead": "LeadHistory"}
+#: Logs of field changes that feed a table without a map of their own: table -> log -> field -> our column.
+LOGS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "ticket_status_history": ("CaseHistory", {"CreatedDate": "changed_at", "NewValue": "status"}),
+    "leads": ("LeadHistory", {"CreatedDate": "converted_at"}),
+}
 
 #: Lines of an object: theirs, the field and the column that name their parent.
 LINES: Mapping[str, tuple[str, str, str]] = {

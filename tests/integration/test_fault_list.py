@@ -23,7 +23,7 @@ import pytest
 from connectors.base import Connector
 from connectors.transport import Timeouts
 from syncagent import reconcile
-from syncagent.sandbox import Sandbox
+from syncagent.sandbox import Sandbox, hs_gate
 from syncagent.sandbox.faults import NOT_NOW, RETRY_AFTER, UNAUTHORIZED, http_date
 from syncagent.sandbox.faults_mangle import (
     AMOUNTS,
@@ -88,9 +88,9 @@ def _mangle(crm: str, change: Any, path: str, **more: Any) -> Break:
 
 OAUTH = {
     "access_token": None,
-    "client_id": "sandbox-client",
-    "client_secret": "sandbox-secret",
-    "refresh_token": "sandbox-refresh",
+    "client_id": hs_gate.CLIENT_ID,
+    "client_secret": hs_gate.CLIENT_SECRET,
+    "refresh_token": hs_gate.REFRESH_TOKEN,
 }
 BULK = {"bulk_from": 3}
 READS = {"hubspot": r"/crm/(objects|associations)/", "salesforce": r"/query"}
@@ -236,18 +236,31 @@ def _bulk() -> Iterator[Case]:
 def _data() -> Iterator[Case]:
     """Values no schema promises, in every record of an object for a while."""
     for name, text in HOSTILE.items():
-        yield _hs(f"text {name}", _mangle("hubspot", with_value("dealname", text), "/deals", times=None))
-        yield _sf(f"text {name}", _mangle("salesforce", with_value("Name", text), "FROM.Opportunity", times=None))
+        yield _hs(f"text {name}", _mangle("hubspot", with_value("dealname", text), r"/objects/[^/]+/deals", times=None))
+        yield _sf(f"text {name}", _mangle("salesforce", with_value("Name", text), r"FROM.Opportunity\b", times=None))
     for name, text in AMOUNTS.items():
-        yield _hs(f"amount {name}", _mangle("hubspot", with_value("amount", text), "/deals", times=None))
+        yield _hs(f"amount {name}", _mangle("hubspot", with_value("amount", text), r"/objects/[^/]+/deals", times=None))
     for name, number in SF_AMOUNTS.items():
-        yield _sf(f"amount {name}", _mangle("salesforce", with_value("Amount", number), "FROM.Opportunity", times=None))
+        yield _sf(
+            f"amount {name}", _mangle("salesforce", with_value("Amount", number), r"FROM.Opportunity\b", times=None)
+        )
     for name, text in {"ms": "1763280000000", "words": "yesterday", "year 0": "0000-00-00T00:00:00Z"}.items():
-        yield _hs(f"date {name}", _mangle("hubspot", with_value("closedate", text), "/deals", times=None))
-        yield _sf(f"date {name}", _mangle("salesforce", with_value("CloseDate", text), "FROM.Opportunity", times=None))
-    yield _hs("unknown currency", _mangle("hubspot", with_value("deal_currency_code", "XXQ"), "/deals", times=None))
-    yield _hs("missing owner", _mangle("hubspot", with_value("hubspot_owner_id", "404"), "/deals", times=None))
-    yield _hs("unknown stage", _mangle("hubspot", with_value("dealstage", "nowhere"), "/deals", times=None))
+        yield _hs(
+            f"date {name}", _mangle("hubspot", with_value("closedate", text), r"/objects/[^/]+/deals", times=None)
+        )
+        yield _sf(
+            f"date {name}", _mangle("salesforce", with_value("CloseDate", text), r"FROM.Opportunity\b", times=None)
+        )
+    yield _hs(
+        "unknown currency",
+        _mangle("hubspot", with_value("deal_currency_code", "XXQ"), r"/objects/[^/]+/deals", times=None),
+    )
+    yield _hs(
+        "missing owner", _mangle("hubspot", with_value("hubspot_owner_id", "404"), r"/objects/[^/]+/deals", times=None)
+    )
+    yield _hs(
+        "unknown stage", _mangle("hubspot", with_value("dealstage", "nowhere"), r"/objects/[^/]+/deals", times=None)
+    )
 
 
 def _one_object() -> Iterator[Case]:
@@ -262,7 +275,7 @@ def _one_object() -> Iterator[Case]:
     for name, more in lasting.items():
         kind = str(more["kind"])
         rest = {key: value for key, value in more.items() if key != "kind"}
-        yield _hs(f"deals {name}", _fault("hubspot", kind, "/deals", times=None, **rest), spares=True)
+        yield _hs(f"deals {name}", _fault("hubspot", kind, r"/objects/[^/]+/deals", times=None, **rest), spares=True)
         yield _sf(f"Case {name}", _fault("salesforce", kind, r"FROM.Case\b", times=None, **rest), spares=True)
 
 
