@@ -9,19 +9,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from syncagent.sandbox import change_fates, hs_gate, salesforce
 from syncagent.sandbox.advance import advance
 from syncagent.sandbox.change import Change, random_change
+from syncagent.sandbox.change import fates as change_fates
 from syncagent.sandbox.clock import moment
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.config_text import config_text, with_addresses
 from syncagent.sandbox.generate import generate
-from syncagent.sandbox.hubspot import HubSpotServer
-from syncagent.sandbox.kpi_truth import KpiTruth, kpi_truth
+from syncagent.sandbox.hubspot import gate as hs_gate
+from syncagent.sandbox.hubspot.server import HubSpotServer
 from syncagent.sandbox.model import Entity
-from syncagent.sandbox.salesforce import SalesforceServer
+from syncagent.sandbox.salesforce import server as salesforce
+from syncagent.sandbox.salesforce.server import SalesforceServer
 from syncagent.sandbox.smtp import Mail, MailServer
 from syncagent.sandbox.truth import Truth, truth
+from syncagent.sandbox.truth.kpis import KpiTruth, kpi_truth
 
 TIMEZONE = "Europe/Berlin"
 T = TypeVar("T")
@@ -118,7 +120,7 @@ class Sandbox:
     # -- one thing at a time -----------------------------------------------------------------------------------------
 
     def apply(self, verb: Callable[..., T], *args: Any, at: int | None = None, late_s: int = 0, **more: Any) -> T:
-        """Let one thing happen: a verb of `change_records`, `change_links`, `change_fates` or `change_office`.
+        """Let one thing happen: a verb of `change.records`, `.links`, `.fates` or `.office`.
 
         The company comes first of its arguments, `args` after it. `at`: its stamp in epoch seconds; without one it
         happens now and a second passes. `late_s`: it becomes visible only so many seconds of company time later, in

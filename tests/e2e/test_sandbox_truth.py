@@ -14,7 +14,7 @@ from syncagent.config import Config, load_config
 from syncagent.demo_check import same
 from syncagent.reconcile import Due, always, daily
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox.kpi_truth import KPIS
+from syncagent.sandbox.truth.kpis import KPIS
 from syncagent.schema import TABLES, column_types
 from syncagent.store import open_cache, read_cache
 from syncagent.sync import sync_source

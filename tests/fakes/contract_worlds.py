@@ -16,11 +16,10 @@ from connectors.hubspot.connector import HubSpotConnector
 from connectors.retry import Patience, Retry
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.transport import Timeouts
-from syncagent.sandbox import Sandbox, hs_gate
-from syncagent.sandbox import change_fates as fates
-from syncagent.sandbox import change_links as links
-from syncagent.sandbox import change_records as records
+from syncagent.sandbox import Sandbox
+from syncagent.sandbox.change import fates, links, records
 from syncagent.sandbox.company import Company
+from syncagent.sandbox.hubspot import gate as hs_gate
 from syncagent.sandbox.model import Account, Ticket
 from tests.fakes.contract_cache import ContractCache
 from tests.integration.crm_cache import (

@@ -4,8 +4,8 @@ from typing import Any
 
 import requests
 
-from syncagent.sandbox.hs_gate import ACCESS_TOKEN
-from syncagent.sandbox.hubspot import HubSpotServer
+from syncagent.sandbox.hubspot.gate import ACCESS_TOKEN
+from syncagent.sandbox.hubspot.server import HubSpotServer
 
 Row = dict[str, Any]
 

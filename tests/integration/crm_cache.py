@@ -13,9 +13,9 @@ from connectors.retry import Patience, Retry
 from connectors.salesforce.connector import SalesforceConnector, SalesforceSettings
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox import hs_gate as sandbox_hubspot
-from syncagent.sandbox import salesforce as sandbox_salesforce
 from syncagent.sandbox.config_text import config_text
+from syncagent.sandbox.hubspot import gate as sandbox_hubspot
+from syncagent.sandbox.salesforce import server as sandbox_salesforce
 from syncagent.sandbox.truth import Truth
 from syncagent.schema import TABLES, column_types
 from tests.fakes.truth_check import compare_rows, is_live

@@ -10,7 +10,7 @@ from typing import Any, Self
 import requests
 
 from syncagent.sandbox.generate import generate
-from syncagent.sandbox.salesforce import CLIENT_ID, CLIENT_SECRET, SalesforceServer
+from syncagent.sandbox.salesforce.server import CLIENT_ID, CLIENT_SECRET, SalesforceServer
 
 AS_OF = datetime(2026, 11, 16, 6, 0, tzinfo=UTC)
 DATA = "/services/data/v66.0"

@@ -23,7 +23,7 @@ import pytest
 from connectors.base import Connector
 from connectors.transport import Timeouts
 from syncagent import reconcile
-from syncagent.sandbox import Sandbox, hs_gate
+from syncagent.sandbox import Sandbox
 from syncagent.sandbox.faults import NOT_NOW, RETRY_AFTER, UNAUTHORIZED, http_date
 from syncagent.sandbox.faults_mangle import (
     AMOUNTS,
@@ -37,6 +37,7 @@ from syncagent.sandbox.faults_mangle import (
     total_off,
     with_value,
 )
+from syncagent.sandbox.hubspot import gate as hs_gate
 from syncagent.store import open_cache
 from syncagent.sync import StreamReport, sync_source
 from tests.fakes.truth_check import differences

@@ -11,7 +11,8 @@ import pytest
 
 from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
 from connectors.transport import Timeouts
-from syncagent.sandbox import Sandbox, hs_gate
+from syncagent.sandbox import Sandbox
+from syncagent.sandbox.hubspot import gate as hs_gate
 from syncagent.sandbox.truth import Truth
 from tests.integration.crm_cache import COLUMNS, NOW, MemoryCache, differences, hubspot
 

@@ -13,7 +13,11 @@ import pytest
 from connectors.base import Page, Tombstone
 from connectors.errors import AuthError, ConnectorError, TransientError
 from connectors.tally import Tally, counted
-from syncagent.sandbox import Sandbox, change_fates, change_links, change_records, hs_gate
+from syncagent.sandbox import Sandbox
+from syncagent.sandbox.change import fates as change_fates
+from syncagent.sandbox.change import links as change_links
+from syncagent.sandbox.change import records as change_records
+from syncagent.sandbox.hubspot import gate as hs_gate
 from tests.integration.crm_cache import NOW, MemoryCache, differences, hubspot
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)

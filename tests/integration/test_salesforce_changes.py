@@ -10,10 +10,7 @@ import pytest
 
 from connectors import parse
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox import change_fates as fates
-from syncagent.sandbox import change_links as links
-from syncagent.sandbox import change_office as office
-from syncagent.sandbox import change_records as records
+from syncagent.sandbox.change import fates, links, office, records
 from syncagent.sandbox.clock import sf_instant
 from tests.integration.crm_cache import NOW, MemoryCache, differences, salesforce
 

@@ -14,7 +14,7 @@ import pytest
 from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox import salesforce as sandbox_salesforce
+from syncagent.sandbox.salesforce import server as sandbox_salesforce
 from syncagent.sandbox.truth import Truth
 from tests.integration.crm_cache import COLUMNS, NOW, MemoryCache, differences, salesforce
 

@@ -14,8 +14,8 @@ from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConf
 from connectors.tally import Tally, counted
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox, faults_mangle
-from syncagent.sandbox import change_records as records
-from syncagent.sandbox.sf_limits import ADDRESS_BYTES
+from syncagent.sandbox.change import records
+from syncagent.sandbox.salesforce.limits import ADDRESS_BYTES
 from tests.integration.crm_cache import NOW, MemoryCache, differences, salesforce
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.errors import AuthError, TransientError
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox import salesforce as sandbox_salesforce
+from syncagent.sandbox.salesforce import server as sandbox_salesforce
 from tests.integration.crm_cache import NOW, salesforce
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)

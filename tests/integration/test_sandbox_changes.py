@@ -10,12 +10,9 @@ import pytest
 import requests
 
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox import change_fates as fates
-from syncagent.sandbox import change_links as links
-from syncagent.sandbox import change_office as office
-from syncagent.sandbox import change_records as records
+from syncagent.sandbox.change import fates, links, office, records
 from syncagent.sandbox.clock import hs_instant
-from syncagent.sandbox.hs_gate import ACCESS_TOKEN
+from syncagent.sandbox.hubspot.gate import ACCESS_TOKEN
 from syncagent.sandbox.model import Deal
 from tests.integration.crm_cache import MemoryCache, compare, hubspot, salesforce
 

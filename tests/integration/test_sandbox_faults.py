@@ -28,8 +28,8 @@ from syncagent.sandbox.faults_mangle import (
     without,
 )
 from syncagent.sandbox.generate import generate
-from syncagent.sandbox.hs_gate import ACCESS_TOKEN
-from syncagent.sandbox.hubspot import HubSpotServer
+from syncagent.sandbox.hubspot.gate import ACCESS_TOKEN
+from syncagent.sandbox.hubspot.server import HubSpotServer
 from tests.fakes.portal import Portal
 
 AS_OF = datetime(2026, 11, 16, 6, 0, tzinfo=UTC)

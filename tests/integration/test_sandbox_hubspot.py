@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox.hs_gate import ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
+from syncagent.sandbox.hubspot.gate import ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 
 AS_OF = datetime(2026, 11, 16, 6, 0, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.generate import generate
-from syncagent.sandbox.hs_store import Store
-from syncagent.sandbox.hubspot import HubSpotServer
+from syncagent.sandbox.hubspot.server import HubSpotServer
+from syncagent.sandbox.hubspot.store import Store
 from tests.fakes.portal import Portal
 
 AS_OF = datetime(2026, 11, 16, 6, 0, tzinfo=UTC)

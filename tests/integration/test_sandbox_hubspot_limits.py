@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from syncagent.sandbox.generate import generate
-from syncagent.sandbox.hs_gate import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
-from syncagent.sandbox.hs_limits import PLANS, Bucket, Limits
-from syncagent.sandbox.hubspot import HubSpotServer
+from syncagent.sandbox.hubspot.gate import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
+from syncagent.sandbox.hubspot.limits import PLANS, Bucket, Limits
+from syncagent.sandbox.hubspot.server import HubSpotServer
 from tests.fakes.portal import Portal
 
 AS_OF = datetime(2026, 11, 16, 6, 0, tzinfo=UTC)

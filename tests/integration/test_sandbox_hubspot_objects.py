@@ -10,8 +10,8 @@ from syncagent.sandbox.clock import local_date
 from syncagent.sandbox.commerce import move_order, pay
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.generate import generate
-from syncagent.sandbox.hs_commerce import PRODUCT_IDS
-from syncagent.sandbox.hubspot import HubSpotServer
+from syncagent.sandbox.hubspot.commerce import PRODUCT_IDS
+from syncagent.sandbox.hubspot.server import HubSpotServer
 from syncagent.sandbox.model import Deal
 from tests.fakes.portal import Portal
 

@@ -9,7 +9,7 @@ import pytest
 
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.generate import generate
-from syncagent.sandbox.hubspot import HubSpotServer
+from syncagent.sandbox.hubspot.server import HubSpotServer
 from syncagent.sandbox.merging import delete, erase
 from syncagent.sandbox.model import Contact
 from tests.fakes.portal import Portal

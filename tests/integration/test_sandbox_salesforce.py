@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox.salesforce import CLIENT_ID, CLIENT_SECRET, USERNAME
+from syncagent.sandbox.salesforce.server import CLIENT_ID, CLIENT_SECRET, USERNAME
 
 AS_OF = datetime(2026, 11, 16, 6, 0, tzinfo=UTC)
 TOKEN = "/services/oauth2/token"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from syncagent.sandbox.bulk_csv import java_double
 from syncagent.sandbox.clock import DAY
+from syncagent.sandbox.salesforce.bulk_csv import java_double
 from tests.integration.salesforce_calls import Caller, running, table
 
 LEADS = "SELECT Id, LastName FROM Lead"

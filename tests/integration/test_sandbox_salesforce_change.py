@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from syncagent.sandbox import Sandbox
-from syncagent.sandbox.sf_schema import Schema
-from syncagent.sandbox.sf_shown import Shown
-from syncagent.sandbox.sf_store import Row, Store
+from syncagent.sandbox.salesforce.schema import Schema
+from syncagent.sandbox.salesforce.shown import Shown
+from syncagent.sandbox.salesforce.store import Row, Store
 from tests.integration.salesforce_calls import AS_OF
 
 #: Objects whose live rows are those of one of our tables.

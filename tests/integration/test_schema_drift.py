@@ -11,7 +11,8 @@ import pytest
 from connectors.base import Connector
 from syncagent import drift
 from syncagent.config import Config, load_config
-from syncagent.sandbox import Sandbox, change_office
+from syncagent.sandbox import Sandbox
+from syncagent.sandbox.change import office as change_office
 from syncagent.status import status
 from syncagent.store import open_cache
 from syncagent.sync import StreamReport, sync_source

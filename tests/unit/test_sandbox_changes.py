@@ -7,11 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from syncagent.sandbox import change_fates as fates
-from syncagent.sandbox import change_links as links
-from syncagent.sandbox import change_office as office
-from syncagent.sandbox import change_records as records
-from syncagent.sandbox.change import KINDS, random_change
+from syncagent.sandbox.change import KINDS, fates, links, office, random_change, records
 from syncagent.sandbox.clock import instant
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.generate import generate

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from syncagent.sandbox.plan import Plan
-from syncagent.sandbox.sf_flood import Flood, Joined
-from syncagent.sandbox.sf_store import Store
-from syncagent.sandbox.soql import SoqlError, parse
+from syncagent.sandbox.salesforce.flood import Flood, Joined
+from syncagent.sandbox.salesforce.plan import Plan
+from syncagent.sandbox.salesforce.soql import SoqlError, parse
+from syncagent.sandbox.salesforce.store import Store
 
 NOW = 1_800_000_000
 

@@ -1,0 +1,1 @@
+"""The sandbox's HubSpot: one server over the company, with everything a portal can do."""
