@@ -147,15 +147,15 @@ def source_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) ->
         *_incomplete(rows, now),
         *_reject_notes(config, rows),
         *_sunset_notes(rows, now),
-        *_schema_notes(config, now),
+        *_schema_notes(config, rows, now),
     ]
 
 
-def _schema_notes(config: "Config", now: datetime) -> list[Trouble]:
-    """What changed in the sources' own schemas lately and feeds a column of ours."""
+def _schema_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:
+    """What changed in the sources' own schemas lately and feeds a column of ours; no `rows`: no cache to look into."""
     from syncagent import drift
 
-    if not (config.agent.data_dir / "cache.db").exists():
+    if not rows or not (config.agent.data_dir / "cache.db").exists():
         return []
     with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
         changes = drift.changes(cache, since=now - CHANGED_WITHIN)
