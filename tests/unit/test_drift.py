@@ -152,3 +152,34 @@ def test_the_owner_of_a_scorecard_it_touches_gets_one_mail(
     assert mail.header("Subject") == "Weekly: a source has changed"
     assert b"Opportunity.Amount is gone" in mail.body
     assert b"Opportunity.CloseDate is gone" in mail.body
+
+
+def bookmarks(cache: sqlite3.Connection) -> list[str]:
+    """The streams that have a place to go on from."""
+    return [row[0] for row in cache.execute("SELECT stream FROM sync_state WHERE bookmark IS NOT NULL")]
+
+
+@pytest.mark.parametrize(
+    ("then", "is_again"),
+    [
+        ([AMOUNT, CLOSE], True),  # a column that could not be had
+        ([CLOSE, FieldInfo("Sum__c", "Sum", "currency", "amount_minor", "Opportunity")], True),  # mapped anew
+        ([CLOSE, NOTE], False),  # a field that feeds nothing
+        ([], False),  # nothing can be said
+        ([FieldInfo("CloseDate", "Close", "datetime", "close_date", "Opportunity")], False),  # another type
+        ([CLOSE, FieldInfo("NewValue", "New", "string", "stage", "OpportunityHistory")], True),  # a whole log
+    ],
+)
+def test_a_stream_is_read_again_for_what_it_did_not_have(
+    cache: sqlite3.Connection, then: list[FieldInfo], is_again: bool
+) -> None:
+    source = Offering(CLOSE)
+    cache.execute("INSERT INTO sync_state (source_name, stream, bookmark) VALUES ('desk', 'opportunities', '{}')")
+    look(cache, source)
+    assert bookmarks(cache) == ["opportunities"], "the baseline is no news"
+    source.offered = then
+    look(cache, source)
+    assert bookmarks(cache) == ([] if is_again else ["opportunities"])
+    cache.execute("UPDATE sync_state SET bookmark = '{}'")
+    look(cache, source)
+    assert bookmarks(cache) == ["opportunities"], "once is enough"
