@@ -32,6 +32,7 @@ _STAGE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "opportunities": ("stage", "state"),
     "tickets": ("status", "status_category"),
     "leads": ("status", "status_category"),
+    "orders": ("status",),
 }
 _WORDS = {"added": "is new", "removed": "is gone, or hidden from this login", "retyped": "changed its type"}
 

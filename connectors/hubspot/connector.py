@@ -27,7 +27,7 @@ _SIDE_TABLES = {
     "opportunities": ("opportunity_stage_history", "opportunity_lines", "stage_defs"),
     "tickets": ("ticket_status_history", "stage_defs"),
     "activities": ("activity_links",),
-    "orders": ("order_lines",),
+    "orders": ("order_lines", "stage_defs"),
 }
 #: Logs that only grow.
 _LOGS = ("email_events", "fx_rates")

@@ -199,7 +199,7 @@ TYPES: Mapping[str, ObjectType] = {
                 f"{_PLAIN} status=hs_pipeline_stage order_date=hs_processed_date:local_day"
                 " amount_minor=hs_total_price:money"
             ),
-            ("hs_fulfillment_status",),
+            ("hs_pipeline_stage", "hs_fulfillment_status"),
             "0-123",
             links=("companies",),
             currency="hs_currency_code",

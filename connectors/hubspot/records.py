@@ -93,12 +93,26 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
         case "feedback_submissions":
             _finish_survey(record, props)
         case "orders":
-            record["status"] = record.get("status") or str(props.get("hs_fulfillment_status") or "").lower() or None
+            record["status"] = order_status(record.get("status"), props, fields, known)
         case "commerce_payments":
             if str(props.get("hs_latest_status") or "succeeded").lower() not in _PAID:
                 record["paid_date"] = None  # begun, not (or no longer) paid
     if fields.table == "activities":
         record["is_automated"] = int(props.get("hs_object_source") in _MACHINES)
+
+
+def order_status(read: Any, props: Props, fields: FieldMap, known: Known) -> Any:
+    """A word such as "cancelled": the settings' for the stage (id or label), else its label in lower case.
+
+    What the stages of orders are called is all HubSpot says of them; an id would tell no KPI that one is cancelled.
+    """
+    stage_id = props.get("hs_pipeline_stage")
+    stage = known.stage("orders", stage_id)
+    if read not in (None, "", stage_id):
+        return read
+    if stage is not None:
+        return fields.mapped("status", stage.label) or stage.label.strip().lower()
+    return str(props.get("hs_fulfillment_status") or stage_id or "").lower() or None
 
 
 def account_kind(props: Props) -> str | None:

@@ -1,6 +1,7 @@
 """What HubSpot refuses, breaks or takes away costs no more than it must."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from connectors.base import Page
 from connectors.errors import RateLimited, StreamError, TransientError
 from syncagent.sandbox import Sandbox
+from syncagent.sandbox.hubspot.props import ORDER_STAGES
+from syncagent.sandbox.merging import is_there
 from tests.integration.crm_cache import NOW, MemoryCache, differences, hubspot
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -187,3 +190,24 @@ def test_an_object_that_could_be_read_before_is_missed_after_the_others(box: San
     marks = cache.bookmarks["activities"]["objects"]
     assert marks["calls"] == kept
     assert marks["emails"]["ms"] > kept["ms"]
+
+
+def test_an_order_is_told_by_what_its_stage_is_called(box: Sandbox) -> None:
+    ids = {label.lower() for _, label in ORDER_STAGES.values()}
+    cache = MemoryCache()
+    with closing(hubspot(box, streams=("orders",))) as connector:
+        cache.sync(connector)
+    assert {row["status"] for row in cache.live("orders").values()} <= ids
+    told = MemoryCache()
+    values = {"orders": {"status": {"Delivered": "done"}}}
+    with closing(hubspot(box, streams=("orders",), values=values)) as connector:
+        told.sync(connector)
+    assert {row["status"] for row in told.live("orders").values()} & {"done", "delivered"} <= {"done"}
+
+
+def test_orders_are_read_whole_where_the_names_of_their_stages_may_not_be(box: Sandbox) -> None:
+    box.faults.hubspot.hubspot_error(403, "MISSING_SCOPES", path="pipelines/[^/]+/orders|pipelines/orders", times=None)
+    cache = MemoryCache()
+    with closing(hubspot(box, streams=("orders",))) as connector:
+        cache.sync(connector)
+    assert len(cache.live("orders")) == len([o for o in box.company.orders if o.hs and is_there(o)])

@@ -251,7 +251,7 @@ class Teller:
     def _paper(self, entity: Entity) -> Columns:
         match entity:
             case Order():
-                stage = ORDER_STAGES[entity.status][0]
+                stage = ORDER_STAGES[entity.status][1].lower()
                 # Worked out from its lines: in HubSpot it changes without a stamp.
                 amount = {"amount_minor": entity.amount} if self.strict or not self.has_drifted(entity) else {}
                 return {
