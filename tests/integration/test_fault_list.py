@@ -6,15 +6,11 @@ how often the vendor is asked, and what must go on.
 """
 
 import random
-import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cache as once
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +36,12 @@ from syncagent.sandbox.faults_mangle import (
 from syncagent.sandbox.hubspot import gate as hs_gate
 from syncagent.store import open_cache
 from syncagent.sync import StreamReport, sync_source
+from tests.fakes import one_box
 from tests.fakes.truth_check import differences
 from tests.integration import crm_cache
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-PRESENT = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
 SETTLED_S = 90 * 60
 #: Short enough for a test, long enough for a busy machine.
 QUICK = Timeouts(connect_s=1.0, read_s=0.4, total_s=1.2)
@@ -316,24 +312,10 @@ CASES = [
 ]
 
 
-@once
-def servers() -> Sandbox:
-    return Sandbox(Path(tempfile.mkdtemp()), seed=1, as_of=PRESENT, limits=False, size="tiny").start()
-
-
-@once
-def empty_cache() -> Path:
-    folder = Path(tempfile.mkdtemp()) / "data"
-    open_cache(folder).close()
-    return folder
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _stopped() -> Iterator[None]:
     yield
-    if servers.cache_info().currsize:
-        servers().stop()
-        servers.cache_clear()
+    one_box.stop()
 
 
 def _connector(box: Sandbox, case: Case) -> Connector:
@@ -349,13 +331,10 @@ def _sync(cache: sqlite3.Connection, box: Sandbox, case: Case, *, compares: bool
 
 @pytest.mark.parametrize(("case", "is_first"), CASES)
 def test_a_fault_ends_in_the_truth(case: Case, is_first: bool, tmp_path: Path) -> None:
-    box = servers()
-    box.reset(seed=5, as_of=PRESENT, size="tiny")
-    box.salesforce.limits.daily_limit = 1_000_000_000
+    box = one_box.fresh_box(5)
     rng = random.Random(f"{case.id}{is_first}")
     name = "hs" if case.crm == "hubspot" else "sf"
-    shutil.copytree(empty_cache(), tmp_path / "data")
-    with closing(open_cache(tmp_path / "data")) as cache:
+    with closing(open_cache(one_box.fresh_cache(tmp_path))) as cache:
         if not is_first:
             assert [report.error for report in _sync(cache, box, case, compares=False) if report.error] == []
             for _ in range(25):

@@ -13,8 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from functools import cache as once
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,13 +24,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
 from connectors.base import Connector
 from syncagent import reconcile
-from syncagent.sandbox import Sandbox
 from syncagent.store import open_cache
 from syncagent.sync import StreamReport, sync_source
+from tests.fakes import one_box
 from tests.fakes.truth_check import differences
 from tests.integration import crm_cache
 
-PRESENT = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
 EXAMPLES = int(os.environ.get("SYNCAGENT_EXAMPLES", "250"))  # of each CRM
 #: Longer than the vendors' indexes ever lag (59 minutes), and than what is read twice because of it.
 SETTLED_S = 90 * 60
@@ -99,27 +97,10 @@ class Mortal:
         return getattr(self._conn, name)
 
 
-@once
-def servers() -> Sandbox:
-    """The servers of this process, used by one example after the other."""
-    return Sandbox(Path(tempfile.mkdtemp()), seed=1, as_of=PRESENT, limits=False, size="tiny").start()
-
-
-@once
-def empty_cache() -> Path:
-    """A data folder with a fresh cache, to be copied."""
-    folder = Path(tempfile.mkdtemp()) / "data"
-    open_cache(folder).close()
-    return folder
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _stopped() -> Iterator[None]:
     yield
-    if servers.cache_info().currsize:
-        servers().stop()
-        shutil.rmtree(servers().dir, ignore_errors=True)
-        servers.cache_clear()
+    one_box.stop()
 
 
 class Histories(RuleBasedStateMachine):
@@ -131,13 +112,10 @@ class Histories(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 2**32), variant=st.integers(0, 3))
     def begin(self, seed: int, variant: int) -> None:
-        self.box = servers()
-        self.box.reset(seed=seed % 40, as_of=PRESENT, size="tiny")
-        self.box.salesforce.limits.daily_limit = self.box.hubspot.daily_limit = 1_000_000_000
+        self.box = one_box.fresh_box(seed % 40)
         self.variant = variant
         self.rng = random.Random(seed)
-        self.folder = Path(tempfile.mkdtemp()) / "data"
-        shutil.copytree(empty_cache(), self.folder)
+        self.folder = one_box.fresh_cache(Path(tempfile.mkdtemp()))
         self.told: list[str] = []
 
     def connector(self) -> Connector:
