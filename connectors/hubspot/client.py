@@ -223,11 +223,12 @@ class HubSpotClient:
             nonlocal pending
             checked = check(document)
             gone, failed, is_unclear = failures(checked)
-            if is_unclear:
+            left = [one for one in pending if one["id"] in failed]
+            if is_unclear or len(left) < len(failed):  # failed under names we did not ask by: which, nobody can tell
                 raise TransientError("HubSpot could not read all objects of a batch.")
             found.extend(checked["results"])
             missing.update(gone)
-            pending = [one for one in pending if one["id"] in failed]
+            pending = left
             if pending:
                 raise TransientError(f"HubSpot could not read {len(pending)} objects of a batch.")
             return checked
