@@ -1,12 +1,13 @@
 """The main job with nothing configured: the bundled servers synced, computed, mailed, and compared with the truth."""
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -70,16 +71,50 @@ def serve_sandbox(folder: Path, *, seed: int, advance: timedelta | None, clock: 
     """Start the servers, write their configuration, and stay until told to stop."""
     from syncagent.sandbox import Sandbox
 
-    present = clock().replace(second=0, microsecond=0)
-    with Sandbox(folder, seed=seed, as_of=present - (advance or timedelta())) as sandbox:
-        if advance is not None:
-            sandbox.advance(advance)
+    began, spans = company_of(folder, seed=seed, advance=advance, now=clock())
+    with Sandbox(folder, seed=seed, as_of=began) as sandbox:
+        for span in spans:
+            sandbox.advance(span)
+        click.echo(f"The company's clock stands at {sandbox.now:%Y-%m-%d %H:%M} UTC; --advance 1d moves it on.")
         is_kept = (folder / "config.toml").exists()
         config = sandbox.write_config(folder / "config.toml")
         click.echo(f"Configuration: {config}{' (yours, with the new addresses)' if is_kept else ''}")
         click.echo(f"Try: syncagent --config {config} sync")
         _serve(sandbox)
     return OK
+
+
+def company_of(
+    folder: Path, *, seed: int, advance: timedelta | None, now: datetime
+) -> tuple[datetime, list[timedelta]]:
+    """When the company of a folder began to be served, and the spans it has moved on since, `advance` the last.
+
+    It is the same company every time, so that a cache made of it earlier goes on; kept in DIR/company.json. Raises
+    UsageError for a folder with another company.
+    """
+    path = folder / "company.json"
+    kept: dict[str, Any] = {"seed": seed, "began_at": None, "advanced_s": []}
+    if path.exists():
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            began = datetime.fromisoformat(kept["began_at"])
+            spans = [timedelta(seconds=float(span)) for span in kept["advanced_s"]]
+        except (ValueError, KeyError, TypeError):
+            raise UsageError("is damaged", place=str(path), mend="Remove the folder, and caches made of it.") from None
+        if kept.get("seed") != seed:
+            mend = f"Give --seed {kept.get('seed')}, or another --dir."
+            raise UsageError("holds another company", place=str(folder), mend=mend)
+    else:
+        began = now.replace(second=0, microsecond=0) - (advance or timedelta())
+        spans = []
+    if advance is not None:
+        spans.append(advance)
+    kept |= {"seed": seed, "began_at": began.isoformat(), "advanced_s": [span.total_seconds() for span in spans]}
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(kept) + "\n", encoding="utf-8")
+    draft.replace(path)
+    return began, spans
 
 
 def _fresh(folder: Path | None) -> Path:

@@ -77,11 +77,12 @@ def known(name: str, names: Iterable[str], what: str) -> str:
     names = list(names)
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, 1)
+    by_lower = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1)
     if near:
-        mend = f"Did you mean {near[0]}?"
+        mend = f"Did you mean {by_lower[near[0]]}?"
     elif names:
-        mend = f"There {'is' if len(names) == 1 else 'are'} {', '.join(sorted(names)[:12])}."
+        mend = f"There {'is' if len(names) == 1 else 'are'} {', '.join(sorted(names)[:30])}{' …' * (len(names) > 30)}."
     else:
         mend = "None is configured."
     raise UsageError(f"there is no {what} of this name", place=name, mend=mend)

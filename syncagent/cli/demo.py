@@ -12,10 +12,17 @@ from syncagent.errors import UsageError
 @click.command("sandbox", short_help="Serve Salesforce, HubSpot and SMTP to try things on.")
 @click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("sandbox"))
 @click.option("--seed", default=7, show_default=True, help="Another number, another company.")
-@click.option("--advance", metavar="1d", help="Let this much time pass before serving: new, changed, deleted records.")
+@click.option(
+    "--advance",
+    metavar="1d",
+    help="Let this much time pass in the company before serving: new, changed, deleted records.",
+)
 @pass_app
 def sandbox_command(app: App, folder: Path, seed: int, advance: str | None) -> int:
     """Start the bundled Salesforce, HubSpot and SMTP servers on loopback and write a config for them.
+
+    The company of a folder stays the same: its clock stands still, and --advance moves it on from where it was, so
+    that a cache made of it earlier reads what is new.
 
     \b
     Example:

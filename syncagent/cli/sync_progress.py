@@ -32,16 +32,22 @@ class Pace:
             self._phase, self._began, self._first = state.phase, now, state.read
         took, done = now - self._began, state.read - self._first
         rate = done / took if took > 0 else 0.0
-        parts = [f"{state.read:,}" + (f" of {state.total:,}" if state.total is not None else "")]
+        total = total_of(state)
+        parts = [f"{state.read:,}" + (f" of {total:,}" if total is not None else "")]
         if rate >= 1:
             parts.append(f"{rate:,.0f}/s")
-        if state.total is not None and rate > 0 and took >= _SETTLED_S and state.total > state.read:
-            parts.append(f"{duration((state.total - state.read) / rate)} left")
+        if total is not None and rate > 0 and took >= _SETTLED_S and total > state.read:
+            parts.append(f"{duration((total - state.read) / rate)} left")
         if state.limit_share is not None:
             parts.append(f"limit {state.limit_share:.0%}")
         if state.daily_share is not None:
             parts.append(f"day {state.daily_share:.0%}")
         return f"{state.phase} {', '.join(parts)}"
+
+
+def total_of(state: "Progress") -> int | None:
+    """How many there are in all; None once that is plainly a part (a stream may read several objects in turn)."""
+    return state.total if state.total is not None and state.total >= state.read else None
 
 
 def duration(seconds: float) -> str:
@@ -68,7 +74,8 @@ class ProgressLines:
             self._progress.remove_task(self._tasks.pop(key))
             return
         said = self._paces[key].line(state)
-        total = max(state.total, 1) if state.total is not None else None
+        total = total_of(state)
+        total = max(total, 1) if total is not None else None
         self._progress.update(self._tasks[key], completed=state.read, total=total, said=said)
 
     def wait(self, seconds: float, why: str) -> None:

@@ -68,6 +68,7 @@ def test_a_line_says_phase_records_rate_time_left_and_shares() -> None:
     assert at(1, 2000) == "reading 2,000, 2,000/s"
     assert at(4, 8000, 200_000) == "reading 8,000 of 200,000, 2,000/s, 2 min left"
     assert at(4, 8000, limit_share=0.97, daily_share=0.4) == "reading 8,000, 2,000/s, limit 97%, day 40%"
+    assert at(4, 8001, 8000) == "reading 8,001, 2,000/s", "a total that is passed was one of a part"
     assert at(5, 0, 8000, phase="comparing") == "comparing 0 of 8,000"
     assert at(8, 6000, 8000, phase="comparing") == "comparing 6,000 of 8,000, 2,000/s, 1 s left"
     assert [duration(s) for s in (0.2, 89, 100, 5399, 9000)] == ["1 s", "89 s", "2 min", "90 min", "2.5 h"]
