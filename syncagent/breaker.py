@@ -28,9 +28,9 @@ class Rest:
 
 
 def resting(cache: sqlite3.Connection, source: str, now: datetime) -> Rest | None:
-    """The rest of a source that is not over yet."""
+    """The rest of a source that is not over yet. One that ends later than any rest can was set by a clock ahead."""
     rest = last_rest(cache, source)
-    return rest if rest is not None and rest.until > now else None
+    return rest if rest is not None and now < rest.until <= now + LONGEST_REST else None
 
 
 def last_rest(cache: sqlite3.Connection, source: str) -> Rest | None:

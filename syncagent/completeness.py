@@ -18,6 +18,11 @@ FEW_ROWS, FEW_SHARE = 5, 0.01
 MAY_DIFFER = timedelta(hours=24)
 
 
+def is_time(counted_at: datetime | None, now: datetime) -> bool:
+    """Whether to count again; one counted later than now was counted by a clock that has been set back."""
+    return counted_at is None or not timedelta() <= now - counted_at < COUNT_EVERY
+
+
 def note_count(
     cache: sqlite3.Connection, origin: Origin, stream: Stream, crm_count: int, *, now: datetime, is_compared: bool
 ) -> int:
@@ -34,8 +39,8 @@ def note_count(
         cache.execute(
             """UPDATE sync_state SET crm_count = ?1, cache_count = ?2, counted_at = ?3,
                    differs_since = CASE WHEN NOT ?4 THEN NULL
-                                        WHEN ?5 THEN coalesce(differs_since, reconciled_at, ?3)
-                                        ELSE coalesce(differs_since, ?3) END
+                                        WHEN ?5 THEN min(coalesce(differs_since, reconciled_at, ?3), ?3)
+                                        ELSE min(coalesce(differs_since, ?3), ?3) END
                WHERE source_name = ?6 AND stream = ?7""",
             (crm_count, here, instant(now), differs(crm_count, here), is_compared, origin.name, stream.name),
         )

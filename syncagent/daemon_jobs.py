@@ -27,7 +27,7 @@ from syncagent.migrations import CACHE, STATE
 from syncagent.reconcile import nightly
 from syncagent.stopping import StopEvent
 from syncagent.store import database_path, explain, explain_unplaced, open_cache, open_state, read_cache, transaction
-from syncagent.sync import LOGIN, StreamReport, refresh_facts, sync_source
+from syncagent.sync import LOGIN, STOPPED, StreamReport, login_failed, refresh_facts, sync_source
 from syncagent.wiring import build_connector
 
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ class Jobs:
         failed = False
         with self.busy():
             for name in self.config.sources:
-                if not self.stop.is_set():
-                    failed |= any(report.error for report in self._sync(name))
+                failed |= any(report.error for report in self._sync(name))
             for _ in range(2):  # what became of the messages settles the runs, which may owe more
                 if not self.stop.is_set():
                     self._tick()
@@ -183,28 +182,18 @@ class Jobs:
         config = self.config
         if name not in config.sources:
             return []
+        if self.stop.is_set():
+            return [StreamReport(name, LOGIN, error=STOPPED)]
         with closing(open_cache(config.agent.data_dir)) as cache:
             rest = breaker.resting(cache, name, self.clock())
             if rest is not None:
                 sentence = f"rests until {local_time(rest.until, config.agent.timezone)}: {rest.reason}"
                 log.debug("source %s %s", name, sentence, extra={"action": "source_rests", "source": name})
                 return [StreamReport(name, LOGIN, error=sentence)]
-            connector = build_connector(config, name, on_wait=self._told_wait(name), stop=self.stop)
-            self._connectors[name] = connector
             try:
-                reports = sync_source(
-                    connector,
-                    cache,
-                    clock=self.clock,
-                    stop=self.stop,
-                    reporting=config.reporting(),
-                    due=nightly(ZoneInfo(config.agent.timezone)),
-                )
+                reports = self._read(name, cache)
             except sqlite3.DatabaseError as error:
                 raise explain(error, cache) from error
-            finally:
-                self._connectors.pop(name, None)
-                connector.close()
             self._tell_changes(cache)
         if not self.stop.is_set():
             for report in reports:
@@ -213,6 +202,26 @@ class Jobs:
                     extra = {"action": "sync_failed", "source": report.source, "stream": report.stream}
                     log.warning("%s: %s", place, report.error, extra=extra)
         return reports
+
+    def _read(self, name: str, cache: sqlite3.Connection) -> list[StreamReport]:
+        config = self.config
+        try:
+            connector = build_connector(config, name, on_wait=self._told_wait(name), stop=self.stop)
+        except Exception as error:  # its own settings: the other sources go on
+            return [login_failed(cache, name, error, self.clock())]
+        self._connectors[name] = connector
+        try:
+            return sync_source(
+                connector,
+                cache,
+                clock=self.clock,
+                stop=self.stop,
+                reporting=config.reporting(),
+                due=nightly(ZoneInfo(config.agent.timezone)),
+            )
+        finally:
+            self._connectors.pop(name, None)
+            connector.close()
 
     def _tell_changes(self, cache: sqlite3.Connection) -> None:
         """Tell what changed in a source's schema: a line in the log, and a mail to whom it concerns."""
@@ -260,7 +269,8 @@ class Jobs:
         """Until a source's interval since the start of its last sync is over; none for one never read or failing."""
         with closing(read_cache(self.config.agent.data_dir)) as cache:
             row = cache.execute(
-                "SELECT min(started_at) AS started_at, count(error) AS errors FROM sync_state WHERE source_name = ?",
+                "SELECT min(started_at) AS started_at, count(error) AS errors FROM sync_state"
+                " WHERE source_name = ? AND withdrawn_at IS NULL",
                 (name,),
             ).fetchone()
         if row["started_at"] is None or row["errors"]:

@@ -6,7 +6,7 @@ it feeds; which KPIs and scorecards that touches follows from the configuration 
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from connectors.base import Connector, FieldInfo, Stream
-from connectors.errors import ConnectorError
+from connectors.errors import AuthError, ConnectorError
 from scorecards.uses import Place, columns_used
 from scorecards.values import instant
 from syncagent import notices
@@ -50,6 +50,7 @@ class Change:
     places: tuple[Place, ...]
     noticed_at: str
     told_at: str | None
+    batch: str | None = None  # what is told in one mail
 
     @property
     def sentence(self) -> str:
@@ -78,49 +79,83 @@ class Touched:
 # --- noticing ---------------------------------------------------------------------------------------------------
 
 
-def note_fields(cache: sqlite3.Connection, connector: Connector, at: datetime) -> list[int]:
-    """Compare what the source offers with what it offered last time; the ids of what changed.
+#: What a source offers: the fields of each table of each stream that can be described now.
+Described = list[tuple[Stream, str, list[FieldInfo]]]
 
-    The first look at an object is the baseline. An object that cannot be described now says nothing: its stream fails
-    with the reason. A field that feeds another column than before was mapped anew by the admin: no change of theirs.
 
-    A stream of a CRM that was read while a column of it was not to be had is read again from its beginning the next
-    time: what comes back, or is mapped anew, is missing in every record that did not change since.
+def describe(connector: Connector, names: Collection[str] | None = None) -> Described:
+    """What the source offers for these streams (None: all); asks the vendor, touches no cache.
+
+    A table that cannot be described now is left out, and so says nothing: its stream fails with the reason.
     """
-    noted: list[int] = []
-    is_known = bool(cache.execute("SELECT 1 FROM source_fields WHERE source_name = ?", (connector.name,)).fetchone())
-    streams = connector.streams()
-    again: list[Stream] = []
-    for stream in streams:
-        for table in stream.tables:
+    found: Described = []
+    for stream in connector.streams():
+        for table in stream.tables if names is None or stream.name in names else ():
             try:
-                offered = connector.fields(table)
+                found.append((stream, table, connector.fields(table)))
+            except AuthError:
+                raise
             except ConnectorError as error:
                 place = f"{connector.name}: {table}"
                 log.debug("%s cannot be described: %s", place, error, extra={"action": "not_described"})
-                continue
-            objects: dict[str, list[FieldInfo]] = {}
-            for field in offered:
-                objects.setdefault(field.object, []).append(field)
-            with transaction(cache):
-                for name, fields in objects.items():
-                    changes, has_more = _compare(cache, connector.name, name, table, fields, instant(at))
-                    noted += changes
-                    if has_more and stream not in again:
-                        again.append(stream)
+    return found
+
+
+def note_fields(
+    cache: sqlite3.Connection,
+    connector: Connector,
+    at: datetime,
+    *,
+    described: Described | None = None,
+    whole: Collection[str] = (),
+) -> list[int]:
+    """Compare what the source offers with what it offered last time; the ids of what changed.
+
+    The first look at an object is the baseline. A field that feeds another column than before was mapped anew by the
+    admin: no change of theirs. `described`: what `describe` found, of streams that were read to their end just now.
+
+    A stream of a CRM that was read while a column of it was not to be had is read again from its beginning the next
+    time: what comes back, or is mapped anew, is missing in every record that did not change since. Not so the streams
+    named in `whole`, which were read whole as the source is now.
+    """
+    noted: list[int] = []
+    is_known = bool(cache.execute("SELECT 1 FROM source_fields WHERE source_name = ?", (connector.name,)).fetchone())
+    again: list[Stream] = []
+    for stream, table, offered in describe(connector) if described is None else described:
+        objects: dict[str, list[FieldInfo]] = {}
+        for field in offered:
+            objects.setdefault(field.object, []).append(field)
+        with transaction(cache):
+            for name, fields in objects.items():
+                changes, has_more = _compare(cache, connector.name, name, table, fields, instant(at))
+                noted += changes
+                if has_more and stream not in again:
+                    again.append(stream)
     if again and is_known and connector.crm != "files":
         # A log is looked up through what the records hold (the contact behind an address).
-        _read_again(cache, connector.name, [*again, *(s for s in streams if not s.reconciles and s not in again)])
+        logs = [stream for stream in connector.streams() if not stream.reconciles and stream not in again]
+        _read_again(cache, connector.name, [one for one in (*again, *logs) if one.name not in whole], instant(at))
     return noted
 
 
-def _read_again(cache: sqlite3.Connection, source: str, streams: Sequence[Stream]) -> None:
-    """Have these streams read from their beginning; their rows stay until then."""
+def _read_again(cache: sqlite3.Connection, source: str, streams: Sequence[Stream], at: str) -> None:
+    """Have these streams read from their beginning; their rows stay until then.
+
+    A comparison that a person asked for is still to be made: it begins anew with that reading.
+    """
+    if not streams:
+        return
     with transaction(cache):
         for stream in streams:
             place = (source, stream.name)
             cache.execute(
-                "UPDATE sync_state SET bookmark = NULL, sweep = NULL WHERE source_name = ? AND stream = ?", place
+                """UPDATE sync_state SET bookmark = NULL, sweep = CASE
+                       WHEN sweep ->> 'phase' = 'suspect' THEN sweep
+                       WHEN sweep ->> 'mode' = 'full' AND sweep ->> 'phase' <> 'clean' THEN json_object(
+                           'mode', 'full', 'began_at', ?,
+                           'was_suspect', json(iif(sweep ->> 'was_suspect', 'true', 'false')))
+                       END WHERE source_name = ? AND stream = ?""",
+                (at, *place),
             )
             cache.execute("DELETE FROM sweep_seen WHERE source_name = ? AND stream = ?", place)
     names = ", ".join(stream.name for stream in streams)
@@ -219,13 +254,14 @@ def _keep(
 def changes(cache: sqlite3.Connection, *, since: datetime | None = None, untold: bool = False) -> list[Change]:
     """What was noticed that feeds a column of ours, oldest first."""
     rows = cache.execute(
-        f"""SELECT id, source_name, object, name, change, detail, touches, noticed_at, told_at FROM source_changes
+        f"""SELECT id, source_name, object, name, change, detail, touches, noticed_at, told_at, batch
+            FROM source_changes
             WHERE touches <> '[]' AND noticed_at >= ? {"AND told_at IS NULL" if untold else ""} ORDER BY id""",
         (instant(since) if since else "",),
     )
     return [
-        Change(id_, source, name, field, change, detail, tuple((t, c) for t, c in orjson.loads(touches)), at, told)
-        for id_, source, name, field, change, detail, touches, at, told in rows
+        Change(id_, source, name, field, change, detail, tuple((t, c) for t, c in orjson.loads(touches)), *rest)
+        for id_, source, name, field, change, detail, touches, *rest in rows
     ]
 
 
@@ -253,17 +289,30 @@ def tell(
     """What has not been told yet, marked as told: a line in the log each, and (given `state`) one mail to the owner
     of each scorecard touched.
 
-    The mail is owed before the mark is set, and only once for a change, so a kill between the two doubles nothing.
+    Each change belongs to one batch, kept before anything is owed, and a batch is one mail however often it is owed:
+    neither a kill on the way nor two sources telling at once makes it two.
     """
+    with transaction(cache):
+        cache.execute(
+            """UPDATE source_changes SET batch = ? || '-' || (SELECT max(id) FROM source_changes)
+               WHERE told_at IS NULL AND batch IS NULL""",
+            (instant(now),),
+        )
     found = [(change, touched(change, config)) for change in changes(cache, untold=True)]
     if state is not None and config.mail is not None:
         with transaction(state):
-            _owe_mails(state, config.mail, owners or {}, found, now)
+            for batch in dict.fromkeys(change.batch or "" for change, _ in found):
+                own = [(change, touches) for change, touches in found if change.batch == batch]
+                _owe_mails(state, config.mail, owners or {}, own, batch, now)
+    told = []
     with transaction(cache):
         for change, touches in found:
-            cache.execute("UPDATE source_changes SET told_at = ? WHERE id = ?", (instant(now), change.id))
-            log.warning("%s %s", change.sentence, touches.sentence, extra={"action": "schema_changed"})
-    return found
+            asked = "UPDATE source_changes SET told_at = ? WHERE id = ? AND told_at IS NULL"
+            if cache.execute(asked, (instant(now), change.id)).rowcount:
+                told.append((change, touches))
+    for change, touches in told:
+        log.warning("%s %s", change.sentence, touches.sentence, extra={"action": "schema_changed"})
+    return told
 
 
 def _owe_mails(
@@ -271,6 +320,7 @@ def _owe_mails(
     mail: "MailSettings",
     owners: notices.Owners,
     found: Sequence[tuple[Change, Touched]],
+    batch: str,
     now: datetime,
 ) -> None:
     for name in dict.fromkeys(card for _, touches in found for card in touches.scorecards):
@@ -283,6 +333,7 @@ def _owe_mails(
             mail,
             owners,
             due_run_id=f"change-{last.id}",
+            batch=batch,
             scorecard=name,
             due_at=datetime.fromisoformat(last.noticed_at),
             cause="changed",

@@ -219,6 +219,17 @@ def _m0003_reconciliation(database: "Database") -> None:
     )
 
 
+def _m0004_withdrawals(database: "Database") -> None:
+    """Since when a stream is not offered any more; and which changes of a schema are told in one mail."""
+    execute_statements(
+        database.conn,
+        """
+        ALTER TABLE sync_state ADD COLUMN withdrawn_at TEXT;
+        ALTER TABLE source_changes ADD COLUMN batch TEXT;
+        """,
+    )
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
@@ -226,6 +237,7 @@ CACHE = Schema(
         ("m0001_canonical_tables", _m0001_canonical_tables),
         ("m0002_sync_tables", _m0002_sync_tables),
         ("m0003_reconciliation", _m0003_reconciliation),
+        ("m0004_withdrawals", _m0004_withdrawals),
     ),
 )
 

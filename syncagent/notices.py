@@ -45,11 +45,12 @@ def owe(
     text: str,
     now: datetime,
     about_run: bool = True,
+    batch: str = "",
 ) -> None:
     """Put a notice into the outbox, once per run and cause; a scorecard without owner is only logged.
 
     `about_run` False: the notice is of something else, which `due_run_id` and `due_at` only name (its id, when it was
-    noticed).
+    noticed). `batch` tells several of one cause and instant apart.
     """
     owner = owners.get(scorecard)
     if owner is None:
@@ -60,7 +61,7 @@ def owe(
     except ValueError:
         log.warning("the owner of scorecard %s cannot be written to", scorecard, extra={"action": "notice.no_owner"})
         return
-    kind = f"notice:{cause}"
+    kind = f"notice:{cause}#{batch}" if batch else f"notice:{cause}"
     subject = _SUBJECTS[cause].format(title=owner.title)
     message_id = compose.message_id(scorecard, due_at, to.address, compose.mailbox(mail.from_), kind=kind)
     body = f"{text}\n\nScorecard: {owner.title} ({scorecard})\n"

@@ -50,15 +50,15 @@ def always(_last: datetime | None, _now: datetime) -> bool:
 
 
 def daily(last: datetime | None, now: datetime) -> bool:
-    """A day after the last time."""
-    return last is None or now - last >= DAILY
+    """A day after the last time; a last time that lies ahead was told by a clock since set back: never."""
+    return last is None or last > now or now - last >= DAILY
 
 
 def nightly(zone: ZoneInfo) -> Due:
     """Once a night of `zone`; by day only when a night was missed."""
 
     def is_due(last: datetime | None, now: datetime) -> bool:
-        if last is None:
+        if last is None or last > now:
             return True
         return now - last >= (NIGHTLY if now.astimezone(zone).hour in NIGHT_HOURS else OVERDUE)
 
@@ -85,6 +85,10 @@ class Sweep:
     was_suspect: bool = False  # the comparison before this one was not believed
     gone: int = 0  # suspect: so many were not listed
     of: int = 0  # suspect: of so many
+
+    def is_too_old(self, now: datetime) -> bool:
+        """Whether what it saw first may be long gone; one that begins after `now` says nothing of its age."""
+        return not timedelta() <= now - datetime.fromisoformat(self.began_at) <= TOO_OLD
 
 
 def load(document: dict[str, Any] | None) -> Sweep | None:
@@ -290,12 +294,12 @@ def _live(origin: Origin, table: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _unseen(origin: Origin, stream: Stream, sweep: Sweep) -> tuple[str, tuple[str, ...]]:
-    """Live rows that were there when the comparison began and have not passed by since (younger ones need not have)."""
+    """Live rows that have not passed by since the comparison began, in its listing or in what was read beside it."""
     where, parameters = _live(origin, stream.tables[0])
     return (
-        f"""{where} AND t.first_seen_at <= ? AND NOT EXISTS (SELECT 1 FROM sweep_seen s
+        f"""{where} AND NOT EXISTS (SELECT 1 FROM sweep_seen s
             WHERE s.source_name = ? AND s.stream = ? AND s.source_id = t.source_id)""",
-        (*parameters, sweep.began_at, origin.name, stream.name),
+        (*parameters, origin.name, stream.name),
     )
 
 

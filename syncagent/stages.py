@@ -61,7 +61,7 @@ def _write_object(
         if known is None or known["is_deleted"]:
             if newest:
                 changes.append(StageChange("added", name, stage, None, _text(record.get("label"))))
-            written.append(record if known is None else _version(record, at))
+            written.append(record if known is None else _version(record, at, known))
             continue
         found = [
             StageChange(kind, name, stage, _text(known[column]), _text(record.get(column)))
@@ -70,9 +70,11 @@ def _write_object(
         ]
         changes += found
         if found:
-            written.append(_version(record, at))
+            written.append(_version(record, at, known))
         else:  # what else it says may have changed; since when it holds stays
             same = {column: value for column, value in record.items() if column != "valid_from"}
+            if _lies_ahead(known, at) and known["source_id"] != key:
+                same["valid_from"] = at
             written.append({**same, "source_id": known["source_id"]})
     write_records(cache, origin, "stage_defs", written, synced_at=at)
     gone = [row for key, row in newest.items() if not row["is_deleted"] and key not in _keys(listed)]
@@ -86,7 +88,7 @@ def _write_object(
 
 def _newest(cache: sqlite3.Connection, origin: Origin, name: str) -> dict[str, dict[str, Any]]:
     """The newest stored version of each stage of an object, by the source_id of its first."""
-    columns = ("id", "source_id", "stage", "label", "stage_order", "state", "is_deleted")
+    columns = ("id", "source_id", "stage", "label", "stage_order", "state", "is_deleted", "valid_from")
     rows = cache.execute(
         f"""SELECT {", ".join(columns)} FROM stage_defs WHERE id >= ? AND id < ? AND object = ?
             ORDER BY coalesce(valid_from, ''), source_id""",
@@ -95,8 +97,14 @@ def _newest(cache: sqlite3.Connection, origin: Origin, name: str) -> dict[str, d
     return {_SINCE.sub("", str(row[1])): dict(zip(columns, row, strict=True)) for row in rows}
 
 
-def _version(record: Record, at: str) -> Record:
-    return {**record, "source_id": f"{record['source_id']}@{at}", "valid_from": at}
+def _version(record: Record, at: str, known: dict[str, Any]) -> Record:
+    """The next version of `known`; in its place where that was to hold from later on (a clock since set back)."""
+    own = known["source_id"] if _lies_ahead(known, at) else f"{record['source_id']}@{at}"
+    return {**record, "source_id": own, "valid_from": at}
+
+
+def _lies_ahead(known: dict[str, Any], at: str) -> bool:
+    return str(known["valid_from"] or "") >= at
 
 
 def _keys(listed: Sequence[Record]) -> set[str]:

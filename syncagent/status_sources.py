@@ -14,7 +14,7 @@ from syncagent import sunsets
 from syncagent.clock import local_time
 from syncagent.completeness import is_incomplete
 from syncagent.store import explain, is_locked, read_cache
-from syncagent.sync_state import read_rejects, reject_file
+from syncagent.sync_state import count_rejects, reject_file
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -60,7 +60,7 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
         with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
             for row in cache.execute(
                 """SELECT source_name, stream, ok_at AS synced_at, rows, error, error_at, reconciled_at, crm_count,
-                       cache_count, counted_at, differs_since, sweep AS comparison FROM sync_state
+                       cache_count, counted_at, differs_since, sweep AS comparison, withdrawn_at FROM sync_state
                    ORDER BY source_name, stream"""
             ):
                 entry = dict(row)
@@ -76,8 +76,9 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
     rows = []
     for name, settings in config.sources.items():
         streams = states.get(name, [])
-        synced = [stream["synced_at"] for stream in streams]
-        failing = sorted((s for s in streams if s["error"]), key=lambda stream: str(stream["error_at"]))
+        there = [stream for stream in streams if not stream["withdrawn_at"]] or streams
+        synced = [stream["synced_at"] for stream in there]
+        failing = sorted((s for s in there if s["error"]), key=lambda stream: str(stream["error_at"]))
         synced_at = min(synced) if synced and all(synced) else None
         login = logins.get(name, {})
         rests_until = login.get("rests_until")
@@ -143,6 +144,7 @@ def source_troubles(config: "Config", rows: list[dict[str, Any]], now: datetime)
 def source_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:
     """What is wrong with the records of sources that can be read, and what will be."""
     return [
+        *_withdrawn(config, rows),
         *_suspects(rows),
         *_incomplete(rows, now),
         *_reject_notes(config, rows),
@@ -168,13 +170,28 @@ def _schema_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) -
     return found
 
 
+def _withdrawn(config: "Config", rows: list[dict[str, Any]]) -> list[Trouble]:
+    """Streams that were read before and that the login may not read any more; not those the settings left out since."""
+    found = []
+    for row in rows:
+        settings = config.sources[row["source"]]
+        asked = getattr(settings, "streams", None)
+        for stream in row["streams"] if settings.type != "files" else ():
+            if stream["withdrawn_at"] and stream["synced_at"] and (asked is None or stream["stream"] in asked):
+                at = local_time(stream["synced_at"], config.agent.timezone)
+                message = f"{row['source']} {stream['stream']} can no longer be read by this login; last read {at}"
+                mend = "Give the login access again, or name the `streams` it is to read."
+                found.append(Trouble("stream_withdrawn", message, mend, "warning"))
+    return found
+
+
 def _suspects(rows: list[dict[str, Any]]) -> list[Trouble]:
     """So much was missing from a listing that it was not believed."""
     found = []
     for row in rows:
         for stream in row["streams"]:
             comparison = stream["comparison"]
-            if comparison is None or comparison["phase"] != "suspect":
+            if stream["withdrawn_at"] or comparison is None or comparison["phase"] != "suspect":
                 continue
             place = f"{row['source']} {stream['stream']}"
             message = (
@@ -190,7 +207,7 @@ def _incomplete(rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:
     found = []
     for row in rows:
         for stream in row["streams"]:
-            if is_incomplete(stream, now):
+            if not stream["withdrawn_at"] and is_incomplete(stream, now):
                 place = f"{row['source']} {stream['stream']}"
                 message = f"{place}: {stream['cache_count']:,} of the CRM's {stream['crm_count']:,} records are here"
                 mend = f"Compare them now: `syncagent sync {row['source']} --stream {stream['stream']} --reconcile`."
@@ -214,7 +231,7 @@ def _reject_notes(config: "Config", sources: list[dict[str, Any]]) -> list[Troub
     for row in sources:
         for stream in row["streams"]:
             path = reject_file(config.agent.data_dir, row["source"], stream["stream"])
-            count = len(read_rejects(path))
+            count = count_rejects(path)
             if count:
                 what = f"{count:,} row{'' if count == 1 else 's'}"
                 message = f"{what} of {row['source']} {stream['stream']} could not be used: see {path}"

@@ -10,7 +10,8 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from syncagent.sync_state import (
     note_error,
     note_login,
     note_login_failure,
+    note_offered,
     reject_file,
 )
 from syncagent.sync_stream import Reading, Wishes
@@ -38,12 +40,14 @@ from syncagent.sync_stream import Reading, Wishes
 if TYPE_CHECKING:
     from scorecards.definition import Reporting
 
-__all__ = ["LOGIN", "STOPPED", "Progress", "StreamReport", "refresh_facts", "sync_source"]
+__all__ = ["LOGIN", "STOPPED", "Progress", "StreamReport", "login_failed", "refresh_facts", "sync_source"]
 
 log = logging.getLogger(__name__)
 
 #: After so many streams in a row that could not be reached, the rest wait for the next sync.
 GIVE_UP_AFTER = 3
+#: While it is in doubt whether the source can be reached, one more stream is begun after so long, though others run.
+DOUBT_S = 60.0
 STOPPED = "stopped before the end; the next sync goes on there"
 
 
@@ -68,8 +72,8 @@ def sync_source(
     source's fault: it is in the reports.
     """
     started = time.monotonic()
-    connector.remember_calls(calls_of_last_day(cache, connector.name, clock()))
     try:
+        connector.remember_calls(calls_of_last_day(cache, connector.name, clock()))
         identity, offered = alongside(
             lambda: (_log_in(connector), connector.streams()),
             cache,
@@ -77,15 +81,13 @@ def sync_source(
             interrupt=connector.interrupt,
             stop=stop,
         )
-    except (ConnectorError, Cancelled) as error:
+    except sqlite3.DatabaseError:
+        raise
+    except Exception as error:  # a source that cannot even be begun with must not keep the others from being read
+        seconds, calls = time.monotonic() - started, connector.usage().calls
         if isinstance(error, Cancelled) or _is_our_stop(error, stop):
-            sentence = STOPPED
-        else:
-            sentence = str(error)
-            note_login_failure(cache, connector.name, error, clock())
-            _note_failure(cache, connector.name, error, clock())
-        seconds = time.monotonic() - started
-        return [StreamReport(connector.name, LOGIN, seconds=seconds, calls=connector.usage().calls, error=sentence)]
+            return [StreamReport(connector.name, LOGIN, seconds=seconds, calls=calls, error=STOPPED)]
+        return [replace(login_failed(cache, connector.name, error, clock()), seconds=seconds, calls=calls)]
     for warning in identity.warnings:
         log.info("%s: %s", connector.name, warning, extra={"action": "source_warning", "source": connector.name})
     is_probe = breaker.last_rest(cache, connector.name) is not None
@@ -110,10 +112,22 @@ def sync_source(
     if work.given_up is None:
         breaker.note_success(cache, connector.name)
         if streams is None:
-            _note_fields(connector, cache, clock())
-    if reporting is not None:
+            note_offered(cache, connector.name, [stream.name for stream in offered], clock())
+            _note_fields(connector, cache, work.complete, clock(), stop)
+    if reporting is not None and not (stop is not None and stop.is_set()):
         refresh_facts(cache, reporting)
     return reports
+
+
+def login_failed(cache: sqlite3.Connection, source: str, error: Exception, now: datetime) -> StreamReport:
+    """Keep why a source cannot be begun with, its settings included; the report that says so."""
+    if not isinstance(error, ConnectorError):
+        log.error("%s: unexpected", source, exc_info=error, extra={"action": "sync_failed", "source": source})
+        sentence = error.message if isinstance(error, AgentError) else f"unexpected: {type(error).__name__}: {error}"
+        error = ConnectorError(sentence, mend=getattr(error, "mend", "") or "Run again with -vv.")
+    note_login_failure(cache, source, error, now)
+    _note_failure(cache, source, error, now)
+    return StreamReport(source, LOGIN, error=str(error))
 
 
 def _log_in(connector: Connector) -> Identity:
@@ -126,7 +140,7 @@ def _log_in(connector: Connector) -> Identity:
         return Identity(connector.name)
 
 
-def _is_our_stop(error: ConnectorError, stop: threading.Event | None) -> bool:
+def _is_our_stop(error: Exception, stop: threading.Event | None) -> bool:
     """A wait that we ended ourselves is no fault of the source."""
     return stop is not None and stop.is_set() and isinstance(error, TransientError)
 
@@ -144,15 +158,34 @@ def _note_failure(cache: sqlite3.Connection, source: str, error: ConnectorError,
         )
 
 
-def _note_fields(connector: Connector, cache: sqlite3.Connection, now: datetime) -> None:
-    """Notice fields that came, went or changed their type: what was read is described already, so it costs little."""
+def _note_fields(
+    connector: Connector,
+    cache: sqlite3.Connection,
+    complete: Mapping[str, bool],
+    now: datetime,
+    stop: threading.Event | None,
+) -> None:
+    """Notice fields that came, went or changed their type: what was read is described already, so it costs little.
+
+    `complete`: the streams that were read to their end, and whether whole; what ended early says nothing.
+    """
     from syncagent import drift
 
     try:
-        drift.note_fields(cache, connector, now)
+        described = alongside(
+            lambda: drift.describe(connector, complete.keys()),
+            cache,
+            name=f"{connector.name} fields",
+            interrupt=connector.interrupt,
+            stop=stop,
+        )
+        whole = [name for name, is_whole in complete.items() if is_whole]
+        drift.note_fields(cache, connector, now, described=described, whole=whole)
+    except Cancelled:
+        return
     except ConnectorError as error:
         log.info("%s: fields not looked at: %s", connector.name, error, extra={"action": "not_described"})
-    except (ValueError, TypeError, LookupError):
+    except Exception:
         log.exception("%s: fields not looked at", connector.name, extra={"action": "not_described"})
 
 
@@ -195,7 +228,10 @@ class _Source:
         #: Streams that could not be reached, one after the other without an answer between them.
         self._unreached = 0
         self._is_probe = self._is_in_doubt = is_probe
+        self._began_at = 0.0
         self._was_heard = False
+        #: The streams read to their end, and whether all of each was read, not only what changed.
+        self.complete: dict[str, bool] = {}
 
     def run(self) -> list[StreamReport]:
         """Read them; the reports, in the order of the streams. One that a stop kept from beginning has none."""
@@ -214,8 +250,11 @@ class _Source:
         So an outage costs the patience of the streams that run when it comes, once, and not that of every stream.
         """
         room = 1 if self._is_in_doubt else self._side_by_side
+        if room < self._side_by_side and time.monotonic() - self._began_at > DOUBT_S:
+            room = self._side_by_side  # one that waits long for its answer (a bulk job) says nothing of the source
         if not self._waiting or self.given_up is not None or self._crew.running >= room:
             return None
+        self._began_at = time.monotonic()
         stream = self._waiting.popleft()
         reading = Reading(
             self._connector, self._origin, stream, self._wishes, self._clock, tell=self._tell, heard=self._heard
@@ -225,6 +264,7 @@ class _Source:
 
     def _heard(self) -> None:
         self._unreached, self._is_in_doubt, self._was_heard = 0, False, True
+        self._is_probe = False
 
     def _ended(self, script: Script[None]) -> None:
         """Close the books of a stream whose reader has ended, and see what that says of the source."""
@@ -244,8 +284,9 @@ class _Source:
             self._is_in_doubt = True
             # Those that ran side by side all failed: that is once, however many they were.
             enough = min(self._side_by_side, GIVE_UP_AFTER) if self._side_by_side > 1 else GIVE_UP_AFTER
+            enough = GIVE_UP_AFTER if self._is_probe else enough  # the first alone may be what is broken
             was_all = not self._waiting and not self._crew.running
-            if self._unreached >= enough or (not self._was_heard and (was_all or self._is_probe)):
+            if self._unreached >= enough or (was_all and not self._was_heard):
                 self.given_up = error
         else:
             self._heard()
@@ -279,6 +320,8 @@ class _Source:
                 note_error(self._cache, source, name, error, self._clock())
         else:
             run.error = error
+            if run.is_complete:
+                self.complete[name] = reading.is_whole
             if reading.book is not None:
                 with contextlib.suppress(OSError):
                     reading.book.settle()

@@ -7,11 +7,11 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Name under which a failed login is reported: it belongs to no stream.
 LOGIN = "login"
 MAX_REJECT_BYTES = 50_000_000
+#: Key of the line that stands for the rows a full reject file does not list, and no such line is longer.
+MORE, _LINE_OF_MORE = "more", 256
 
 
 @dataclass(slots=True)
@@ -79,7 +81,8 @@ def begin(
     with transaction(cache):
         cache.execute(
             """INSERT INTO sync_state (source_name, stream, started_at, covered_from) VALUES (?, ?, ?, ?)
-               ON CONFLICT DO UPDATE SET started_at = excluded.started_at, covered_from = excluded.covered_from""",
+               ON CONFLICT DO UPDATE SET started_at = excluded.started_at, covered_from = excluded.covered_from,
+                   withdrawn_at = NULL""",
             (source, stream, instant(now), covered_from.isoformat() if covered_from else None),
         )
         run_id = cache.execute(
@@ -201,6 +204,16 @@ def note_login(cache: sqlite3.Connection, connector: Connector, identity: Identi
         cache.execute("DELETE FROM sync_state WHERE source_name = ? AND stream = ?", (connector.name, LOGIN))
 
 
+def note_offered(cache: sqlite3.Connection, source: str, streams: Collection[str], now: datetime) -> None:
+    """Note since when the other streams of a source, read before, are not offered any more."""
+    with transaction(cache):
+        cache.execute(
+            f"""UPDATE sync_state SET withdrawn_at = ? WHERE source_name = ? AND withdrawn_at IS NULL
+                AND stream NOT IN ({", ".join("?" * len(streams))})""",
+            (instant(now), source, *streams),
+        )
+
+
 def _sunsets(identity: Identity) -> str | None:
     if not identity.sunsets:
         return None
@@ -211,8 +224,8 @@ def calls_of_last_day(cache: sqlite3.Connection, source: str, now: datetime) -> 
     """The calls of this source's runs of the last 24 hours: (seconds ago, how many)."""
     found = cache.execute(
         """SELECT coalesce(ended_at, started_at) AS at, sum(calls) FROM sync_runs
-           WHERE source_name = ? AND started_at > ? AND calls > 0 GROUP BY at""",
-        (source, instant(now - timedelta(hours=24))),
+           WHERE source_name = ? AND started_at > ? AND started_at < ? AND calls > 0 GROUP BY at""",
+        (source, instant(now - timedelta(hours=24)), instant(now + timedelta(hours=24))),
     )
     return [(max((now - datetime.fromisoformat(at)).total_seconds(), 0.0), calls) for at, calls in found]
 
@@ -237,17 +250,41 @@ def reject_file(data_dir: Path, source: str, stream: str) -> Path:
     return data_dir / "rejects" / f"{source}-{stream}.jsonl"
 
 
-def append_rejects(data_dir: Path, source: str, stream: str, rejects: Iterable[Reject], *, run: int) -> None:
-    """Add to the reject file, readable by its owner alone; a file that grew too large starts anew."""
-    path = reject_file(data_dir, source, stream)
+def append_rejects(
+    data_dir: Path, source: str, stream: str, rejects: Iterable[Reject], *, run: int, most: int | None = None
+) -> None:
+    """Add to the reject file, readable by its owner alone.
+
+    From `most` bytes on (None: MAX_REJECT_BYTES) rows are only counted: its last line says how many more there are.
+    """
+    path, most = reject_file(data_dir, source, stream), MAX_REJECT_BYTES if most is None else most
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "ab") as file:
-        if file.tell() > MAX_REJECT_BYTES:
-            file.truncate(0)
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "r+b") as file:
+        more, size = _uncounted(file)
+        file.seek(size)
         for reject in rejects:
+            if size > most:
+                more += 1
+                continue
             row = {"place": reject.place, "reason": reject.reason, "content": reject.content, "run": run}
-            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE, default=str))
+            size += file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE, default=str))
+        if more:
+            what = {"place": "", "reason": f"{more:,} more rows are not listed: the file is full.", MORE: more}
+            file.write(orjson.dumps({**what, "run": run}, option=orjson.OPT_APPEND_NEWLINE))
+        file.truncate()
+
+
+def _uncounted(file: IO[bytes]) -> tuple[int, int]:
+    """How many more rows the last line of a reject file speaks of, and where that line begins, or the file ends."""
+    end = file.seek(0, os.SEEK_END)
+    begin = file.seek(max(0, end - _LINE_OF_MORE))
+    tail = file.read()
+    start = tail.rfind(b"\n", 0, -1) + 1
+    with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
+        if more := orjson.loads(tail[start:]).get(MORE):
+            return int(more), begin + start
+    return 0, end
 
 
 class RejectBook:
@@ -260,7 +297,7 @@ class RejectBook:
     def __init__(self, data_dir: Path, source: str, stream: str, run: int) -> None:
         self._path = reject_file(data_dir, source, stream)
         self._run = run
-        self._open = {str(row.get("place")) for row in read_rejects(self._path)}
+        self._open = {str(row.get("place")) for row in read_rejects(self._path) if MORE not in row}
         self._settled: set[str] = set()
 
     def note(self, page: Page, before: Bookmark | None, rejects: Iterable[Reject]) -> None:
@@ -281,7 +318,7 @@ class RejectBook:
             for row in read_rejects(self._path)
             if row.get("run") == self._run or str(row.get("place")) not in self._settled
         ]
-        if not rows:
+        if all(MORE in row and row.get("run") != self._run for row in rows):  # of what it listed, nothing is left
             self._path.unlink(missing_ok=True)
             return
         draft = self._path.with_suffix(".new")
@@ -302,6 +339,18 @@ def read_rejects(path: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(orjson.JSONDecodeError):
             rows.append(orjson.loads(line))
     return rows
+
+
+def count_rejects(path: Path) -> int:
+    """How many rows a reject file stands for, those it does not list included."""
+    try:
+        with path.open("rb") as file:
+            more, _ = _uncounted(file)
+            file.seek(0)
+            lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except FileNotFoundError:
+        return 0
+    return lines - 1 + more if more else lines
 
 
 def _files_read(before: Bookmark | None, after: Bookmark | None) -> set[str]:

@@ -60,6 +60,7 @@ class Reading:
     phase: Phase = "reading"
     seen: int = 0  # records of this phase
     total: int | None = None
+    is_whole: bool = False  # this run reads every record, not only what changed
     is_anew: bool = False  # a reading from the beginning is under way (files)
     known_rows: int = 0  # live ones before it
     is_reconciled: bool = False
@@ -85,17 +86,16 @@ class Reading:
         """The comparison to go on with, or the one `full` begins; None where there is none yet."""
         if not self.stream.reconciles:
             return None
-        sweep, now = reconcile.load(before.sweep), self.clock()
+        sweep = reconcile.load(before.sweep)
         if sweep is not None:
-            is_old = now - datetime.fromisoformat(sweep.began_at) > reconcile.TOO_OLD
+            is_old = sweep.is_too_old(self.clock())
             if sweep.phase == "clean" or is_old or (self.wishes.full and sweep.mode != "full"):
                 if sweep.phase != "clean":
                     lane.ask(self._on(reconcile.give_up, sweep))
                 self._clean(lane, sweep)
                 self.is_reconciled = sweep.is_done
                 sweep = None
-        was_read = before.bookmark is not None or before.ok_at is not None
-        if sweep is None and self.wishes.full and self.wishes.since is None and was_read:
+        if sweep is None and self.wishes.full and self.wishes.since is None:
             return self._start(lane, before, "full")
         return sweep
 
@@ -107,6 +107,7 @@ class Reading:
             full = not sweep.is_begun
         # A file's rows keep their places by the bookmark, even where it is read from its beginning.
         bookmark = None if full and self.origin.crm != "files" else before.bookmark
+        self.is_whole = self.wishes.since is None and (full or bookmark is None)
         if full or bookmark is None:
             lane.ask(self._forget_rejects)
         pages = self.connector.fetch_pages(
@@ -114,7 +115,7 @@ class Reading:
         )
         with _closing(pages):
             for page in pages:
-                lane.post(partial(self._write, page, before, sweep if is_sweeping else None))
+                lane.post(partial(self._write, page, before, sweep))
         lane.ask(self._note_complete)
 
     def _compare(self, lane: Lane, before: Remembered, sweep: Sweep | None) -> None:
@@ -187,7 +188,7 @@ class Reading:
 
     def _count(self, lane: Lane, before: Remembered) -> None:
         """Ask the CRM how many there are. That it cannot say now is no fault of the stream, whose records are here."""
-        is_time = before.counted_at is None or self.clock() - before.counted_at >= completeness.COUNT_EVERY
+        is_time = completeness.is_time(before.counted_at, self.clock())
         if not (is_time or self.wishes.recounts or self.is_reconciled):
             return
         try:
@@ -242,9 +243,10 @@ class Reading:
                 )
             if page.bookmark is not None:
                 save_bookmark(conn, self.origin.name, self.stream.name, page)
-            if sweep is not None:
+            if sweep is not None:  # what is read while a comparison is open is there, whoever reads it
                 reconcile.see(conn, self.origin, self.stream, page)
-                if page.bookmark is not None and not sweep.is_begun:
+                is_its_own = sweep.mode == "full" and sweep.phase == "list"
+                if is_its_own and page.bookmark is not None and not sweep.is_begun:
                     sweep.is_begun = True
                     reconcile.save(conn, self.origin, self.stream, sweep)
 

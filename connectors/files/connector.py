@@ -8,16 +8,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime
-from typing import Any
+from pathlib import Path
 
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Tombstone, Usage
 from connectors.errors import ConnectorError, SourceConfigError, StreamError
 from connectors.files import inventory
-from connectors.files.mapping import Plan, TableShape, Target
+from connectors.files.mapping import TableShape, Target, lenient_header
 from connectors.files.pages import PAGE_ROWS, plan_for
 from connectors.files.reader import SourceFile
 from connectors.files.reading import Reading
 from connectors.files.settings import FilesSettings, FilesTable
+
+#: Lines of JSON Lines that are looked at for their keys, where only what there may be is told.
+FIRST_LINES = 1_000
 
 __all__ = ["PAGE_ROWS", "FilesConnector", "FilesSettings"]
 
@@ -145,14 +148,40 @@ class FilesConnector:
         return None
 
     def fields(self, table: str) -> list[FieldInfo]:
-        """The columns of the newest file of each entry, once for every column of ours they feed."""
+        """The columns of the newest file of each entry, once for every column of ours they feed.
+
+        Each entry is an object of its own: one without a file says nothing, and takes nothing from the others. JSON
+        Lines leave out what is null, so there all that is mapped is listed, whatever keys the file has.
+        """
         found: dict[FieldInfo, None] = {}
-        for entry in self._settings.table:
-            if entry.table == table and (paths := _paths(entry)):
-                header = SourceFile(paths[-1], entry).header()
-                plan = plan_for(entry, self._settings, self._targets[table], header, label=paths[-1].name)
-                found.update(dict.fromkeys(_fields(header, plan)))
+        entries = [entry for entry in self._settings.table if entry.table == table]
+        for entry in entries:
+            if paths := _paths(entry):
+                name = inventory.name_of(entry, entries)
+                found.update(dict.fromkeys(self._fields(paths[-1], entry, self._targets[table], name)))
         return list(found)
+
+    def _fields(self, path: Path, entry: FilesTable, target: Target, name: str) -> Iterator[FieldInfo]:
+        source = SourceFile(path, entry)
+        header = source.header(most_lines=FIRST_LINES)
+        if source.has_header:
+            plan = plan_for(entry, self._settings, target, header, label=path.name)
+        else:
+            keys = set(header)
+            header = lenient_header(entry, target, header)
+            plan = plan_for(entry, self._settings, target, header, label=path.name)
+        named = name if plan.export is None else f"{name} ({plan.export.object})"
+        fed: list[tuple[str, str]] = list(plan.fed)
+        labels: dict[str, str] = {}
+        for ours, index, _ in plan.custom:
+            if source.has_header or ours in entry.extra_types:
+                fed.append((header[index], f"custom.{ours}"))
+            elif ours in keys:  # extra = "*": it may be missing from the next file without being gone
+                labels[ours] = f"{ours} (custom.{ours})"
+        for theirs in header:
+            columns = [column for one, column in fed if one == theirs]
+            for column in columns or [""]:
+                yield FieldInfo(theirs, labels.get(theirs, theirs), "text", column, named)
 
     def usage(self) -> Usage:
         return Usage()
@@ -165,15 +194,6 @@ class FilesConnector:
         """Nothing is kept open between pages."""
 
 
-def _fields(header: Sequence[str], plan: Plan) -> Iterator[FieldInfo]:
-    fed: list[tuple[str, Any]] = [*plan.fed, *((header[index], f"custom.{name}") for name, index, _ in plan.custom)]
-    name_of_export = plan.export.object if plan.export else ""
-    for name in header:
-        columns = [column for theirs, column in fed if theirs == name]
-        for column in columns or [""]:
-            yield FieldInfo(name, name, "text", column, name_of_export)
-
-
-def _paths(entry: FilesTable) -> list[Any]:
+def _paths(entry: FilesTable) -> list[Path]:
     """The files an entry matches, by name."""
     return [path for path, _ in inventory.find(entry)]

@@ -72,6 +72,7 @@ class Export:
     kinds: Mapping[str, str]  # our column = how its cells are read, where our type alone does not say
     zone: str | None  # of naive times; None: the entry's or the agent's
     derive: Derive | None  # states and categories that no column holds
+    absent: Mapping[str, str]  # our column = the header that would feed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def recognise(table: str, header: Sequence[str], wanted: str = "auto") -> Export
                 {ours: kind for ours, (_, kind) in chosen.items() if kind},
                 form.zone,
                 derive_for(form.crm, form.object, table),
+                {ours: options[0][0] for ours, options in form.columns if options and ours not in chosen},
             )
     return None
 

@@ -1,4 +1,4 @@
-"""Finds the files of an entry and tells what of them is new, changed, moved or a copy; reads no row.
+"""Finds the files of an entry and tells what of them is new or changed; reads no row.
 
 A file is its path: its rows are its lines, and what it said before is replaced by what it says now. Rows without an
 id of their own are named by the file's `place` and their line, so a place is never given to two files, and a file
@@ -11,8 +11,8 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ _UNSURE = -1
 _DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 
+#: How a file begins: bytes of the unpacked content, their digest, and the last line with a row among them.
+Beginning = tuple[int, str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class FileState:
     """A file as the bookmark knows it. Positions in the list form are relied on elsewhere: only ever append."""
@@ -40,19 +44,38 @@ class FileState:
     place: str = ""  # names its rows that have no id; "" for a copy of another file, which has none
     rows: int = 0  # usable ones
     span: tuple[str, str] | None = None  # least and greatest updated_at; None: some row has none
+    length: int = 0  # bytes of the unpacked content
+    earlier: tuple[Beginning, ...] = ()  # what a log held before it grew
+    shared: Beginning | None = None  # the rows of this beginning belong to another file, from which this was copied
+
+    @property
+    def beginnings(self) -> dict[int, str]:
+        """Digests of the content up to some lengths, the whole among them."""
+        return {length: digest for length, digest, _ in (*self.earlier, self.whole)}
+
+    @property
+    def whole(self) -> Beginning:
+        return self.length, self.digest, max(self.last_line, self.shared[2] if self.shared else 0)
 
     def dump(self, now_ns: int) -> list[Any]:
         # A file may change twice within one tick of its clock; then only its content tells.
         mtime_ns = self.mtime_ns if self.mtime_ns < now_ns - _TICK_NS else _UNSURE
         return [
             self.size, mtime_ns, self.digest, self.last_line, self.label, self.place, self.rows,
-            list(self.span) if self.span else None,
+            list(self.span) if self.span else None, self.length,
+            [list(one) for one in self.earlier], list(self.shared) if self.shared else None,
         ]  # fmt: skip
 
     @classmethod
     def load(cls, values: Sequence[Any]) -> "FileState":
-        state = cls(*values[:7])
-        return replace(state, span=tuple(values[7])) if len(values) > 7 and values[7] else state
+        span, length, earlier, shared = (*values[7:], *(None,) * 4)[:4]
+        return replace(
+            cls(*values[:7]),
+            span=tuple(span) if span else None,
+            length=values[0] if length is None else length,  # from before it was noted: right where nothing is packed
+            earlier=tuple(tuple(one) for one in earlier or ()),
+            shared=tuple(shared) if shared else None,
+        )
 
 
 @dataclass(slots=True)
@@ -94,6 +117,7 @@ class Job:
     label: str
     state: FileState  # now; label and place set once settled
     before: FileState | None = None  # as the bookmark knew it
+    beginnings: Mapping[int, str] = field(default_factory=dict)  # digests of its content up to lengths known
     is_read: bool = True  # False: what it holds is loaded already
     is_remapped: bool = False  # known, but read in another way than before
 
@@ -150,6 +174,13 @@ def root_of(pattern: str) -> Path:
     return next(parent for parent in path.parents if not glob.has_magic(str(parent)))
 
 
+def name_of(entry: FilesTable, entries: Sequence[FilesTable]) -> str:
+    """Names an entry among those of its table: its pattern, and a number behind it where another has the same."""
+    patterns = [Path(one.path).relative_to(root_of(one.path)).as_posix() for one in entries]
+    at = entries.index(entry)
+    return patterns[at] if patterns[at] not in patterns[:at] else f"{patterns[at]}~{at + 1}"
+
+
 def _is_plain(pattern: str) -> bool:
     return not glob.has_magic(pattern) or Path(pattern).is_file()
 
@@ -165,15 +196,30 @@ def mark_of(entry: FilesTable, values: Mapping[str, Any], currency: str, timezon
     return hashlib.blake2b(repr((*reading, exports.VERSION)).encode(), digest_size=6).hexdigest()
 
 
-def state_of(path: Path, entry: FilesTable, status: os.stat_result, known: FileState | None) -> FileState:
-    """A file as it is now; its content is looked at only when size or time moved. Raises StreamError."""
+def state_of(
+    path: Path, entry: FilesTable, status: os.stat_result, known: FileState | None, lengths: Collection[int] = ()
+) -> tuple[FileState, Mapping[int, str]]:
+    """A file as it is now, and digests of its beginnings of these `lengths`. Raises StreamError.
+
+    The content is looked at only when size or time moved; else the beginnings are those that were noted.
+    """
     if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns) and known.digest:
-        return known
-    digest = hashlib.blake2b(digest_size=16)
+        return known, known.beginnings
+    digest, length = hashlib.blake2b(digest_size=16), 0
+    beginnings: dict[int, str] = {}
+    ends = sorted({one for one in lengths if one > 0}, reverse=True)
     # Of the unpacked content: a file packed for the archive is still the same file.
     for chunk in SourceFile(path, entry).chunks():
-        digest.update(chunk)
-    return FileState(status.st_size, status.st_mtime_ns, digest.hexdigest())
+        rest = memoryview(chunk)
+        while ends and ends[-1] <= length + len(rest):
+            end = ends.pop()
+            digest.update(rest[: end - length])
+            rest, length = rest[end - length :], end
+            beginnings[end] = digest.hexdigest()
+        digest.update(rest)
+        length += len(rest)
+    whole = digest.hexdigest()
+    return FileState(status.st_size, status.st_mtime_ns, whole, length=length), {**beginnings, length: whole}
 
 
 def has_moved(path: Path, state: FileState) -> bool:
@@ -183,66 +229,6 @@ def has_moved(path: Path, state: FileState) -> bool:
     except OSError:
         return True
     return (status.st_size, status.st_mtime_ns) != (state.size, state.mtime_ns)
-
-
-def settle(
-    jobs: Sequence[Job], book: Book, held: Mapping[str, FileState]
-) -> tuple[list[Job], list[FileState], dict[str, FileState]]:
-    """Decide for the files of a log what is read and under which place: (jobs, what must go, files gone).
-
-    What must go are the rows of files that became copies of another one. `held` are files that are there but cannot
-    be looked at now: nobody gets their place.
-    """
-    paths = {str(job.path) for job in jobs}
-    known = {**book.gone, **book.files}
-    gone = {key: one for key, one in known.items() if one.place and key not in held and _path(key) not in paths}
-    taken = {state.place for state in (*gone.values(), *held.values())}
-    settled: list[Job] = []
-    holders: set[tuple[str, str]] = set()
-    for job in jobs:
-        before = job.before
-        if before is not None and before.place:
-            taken.add(before.place)
-            if before.digest == job.state.digest and not job.is_remapped:
-                holders.add((job.state.digest, _mark(job.key)))
-    dropped: list[FileState] = []
-    for job in jobs:
-        before, content = job.before, (job.state.digest, _mark(job.key))
-        own = before.place if before is not None else ""
-        if own and before is not None and before.digest == job.state.digest and not job.is_remapped:
-            settled.append(_as(job, own, before.last_line, is_read=False))
-        elif content in holders:
-            if own and before is not None:
-                dropped.append(before)
-            settled.append(_as(job, "", 0, is_read=False))
-        else:
-            former = next((key for key, state in gone.items() if state.digest == job.state.digest), None)
-            if former is not None:  # moved, perhaps over another file, whose rows are then no more
-                state = gone.pop(former)
-                if own and before is not None:
-                    dropped.append(before)
-                is_loaded = _mark(former) == content[1]
-                settled.append(_as(job, state.place, state.last_line, is_read=not is_loaded, before=state))
-            else:
-                place = own or _free(job, taken)
-                taken.add(place)
-                settled.append(_as(job, place, 0, is_read=True))
-            holders.add(content)
-    return settled, dropped, gone
-
-
-def _as(job: Job, place: str, last_line: int, *, is_read: bool, before: FileState | None = None) -> Job:
-    state = replace(job.state, label=job.label, place=place, last_line=last_line)
-    return replace(job, state=state, is_read=is_read, before=before or job.before)
-
-
-def _free(job: Job, taken: Iterable[str]) -> str:
-    """A place no other file has: its label, and a number behind it where that is taken."""
-    place, number = job.label, 1
-    while place in taken:
-        number += 1
-        place = f"{job.label}~{number}"
-    return place
 
 
 def labels(entries: Sequence[tuple[FilesTable, Path]]) -> list[str]:
@@ -258,11 +244,3 @@ def labels(entries: Sequence[tuple[FilesTable, Path]]) -> list[str]:
         first.setdefault(unique, path)
         found.append(unique)
     return found
-
-
-def _path(key: str) -> str:
-    return key.rpartition("|")[0]
-
-
-def _mark(key: str) -> str:
-    return key.rpartition("|")[2]

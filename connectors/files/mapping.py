@@ -140,6 +140,23 @@ def resolve(name: str, target: Target) -> str | None:
     return f"{name}_minor" if target.columns.get(f"{name}_minor") == "money" else None
 
 
+def lenient_header(entry: FilesTable, target: Target, keys: Sequence[str]) -> list[str]:
+    """The keys of some objects with all that could stand in others: they leave out what is null."""
+    export = exports.recognise(target.name, keys, entry.export)
+    named = [*entry.columns.values()]
+    named += [entry.columns.get(name, name) if resolve(name, target) is None else name for name in entry.extra_types]
+    if export is not None:
+        named += export.absent.values()
+    elif not entry.columns:
+        named += [
+            name
+            for column, kind in target.columns.items()
+            for name in ((column.removesuffix("_minor"), column) if kind == "money" else (column,))
+            if resolve(name, target) is not None
+        ]
+    return list(dict.fromkeys([*keys, *named]))
+
+
 def compile_plan(
     entry: FilesTable, settings: FilesSettings, target: Target, header: Sequence[str], *, now: str = ""
 ) -> Plan:

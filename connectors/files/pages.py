@@ -126,8 +126,11 @@ class Pager:
         header = source.header()
         if header:  # else JSON Lines without a line
             plan = plan_for(job.entry, self._settings, self._target, header, label=job.label, now=self._now)
+            others = job.state.shared[2] if job.state.shared else 0  # lines whose rows belong to another file
             with closing(source.rows(header)) as rows:  # an error on the way must not leave the file open
                 for row in _settled(rows, source, job):
+                    if row.line <= others:
+                        continue
                     if self.is_full:
                         yield self.page(bookmark, position=source.position)
                         bookmark = None
@@ -161,7 +164,8 @@ class Pager:
                 outcome.saw(updated_at)
                 outcome.rows += 1
                 held = self._by_id.get(source_id)
-                if held is None or (updated_at or "") >= (held.get("updated_at") or ""):
+                # The rule rows of different pages are held to: a row without a date counts by its place.
+                if held is None or not updated_at or updated_at >= (held.get("updated_at") or ""):
                     self._by_id[source_id] = record
         except BadRow as error:
             self._reject(row, str(error), plan, job, outcome)

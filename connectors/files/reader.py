@@ -8,8 +8,9 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
@@ -67,10 +68,13 @@ class SourceFile:
         """Bytes of the file read so far, for progress: of the packed ones where it is packed."""
         return 0 if self._plain is None or self._plain.closed else self._plain.tell()
 
-    def header(self) -> list[str]:
-        """Its column names; a repeated one is `name.2`. Raises StreamError."""
+    def header(self, *, most_lines: int | None = None) -> list[str]:
+        """Its column names; a repeated one is `name.2`. Raises StreamError.
+
+        Of JSON Lines the keys of every line, or of the first `most_lines` only.
+        """
         with self._open() as text:
-            names = self._keys(text) if self._is_json else self._first_row(text)
+            names = self._keys(islice(text, most_lines)) if self._is_json else self._first_row(text)
         if any("\0" in name for name in names):
             raise StreamError(f"{self.label} holds NUL bytes.", mend='It may be UTF-16: set encoding = "utf-16".')
         return names
@@ -203,7 +207,7 @@ class SourceFile:
 
     # JSON Lines
 
-    def _keys(self, text: IO[str]) -> list[str]:
+    def _keys(self, text: Iterable[str]) -> list[str]:
         """Every key any of its objects has: writers leave out what is null."""
         keys: dict[str, None] = {}
         for line in text:

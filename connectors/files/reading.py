@@ -12,11 +12,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from glob import has_magic
-from pathlib import Path
 
 from connectors.base import Bookmark, Page, Tombstone
 from connectors.errors import ConnectorError, StreamError, TransientError
-from connectors.files import inventory
+from connectors.files import inventory, places
 from connectors.files.inventory import Book, FileState, Job
 from connectors.files.mapping import Target
 from connectors.files.pages import Outcome, Pager
@@ -72,7 +71,7 @@ class Reading:
         """Every row there is now, whatever is known already; for comparing, so nothing is said of bad rows."""
         jobs = self._jobs(Book({}, {}), is_first=True)
         if self._is_event and not self.is_snapshot:
-            jobs = [job for job in inventory.settle(jobs, Book({}, {}), {})[0] if job.is_read]
+            jobs = [job for job in places.settle(jobs, Book({}, {}), {})[0] if job.is_read]
         pager = self._pager(jobs, anew=False)
         for job in jobs:
             yield from pager.read(job, Outcome())
@@ -92,7 +91,7 @@ class Reading:
         dropped: list[FileState] = []
         gone: dict[str, FileState] = {}
         if self._is_event:
-            jobs, dropped, gone = inventory.settle(jobs, book, self._held)
+            jobs, dropped, gone = places.settle(jobs, book, self._held)
         if again:
             # Killed before its end, such a reading begins once more: the first sight of each id outdoes the cache.
             yield Page(bookmark=replace(book, again=True).dump(), anew=True)
@@ -233,6 +232,7 @@ class Reading:
         keys = {f"{path}|{mark}" for (_, path, _), mark in zip(found, marks, strict=True)}
         known_keys = {**book.gone, **book.files}  # a file that comes back under its path is the same file
         former = {key.rpartition("|")[0]: key for key in known_keys if key not in keys}
+        lengths = places.lengths(book) if self._is_event and not self.is_snapshot else ()
         jobs = []
         for (entry, path, status), label, mark in zip(found, names, marks, strict=True):
             key = f"{path}|{mark}"
@@ -241,7 +241,7 @@ class Reading:
             if known is not None and not known.label:
                 known = replace(known, label=label, place=place)  # from before places were noted
             try:
-                state = inventory.state_of(path, entry, status, known)
+                state, beginnings = inventory.state_of(path, entry, status, known, lengths)
             except ConnectorError as error:
                 self._failures.append(error)
                 if known is not None:
@@ -249,9 +249,8 @@ class Reading:
                 continue
             if self.is_snapshot or not self._is_event:
                 state = replace(state, label=label, place=place)
-            jobs.append(
-                Job(entry, path, key, label, state, known, is_remapped=known is not None and key not in known_keys)
-            )
+            is_remapped = known is not None and key not in known_keys
+            jobs.append(Job(entry, path, key, label, state, known, beginnings, is_remapped=is_remapped))
         return jobs
 
     def _miss(self, entry: FilesTable, book: Book, *, is_first: bool) -> None:
@@ -277,9 +276,7 @@ class Reading:
 
     def _place(self, entry: FilesTable) -> str:
         """Names the rows of a snapshot that have no id: by the entry, so that line 2 stays line 2 in the next file."""
-        patterns = [Path(one.path).relative_to(inventory.root_of(one.path)).as_posix() for one in self._entries]
-        at = self._entries.index(entry)
-        return patterns[at] if patterns[at] not in patterns[:at] else f"{patterns[at]}~{at + 1}"
+        return inventory.name_of(entry, self._entries)
 
     def _pager(self, jobs: Sequence[Job], *, anew: bool) -> Pager:
         to_read = sum(job.state.size for job in jobs)

@@ -109,13 +109,20 @@ class HubSpotConnector:
     def fields(self, table: str) -> list[FieldInfo]:
         """What the portal offers for one of our tables, with the column each property feeds."""
         found = []
+        lost = []
         for kind in self._kinds(table):
+            error = self._portal.reason_unreadable(kind.name)
+            if error is not None:  # the table's other kinds can be described all the same
+                lost.append(error)
+                continue
             columns = self._portal.map_of(kind).columns_by_field
             found += [_field_info(one, kind.name, columns) for one in self._portal.properties(kind.name)]
         lines = next((kind.lines for kind in data.TYPES.values() if kind.lines and kind.lines.table == table), None)
         if lines is not None:
             columns = self._portal.map_of_lines(lines).columns_by_field
             found += [_field_info(one, lines.name, columns) for one in self._portal.properties(lines.name)]
+        if lost and not found:
+            raise lost[0]
         return found
 
     def count(self, stream: str) -> int | None:

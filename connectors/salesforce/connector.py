@@ -177,7 +177,7 @@ class SalesforceConnector:
         for name in objects:
             if (len(objects) > 1 or table not in OFFERED) and not self._is_readable(schema, name):
                 continue
-            columns = schema.map(name).columns_by_field
+            columns = schema.feeds(name)
             for field in schema.describe(name):
                 own = str(field["name"])
                 label = str(field.get("label") or own)

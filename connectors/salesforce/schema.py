@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -49,6 +49,7 @@ class OrgSchema:
         self._lock = threading.RLock()
         self._describing: dict[str, threading.Lock] = {}
         self._described: dict[str, dict[str, Any] | NotReadable] = {}
+        self._refused: dict[str, set[str]] = {}
         self._offers: dict[str, Offer] = {}
         self._maps: dict[str, FieldMap] = {}
         self.zone = zone
@@ -65,6 +66,11 @@ class OrgSchema:
         fields: list[dict[str, Any]] = self._document(name)["fields"]
         return fields
 
+    def feeds(self, name: str) -> Mapping[str, str]:
+        """The column of ours each described field feeds, those included that queries are refused now."""
+        fields = self.describe(name)
+        return self._make_map(name, _offer_of(name, fields), _types_of(fields)).columns_by_field
+
     def can_read(self, name: str) -> bool:
         """Whether this login may read an object at all."""
         try:
@@ -78,23 +84,15 @@ class OrgSchema:
         return str(self._document(name).get("keyPrefix") or data.ID_PREFIXES.get(name, ""))
 
     def types(self, name: str) -> dict[str, str]:
-        """Salesforce's own word for the type of each field of an object."""
-        return {str(field["name"]): str(field.get("type")) for field in self.describe(name)}
+        """Salesforce's own word for the type of each field of an object that may be asked for."""
+        return _types_of(self._usable(name))
 
     def offer(self, name: str) -> Offer:
         """The fields of an object, paths to fields behind a reference included."""
-        fields = self.describe(name)
+        fields = self._usable(name)
         with self._lock:
             if name not in self._offers:
-                types: dict[str, str] = {}
-                for field in fields:
-                    types[field["name"]] = _TYPES.get(str(field.get("type")), "text")
-                    if relation := field.get("relationshipName"):
-                        types[f"{relation}.Name"] = "text"
-                        for path in data.PATHS.get(name, ()):
-                            if path.startswith(f"{relation}."):
-                                types[path] = "text"
-                self._offers[name] = Offer(types)
+                self._offers[name] = _offer_of(name, fields)
             return self._offers[name]
 
     def map(self, name: str) -> FieldMap:
@@ -102,7 +100,7 @@ class OrgSchema:
         self.offer(name)
         with self._lock:
             if name not in self._maps:
-                self._maps[name] = self._make_map(name)
+                self._maps[name] = self._make_map(name, self.offer(name), self.types(name))
             return self._maps[name]
 
     def wanted(self, name: str, cursor: str) -> tuple[str, ...]:
@@ -116,21 +114,22 @@ class OrgSchema:
     def forget(self, name: str, field: str) -> bool:
         """The org refused a field it described: describe again and go on without it. False when nothing changes.
 
-        `field` is empty where the refusal does not name it: then only what is described anew can tell.
+        `field` is empty where the refusal does not name it: then only what is described anew can tell. What is
+        described all the same is only not asked for any more; what the org offers is what it describes.
         """
         before = self.types(name)
         with self._lock:
             self._described.pop(name, None)
             self._offers.pop(name, None)
             self._maps.pop(name, None)
-        after = self.types(name)
         head = field.split(".")[0]
-        gone = {known for known in before if known not in after}
         if field:
-            named = [one for one in self.describe(name) if head in (one["name"], one.get("relationshipName"))]
+            named = {
+                str(one["name"]) for one in self.describe(name) if head in (one["name"], one.get("relationshipName"))
+            }
             with self._lock:
-                self.describe(name)[:] = [one for one in self.describe(name) if one not in named]
-            gone |= {str(one["name"]) for one in named}
+                self._refused.setdefault(name, set()).update(named)
+        gone = before.keys() - self.types(name).keys()
         if not gone:
             return False
         fields = ", ".join(sorted(gone))
@@ -140,6 +139,10 @@ class OrgSchema:
     def missing(self, name: str) -> list[str]:
         """Fields of ours this org's object lacks or hides."""
         return self.map(name).dropped
+
+    def _usable(self, name: str) -> list[dict[str, Any]]:
+        refused = self._refused.get(name, ())
+        return [field for field in self.describe(name) if field["name"] not in refused]
 
     def _document(self, name: str) -> dict[str, Any]:
         with self._lock:
@@ -160,7 +163,7 @@ class OrgSchema:
             raise NotReadable(found.message, mend=found.mend)
         return found
 
-    def _make_map(self, name: str) -> FieldMap:
+    def _make_map(self, name: str, offer: Offer, kinds_there: Mapping[str, str]) -> FieldMap:
         table = self.table(name)
         skip = (*_SURVEY_KEYS, *self.survey_constants) if table == "survey_responses" else ()
         if table == "survey_invitations":
@@ -168,7 +171,6 @@ class OrgSchema:
         custom = custom_of(table, self._settings.fields, self._settings.values, skip)
         check_custom(table, custom, self._columns[table])
         fields = data.MAPS.get(name) or read_map("created_at=CreatedDate:instant updated_at=SystemModstamp:instant")
-        kinds_there = self.types(name)
         own_links = [
             Field(column, theirs, "sfid")
             for column, theirs in custom.fields.items()
@@ -186,12 +188,29 @@ class OrgSchema:
             table,
             (*fields, *own_links),
             columns=self._columns[table],
-            offer=self.offer(name),
+            offer=offer,
             custom=custom,
             currency=self._currency,
             currency_field="CurrencyIsoCode",
             kinds=kinds,
         )
+
+
+def _types_of(fields: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {str(field["name"]): str(field.get("type")) for field in fields}
+
+
+def _offer_of(name: str, fields: Iterable[Mapping[str, Any]]) -> Offer:
+    """The fields of an object with our word for their types, paths to fields behind a reference included."""
+    types: dict[str, str] = {}
+    for field in fields:
+        types[field["name"]] = _TYPES.get(str(field.get("type")), "text")
+        if relation := field.get("relationshipName"):
+            types[f"{relation}.Name"] = "text"
+            for path in data.PATHS.get(name, ()):
+                if path.startswith(f"{relation}."):
+                    types[path] = "text"
+    return Offer(types)
 
 
 def parse_day_after(value: Any) -> str:

@@ -96,19 +96,28 @@ def sync_all(
     streams: Sequence[str] | None = None,
     reconciles: bool = False,
 ) -> list["StreamReport"]:
-    """Sync the named sources one after the other, then bring the facts up to date."""
+    """Sync the named sources one after the other, then bring the facts up to date.
+
+    A stop leaves the sources that were not begun with a report that says so, and the facts to the next sync.
+    """
     from syncagent.reconcile import always, daily
     from syncagent.store import open_cache
-    from syncagent.sync import refresh_facts, sync_source
+    from syncagent.sync import LOGIN, STOPPED, StreamReport, login_failed, refresh_facts, sync_source
     from syncagent.wiring import build_connector
 
     reports: list[StreamReport] = []
     with closing(open_cache(config.agent.data_dir)) as cache:
         for name in names:
             if stop is not None and stop.is_set():
-                break
+                reports.append(StreamReport(name, LOGIN, error=STOPPED))
+                continue
             on_wait = tell.wait if hasattr(tell, "wait") else None
-            with closing(build_connector(config, name, on_wait=on_wait, stop=stop)) as connector:
+            try:
+                built = build_connector(config, name, on_wait=on_wait, stop=stop)
+            except Exception as error:
+                reports.append(login_failed(cache, name, error, clock()))
+                continue
+            with closing(built) as connector:
                 reports += sync_source(
                     connector,
                     cache,
@@ -121,7 +130,8 @@ def sync_all(
                     due=always if reconciles else daily,
                     recounts=True,
                 )
-        refresh_facts(cache, config.reporting())
+        if stop is None or not stop.is_set():
+            refresh_facts(cache, config.reporting())
     return reports
 
 

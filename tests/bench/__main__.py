@@ -7,7 +7,6 @@ import contextlib
 import csv
 import platform
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from syncagent.outbox import pump
 from syncagent.store import open_cache, open_state, read_cache
 from syncagent.sync import StreamReport, refresh_facts, sync_source
 from syncagent.wiring import build_connector
+from tests.bench.crm import crm_lines, serving
 from tests.bench.measure import Measured, measured
 from tests.bench.rows import PRESENT, fill
 
@@ -40,6 +40,7 @@ def main() -> None:
             lines += _syncs(config)
             lines += _messages(config)
             cards = {name: card.kpis for name, card in config.scorecards.items()}
+        lines += crm_lines(folder / "crm")
         lines += _csv(folder)
         lines += _kpis(folder, cards)
     _say(
@@ -52,26 +53,16 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _sandbox(folder: Path) -> Iterator[Config]:
-    """The bundled servers in another process; the configuration that goes with them, with one scorecard for many."""
-    folder.mkdir(parents=True)
+    """The bundled servers without limits; the configuration that goes with them, with one scorecard for many."""
     readers = ", ".join(f'"reader{number}@northwind.test"' for number in range(MESSAGES))
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.sandbox_server", str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        path = Path(server.stdout.readline().strip())
-        text = path.read_text(encoding="utf-8").replace(
+    with serving(folder, limits=False) as server:
+        text = server.config.read_text(encoding="utf-8").replace(
             'to    = ["Dana Ruiz <vp.sales@northwind.test>", "kim.doe@northwind.example"]', f"to = [{readers}]"
         )
         own_limits = "limits       = { per_10s = 10000, search_per_s = 1000 }"
         text = text.replace("[source.hs]", f"[source.hs]\n{own_limits}")
-        path.write_text(text, encoding="utf-8")
-        yield load_config(path)
-        server.stdin.close()
+        server.config.write_text(text, encoding="utf-8")
+        yield load_config(server.config)
 
 
 def _syncs(config: Config) -> list[Line]:

@@ -1,8 +1,13 @@
 """The sandbox in a process of its own, so that its work is not counted as ours.
 
-python -m tests.bench.sandbox_server DIR: prints the configuration's path, then serves until its stdin ends.
+python -m tests.bench.sandbox_server DIR [limits]: prints the configuration's path, then answers each line of its stdin
+with one of its stdout, until it ends: `stats` (what the HubSpot server saw, as JSON), `change N` (N things happen),
+`pad KIND N` (N copies of a HubSpot object). With `limits` HubSpot's real windows are enforced, rolling and fixed, over
+a network with up to 100 ms of jitter each way and one slow uplink in a hundred.
 """
 
+import json
+import random
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +18,38 @@ from syncagent.sandbox import Sandbox
 PRESENT = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 
-def main(folder: str) -> None:
-    """Serve without rate limits."""
-    with Sandbox(Path(folder), as_of=PRESENT, limits=False) as sandbox:
-        sandbox.hubspot.per_10s = 10_000  # what it says of its limit: a client that is told 190 keeps to it
-        print(sandbox.write_config(Path(folder) / "config.toml"), flush=True)  # noqa: T201 - the answer to the parent
-        sys.stdin.read()
+def main(folder: str, *, limits: bool) -> None:
+    """Serve until stdin ends."""
+    rng = random.Random(1)
+    with Sandbox(Path(folder), as_of=PRESENT, limits=limits) as sandbox:
+        hubspot = sandbox.hubspot
+        if limits:
+            hubspot.windows = ("rolling", "fixed")
+            for server in (hubspot, sandbox.salesforce):
+                server.latency = (0.0, 0.1)
+                server.slow_uplinks = 0.01
+        else:
+            hubspot.per_10s = 10_000  # what it says of its limit: a client that is told 190 keeps to it
+        _say(str(sandbox.write_config(Path(folder) / "config.toml")))
+        for line in sys.stdin:
+            match line.split():
+                case ["stats"]:
+                    calls, searches = hubspot.rate.calls.counted, hubspot.rate.search.counted
+                    seen = {"calls": len(calls.arrivals), "searches": len(searches.arrivals)}
+                    _say(json.dumps({**seen, "refused": calls.refused + searches.refused}))
+                case ["change", count]:
+                    for _ in range(int(count)):
+                        sandbox.change(rng)
+                    sandbox.pass_time(60)
+                    _say("done")
+                case ["pad", kind, count]:
+                    hubspot.store.pad(kind, int(count))
+                    _say("done")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the answer to the parent
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], limits="limits" in sys.argv[2:])

@@ -44,5 +44,5 @@ class PageCache:
     def _write(self, record: Record, *, outdoes: bool) -> None:
         held = self.rows.get(record["source_id"])
         old, new = (held or {}).get("updated_at"), record.get("updated_at")
-        if held is None or outdoes or old is None or "updated_at" not in record or (new is not None and new >= old):
+        if held is None or outdoes or old is None or "updated_at" not in record or new is None or new >= old:
             self.rows[record["source_id"]] = {**(held or {}), **record}

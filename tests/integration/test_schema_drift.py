@@ -150,3 +150,15 @@ def test_a_schema_that_comes_back_leaves_no_trace_in_the_rows(
     field = "tickets.subject" if crm == "hubspot" else "Case.Subject"
     assert gone.startswith(f"{name}: {field} is gone, or hidden from this login.")
     assert back.startswith(f"{name}: {field} is new")
+
+
+def test_an_object_the_login_may_not_read_hides_no_change_of_the_others(box: Sandbox, config: Config) -> None:
+    box.hubspot.schema.disable("emails")
+    sync(box, config, "hubspot")
+    box.hubspot.schema.hide("calls", "hs_call_duration")
+    box.pass_time(600)
+    sync(box, config, "hubspot")
+    with closing(open_cache(config.agent.data_dir)) as cache:
+        assert [change.sentence for change in drift.changes(cache)] == [
+            "hs: calls.hs_call_duration is gone, or hidden from this login."
+        ]

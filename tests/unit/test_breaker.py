@@ -12,7 +12,7 @@ from connectors.base import Page
 from connectors.errors import AuthError, ConnectorError, RateLimited, StreamError, TransientError
 from syncagent import breaker
 from syncagent.store import open_cache
-from syncagent.sync import sync_source
+from syncagent.sync import GIVE_UP_AFTER, sync_source
 from tests.fakes.connector import ScriptedConnector
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -97,13 +97,29 @@ def test_only_what_is_wrong_with_the_source_as_a_whole_counts(
     assert failures(cache) == expected
 
 
-def test_a_probe_is_one_login_and_one_stream(cache: sqlite3.Connection) -> None:
+def test_a_probe_is_one_login_and_few_streams_one_after_the_other(cache: sqlite3.Connection) -> None:
     names = ("users", "leads", "tickets", "orders")
     down = {name: [TransientError("the server is down")] for name in names}
     for _ in range(5):
         sync_source(ScriptedConnector(down, side_by_side=4), cache, clock=lambda: NOW)
     probe = ScriptedConnector(down, side_by_side=4)
     sync_source(probe, cache, clock=lambda: NOW + timedelta(hours=1))
-    assert (probe.logins, len(probe.asked)) == (1, 1)
+    assert (probe.logins, len(probe.asked)) == (1, GIVE_UP_AFTER)
     sync_source(ScriptedConnector({name: [] for name in names}, side_by_side=4), cache, clock=lambda: NOW)
     assert failures(cache) == 0
+
+
+def test_one_broken_stream_does_not_keep_a_source_that_answers_resting(cache: sqlite3.Connection) -> None:
+    for _ in range(5):
+        breaker.note_failure(cache, "sf", DOWN, NOW)
+    probe = ScriptedConnector({"users": [DOWN], "leads": [], "tickets": []}, side_by_side=4)
+    reports = sync_source(probe, cache, clock=lambda: NOW + timedelta(hours=1))
+    assert [report.error for report in reports] == ["the server is down", None, None]
+    assert (failures(cache), breaker.last_rest(cache, "sf")) == (0, None)
+
+
+def test_a_rest_set_by_a_clock_that_was_ahead_is_over(cache: sqlite3.Connection) -> None:
+    for _ in range(12):
+        breaker.note_failure(cache, "sf", DOWN, NOW + timedelta(days=365))
+    assert breaker.resting(cache, "sf", NOW) is None
+    assert breaker.resting(cache, "sf", NOW + timedelta(days=365)) is not None

@@ -1,6 +1,8 @@
 """Changes of a source's schema: the first look is the baseline, each change is told once, with what it touches."""
 
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -10,12 +12,14 @@ from typing import cast
 import pytest
 
 from connectors.base import Connector, FieldInfo, Stream
-from connectors.errors import StreamError
+from connectors.errors import StreamError, TransientError
 from syncagent import drift, outbox
 from syncagent.config import Config, load_config
 from syncagent.mailer import Mailer
 from syncagent.runs import owners
 from syncagent.store import open_cache, open_state
+from syncagent.sync import sync_source
+from tests.fakes.connector import Vendor, VendorConnector
 from tests.fakes.office import Office
 from tests.fakes.smtp import FaultServer
 
@@ -183,3 +187,119 @@ def test_a_stream_is_read_again_for_what_it_did_not_have(
     cache.execute("UPDATE sync_state SET bookmark = '{}'")
     look(cache, source)
     assert bookmarks(cache) == ["opportunities"], "once is enough"
+
+
+# --- what a sync looks at -----------------------------------------------------------------------------------------
+
+
+class Desk(VendorConnector):
+    """A vendor of leads that offers the fields it is told to."""
+
+    offered: tuple[FieldInfo, ...] = (FieldInfo("Name", "Name", "text", "name", "Lead"),)
+    more = (*offered, FieldInfo("Company", "Company", "text", "company", "Lead"))
+
+    def fields(self, table: str) -> list[FieldInfo]:
+        return list(self.offered)
+
+
+def desk(*ids: str, more: bool = False) -> Desk:
+    vendor = Vendor()
+    for id_ in ids:
+        vendor.put(id_, f"name of {id_}")
+    connector = Desk(vendor, page_size=1)
+    connector.offered = Desk.more if more else Desk.offered
+    return connector
+
+
+class Cut(Desk):
+    def _call(self) -> None:
+        super()._call()
+        if self.calls == 4:
+            raise TransientError("the server is down")
+
+
+def state_of(cache: sqlite3.Connection) -> tuple[str | None, str | None]:
+    row = cache.execute("SELECT bookmark, sweep FROM sync_state WHERE stream = 'leads'").fetchone()
+    return row[0], row[1]
+
+
+def test_a_stream_that_ended_early_says_nothing_of_its_fields(cache: sqlite3.Connection) -> None:
+    sync_source(desk(*"abcd"), cache, clock=lambda: NOW)
+    cut = Cut(desk(*"abcd").vendor, page_size=1)
+    cut.offered = Desk.more
+    sync_source(cut, cache, clock=lambda: LATER, full=True)
+    assert drift.changes(cache) == []
+    assert state_of(cache)[0] is not None
+
+
+def test_a_stream_that_was_just_read_whole_is_not_read_again(cache: sqlite3.Connection) -> None:
+    sync_source(desk("a"), cache, clock=lambda: NOW)
+    sync_source(desk("a", more=True), cache, clock=lambda: LATER, full=True)
+    assert [change.name for change in drift.changes(cache)] == ["Company"]
+    assert state_of(cache)[0] is not None
+    sync_source(desk("a"), cache, clock=lambda: LATER)
+    sync_source(desk("a", more=True), cache, clock=lambda: LATER)
+    assert state_of(cache)[0] is None
+
+
+def test_a_full_comparison_a_person_asked_for_stays_asked_for(cache: sqlite3.Connection) -> None:
+    source = desk(*"abcd")
+    sync_source(source, cache, clock=lambda: NOW)
+    cut = Cut(source.vendor, page_size=1)
+    sync_source(cut, cache, clock=lambda: LATER, full=True)
+    source.vendor.live.pop("a")
+    drift.note_fields(cache, desk(more=True), LATER)
+    assert state_of(cache)[0] is None
+    (report,) = sync_source(Desk(source.vendor), cache, clock=lambda: LATER)
+    assert (report.reconciled, report.found_gone, state_of(cache)[1]) == (True, 1, None)
+
+
+@pytest.mark.parametrize("error", [AttributeError("x"), RecursionError("x"), OSError("x")])
+def test_nothing_that_goes_wrong_with_a_look_ends_the_sync(cache: sqlite3.Connection, error: Exception) -> None:
+    class Odd(Desk):
+        def fields(self, table: str) -> list[FieldInfo]:
+            raise error
+
+    (report,) = sync_source(Odd(desk("a").vendor), cache, clock=lambda: NOW)
+    assert (report.error, report.read) == (None, 1)
+
+
+def test_a_stop_ends_a_look_that_gets_no_answer(cache: sqlite3.Connection) -> None:
+    stop = threading.Event()
+
+    class Silent(Desk):
+        def fields(self, table: str) -> list[FieldInfo]:
+            stop.set()
+            assert self.is_interrupted.wait(8)
+            raise TransientError("stopped")
+
+    began = time.monotonic()
+    (report,) = sync_source(Silent(desk("a").vendor), cache, clock=lambda: NOW, stop=stop)
+    assert (report.error, time.monotonic() - began < 5) == (None, True)
+
+
+# --- one mail a change --------------------------------------------------------------------------------------------
+
+
+def mailed(state: sqlite3.Connection) -> list[str]:
+    return [bytes(row[0]).decode() for row in state.execute("SELECT mime FROM outbox ORDER BY id")]
+
+
+def test_a_kill_before_the_mark_and_another_change_do_not_mail_the_first_one_twice(
+    cache: sqlite3.Connection, tmp_path: Path
+) -> None:
+    config = load_config(Office(tmp_path).write(port=9))
+    source = Offering(AMOUNT, CLOSE)
+    with closing(open_state(tmp_path / "data")) as state:
+        look(cache, source)
+        source.offered = [CLOSE]
+        look(cache, source)
+        drift.tell(cache, config, NOW, state=state, owners=owners(config))
+        cache.execute("UPDATE source_changes SET told_at = NULL")  # killed before the mark
+        source.offered = [FieldInfo("CloseDate", "Close", "datetime", "close_date", "Opportunity")]
+        look(cache, source)  # noticed in the same second
+        told = drift.tell(cache, config, NOW, state=state, owners=owners(config))
+        assert [change.name for change, _ in told] == ["Amount", "CloseDate"]
+        first, second = mailed(state)
+    assert ("Amount is gone" in first, "CloseDate changed" in first) == (True, False)
+    assert ("Amount is gone" in second, "CloseDate changed" in second) == (False, True)

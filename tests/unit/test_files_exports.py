@@ -243,8 +243,8 @@ def test_check_and_fields_say_what_was_recognised(tmp_path: Path) -> None:
     source = connector({"path": str(path), "table": "opportunities"})
     assert source.check().account == "1 file (Salesforce Opportunity)"
     assert [(f.name, f.column, f.object) for f in source.fields("opportunities")] == [
-        ("Id", "source_id", "Salesforce Opportunity"),
-        ("StageName", "stage", "Salesforce Opportunity"),
-        ("CreatedDate", "created_at", "Salesforce Opportunity"),
-        ("Odd__c", "", "Salesforce Opportunity"),
+        ("Id", "source_id", "Opportunity.csv (Salesforce Opportunity)"),
+        ("StageName", "stage", "Opportunity.csv (Salesforce Opportunity)"),
+        ("CreatedDate", "created_at", "Opportunity.csv (Salesforce Opportunity)"),
+        ("Odd__c", "", "Opportunity.csv (Salesforce Opportunity)"),
     ]

@@ -5,6 +5,7 @@ readings that end in the middle.
 """
 
 import gzip
+import itertools
 import shutil
 import tempfile
 from collections import Counter
@@ -139,8 +140,13 @@ def test_a_snapshot_leaves_what_the_newest_file_holds_and_nothing_else(
             assert held(cache) == latest(folder, names[-1:])
 
 
+_NUMBERS = itertools.count()
+
+
 def _replace(folder: Path, file: str, other: str, rows: list[Row]) -> None:
-    write(folder / file, "month,kind,amount", [f"2026-0{key + 1},{file},{version}" for key, version in rows])
+    first = f"2026-01,{next(_NUMBERS)},1"  # so that none begins as another one does by chance
+    lines = [f"2026-0{key + 1},{file},{version}" for key, version in rows]
+    write(folder / file, "month,kind,amount", [first, *lines])
 
 
 def _copy(folder: Path, file: str, other: str, rows: list[Row]) -> None:

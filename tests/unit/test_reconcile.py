@@ -138,6 +138,14 @@ def test_a_row_first_seen_after_it_began_is_no_candidate(cache: sqlite3.Connecti
     assert (connector.asked_ids, held(cache)) == ([], truth(vendor))
 
 
+def test_rows_first_seen_while_the_clock_was_ahead_are_compared_too(cache: sqlite3.Connection) -> None:
+    vendor = vendor_of("a", "b")
+    run(cache, VendorConnector(vendor), NOW + 10 * DAY)
+    vendor.remove("a")
+    report = run(cache, VendorConnector(vendor), NOW)
+    assert (report.reconciled, report.found_gone, held(cache)) == (True, 1, truth(vendor))
+
+
 def test_ids_that_make_no_record_are_alive(cache: sqlite3.Connection) -> None:
     vendor = vendor_of("a", "b")
     run(cache, VendorConnector(vendor))
@@ -203,6 +211,26 @@ def test_the_daemon_compares_at_night_and_by_day_what_is_overdue(hours: int, at:
     assert nightly(ZoneInfo("Europe/Berlin"))(now - timedelta(hours=hours), now) is expected
     assert nightly(ZoneInfo("Europe/Berlin"))(None, now)
     assert not daily(now - timedelta(hours=23, minutes=59), now)
+
+
+def test_a_last_time_that_lies_ahead_is_none(cache: sqlite3.Connection) -> None:
+    ahead = NOW + 365 * DAY
+    assert daily(ahead, NOW)
+    assert nightly(ZoneInfo("Europe/Berlin"))(ahead, NOW.replace(hour=12))
+    vendor = vendor_of("a", "b")
+    run(cache, VendorConnector(vendor), ahead)
+    assert run(cache, VendorConnector(vendor), NOW).crm_count == 2, "counted, too"
+
+
+def test_a_comparison_that_began_later_than_now_begins_anew(cache: sqlite3.Connection) -> None:
+    vendor = vendor_of(*"abcdef")
+    run(cache, VendorConnector(vendor))
+    cut = Failing(vendor, page_size=2)
+    cut.deadly = 3
+    assert run(cache, cut, NOW + 9 * DAY).error == "the server is down"
+    vendor.remove("a")  # seen alive on the page before the fault
+    assert run(cache, VendorConnector(vendor), NOW + DAY).reconciled
+    assert held(cache) == truth(vendor)
 
 
 # --- suspect ----------------------------------------------------------------------------------------------------
@@ -287,6 +315,21 @@ def test_a_full_read_cut_short_goes_on_where_it_was(cache: sqlite3.Connection, d
     assert is_clean(cache)
     if 3 <= deadly <= 6:
         assert connector.asked[0][2] is False, "the pages before the fault are not read again"
+
+
+def test_a_first_full_read_cut_short_and_asked_for_again_goes_on_where_it_was(cache: sqlite3.Connection) -> None:
+    vendor = vendor_of(*"abcdef")
+    cut = Failing(vendor, page_size=1)
+    cut.deadly = 5
+    run(cache, cut, full=True)
+    read = len(held(cache))
+    connector = VendorConnector(vendor, page_size=1)
+    assert run(cache, connector, full=True).error is None
+    assert (read, connector.asked[0][1:], held(cache)) == (
+        3,
+        ({"at": "2026-01-01T00:00:03Z", "id": "c"}, False),
+        truth(vendor),
+    )
 
 
 @pytest.mark.parametrize("deadly", range(2, 9))

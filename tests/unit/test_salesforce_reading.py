@@ -2,13 +2,15 @@
 
 import json
 from datetime import date
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote_plus
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
 from connectors.salesforce.bulk import rows_of
+from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import (
     DayIsOver,
     LostPosition,
@@ -26,7 +28,7 @@ from connectors.salesforce.login import sunsets
 from connectors.salesforce.query import ROOM, Select, by_room, id_list, length_of, merge
 from connectors.salesforce.rates import _at, _series
 from connectors.salesforce.reader import _renewed
-from connectors.salesforce.schema import parse_day_after
+from connectors.salesforce.schema import OrgSchema, parse_day_after
 from connectors.salesforce.settings import OFFERED, SalesforceSettings
 from connectors.transport import Answer
 from syncagent.schema import TABLES as OURS
@@ -186,3 +188,30 @@ def test_every_column_is_one_of_the_table_s_and_every_extra_one_of_a_mapped_obje
 def test_settings_have_their_defaults_and_take_tables_of_lines() -> None:
     settings = _settings(fields={"order_lines": {"note": "Note__c"}})
     assert (settings.bulk_from, settings.api_version) == (10_000, "66.0")
+
+
+class Describing:
+    """A client that describes one object."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def describe(self, name: str) -> dict[str, Any]:
+        return {"fields": [{"name": one, "type": "string"} for one in self.names]}
+
+
+def test_a_field_that_is_described_but_refused_is_left_out_and_still_offered() -> None:
+    """Else it would come and go with every sync, and the stream be read again each time."""
+    client = Describing("Id", "Name", "LeadSource", "SystemModstamp")
+    columns = {name: column_types(name) for name in OURS}
+    schema = OrgSchema(
+        cast(SalesforceClient, client), _settings(), columns=columns, zone=ZoneInfo("UTC"), currency="EUR"
+    )
+    feeds, described = schema.feeds("Opportunity"), schema.describe("Opportunity")
+    assert schema.forget("Opportunity", "LeadSource")
+    assert "LeadSource" not in schema.wanted("Opportunity", "SystemModstamp")
+    assert not schema.forget("Opportunity", "LeadSource"), "there is nothing more to go on without"
+    assert (schema.feeds("Opportunity"), schema.describe("Opportunity")) == (feeds, described)
+    client.names = ("Id", "Name", "SystemModstamp")
+    schema.forget("Opportunity", "")
+    assert "LeadSource" not in schema.feeds("Opportunity"), "what is not described any more is gone"

@@ -134,3 +134,29 @@ def test_an_end_is_told_in_days() -> None:
         "B ends on 2026-11-03 (in 1 day)",
         "C ends on 2027-01-01 (in 60 days)",
     ]
+
+
+def test_a_stream_no_longer_there_makes_its_source_neither_old_nor_failing(office: Office) -> None:
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute(
+            """INSERT INTO sync_state (source_name, stream, ok_at, error, error_at, withdrawn_at)
+               VALUES ('desk', 'leads', ?1, 'gone', ?1, ?1)""",
+            ("2026-01-01T00:00:00Z",),
+        )
+    found = look(office)
+    assert (found["problems"], found["sources"][0]["synced_at"]) == ([], SYNCED), "a file taken out of the settings"
+
+
+@pytest.mark.parametrize(("streams", "expected"), [("", 1), ('streams = ["leads"]', 1), ('streams = ["users"]', 0)])
+def test_a_stream_the_login_may_not_read_any_more_is_a_note(office: Office, streams: str, expected: int) -> None:
+    more = f'[source.hs]\ntype = "hubspot"\naccess_token = "x"\n{streams}\n'
+    office.write(every="15m", more=more)
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.executemany(
+            "INSERT INTO sync_state (source_name, stream, ok_at, withdrawn_at) VALUES ('hs', ?, ?, ?)",
+            [("users", SYNCED, None), ("leads", SYNCED, SYNCED), ("orders", None, SYNCED)],
+        )
+    notes = [one for one in look(office)["problems"] if one["code"] == "stream_withdrawn"]
+    assert [one["severity"] for one in notes] == ["warning"] * expected
+    for note in notes:
+        assert note["message"].startswith("hs leads can no longer be read by this login; last read ")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.base import Page, Reject, Tombstone
+from connectors.base import FieldInfo, Page, Reject, Tombstone
 from connectors.errors import AuthError, RateLimited, StreamError, TransientError
 from scorecards.catalogue import BUILTINS
 from scorecards.evaluate import evaluate
 from scorecards.periods import parse_period
 from syncagent.store import open_cache
-from syncagent.sync import Progress, StreamReport, sync_source
-from syncagent.sync_state import begin, read_rejects
+from syncagent.sync import Progress, StreamReport, refresh_facts, sync_source
+from syncagent.sync_state import RejectBook, append_rejects, begin, count_rejects, read_rejects, reject_file
 from tests.fakes.connector import Script, ScriptedConnector
 from tests.unit.test_facts import REPORTING, put
 
@@ -222,3 +222,60 @@ def test_a_bad_record_stands_in_the_reject_file_until_it_is_read_well(
         ([], None, None),
     ]
     assert not path.exists()
+
+
+@pytest.mark.parametrize("error", [KeyError("records"), RecursionError("deep"), OSError("x")])
+def test_a_mistake_at_the_login_is_its_report(cache: sqlite3.Connection, error: Exception) -> None:
+    (report,) = run(cache, ScriptedConnector({"leads": []}, login=error))
+    assert report.stream == "login"
+    assert (report.error or "").startswith(f"unexpected: {type(error).__name__}: ")
+    assert (state(cache, "login")["error"] or "").startswith("unexpected")
+
+
+def test_a_full_reject_file_counts_what_it_does_not_list(tmp_path: Path) -> None:
+    path = reject_file(tmp_path, "sf", "leads")
+
+    def refuse(first: int, last: int, run: int = 1) -> None:
+        rejects = [Reject(f"f.csv line {n}", "bad date", "x" * 100) for n in range(first, last)]
+        append_rejects(tmp_path, "sf", "leads", rejects, run=run, most=1000)
+
+    refuse(0, 5)
+    assert (count_rejects(path), len(read_rejects(path))) == (5, 5)
+    refuse(5, 40)
+    size = path.stat().st_size
+    refuse(40, 1340)
+    assert count_rejects(path) == 1340
+    assert abs(path.stat().st_size - size) < 10
+    *listed, last = read_rejects(path)
+    assert [row["place"] for row in listed] == [f"f.csv line {n}" for n in range(len(listed))]
+    assert last["reason"] == f"{1340 - len(listed):,} more rows are not listed: the file is full."
+    book = RejectBook(tmp_path, "sf", "leads", 2)
+    book.note(Page(), None, [Reject(row["place"], "") for row in listed])
+    book.settle()
+    assert count_rejects(path) == 0
+
+
+def test_streams_no_longer_offered_are_withdrawn_until_they_are_offered_again(cache: sqlite3.Connection) -> None:
+    both: Script = {"leads": [page(1, "a")], "tickets": [page(1, "t", table="tickets")]}
+    run(cache, ScriptedConnector(both))
+    run(cache, ScriptedConnector({"leads": []}), streams=["leads"])
+    assert state(cache, "tickets")["withdrawn_at"] is None, "a part says nothing of the rest"
+    run(cache, ScriptedConnector({"leads": [page(1, "a"), TransientError("down")]}))
+    assert state(cache, "tickets")["withdrawn_at"] is None
+    run(cache, ScriptedConnector({"leads": []}))
+    assert (state(cache)["withdrawn_at"], state(cache, "tickets")["withdrawn_at"]) == (None, "2026-03-01T00:00:00Z")
+    run(cache, ScriptedConnector(both))
+    assert state(cache, "tickets")["withdrawn_at"] is None
+
+
+def test_a_stop_during_the_look_at_the_fields_leaves_the_facts(cache: sqlite3.Connection) -> None:
+    stop = threading.Event()
+
+    class Stopping(ScriptedConnector):
+        def fields(self, table: str) -> list[FieldInfo]:
+            stop.set()
+            return super().fields(table)
+
+    put(cache, "leads", "old", created_at="2026-02-01T00:00:00Z")
+    run(cache, Stopping({"leads": [page(1, "a")]}), stop=stop, reporting=REPORTING)
+    assert refresh_facts(cache, REPORTING) > 0, "nothing of it was done before"

@@ -14,10 +14,13 @@ from connectors.errors import AuthError
 from syncagent import breaker
 from syncagent.cli import run_cli
 from syncagent.cli.bounded import TookTooLong, bounded
-from syncagent.cli.sync import show_reports
+from syncagent.cli.sync import show_reports, sync_all
 from syncagent.cli.sync_progress import Pace, duration
+from syncagent.config import load_config
+from syncagent.daemon_jobs import Jobs
+from syncagent.stopping import StopEvent
 from syncagent.store import open_cache
-from syncagent.sync import Progress, StreamReport
+from syncagent.sync import STOPPED, Progress, StreamReport
 from tests.fakes.office import DUE, Office
 
 HUBSPOT = '[source.hs]\ntype = "hubspot"\naccess_token = "file:token"\nbase_url = "http://127.0.0.1:{port}"\n'
@@ -149,3 +152,28 @@ def test_a_terminal_shows_how_far_it_is(office: Office) -> None:
     text = said.decode()
     assert "reading" in text
     assert "30,000" in text
+
+
+MORE_FILES = '[source.more]\ntype = "files"\n[[source.more.table]]\npath = "deals.csv"\ntable = "accounts"\n'
+
+
+def test_a_stop_between_two_sources_is_said_of_those_not_read(office: Office) -> None:
+    office.write(more=MORE_FILES)
+    stop = StopEvent()
+    reports = sync_all(
+        load_config(office.config), ["desk", "more"], clock=lambda: DUE, stop=stop, tell=lambda _: stop.set()
+    )
+    assert (reports[-1].source, reports[-1].stream, reports[-1].error) == ("more", "login", STOPPED)
+
+
+def test_a_source_that_cannot_be_built_stops_no_other(office: Office) -> None:
+    (office.folder / "ca.pem").write_text("no certificate")
+    office.write(more='[source.broken]\ntype = "hubspot"\naccess_token = "x"\n')
+    office.config.write_text(office.config.read_text().replace("[agent]\n", '[agent]\nca_file = "ca.pem"\n', 1))
+    config = load_config(office.config)
+    broken, *rest = sync_all(config, ["broken", "desk"], clock=lambda: DUE)
+    assert (broken.stream, bool(broken.error)) == ("login", True)
+    assert [(report.source, report.error) for report in rest] == [("desk", None)]
+    assert Jobs(config, clock=lambda: DUE, stop=StopEvent()).run_once() == 1
+    with closing(open_cache(office.data_dir)) as cache:
+        assert cache.execute("SELECT count(*) FROM sync_runs WHERE source_name = 'desk'").fetchone()[0] == 2

@@ -238,3 +238,20 @@ def test_a_full_read_goes_through_the_same_books(cache: sqlite3.Connection) -> N
         on_progress=lambda p: told.append((p.stream, p.phase, p.done)),
     )
     assert told == [("leads", "reading", False), ("leads", "reading", False), ("leads", "reading", True)]
+
+
+def test_one_that_waits_long_holds_the_others_up_for_a_while_only(
+    cache: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of one stream leaves it in doubt whether the source answers; a bulk job may not answer for an hour."""
+    monkeypatch.setattr("syncagent.sync.DOUBT_S", 0.3)
+    gate, others = threading.Event(), threading.Event()
+    connector = ScriptedConnector({}, side_by_side=2)
+    connector.pages = {
+        "users": [TransientError("503")],
+        "accounts": [connector.wait(gate), page(1, "a", table="accounts")],
+        "leads": [others.set, page(1, "a")],
+        "tickets": [gate.set, page(1, "a", table="tickets")],
+    }
+    reports = run(cache, connector)
+    assert [report.error for report in reports.values()] == ["503", None, None, None]

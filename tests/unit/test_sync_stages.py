@@ -127,3 +127,21 @@ def test_definitions_that_are_a_stream_of_their_own_are_rows_like_others(cache: 
         pages = [Page({"stage_defs": [{**record, "label": label}]}, bookmark={"page": 0})]
         sync_source(Desk({"stage_defs": pages}), cache, clock=lambda: NOW)
     assert stored(cache) == [("new", "Fresh", "2020-01-01T00:00:00Z", 0)]
+
+
+@pytest.mark.parametrize("labels", [("Three", "Four"), ("Two", "Two"), ("", "Three")])
+def test_a_version_that_lies_ahead_is_put_right_once(cache: sqlite3.Connection, labels: tuple[str, str]) -> None:
+    """The clock was ahead and is set back."""
+    other = stage("won", "Won", 9, "won")
+    write(cache, stage("new", "One"), other)
+    write(cache, stage("new", "Two"), other, days=30)
+    for label in labels:
+        write(cache, *([stage("new", label)] if label else []), other, days=1)
+    before = stored(cache)
+    for days in (2, 3):
+        assert write(cache, stage("new", labels[-1]), other, days=days) == []
+    assert stored(cache) == before
+    assert [row[:3] for row in before if row[0] == "new"] == [
+        ("new", "One", None),
+        ("new", labels[-1], "2026-03-02T00:00:00Z"),
+    ]
