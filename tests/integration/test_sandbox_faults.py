@@ -153,7 +153,7 @@ def test_nobody_listens_for_a_while(portal: Portal) -> None:
         portal.get(CONTACTS)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5
     server.resume()
     assert (portal.get(CONTACTS).status_code, server.port, server.calls.total()) == (200, port, calls + 1)
 
