@@ -158,8 +158,11 @@ class HubSpotClient:
         )
 
     def now_ms(self, now: datetime) -> int:
-        """The vendor's clock in milliseconds, as last seen; the agent's (`now`) where it never told."""
-        return int((self.last_answer_at or now).timestamp() * 1000)
+        """Milliseconds of the vendor's clock as last seen, at most the agent's (`now`).
+
+        A position in the future would hide what changes until then: of two clocks the earlier one is safe.
+        """
+        return int(min(self.last_answer_at or now, now).timestamp() * 1000)
 
     def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
         """Calls of earlier processes count towards the limits: (seconds ago, how many)."""

@@ -16,6 +16,7 @@ from connectors.errors import StreamError, TransientError
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.fetch import BATCH, Fetcher
 from connectors.hubspot.portal import Portal
+from connectors.hubspot.reader import in_time
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class MailLog:
     def pages(self, bookmark: Bookmark | None, *, since: date | None, now: datetime) -> Iterator[Page]:
         """What is new since the bookmark; see `base.Connector`."""
         now_ms = self._client.now_ms(now)
-        mark = dict(bookmark or {})
+        mark = in_time(bookmark or {}, now_ms)
         ms = int(mark.get("ms") or self._start_ms)
         far_ms = int(mark.get("far_ms") or ms)
         begin = max(ms - (_LOOKBACK_MS if mark.get("done") else 0), self._start_ms)

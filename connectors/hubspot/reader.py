@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _LOOKBACK_MS = 10 * 60_000
 _SETTLED_MS = 61 * 60_000  # by then the index shows whatever was stamped
+_SKEW_MS = 15 * 60_000  # two clocks seldom differ by more
+_JITTER_MS = 60_000  # the Date headers of several servers; less than an index that is settled has in reserve
 _HOUR_MS = 3_600_000
 _ARCHIVED_PAGE = 1_000
 _POSITION = ("ranges", "read", "after", "chain")
@@ -61,6 +63,8 @@ class Reader:
         `counted`: how many there are and the highest id, where the list is read; `total`: those of the whole stream.
         """
         name = self._kind.name
+        for one in marks.keys() & {name, self._kind.lines.name if self._kind.lines else name}:
+            marks[one] = in_time(marks[one], self._client.now_ms(now))
         mark = None if full else marks.get(name)
         self._portal.recall_links(name, (mark or {}).get("linked") or ())
         if mark is None or mark.get("phase") == "list":
@@ -125,16 +129,20 @@ class Reader:
         if since is not None:
             floor = min(floor, _day_ms(since))
         state = dict(mark)
+
+        def upto(top: int) -> int:
+            return min(top, now_ms)  # a stamp in the future is no place to go on from
+
         if floor <= settled_ms:  # long ago: one pass does for both
             begin = min(floor, far_ms)
             for ids, top in self._gathered(Changes(self._client, kind, begin)):
-                state |= {"ms": top, "far_ms": min(top, max(settled_ms, far_ms)), "done": False}
+                state |= {"ms": upto(top), "far_ms": min(top, max(settled_ms, far_ms)), "done": False}
                 yield ids, dict(state)
             state |= {"ms": now_ms, "far_ms": max(settled_ms, far_ms), "done": True}
             yield [], dict(state)
             return
         for ids, top in self._gathered(Changes(self._client, kind, floor)):
-            state |= {"ms": top, "done": False}
+            state |= {"ms": upto(top), "done": False}
             yield ids, dict(state)
         state |= {"ms": now_ms, "done": True}
         yield [], dict(state)
@@ -219,6 +227,19 @@ class Reader:
         if linked and self._kind.table == "activities":
             marks[self._kind.name] = marks[self._kind.name] | {"linked": sorted(linked)}
         return {"objects": {name: dict(mark) for name, mark in marks.items()}}
+
+
+def in_time(mark: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
+    """A mark without positions in the future: a clock was wrong when they were noted, so what came since is read again.
+
+    `now_ms`: milliseconds, as of now.
+    """
+    begin = now_ms - _SKEW_MS - _SETTLED_MS
+    given = {key: int(mark[key]) for key in ("ms", "far_ms", "began_ms", "swept_ms") if mark.get(key) is not None}
+    late_by = {"far_ms": _SETTLED_MS}
+    if all(ms <= now_ms + _JITTER_MS - late_by.get(key, 0) for key, ms in given.items()):
+        return dict(mark)
+    return dict(mark) | {key: min(ms, begin) for key, ms in given.items()}
 
 
 def counted(client: HubSpotClient, kind: ObjectType, from_ms: int | None = None) -> tuple[int | None, int | None]:

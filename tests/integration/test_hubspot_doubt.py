@@ -1,0 +1,87 @@
+"""What HubSpot leaves out, hides or gets wrong for a while changes nothing that is stored."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from syncagent.sandbox import Sandbox
+from syncagent.sandbox.change import records as change_records
+from tests.integration.crm_cache import MemoryCache, hubspot
+
+AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("sandbox"), as_of=AS_OF, limits=False, size="tiny") as box:
+        yield box
+
+
+@pytest.fixture
+def box(sandbox: Sandbox) -> Sandbox:
+    """A tiny company of its own for each test."""
+    sandbox.reset(seed=11, as_of=AS_OF)
+    return sandbox
+
+
+def _sync(box: Sandbox, cache: MemoryCache, stream: str, *, full: bool = False, **more: Any) -> None:
+    """One pass over one stream, our clock being right."""
+    connector = hubspot(box, **more)
+    try:
+        found = connector.fetch_pages(stream, cache.bookmarks.get(stream), full=full, since=None, now=box.now)
+        for page in found:
+            cache.apply(stream, page)
+    finally:
+        connector.close()
+
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [2, 48, 24 * 365 * 500])
+def test_a_date_header_of_the_future_hides_no_change(box: Sandbox, hours: int) -> None:
+    cache = MemoryCache()
+    _sync(box, cache, "contacts")
+    box.pass_time(700)
+    at = box.now + timedelta(hours=hours)
+    box.faults.hubspot.mangle(
+        lambda document: document, headers={"date": formatdate(at.timestamp(), usegmt=True)}, times=None
+    )
+    _sync(box, cache, "contacts")
+    box.faults.clear()
+    box.pass_time(60)
+    contact = next(one for one in box.company.contacts if one.hs and one.deleted is None and not one.merged_into)
+    box.apply(change_records.set_title, contact, "Boss Of All")
+    box.pass_time(600)
+    _sync(box, cache, "contacts")
+    assert cache.rows["contacts"][contact.hs or ""]["job_title"] == "Boss Of All"
+
+
+@pytest.mark.parametrize("stream", ["contacts", "email_events"])
+def test_a_position_in_the_future_begins_again_before_now(box: Sandbox, stream: str) -> None:
+    cache = MemoryCache()
+    _sync(box, cache, stream)
+    box.pass_time(300)
+    ahead_ms = int((box.now + timedelta(days=3)).timestamp() * 1000)
+    marks = cache.bookmarks[stream].get("objects", {stream: cache.bookmarks[stream]})
+    marks[stream] |= {"ms": ahead_ms, "far_ms": ahead_ms, "done": True}
+    _sync(box, cache, stream)
+    after = cache.bookmarks[stream].get("objects", {stream: cache.bookmarks[stream]})[stream]
+    now_ms = int(box.now.timestamp() * 1000)
+    assert after["ms"] <= now_ms + 1
+    assert after["far_ms"] <= now_ms - 3_600_000
+
+
+def test_the_gap_a_wrong_position_left_is_read(box: Sandbox) -> None:
+    cache = MemoryCache()
+    _sync(box, cache, "contacts")
+    ahead_ms = int((box.now + timedelta(days=3)).timestamp() * 1000)
+    cache.bookmarks["contacts"]["objects"]["contacts"] |= {"ms": ahead_ms, "far_ms": ahead_ms}
+    contact = next(one for one in box.company.contacts if one.hs and one.deleted is None and not one.merged_into)
+    box.apply(change_records.set_title, contact, "Boss Of All")
+    box.pass_time(3600)
+    _sync(box, cache, "contacts")
+    assert cache.rows["contacts"][contact.hs or ""]["job_title"] == "Boss Of All"
