@@ -151,7 +151,25 @@ class FieldMap:
         self.columns_by_field = {theirs: column for column, theirs, _ in self._steps}
         self.columns_by_field |= {theirs: column for column, theirs in self._money}
         self.columns_by_field |= {theirs: f"custom.{name}" for name, theirs, _ in self._custom}
+        self._fed = self._columns_fed()
         self._fast = self._compiled()
+
+    def _columns_fed(self) -> dict[str, list[str]]:
+        """All columns each of their fields has a part in."""
+        fed: dict[str, list[str]] = {}
+        nested = ((column, ".".join(path)) for column, path, _ in self._nested)
+        extras = (("custom", theirs) for _, theirs, _ in self._custom)
+        for column, theirs in (*((c, t) for c, t, _ in self._steps), *self._money, *nested, *extras):
+            fed.setdefault(theirs, []).append(column)
+        if self._currency_field:
+            fed.setdefault(self._currency_field, []).extend(("currency", *(column for column, _ in self._money)))
+        return fed
+
+    def leave_out(self, record: Record, fields: Iterable[str]) -> None:
+        """Take from a record, in place, what these of their fields feed: the vendor has not said what is in them."""
+        for theirs in fields:
+            for column in self._fed.get(theirs, ()):
+                record.pop(column, None)
 
     def _compiled(self) -> Callable[[Callable[[str], Any]], Record]:
         """All fields but those behind a path as one dict display: half the time of a loop over them.

@@ -102,15 +102,22 @@ class Mapper:
         log.warning("%s has no %s any more; left as it was", self.kind.name, names, extra={"action": "field_gone"})
         return True
 
-    def _check_properties(self, objects: Sequence[Object]) -> None:
-        """HubSpot leaves out, without a word, what it does not know (any more): not the same as an empty value."""
-        props = objects[0].get("properties")
+    def _missing(self, objects: Sequence[Object]) -> list[frozenset[str]]:
+        """Of each object, which properties were asked for and not answered.
+
+        HubSpot leaves out, without a word, what it does not know (any more): not the same as an empty value. A block
+        is made of several answers, and any of them may be the one.
+        """
         asked = self._properties
-        if not isinstance(props, Mapping) or props.keys() >= set(asked):
-            return
-        absent = set(asked) - props.keys() - self._silent
-        if absent and not self._look_again(asked):
-            self._silent |= absent
+        names = frozenset(asked)
+        missing = []
+        for one in objects:
+            props = one.get("properties")
+            missing.append(names - props.keys() if isinstance(props, Mapping) else names)
+        unheard = frozenset().union(*missing) - self._silent
+        if unheard and not self._look_again(asked):
+            self._silent |= unheard
+        return missing
 
     # -- mapping -------------------------------------------------------------------------------------------------------
 
@@ -118,7 +125,7 @@ class Mapper:
         """Objects as a page, with what hangs on them and without a bookmark."""
         if not objects:
             return Page()
-        self._check_properties(objects)
+        missing = self._missing(objects)
         records: list[Record] = []
         tombstones: list[Tombstone] = []
         merges: list[Merge] = []
@@ -127,7 +134,7 @@ class Mapper:
         fields, name, known, start = self._fields, self.kind.name, self.known, self._start
         instance, url = self._instance, self._url
         map_record = fields.record
-        for one in objects:
+        for one, absent in zip(objects, missing, strict=True):
             source_id = str(one["id"])
             if one.get("archived"):
                 tombstones.append(Tombstone(fields.table, source_id, parse.instant_or_none(one.get("archivedAt"))))
@@ -136,6 +143,8 @@ class Mapper:
             if not isinstance(props, dict):
                 props = {}
             record = map_record(props, source_id, rejects)
+            if absent:
+                fields.leave_out(record, absent)
             record["source_id"] = source_id
             record["source_instance"] = instance
             record["url"] = url + source_id

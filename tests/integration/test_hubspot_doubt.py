@@ -85,3 +85,25 @@ def test_the_gap_a_wrong_position_left_is_read(box: Sandbox) -> None:
     box.pass_time(3600)
     _sync(box, cache, "contacts")
     assert cache.rows["contacts"][contact.hs or ""]["job_title"] == "Boss Of All"
+
+
+# -- what is not answered ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["first", "middle"])
+def test_a_property_that_one_answer_lacks_keeps_its_values(box: Sandbox, place: str) -> None:
+    cache = MemoryCache()
+    box.hubspot.store.pad("contacts", 300)
+    _sync(box, cache, "contacts")
+    before = {key: dict(row) for key, row in cache.live("contacts").items()}
+
+    def strip(document: Any) -> Any:
+        for one in document["results"]:
+            del one["properties"]["jobtitle"], one["properties"]["hs_email_optout"]
+        return document
+
+    path = r"GET /crm/objects/[^/]*/contacts\?.*" + ("after=" if place == "middle" else "limit=100&")
+    fault = box.faults.hubspot.mangle(strip, path, times=1)
+    _sync(box, cache, "contacts", full=True)
+    assert fault.hits == 1
+    assert {key: dict(row) for key, row in cache.live("contacts").items()} == before
