@@ -57,6 +57,7 @@ class Children:
     """The page holds *all* rows of `table` whose column `parent` is one of `ids`: others are gone.
 
     `ids` are source_ids where the column refers to another table, else the column's own values (a currency).
+    `where`: said only of rows with these values (text, by column), such as the links to one kind of object.
 
     Said of links and lines, which vanish with no word of it. Never of a history: what happened stays.
     """
@@ -64,6 +65,7 @@ class Children:
     table: str
     parent: str
     ids: Sequence[str]
+    where: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,24 +155,20 @@ def write_children(
     deleted = 0
     for one in children:
         _known_table(one.table, origin)
-        if one.parent not in TABLES[one.table].columns:
-            raise StoreError(
-                f"{one.table} has no column {one.parent}",
-                place=origin.name,
-                mend="This is a mistake in the connector.",
-            )
-        parents = TABLES[one.table].references.get(one.parent)
-        if one.parent not in _types(one.table):
-            what = f"{one.table} has no column {one.parent}"
+        unknown = [name for name in (one.parent, *one.where) if name not in _types(one.table)]
+        if unknown:
+            what = f"{one.table} has no column {', '.join(unknown)}"
             raise StoreError(what, place=origin.name, mend="This is a mistake in the connector.")
+        parents = TABLES[one.table].references.get(one.parent)
         held = {record_id(origin.name, one.table, record["source_id"]) for record in records.get(one.table, ())}
         for start in range(0, len(one.ids), _CHUNK):
             part = one.ids[start : start + _CHUNK]
             ids = part if parents is None else [record_id(origin.name, parents, id_) for id_ in part]
+            only = "".join(f" AND {column} = ?" for column in one.where)
             found = conn.execute(
                 f"""SELECT id FROM {one.table} WHERE is_deleted = 0 AND source_name = ?
-                    AND {one.parent} IN (SELECT value FROM json_each(?))""",
-                (origin.name, orjson.dumps(ids).decode()),
+                    AND {one.parent} IN (SELECT value FROM json_each(?)){only}""",
+                (origin.name, orjson.dumps(ids).decode(), *one.where.values()),
             )
             gone = [(synced_at, row[0]) for row in found if row[0] not in held]
             if gone:

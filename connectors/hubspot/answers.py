@@ -81,22 +81,29 @@ def total_of(document: Mapping[str, Any]) -> int | None:
 def failures(document: Mapping[str, Any]) -> tuple[set[str], set[str], bool]:
     """What a batch that worked in part (HTTP 207) leaves out: (ids that are not there, ids to ask for again, whether
     something failed that names no ids).
+
+    An id that is there but has no associations is in neither: that is an answer.
     """
     missing: set[str] = set()
     failed: set[str] = set()
+    given = document.get("errors")
+    errors = [error for error in given if isinstance(error, Mapping)] if isinstance(given, list) else []
     is_unclear = False
-    errors = document.get("errors")
-    for error in errors if isinstance(errors, list) else ():
-        if not isinstance(error, Mapping):
-            continue
+    named = 0
+    for error in errors:
         ids = _ids_of(error.get("context"))
+        named += max(len(ids), 1)  # counted by error or by id, whichever HubSpot means
         category = str(error.get("category") or "")
-        if category in ("", "OBJECT_NOT_FOUND", "VALIDATION_ERROR") or "NO_ASSOCIATIONS" in _words(error):
-            missing |= ids
-        elif ids:
-            failed |= ids
-        else:
+        if not ids:
             is_unclear = True
+        elif "NO_ASSOCIATIONS" in _words(error):
+            continue
+        elif category in ("", "OBJECT_NOT_FOUND", "VALIDATION_ERROR"):
+            missing |= ids
+        else:
+            failed |= ids
+    count = document.get("numErrors")
+    is_unclear = is_unclear or (isinstance(count, int) and count > named)
     return missing - failed, failed, is_unclear
 
 

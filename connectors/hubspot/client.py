@@ -130,10 +130,13 @@ class HubSpotClient:
         )
         return found, missing
 
-    def associations(self, from_type: str, to_type: str, inputs: Sequence[Item]) -> list[Json]:
-        """For each id of `inputs` that has some: what it is associated with. Ids without any are left out."""
+    def associations(self, from_type: str, to_type: str, inputs: Sequence[Item]) -> tuple[list[Json], set[str]]:
+        """For each id of `inputs` that has some: what it is associated with. Ids without any are left out.
+
+        Beside it the ids HubSpot could not say anything about.
+        """
         path = f"/{from_type}/{to_type}/batch/read"
-        return self._in_batch("associations", path, inputs, {}, None, check_associations)[0]
+        return self._in_batch("associations", path, inputs, {}, None, check_associations)
 
     # -- what it has used, and its end ---------------------------------------------------------------------------------
 

@@ -44,6 +44,16 @@ class Found:
     merged: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Links:
+    """What objects of one type are associated with in another: per id the others, the primary one first, then in
+    number order (an id without any may be left out), and the ids of which HubSpot said nothing.
+    """
+
+    by_id: dict[str, list[str]] = field(default_factory=dict)
+    unsaid: set[str] = field(default_factory=set)
+
+
 class Fetcher:
     """Gets objects of one portal. Safe to share between threads; all of them share its workers."""
 
@@ -154,8 +164,8 @@ class Fetcher:
             objects, _ = self._client.batch(name, sorted(unread), more)
             found.objects += objects
 
-    def links(self, name: str, targets: Sequence[str], ids: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-        """Per target type and id: the ids it is associated with, the primary one first, then in number order.
+    def links(self, name: str, targets: Sequence[str], ids: Sequence[str]) -> dict[str, Links]:
+        """Per target type: what each id is associated with.
 
         A target this login may not read is left out of the answer.
         """
@@ -166,7 +176,7 @@ class Fetcher:
             for at in range(0, len(ids), _LINK_BATCH)
         ]
 
-        def ask(job: tuple[str, Sequence[str]]) -> tuple[str, dict[str, list[str]] | None]:
+        def ask(job: tuple[str, Sequence[str]]) -> tuple[str, Links | None]:
             target, part = job
             try:
                 return target, self._links_of(name, target, part)
@@ -175,21 +185,26 @@ class Fetcher:
                     log.warning("%s to %s: %s", name, target, error, extra={"action": "links_skipped"})
                 return target, None
 
-        answer: dict[str, dict[str, list[str]]] = {}
+        answer: dict[str, Links] = {}
         broken: set[str] = set()
         for target, found in self.each(ask, wanted):
             if found is None:
                 broken.add(target)
             else:
-                answer.setdefault(target, {}).update(found)
+                whole = answer.setdefault(target, Links())
+                whole.by_id.update(found.by_id)
+                whole.unsaid |= found.unsaid
         return {target: found for target, found in answer.items() if target not in broken}
 
-    def _links_of(self, name: str, target: str, ids: Sequence[str]) -> dict[str, list[str]]:
+    def _links_of(self, name: str, target: str, ids: Sequence[str]) -> Links:
         inputs: list[dict[str, str]] = [{"id": one} for one in ids]
         ranked: dict[str, set[tuple[bool, int, str]]] = {}
+        unsaid: set[str] = set()
         while inputs:
             going_on = []
-            for result in self._client.associations(name, target, inputs):
+            results, missing = self._client.associations(name, target, inputs)
+            unsaid |= missing
+            for result in results:
                 own = str(result["from"].get("id"))
                 known = ranked.setdefault(own, set())
                 before = len(known)
@@ -198,7 +213,14 @@ class Fetcher:
                 if after is not None and len(known) > before:  # a page that brings nothing new leads nowhere
                     going_on.append({"id": own, "after": after})
             inputs = going_on
-        return {own: list(dict.fromkeys(one for *_, one in sorted(found) if one)) for own, found in ranked.items()}
+        return Links(
+            {
+                own: list(dict.fromkeys(one for *_, one in sorted(found) if one))
+                for own, found in ranked.items()
+                if own not in unsaid
+            },
+            unsaid,
+        )
 
     def _mark_worker(self) -> None:
         self._here.is_worker = True

@@ -219,11 +219,13 @@ class Mapper:
         ids = [record["source_id"] for record in linked]
         found = self._fetcher.links(self.kind.name, targets, ids)
         more: list[Record] = []
-        for target, by_id in found.items():
+        for target, links in found.items():
             column, other_table = LINKS[target]
             column = f"converted_{column}" if is_lead else column
             for record in linked:
-                others = by_id.get(record["source_id"], ())
+                if record["source_id"] in links.unsaid:
+                    continue
+                others = links.by_id.get(record["source_id"], ())
                 record[column] = others[0] if others else None
                 if table == "activities" and len(others) > 1:
                     more += [_link(record["source_id"], other_table, other, self._instance) for other in others[1:]]
@@ -233,15 +235,9 @@ class Mapper:
                     record |= dict.fromkeys((f"converted_{LINKS[target][0]}" for target in targets), None)
         if table == "activities":
             by_table["activity_links"] = more
-            if self._may_claim(targets, found):
-                children.append(Children("activity_links", "activity_id", ids))
-
-    def _may_claim(self, targets: Sequence[str], found: Mapping[str, Any]) -> bool:
-        """Whether what was found is all there is: a kind that could be read before, and now not, leaves it open."""
-        before = self._portal.links_of(self.kind.name)
-        lost = [name for name in targets if name not in found and (before is None or name in before)]
-        self._portal.note_links(self.kind.name, found)
-        return not lost
+            for target, links in found.items():
+                whole = [one for one in ids if one not in links.unsaid]
+                children.append(Children("activity_links", "activity_id", whole, {"object": LINKS[target][1]}))
 
     def _add_lines(
         self,
@@ -253,11 +249,11 @@ class Mapper:
     ) -> None:
         """The line items of the records of a page, all of them."""
         currencies = {record["source_id"]: record.get("currency") for record in records}
-        found = self._fetcher.links(self.kind.name, (lines.name,), list(currencies)).get(lines.name)
-        fields = self._fields_of(lines) if found is not None else None
-        if found is None or fields is None:
+        links = self._fetcher.links(self.kind.name, (lines.name,), list(currencies)).get(lines.name)
+        fields = self._fields_of(lines) if links is not None else None
+        if links is None or fields is None:
             return
-        parents = {line: parent for parent, own in found.items() for line in own}
+        parents = {line: parent for parent, own in links.by_id.items() for line in own}
         asked = list(dict.fromkeys((*fields.theirs, "hs_object_id")))
         rows: list[Record] = []
         for one in self._fetcher.read(lines.name, list(parents), asked).objects if parents else ():
@@ -273,7 +269,7 @@ class Mapper:
                 row["updated_at"] = parse.instant_or_none(one.get("updatedAt"))
             rows.append(row | {"source_id": line_id, "source_instance": self._instance, lines.parent: parent})
         by_table[lines.table] = rows
-        children.append(Children(lines.table, lines.parent, list(currencies)))
+        children.append(Children(lines.table, lines.parent, [one for one in currencies if one not in links.unsaid]))
 
     def _fields_of(self, lines: Lines) -> FieldMap | None:
         """The field map of line items; None where this login may not read them."""

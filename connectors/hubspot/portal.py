@@ -5,7 +5,7 @@ Every one is fetched by the first thread that needs it while the others wait. A 
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -55,7 +55,6 @@ class Portal:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._kept: dict[str, Any] = {}
-        self._links: dict[str, set[str]] = {}
         self._unreadable: dict[str, StreamError] = {}
 
     # -- the account ---------------------------------------------------------------------------------------------------
@@ -154,25 +153,6 @@ class Portal:
                 self._unreadable[name] = error  # asked again by the next run
             return error
         return None
-
-    # -- links ---------------------------------------------------------------------------------------------------------
-
-    def links_of(self, name: str) -> frozenset[str] | None:
-        """The types whose links to this one could be read, now or before; None where nobody has told."""
-        with self._lock:
-            found = self._links.get(name)
-            return None if found is None else frozenset(found)
-
-    def note_links(self, name: str, found: Iterable[str]) -> None:
-        """Links to these types could be read."""
-        with self._lock:
-            if name in self._links:
-                self._links[name].update(found)
-
-    def recall_links(self, name: str, found: Iterable[str]) -> None:
-        """What a bookmark tells of the links that could be read before."""
-        with self._lock:
-            self._links.setdefault(name, set()).update(found)
 
     # -- pipelines and outcomes ----------------------------------------------------------------------------------------
 

@@ -66,7 +66,6 @@ class Reader:
         for one in marks.keys() & {name, self._kind.lines.name if self._kind.lines else name}:
             marks[one] = in_time(marks[one], self._client.now_ms(now))
         mark = None if full else marks.get(name)
-        self._portal.recall_links(name, (mark or {}).get("linked") or ())
         if mark is None or mark.get("phase") == "list":
             yield from self._read_list(marks, mark or {}, now, counted, total)
             if mark is not None:
@@ -174,8 +173,8 @@ class Reader:
         begin = marks.setdefault(lines.name, fresh)
         own = self._kind.name
         for ids, mark in self._changed(LINE_ITEMS, begin, since, now):
-            parents = self._fetcher.links(lines.name, (own,), ids).get(own, {}) if ids else {}
-            wholes = dict.fromkeys(one for found in parents.values() for one in found)
+            parents = self._fetcher.links(lines.name, (own,), ids).get(own) if ids else None
+            wholes = dict.fromkeys(one for found in parents.by_id.values() for one in found) if parents else {}
             page, _ = self._mapper.read(list(wholes))
             marks[lines.name] = mark
             yield replace(page, read=len(ids), bookmark=self._bookmark(marks))
@@ -223,9 +222,6 @@ class Reader:
             seen.add(mark)
 
     def _bookmark(self, marks: Marks) -> dict[str, Any]:
-        linked = self._portal.links_of(self._kind.name)
-        if linked and self._kind.table == "activities":
-            marks[self._kind.name] = marks[self._kind.name] | {"linked": sorted(linked)}
         return {"objects": {name: dict(mark) for name, mark in marks.items()}}
 
 

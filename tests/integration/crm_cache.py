@@ -103,7 +103,8 @@ class MemoryCache:
         for children in page.children:
             sent = {record["source_id"] for record in page.records.get(children.table, ())}
             for source_id, row in self.rows.get(children.table, {}).items():
-                if row.get(children.parent) in children.ids and source_id not in sent:
+                is_meant = all(row.get(column) == value for column, value in children.where.items())
+                if is_meant and row.get(children.parent) in children.ids and source_id not in sent:
                     row["is_deleted"] = 1
         for tombstone in page.tombstones:
             self.rows.setdefault(tombstone.table, {}).setdefault(tombstone.source_id, {})["is_deleted"] = 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectors.errors import TransientError
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.change import records as change_records
 from tests.integration.crm_cache import MemoryCache, hubspot
@@ -107,3 +108,69 @@ def test_a_property_that_one_answer_lacks_keeps_its_values(box: Sandbox, place: 
     _sync(box, cache, "contacts", full=True)
     assert fault.hits == 1
     assert {key: dict(row) for key, row in cache.live("contacts").items()} == before
+
+
+# -- links -------------------------------------------------------------------------------------------------------------
+
+LINKS = r"POST /crm/associations/.*batch/read"
+
+
+@pytest.mark.parametrize("is_counted_only", [False, True])
+def test_a_failure_without_a_name_is_not_an_answer_about_links(box: Sandbox, is_counted_only: bool) -> None:
+    def fail(document: Any) -> Any:
+        errors = [] if is_counted_only else [{"status": "error", "message": "An internal problem"}]
+        return document | {"results": [], "numErrors": 1, "errors": errors}
+
+    fault = box.faults.hubspot.mangle(fail, LINKS, times=None, status=207)
+    with pytest.raises(TransientError):
+        _sync(box, MemoryCache(), "opportunities")
+    assert fault.hits > 1
+
+
+def test_what_hubspot_cannot_say_of_an_id_leaves_its_links_and_lines(box: Sandbox) -> None:
+    cache = MemoryCache()
+    for stream in ("opportunities", "activities"):
+        _sync(box, cache, stream)
+    before = {
+        table: {key: dict(row) for key, row in cache.rows.get(table, {}).items()}
+        for table in ("opportunities", "opportunity_lines", "activities", "activity_links")
+    }
+
+    def unsaid(document: Any) -> Any:
+        ids = [one["from"]["id"] for one in document["results"]]
+        error = {"status": "error", "category": "OBJECT_NOT_FOUND", "context": {"ids": ids}}
+        given = document.get("errors") or []
+        return document | {"results": [], "numErrors": len(given) + 1, "errors": [*given, error] if ids else given}
+
+    def doubt(document: Any) -> Any:
+        return unsaid(document) if document["results"] else document
+
+    fault = box.faults.hubspot.mangle(doubt, LINKS, times=None, status=207)
+    for stream in ("opportunities", "activities"):
+        _sync(box, cache, stream, full=True)
+    assert fault.hits > 2
+    assert any(before["opportunity_lines"].values())
+    for table, rows in before.items():
+        assert {key: dict(row) for key, row in cache.rows.get(table, {}).items()} == rows, table
+
+
+@pytest.mark.parametrize("reason", ["no such object", "links forbidden"])
+def test_links_that_cannot_be_read_keep_theirs_and_silence_no_others(box: Sandbox, reason: str) -> None:
+    cache = MemoryCache()
+    _sync(box, cache, "activities")
+    kinds = ("calls", "emails", "meetings", "tasks", "notes")
+    activity = next(key for key, row in cache.live("activities").items() if row["type"] == "call")
+    for table in ("contacts", "leads"):
+        key = f"{activity}:{table}:1"
+        link = {"source_id": key, "activity_id": activity, "object": table, "object_id": "1", "is_deleted": 0}
+        cache.rows.setdefault("activity_links", {})[key] = link
+    if reason == "no such object":
+        box.hubspot.schema.disable("leads")
+    else:
+        for kind in kinds:
+            box.hubspot.schema.forbid_links(kind, "leads")
+    connector = hubspot(box, streams=["activities"])
+    cache.reconcile(connector)
+    connector.close()
+    assert f"{activity}:leads:1" in cache.live("activity_links")
+    assert f"{activity}:contacts:1" not in cache.live("activity_links")

@@ -78,9 +78,21 @@ def test_a_label_of_the_portal_s_own_is_not_the_primary_link() -> None:
 def test_a_batch_that_failed_in_part_says_what_to_ask_for_again() -> None:
     gone = {"category": "OBJECT_NOT_FOUND", "context": {"ids": ["1", "2"]}}
     broken = {"category": "INTERNAL_ERROR", "context": {"ids": ["3"]}}
-    assert failures({"results": [], "errors": [gone, broken, {}]}) == ({"1", "2"}, {"3"}, False)
+    assert failures({"results": [], "errors": [gone, broken]}) == ({"1", "2"}, {"3"}, False)
+    lone = {"category": "OBJECT_NOT_FOUND", "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND"}
+    assert failures({"errors": [lone | {"context": {"fromObjectId": ["1"]}}]}) == (set(), set(), False)
     assert failures({"results": [], "errors": [{"category": "INTERNAL_ERROR"}]}) == (set(), set(), True)
     assert failures({"results": []}) == (set(), set(), False)
+
+
+@pytest.mark.parametrize("category", ["", "OBJECT_NOT_FOUND", "VALIDATION_ERROR", "INTERNAL_ERROR"])
+def test_a_failure_that_names_no_ids_may_be_of_any(category: str) -> None:
+    named = {"category": "OBJECT_NOT_FOUND", "context": {"ids": ["1", "2"]}}
+    assert failures({"errors": [{"category": category, "message": "x"}]})[2]
+    assert failures({"numErrors": 1})[2]
+    assert failures({"numErrors": 3, "errors": [named]})[2]
+    assert not failures({"numErrors": 1, "errors": [named]})[2]
+    assert not failures({"numErrors": 2, "errors": [named]})[2]
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"results": None}, {"results": [{}]}, {"results": [1]}])

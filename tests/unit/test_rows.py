@@ -161,6 +161,18 @@ def test_lines_a_page_does_not_hold_any_more_are_gone_and_come_back(cache: sqlit
     assert live_lines(cache) == ["a"], "back at its old version, and all of D2's are gone"
 
 
+def test_what_is_said_of_some_rows_of_a_parent_leaves_its_others(cache: sqlite3.Connection) -> None:
+    links = [
+        {"source_id": f"A:{kind}", "activity_id": "A", "object": kind, "object_id": "1"} for kind in ("deals", "leads")
+    ]
+    with transaction(cache):
+        write_records(cache, ORIGIN, "activity_links", links, synced_at=T1)
+        children = [Children("activity_links", "activity_id", ["A"], {"object": "deals"})]
+        assert write_children(cache, ORIGIN, children, {}, synced_at=T2) == 1
+    rows = cache.execute("SELECT object FROM activity_links WHERE is_deleted = 0")
+    assert [row[0] for row in rows] == ["leads"]
+
+
 def test_a_line_that_moved_to_another_parent_is_not_gone(cache: sqlite3.Connection) -> None:
     write_lines(cache, ["D1"], line("a"))
     write_lines(cache, ["D1", "D2"], line("a", "D2", updated_at=T2), at=T2)
