@@ -61,7 +61,7 @@ LEADS_FROM_CONTACTS = ObjectType(
         " email_norm=email:email company=company source_channel=hs_analytics_source status=lifecyclestage"
     ),
     (
-        "firstname", "lastname", "hs_lead_status", "hs_lifecyclestage_opportunity_date",
+        "firstname", "lastname", "lifecyclestage", "hs_lead_status", "hs_lifecyclestage_opportunity_date",
         "hs_v2_date_entered_opportunity", "associatedcompanyid", "hs_merged_object_ids",
     ),
     "0-1",
@@ -107,7 +107,7 @@ TYPES: Mapping[str, ObjectType] = {
                 " probability=hs_deal_stage_probability:number loss_reason=closed_lost_reason"
                 " lead_source=hs_analytics_source sf_opportunity_id=hs_salesforceopportunityid:sfid"
             ),
-            ("hs_is_closed_won", "hs_is_closed", "hs_merged_object_ids"),
+            ("dealstage", "hs_is_closed_won", "hs_is_closed", "hs_merged_object_ids"),
             "0-3",
             history=("dealstage", "pipeline", "amount", "closedate"),
             links=("companies",),

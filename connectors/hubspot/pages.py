@@ -193,9 +193,9 @@ class Mapper:
 
     def _add_conversions(self, records: Sequence[Record]) -> None:
         """When leads were converted: only their history knows, which is read where history is wanted."""
-        converted = {record["source_id"]: record for record in records if record["status_category"] == "converted"}
+        converted = {r["source_id"]: r for r in records if r.get("status_category") == "converted"}
         for record in records:
-            if record["source_id"] not in converted or self._has_history:
+            if "status_category" in record and (record["source_id"] not in converted or self._has_history):
                 record["converted_at"] = record["converted_date"] = None
         if not converted or not self._has_history:
             return
@@ -213,7 +213,7 @@ class Mapper:
         table = self._fields.table
         is_lead = table == "leads"
         targets = [name for name in self.kind.links if is_lead or LINKS[name][0] not in records[0]]
-        linked = [r for r in records if not is_lead or r["status_category"] == "converted"]
+        linked = [r for r in records if not is_lead or r.get("status_category") == "converted"]
         if not targets:
             return
         ids = [record["source_id"] for record in linked]
@@ -231,7 +231,7 @@ class Mapper:
                     more += [_link(record["source_id"], other_table, other, self._instance) for other in others[1:]]
         if is_lead:
             for record in records:
-                if record["status_category"] != "converted":
+                if record.get("status_category") not in (None, "converted"):
                     record |= dict.fromkeys((f"converted_{LINKS[target][0]}" for target in targets), None)
         if table == "activities":
             by_table["activity_links"] = more

@@ -58,28 +58,35 @@ class Known:
 
 
 def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Known) -> None:
-    """Complete `record`, read from object type `name`, in place."""
+    """Complete `record`, read from object type `name`, in place.
+
+    A property that is not among `props` was not told (hidden, or gone for a while): what is worked out from it is left
+    out, so that what is stored stays. Told and empty is something else.
+    """
     if fields.table == "leads":
         if name == "contacts":
             _finish_contact_lead(record, props, fields, known)
-        else:
+        elif "hs_pipeline_stage" in props:
             # By the stage itself: the status column may have been given other values, or another property.
-            record["status_category"] = lead_category(props.get("hs_pipeline_stage"), fields, known)
+            record["status_category"] = lead_category(props["hs_pipeline_stage"], fields, known)
         return
     match name:
         case "companies":
-            record["kind"] = record.get("kind") or account_kind(props)
+            if not record.get("kind"):
+                record["kind"] = account_kind(props)
+                _leave_out(record, props, {"type": ("kind",), "lifecyclestage": ("kind",)})
         case "contacts":
             for flag in ("bounced", "opted_out"):
-                record[flag] = record.get(flag) or 0
+                if flag in record:
+                    record[flag] = record[flag] or 0
         case "deals":
-            record["state"] = deal_state(props, known)
+            state = deal_state(props, known)
+            if state is not None:
+                record["state"] = state
         case "tickets":
-            stage_id = props.get("hs_pipeline_stage")
-            category = ticket_category(stage_id, fields, known)
-            if known.stage("tickets", stage_id) is None and str(props.get("hs_is_closed") or "").lower() == "true":
-                category = "closed"  # a stage the pipelines no longer name
-            record["status_category"] = category
+            category = _ticket_category_now(props, fields, known)
+            if category is not None:
+                record["status_category"] = category
         case "calls":
             _finish_call(record, props, fields, known)
         case "emails":
@@ -93,12 +100,23 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
         case "feedback_submissions":
             _finish_survey(record, props)
         case "orders":
-            record["status"] = order_status(record.get("status"), props, fields, known)
+            if "hs_pipeline_stage" in props:
+                record["status"] = order_status(record.get("status"), props, fields, known)
         case "commerce_payments":
-            if str(props.get("hs_latest_status") or "succeeded").lower() not in _PAID:
+            if "hs_latest_status" not in props:
+                record.pop("paid_date", None)
+            elif str(props["hs_latest_status"] or "succeeded").lower() not in _PAID:
                 record["paid_date"] = None  # begun, not (or no longer) paid
-    if fields.table == "activities":
-        record["is_automated"] = int(props.get("hs_object_source") in _MACHINES)
+    if fields.table == "activities" and "hs_object_source" in props:
+        record["is_automated"] = int(props["hs_object_source"] in _MACHINES)
+
+
+def _leave_out(record: Record, props: Props, made_of: Mapping[str, tuple[str, ...]]) -> None:
+    """Take the columns that are worked out from a property (property -> columns) out where it was not told."""
+    for theirs, columns in made_of.items():
+        if theirs not in props:
+            for column in columns:
+                record.pop(column, None)
 
 
 def order_status(read: Any, props: Props, fields: FieldMap, known: Known) -> Any:
@@ -127,14 +145,16 @@ def account_kind(props: Props) -> str | None:
     return "prospect" if kind == "PROSPECT" or lifecycle in _PROSPECT else None
 
 
-def deal_state(props: Props, known: Known) -> str:
-    """open, won or lost: HubSpot's own flag, else the stage's metadata."""
+def deal_state(props: Props, known: Known) -> str | None:
+    """open, won or lost: HubSpot's own flag, else the stage's metadata; None where neither tells."""
     if str(props.get("hs_is_closed_won") or "").lower() == "true":
         return "won"
     stage = known.stage("deals", props.get("dealstage"))
     if stage is not None:
         return stage.state
-    return "lost" if str(props.get("hs_is_closed") or "").lower() == "true" else "open"
+    if "hs_is_closed_won" not in props or "hs_is_closed" not in props:
+        return None
+    return "lost" if str(props["hs_is_closed"] or "").lower() == "true" else "open"
 
 
 def ticket_category(status: Any, fields: FieldMap, known: Known) -> str:
@@ -146,6 +166,19 @@ def ticket_category(status: Any, fields: FieldMap, known: Known) -> str:
     if stage is not None:
         mapped = fields.mapped("status_category", stage.label) if mapped in (None, "open") else mapped
     return "open" if mapped is None else str(mapped)
+
+
+def _ticket_category_now(props: Props, fields: FieldMap, known: Known) -> str | None:
+    """A ticket's category as it stands; None where nothing tells."""
+    if "hs_pipeline_stage" not in props:
+        return None
+    stage_id = props["hs_pipeline_stage"]
+    if known.stage("tickets", stage_id) is None:  # a stage the pipelines no longer name
+        if "hs_is_closed" not in props:
+            return fields.mapped("status_category", stage_id)
+        if str(props["hs_is_closed"] or "").lower() == "true":
+            return "closed"
+    return ticket_category(stage_id, fields, known)
 
 
 def lead_category(status: Any, fields: FieldMap, known: Known) -> str:
@@ -178,6 +211,18 @@ def _finish_contact_lead(record: Record, props: Props, fields: FieldMap, known: 
     is_converted = category == "converted"
     record["converted_at"] = parse.instant_or_none(entered) if is_converted else None
     record["converted_account_id"] = props.get("associatedcompanyid") or None if is_converted else None
+    made_of: dict[str, tuple[str, ...]] = {
+        "firstname": ("name",),
+        "lastname": ("name",),
+        "lifecyclestage": ("status_category", "converted_at", "converted_account_id"),
+    }
+    if category == "open":
+        made_of["hs_lead_status"] = ("status_category",)
+    if is_converted:
+        made_of["associatedcompanyid"] = ("converted_account_id",)
+    if is_converted and not entered:
+        made_of["hs_lifecyclestage_opportunity_date"] = ("converted_at",)
+    _leave_out(record, props, made_of)
 
 
 def _finish_call(record: Record, props: Props, fields: FieldMap, known: Known) -> None:
@@ -190,8 +235,15 @@ def _finish_call(record: Record, props: Props, fields: FieldMap, known: Known) -
     record["direction"] = direction if direction in ("inbound", "outbound") else "outbound"
     record["status"] = _CALL_STATUS.get(status, "completed")
     record["connected"] = 0 if status in _UNREACHED else reached
-    record["completed_at"] = record.get("occurred_at") if record["status"] == "completed" else None
+    if "occurred_at" in record:
+        record["completed_at"] = record["occurred_at"] if record["status"] == "completed" else None
     record["is_public"] = 1
+    made_of = {
+        "hs_call_direction": ("direction",),
+        "hs_call_disposition": ("connected",) if status not in _UNREACHED else (),
+        "hs_call_status": ("status", "connected", "completed_at"),
+    }
+    _leave_out(record, props, made_of)
 
 
 def _finish_email(record: Record, props: Props) -> None:
@@ -200,13 +252,20 @@ def _finish_email(record: Record, props: Props) -> None:
     record["type"], record["direction"] = "email", "inbound" if incoming else "outbound"
     record["status"] = _MAIL_STATUS.get(status, "completed")
     record["bounced"] = int(status == "BOUNCED")
-    record["completed_at"] = record.get("occurred_at") if record["status"] == "completed" else None
+    if "occurred_at" in record:
+        record["completed_at"] = record["occurred_at"] if record["status"] == "completed" else None
     record["is_public"] = int(record["status"] == "completed")
+    made_of = {
+        "hs_email_direction": ("direction",),
+        "hs_email_status": ("status", "bounced", "completed_at", "is_public"),
+    }
+    _leave_out(record, props, made_of)
 
 
 def _finish_meeting(record: Record, props: Props, known: Known) -> None:
-    if record.get("occurred_at") is None and props.get("hs_timestamp"):
+    if "occurred_at" in record and record["occurred_at"] is None and props.get("hs_timestamp"):
         record["occurred_at"] = record["due_at"] = parse.instant_or_none(props["hs_timestamp"])
+    has_times = "occurred_at" in record and "completed_at" in record
     starts, ends = record.get("occurred_at"), record.get("completed_at")
     outcome = props.get("hs_meeting_outcome")
     if outcome in (None, ""):  # nobody said how it went: held once its end has passed
@@ -217,15 +276,24 @@ def _finish_meeting(record: Record, props: Props, known: Known) -> None:
     record["status"] = status
     record["duration_s"] = (parse.to_ms(ends) - parse.to_ms(starts)) // 1000 if starts and ends else None
     record["completed_at"] = (ends or starts) if status == "completed" else None
+    if not has_times:
+        del record["duration_s"], record["completed_at"]
+        if not outcome:
+            del record["status"]
+    _leave_out(record, props, {"hs_meeting_outcome": ("status", "completed_at")})
 
 
 def _finish_task(record: Record, props: Props) -> None:
     done = str(props.get("hs_task_status") or "").upper() == "COMPLETED"
+    has_time = "completed_at" in record
     record["type"], record["direction"], record["is_public"] = "task", "internal", 0
     record["status"] = "completed" if done else "open"
     # Before a task is done, its completion date holds the due date.
     record["completed_at"] = (record.get("completed_at") or record.get("updated_at")) if done else None
     record["occurred_at"] = record["completed_at"]
+    if done and not has_time:
+        del record["completed_at"], record["occurred_at"]
+    _leave_out(record, props, {"hs_task_status": ("status", "completed_at", "occurred_at")})
 
 
 def _finish_survey(record: Record, props: Props) -> None:
@@ -236,6 +304,10 @@ def _finish_survey(record: Record, props: Props) -> None:
             record["score"] = parse.number(props["hs_response_value"])
         except ValueError:
             record["score"] = None
+    elif record.get("score") is None:
+        _leave_out(record, props, {"hs_response_value": ("score",)})
     record["survey_type"] = kind
     record["scale_min"], record["scale_max"] = SCALES.get(kind, (None, None))
-    record["responded_at"] = record.get("responded_at") or record.get("created_at")
+    if "responded_at" in record:
+        record["responded_at"] = record["responded_at"] or record.get("created_at")
+    _leave_out(record, props, {"hs_survey_type": ("survey_type", "scale_min", "scale_max")})

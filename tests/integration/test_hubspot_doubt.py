@@ -1,5 +1,6 @@
 """What HubSpot leaves out, hides or gets wrong for a while changes nothing that is stored."""
 
+import copy
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.errors import TransientError
+from connectors.hubspot.fields import LEADS_FROM_CONTACTS, TYPES
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.change import records as change_records
 from tests.integration.crm_cache import MemoryCache, hubspot
@@ -174,3 +176,39 @@ def test_links_that_cannot_be_read_keep_theirs_and_silence_no_others(box: Sandbo
     connector.close()
     assert f"{activity}:leads:1" in cache.live("activity_links")
     assert f"{activity}:contacts:1" not in cache.live("activity_links")
+
+
+# -- what is hidden ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stream", "name", "leads"),
+    [
+        ("accounts", "companies", "leads"),
+        ("contacts", "contacts", "leads"),
+        ("leads", "leads", "leads"),
+        ("leads", "contacts", "contacts"),
+        ("tickets", "tickets", "leads"),
+        ("activities", "calls", "leads"),
+        ("activities", "emails", "leads"),
+        ("activities", "meetings", "leads"),
+        ("activities", "tasks", "leads"),
+        ("survey_responses", "feedback_submissions", "leads"),
+        ("orders", "orders", "leads"),
+        ("invoices", "invoices", "leads"),
+        ("payments", "commerce_payments", "leads"),
+    ],
+)
+def test_a_hidden_property_changes_no_value_that_is_stored(box: Sandbox, stream: str, name: str, leads: str) -> None:
+    kind = LEADS_FROM_CONTACTS if leads == "contacts" else TYPES[name]
+    cache = MemoryCache()
+    _sync(box, cache, stream, leads=leads)
+    before = copy.deepcopy(cache.rows)
+    names = dict.fromkeys((*(one.theirs for one in kind.fields), *kind.extra, *filter(None, [kind.currency])))
+    hidden = [one for one in names if one in box.hubspot.schema.types[name] and one != kind.cursor]
+    assert hidden
+    for one in hidden:
+        box.hubspot.schema.hide(name, one)
+        _sync(box, cache, stream, full=True, leads=leads)
+        box.hubspot.schema.show(name, one)
+        assert cache.rows == before, one

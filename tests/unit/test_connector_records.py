@@ -108,3 +108,41 @@ def test_who_left_keeps_the_team_the_work_was_done_in() -> None:
     assert user_of(owner, "1", is_active=True)["team"] == "B"
     assert "team" not in user_of({"id": 7}, "1", is_active=False)
     assert user_of({"id": 7}, "1", is_active=True)["team"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "props", "hidden", "columns"),
+    [
+        ("leads", {"hs_pipeline_stage": "q"}, "hs_pipeline_stage", {"status_category"}),
+        ("companies", {"type": "PARTNER", "lifecyclestage": "customer"}, "type", {"kind"}),
+        ("tickets", {"hs_pipeline_stage": "4", "hs_is_closed": "true"}, "hs_pipeline_stage", {"status_category"}),
+        (
+            "calls",
+            {"hs_call_direction": "INBOUND", "hs_call_disposition": "busy", "hs_call_status": "COMPLETED"},
+            "hs_call_disposition",
+            {"connected"},
+        ),
+        ("emails", {"hs_email_direction": "INCOMING_EMAIL"}, "hs_email_direction", {"direction"}),
+        ("meetings", {"hs_meeting_outcome": "NO_SHOW"}, "hs_meeting_outcome", {"status", "completed_at"}),
+        ("tasks", {"hs_task_status": "COMPLETED"}, "hs_task_status", {"status", "completed_at", "occurred_at"}),
+        ("feedback_submissions", {"hs_survey_type": "NPS"}, "hs_survey_type", {"survey_type", "scale_min"}),
+        ("commerce_payments", {"hs_latest_status": "failed"}, "hs_latest_status", {"paid_date"}),
+        ("notes", {"hs_object_source": "BOT"}, "hs_object_source", {"is_automated"}),
+    ],
+)
+def test_what_is_worked_out_from_a_property_needs_it(
+    name: str, props: dict[str, Any], hidden: str, columns: set[str]
+) -> None:
+    """Told and empty is a value; not told is none."""
+    assert columns <= hubspot_record(name, props).keys()
+    assert columns <= hubspot_record(name, props | {hidden: None}).keys()
+    rest = {key: value for key, value in props.items() if key != hidden}
+    assert not columns & hubspot_record(name, rest).keys()
+
+
+def test_a_deal_without_its_flags_is_told_by_a_stage_that_is_known() -> None:
+    flags = {"hs_is_closed_won": "false", "hs_is_closed": "true"}
+    assert hubspot_record("deals", {"dealstage": "77", **flags})["state"] == "lost"
+    assert "state" not in hubspot_record("deals", {"dealstage": "77"})
+    assert "state" not in hubspot_record("deals", {"dealstage": "77", "hs_is_closed": "false"})
+    assert hubspot_record("deals", {"hs_is_closed_won": "true"})["state"] == "won"
