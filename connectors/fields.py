@@ -93,7 +93,11 @@ class Custom:
 
 
 class FieldMap:
-    """Turns one vendor object of one table into a record. `theirs` are the fields to ask the vendor for."""
+    """Turns one vendor object of one table into a record. `theirs` are the fields to ask the vendor for.
+
+    Amounts are in the currency `currency_field` names, without such a field in `currency`; where they may be in several
+    (`is_mixed`) they are left out while that field is not offered.
+    """
 
     def __init__(
         self,
@@ -105,6 +109,7 @@ class FieldMap:
         custom: Custom,
         currency: str,
         currency_field: str | None = None,
+        is_mixed: bool = False,
         kinds: Mapping[str, Convert | None] | None = None,
     ) -> None:
         self.table = table
@@ -142,6 +147,9 @@ class FieldMap:
         rest = [one for one in self._custom if one[2] is not None or "." in one[1] or one[0] in self._values]
         self._other_custom, self._plain_custom = rest, [one[:2] for one in self._custom if one not in rest]
         self._currency_field = currency_field if currency_field and offer.has(currency_field) else None
+        if is_mixed and currency_field and not self._currency_field:  # nobody can tell now which amount is in which
+            self.dropped += [currency_field] if self._money else []
+            self._money = []
         asked = {theirs: None for _, theirs, _ in (*self._steps, *self._custom)}
         asked |= {theirs: None for _, theirs in self._money}
         asked |= {".".join(path): None for _, path, _ in self._nested}

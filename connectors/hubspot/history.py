@@ -4,7 +4,7 @@ HubSpot gives each property's versions newest first. A deal's timeline has a row
 amount or close date changed, each row with all three as they were then.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
@@ -20,44 +20,68 @@ Versions = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def deal_history(
-    deal_id: str, versions: Versions, known: Known, *, currency: str, local_day: Callable[[Any], str]
-) -> Iterator[Record]:
-    """Rows of opportunity_stage_history of one deal, oldest first."""
+    deal: Record, versions: Versions, known: Known, *, local_day: Callable[[Any], str], untold: Collection[str] = ()
+) -> list[Record]:
+    """Rows of opportunity_stage_history of one deal, oldest first.
+
+    Left out, so that what is stored stays: columns of properties HubSpot does not tell now (`untold`), amounts while
+    the deal's currency is not known, the state of a stage its pipelines no longer name. Where the deal stands now in
+    such a stage, its own state is that of the last row.
+    """
+    rows: list[Record] = []
+    currency = deal.get("currency")
     now: dict[str, Any] = {}
-    seq = 0
+    stage = None
     for at, changes in _timeline(versions):
         now |= changes
         stage_id = now.get("dealstage")
         if not stage_id:
             continue
-        seq += 1
-        stage = known.stage("deals", stage_id)
-        yield {
-            "source_id": f"{deal_id}:{at}",
-            "opportunity_id": deal_id,
+        row: Record = {
+            "source_id": f"{deal['source_id']}:{at}",
+            "opportunity_id": deal["source_id"],
             "changed_at": parse.instant(at),
             "stage": stage_id,
-            "stage_order": stage.order if stage else None,
-            "state": stage.state if stage else "open",
-            "amount_minor": _quietly(lambda value: parse.minor_units(value, currency), now.get("amount")),
-            "currency": currency,
-            "close_date": _quietly(local_day, now.get("closedate")),
-            "seq": seq,
         }
+        stage = known.stage("deals", stage_id)
+        if stage is not None:
+            row |= {"stage_order": stage.order, "state": stage.state}
+        if currency is not None and "amount" not in untold:
+            row["amount_minor"] = _amount(now.get("amount"), currency)
+            row["currency"] = currency
+        if "closedate" not in untold:
+            row["close_date"] = _quietly(local_day, now.get("closedate"))
+        rows.append(row)
+        if not untold:  # else there are fewer rows than there were moments
+            row["seq"] = len(rows)
+    if rows and stage is None and "state" in deal:
+        rows[-1]["state"] = deal["state"]
+    return rows
 
 
-def ticket_history(ticket_id: str, versions: Versions, known: Known, fields: FieldMap) -> Iterator[Record]:
-    """Rows of ticket_status_history of one ticket, oldest first."""
+def ticket_history(ticket: Record, versions: Versions, known: Known, fields: FieldMap) -> list[Record]:
+    """Rows of ticket_status_history of one ticket, oldest first.
+
+    A stage the pipelines no longer name, and the settings neither, is left without a category, as for deals.
+    """
+    rows: list[Record] = []
+    is_known = True
     for seq, version in enumerate(_oldest_first(versions.get("hs_pipeline_stage", ())), start=1):
         status = version["value"]
-        yield {
-            "source_id": f"{ticket_id}:{version['timestamp']}",
-            "ticket_id": ticket_id,
+        row: Record = {
+            "source_id": f"{ticket['source_id']}:{version['timestamp']}",
+            "ticket_id": ticket["source_id"],
             "changed_at": parse.instant(version["timestamp"]),
             "status": status,
-            "status_category": ticket_category(status, fields, known),
             "seq": seq,
         }
+        is_known = known.stage("tickets", status) is not None or fields.mapped("status_category", status) is not None
+        if is_known:
+            row["status_category"] = ticket_category(status, fields, known)
+        rows.append(row)
+    if rows and not is_known and "status_category" in ticket:
+        rows[-1]["status_category"] = ticket["status_category"]
+    return rows
 
 
 def converted_at(versions: Versions, known: Known, fields: FieldMap) -> str | None:
@@ -109,6 +133,11 @@ def _moment(timestamp: Any) -> datetime | None:
     if not 1900 < moment.year < 2200:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _amount(value: Any, currency: str) -> int | None:
+    amount: int | None = _quietly(lambda given: parse.minor_units(given, currency), value)
+    return amount
 
 
 def _quietly(convert: Callable[[Any], Any], value: Any) -> Any:

@@ -43,7 +43,6 @@ class Mapper:
         self._silent: set[str] = set()
         self._line_fields: FieldMap | None = None
         self._instance = portal.instance
-        self._currency = portal.currency
         self._local_day = parse.day_in_zone(portal.zone)
         self._start = f"{start.isoformat()}T00:00:00Z" if start else ""
         self._url = f"https://{portal.app_host}/contacts/{self._instance}/record/{kind.type_id}/"
@@ -177,16 +176,22 @@ class Mapper:
             self._add_conversions(records)
         if not self._history:
             return
-        versions = {str(one["id"]): one.get("propertiesWithHistory") for one in objects}
+        there = {str(one["name"]) for one in self._portal.properties(name)}
+        by_id = {str(one["id"]): one for one in objects}
         rows: list[Record] = []
         for record in records:
-            given = versions.get(record["source_id"])
+            one = by_id[record["source_id"]]
+            props, given = one.get("properties"), one.get("propertiesWithHistory")
             own = given if isinstance(given, dict) else {}
             if name == "deals":
-                currency = record.get("currency") or self._currency
-                rows += deal_history(record["source_id"], own, self.known, currency=currency, local_day=self._local_day)
+                untold = {
+                    theirs
+                    for theirs in self._history
+                    if theirs not in there or (theirs in self._properties and theirs not in (props or {}))
+                }
+                rows += deal_history(record, own, self.known, local_day=self._local_day, untold=untold)
             else:
-                rows += ticket_history(record["source_id"], own, self.known, self._fields)
+                rows += ticket_history(record, own, self.known, self._fields)
         for row in rows:
             row["source_instance"] = self._instance
         by_table["opportunity_stage_history" if name == "deals" else "ticket_status_history"] = rows
@@ -254,7 +259,8 @@ class Mapper:
         if links is None or fields is None:
             return
         parents = {line: parent for parent, own in links.by_id.items() for line in own}
-        asked = list(dict.fromkeys((*fields.theirs, "hs_object_id")))
+        there = {str(one["name"]) for one in self._portal.properties(lines.name)}
+        asked = [*(name for name in fields.theirs if name in there), "hs_object_id"]
         rows: list[Record] = []
         for one in self._fetcher.read(lines.name, list(parents), asked).objects if parents else ():
             line_id = str(one["id"])
@@ -263,8 +269,14 @@ class Mapper:
             props = one.get("properties")
             props = dict(props) if isinstance(props, Mapping) else {}
             parent = parents[line_id]
-            props[lines.currency] = props.get(lines.currency) or currencies.get(parent)
+            if lines.currency in there and lines.currency not in props:
+                absent = [lines.currency]  # it may be the line's own
+            else:
+                props[lines.currency] = props.get(lines.currency) or currencies.get(parent)
+                absent = [] if props[lines.currency] else [lines.currency]
+            absent += [name for name in asked if name not in props]
             row = fields.record(props, line_id, rejects)
+            fields.leave_out(row, absent)
             if row.get("updated_at") is None:
                 row["updated_at"] = parse.instant_or_none(one.get("updatedAt"))
             rows.append(row | {"source_id": line_id, "source_instance": self._instance, lines.parent: parent})

@@ -110,12 +110,13 @@ class Portal:
         return self._map(kind.table, kind, currency_field=kind.currency)
 
     def map_of_lines(self, lines: Lines) -> FieldMap:
-        """The field map of line items."""
+        """The field map of line items. One without a currency of its own is given its deal's or order's."""
         kind = replace(LINE_ITEMS, table=lines.table, fields=lines.fields)
-        return self._map(lines.table, kind, currency_field=lines.currency)
+        return self._map(lines.table, kind, currency_field=lines.currency, is_given=True)
 
-    def _map(self, table: str, kind: ObjectType, *, currency_field: str | None) -> FieldMap:
-        offer = Offer({str(p["name"]): _TYPES.get(str(p.get("type")), "text") for p in self.properties(kind.name)})
+    def _map(self, table: str, kind: ObjectType, *, currency_field: str | None, is_given: bool = False) -> FieldMap:
+        types = {str(p["name"]): _TYPES.get(str(p.get("type")), "text") for p in self.properties(kind.name)}
+        offer = Offer(types | ({currency_field: "text"} if currency_field and is_given else {}))
         local_day = parse.day_in_zone(self.zone)
         return FieldMap(
             table,
@@ -125,6 +126,7 @@ class Portal:
             custom=custom_of(table, self._settings.fields, self._settings.values),
             currency=self.currency,
             currency_field=currency_field,
+            is_mixed=bool(self.details.get("additionalCurrencies")),
             kinds={
                 "local_day": local_day,
                 "date": local_day,

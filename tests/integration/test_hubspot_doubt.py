@@ -188,6 +188,7 @@ def test_links_that_cannot_be_read_keep_theirs_and_silence_no_others(box: Sandbo
         ("contacts", "contacts", "leads"),
         ("leads", "leads", "leads"),
         ("leads", "contacts", "contacts"),
+        ("opportunities", "deals", "leads"),
         ("tickets", "tickets", "leads"),
         ("activities", "calls", "leads"),
         ("activities", "emails", "leads"),
@@ -212,3 +213,47 @@ def test_a_hidden_property_changes_no_value_that_is_stored(box: Sandbox, stream:
         _sync(box, cache, stream, full=True, leads=leads)
         box.hubspot.schema.show(name, one)
         assert cache.rows == before, one
+
+
+def test_lines_without_a_currency_of_their_own_have_their_deal_s(box: Sandbox) -> None:
+    cache = MemoryCache()
+    _sync(box, cache, "opportunities")
+    deals = cache.live("opportunities")
+    assert {deals[row["opportunity_id"]]["currency"] for row in cache.live("opportunity_lines").values()} - {"EUR"}
+    before = copy.deepcopy(cache.rows)
+    box.hubspot.schema.hide("line_items", "hs_line_item_currency_code")
+    fresh = MemoryCache()
+    _sync(box, fresh, "opportunities")
+    assert fresh.rows == before
+    box.hubspot.schema.hide("deals", "deal_currency_code")
+    _sync(box, cache, "opportunities", full=True)
+    assert cache.rows == before
+
+
+def test_in_a_portal_with_one_currency_all_amounts_are_in_it(box: Sandbox) -> None:
+    box.faults.hubspot.mangle(lambda one: one | {"additionalCurrencies": []}, path="/account-info", times=None)
+    box.hubspot.schema.hide("deals", "deal_currency_code")
+    cache = MemoryCache()
+    _sync(box, cache, "opportunities")
+    assert {row["currency"] for row in cache.live("opportunities").values()} == {"EUR"}
+
+
+@pytest.mark.parametrize("kind", ["stage", "pipeline"])
+def test_a_stage_or_pipeline_that_is_removed_changes_no_history(box: Sandbox, kind: str) -> None:
+    cache = MemoryCache()
+    for stream in ("opportunities", "tickets"):
+        _sync(box, cache, stream)
+    before = copy.deepcopy({table: rows for table, rows in cache.rows.items() if table != "stage_defs"})
+    assert {row["state"] for row in cache.rows["opportunity_stage_history"].values()} > {"open"}
+    if kind == "stage":
+        for object_type, table in (("deals", "opportunity_stage_history"), ("tickets", "ticket_status_history")):
+            column = "stage" if object_type == "deals" else "status"
+            for stage in {row[column] for row in cache.rows[table].values()}:
+                box.hubspot.schema.remove_stage(object_type, stage)
+    else:
+        for object_type in ("deals", "tickets"):
+            for pipeline in box.hubspot.schema.pipelines(object_type):
+                box.hubspot.schema.delete_pipeline(object_type, pipeline["id"])
+    for stream in ("opportunities", "tickets"):
+        _sync(box, cache, stream, full=True)
+    assert {table: rows for table, rows in cache.rows.items() if table != "stage_defs"} == before

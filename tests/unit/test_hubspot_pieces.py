@@ -9,16 +9,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.errors import AuthError, ConnectorError, RateLimited, StreamError, TransientError
+from connectors.fields import Custom, FieldMap, Offer
 from connectors.hubspot.answers import check_events, check_list, failures, total_of
 from connectors.hubspot.errors import EdgeRefused, Invalid, Moving, NotThere, Throttled, TokenExpired, error_of
 from connectors.hubspot.fetch import merged_ids
-from connectors.hubspot.history import deal_history
+from connectors.hubspot.history import deal_history, ticket_history
 from connectors.hubspot.login import Login
 from connectors.hubspot.mail import kind_of, link_kind
 from connectors.hubspot.paths import ends_of_release, sunsets
 from connectors.hubspot.portal import _reached
 from connectors.hubspot.rates import towards
-from connectors.hubspot.records import Known
+from connectors.hubspot.records import Known, Stage
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.transport import Answer
 
@@ -195,11 +196,50 @@ def test_versions_that_make_no_sense_are_left_out_of_a_history() -> None:
         {"value": "a", "timestamp": "2026-01-01T00:00:00.000Z"},
         {"value": "older", "timestamp": "2026-01-01T00:00:00.000Z"},
     ]
-    rows = list(deal_history("1", {"dealstage": given}, Known(), currency="EUR", local_day=str))  # type: ignore[dict-item]
+    rows = deal_history({"source_id": "1"}, {"dealstage": given}, Known(), local_day=str)  # type: ignore[dict-item]
     assert [(row["stage"], row["changed_at"]) for row in rows] == [
         ("a", "2026-01-01T00:00:00Z"),
         ("b", "2026-02-01T00:00:00Z"),
     ]
+
+
+def _version(value: str, day: int) -> dict[str, Any]:
+    return {"value": value, "timestamp": f"2026-01-{day:02}T00:00:00.000Z"}
+
+
+def test_a_stage_that_is_gone_keeps_the_state_that_is_stored() -> None:
+    known = Known(stages={"deals": {"a": Stage("A", 0, False, "open")}})
+    deal = {"source_id": "1", "state": "lost", "currency": "EUR"}
+    stages = [_version("gone", 3), _version("a", 2), _version("gone", 1)]
+    rows = deal_history(deal, {"dealstage": stages}, known, local_day=str)
+    assert [row.get("state") for row in rows] == [None, "open", "lost"]
+    assert ["state" in row for row in rows] == ["stage_order" in row or row is rows[-1] for row in rows]
+    assert deal_history(deal | {"state": "won"}, {"dealstage": stages[1:]}, known, local_day=str)[-1]["state"] == "open"
+
+
+def test_a_ticket_s_status_that_is_gone_keeps_the_category_that_is_stored() -> None:
+    known = Known(stages={"tickets": {"1": Stage("New", 0, False, "open")}})
+    fields = FieldMap(
+        "tickets", (), columns={}, offer=Offer(None), custom=Custom({}, {"status_category": {"w": "pending"}}),
+        currency="EUR",
+    )  # fmt: skip
+    ticket = {"source_id": "1", "status_category": "closed"}
+    stages = [_version("gone", 4), _version("w", 3), _version("1", 2), _version("gone", 1)]
+    rows = ticket_history(ticket, {"hs_pipeline_stage": stages}, known, fields)
+    assert [row.get("status_category") for row in rows] == [None, "open", "pending", "closed"]
+
+
+def test_what_a_deal_s_history_is_not_told_it_leaves_out() -> None:
+    deal = {"source_id": "1", "state": "open", "currency": "EUR"}
+    versions = {"dealstage": [_version("a", 1)], "amount": [_version("7", 1)], "closedate": [_version("x", 2)]}
+    whole = deal_history(deal, versions, Known(), local_day=str)[-1]
+    assert (whole["amount_minor"], whole["currency"], whole["close_date"], whole["seq"]) == (700, "EUR", "x", 2)
+    assert not {"amount_minor", "currency", "seq"} & deal_history(
+        deal, versions, Known(), local_day=str, untold={"amount"}
+    )[-1].keys()
+    assert "close_date" not in deal_history(deal, versions, Known(), local_day=str, untold={"closedate"})[-1]
+    del deal["currency"]
+    assert not {"amount_minor", "currency"} & deal_history(deal, versions, Known(), local_day=str)[-1].keys()
 
 
 # -- logins ------------------------------------------------------------------------------------------------------------
