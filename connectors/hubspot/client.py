@@ -200,17 +200,18 @@ class HubSpotClient:
             if path.startswith("/oauth/")
             else error_of(answer, self._login.can_refresh, self.zone)
         )
-        self._heed(error)
+        self._heed(error, kind)
         raise error
 
-    def _heed(self, error: Exception) -> None:
-        """Let the other calls of this account know of a limit that was met."""
+    def _heed(self, error: Exception, kind: str) -> None:
+        """Let the other calls of this account know of a limit that was met, by a call of this kind."""
         if isinstance(error, Moving):
             self._rests_until = self._clock() + (error.retry_after_s or 0.0)
         elif isinstance(error, Throttled) and error.policy == "day":
             self._limiter.day.close(max(error.retry_after_s or 0.0, _SHORTEST_DAY_PAUSE_S))
         elif isinstance(error, Throttled):
-            self._limiter.penalise(error.policy, error.retry_after_s or 0.0)
+            # A limit by the second is of what was sent: searches have one, and so may lists and batches.
+            self._limiter.penalise(kind if error.policy == "search" else error.policy, error.retry_after_s or 0.0)
 
     def _in_batch(
         self,
@@ -381,8 +382,7 @@ def _call(api: Any, token: str, method: str, path: str, query: Mapping[str, Any]
 
 
 def _count(answer: Answer, name: str) -> int | None:
-    text = answer.headers.get(f"X-HubSpot-RateLimit-{name}", "")
-    return int(text) if text.isdigit() else None
+    return parse.count(answer.headers.get(f"X-HubSpot-RateLimit-{name}"))
 
 
 def _make_limiter(settings: HubSpotSettings) -> Limiter:

@@ -37,7 +37,7 @@ class Moving(RateLimited):
 
 
 class Throttled(RateLimited):
-    """HTTP 429; `policy` says which limit: "search" (per second), "call" (ten seconds) or "day"."""
+    """HTTP 429; `policy` says which limit: "search" (a second's, of what was sent), "call" (ten seconds) or "day"."""
 
     def __init__(self, message: str, *, policy: str, retry_after_s: float, mend: str = "") -> None:
         super().__init__(message, retry_after_s=retry_after_s, mend=mend)
@@ -102,9 +102,9 @@ def login_error_of(answer: Answer) -> ConnectorError:
 
 def _moving_s(answer: Answer, retry_after_s: float | None) -> float:
     """Seconds the move will take: HubSpot may say up to a day, more than any other wait is believed."""
-    text = (answer.headers.get("Retry-After") or "").strip()
-    if text.isdigit() and int(text) <= _DAY_S:
-        return float(text) or 1.0
+    seconds = parse.count(answer.headers.get("Retry-After"))
+    if seconds is not None and seconds <= _DAY_S:
+        return seconds or 1.0
     return retry_after_s or 3600.0
 
 

@@ -175,7 +175,8 @@ def _ticket_category_now(props: Props, fields: FieldMap, known: Known) -> str | 
     stage_id = props["hs_pipeline_stage"]
     if known.stage("tickets", stage_id) is None:  # a stage the pipelines no longer name
         if "hs_is_closed" not in props:
-            return fields.mapped("status_category", stage_id)
+            mapped = fields.mapped("status_category", stage_id)
+            return None if mapped is None else str(mapped)
         if str(props["hs_is_closed"] or "").lower() == "true":
             return "closed"
     return ticket_category(stage_id, fields, known)

@@ -253,7 +253,33 @@ def test_a_stage_or_pipeline_that_is_removed_changes_no_history(box: Sandbox, ki
     else:
         for object_type in ("deals", "tickets"):
             for pipeline in box.hubspot.schema.pipelines(object_type):
-                box.hubspot.schema.delete_pipeline(object_type, pipeline["id"])
+                box.hubspot.schema.delete_pipeline(object_type, str(pipeline["id"]))
     for stream in ("opportunities", "tickets"):
         _sync(box, cache, stream, full=True)
     assert {table: rows for table, rows in cache.rows.items() if table != "stage_defs"} == before
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Daily", "Daily-Remaining", "Max", "Remaining", "Interval-Milliseconds"])
+def test_a_limit_that_is_no_number_is_not_believed(box: Sandbox, name: str) -> None:
+    headers = {f"x-hubspot-ratelimit-{name}": "\u00b2"}
+    fault = box.faults.hubspot.mangle(lambda one: one, path="/owners", headers=headers, times=None)
+    cache = MemoryCache()
+    _sync(box, cache, "users")
+    assert fault.hits
+    assert cache.rows["users"]
+
+
+@pytest.mark.parametrize(
+    ("path", "slowed"), [(r"GET /crm/objects/[^/]*/contacts", "call"), (r"POST /crm/objects/.*/search", "search")]
+)
+def test_a_limit_by_the_second_slows_what_was_sent(box: Sandbox, path: str, slowed: str) -> None:
+    fault = box.faults.hubspot.too_many(policy="SECONDLY", path=path)
+    connector = hubspot(box)
+    list(connector.fetch_pages("contacts", None, full=False, since=None, now=box.now))
+    windows = connector._client._limiter.kinds
+    connector.close()
+    assert fault.hits == 1
+    assert [kind for kind, (window,) in windows.items() if window._extra_s > 0] == [slowed]

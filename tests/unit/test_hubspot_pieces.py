@@ -147,6 +147,7 @@ def test_how_long_to_wait() -> None:
     assert isinstance(_error(477, Retry_After="86400"), Moving)
     assert _error(477, Retry_After="86400").retry_after_s == 86_400
     assert _error(477, Retry_After="soon").retry_after_s == 3_600
+    assert _error(477, Retry_After="\u00b2").retry_after_s == 3_600  # a digit to `isdigit`, none to `int`
     daily = _error(429, b'{"policyName":"DAILY"}')
     assert isinstance(daily, Throttled)
     assert daily.retry_after_s == pytest.approx(11 * 3600, abs=2)  # 13:00 in Berlin
@@ -234,9 +235,10 @@ def test_what_a_deal_s_history_is_not_told_it_leaves_out() -> None:
     versions = {"dealstage": [_version("a", 1)], "amount": [_version("7", 1)], "closedate": [_version("x", 2)]}
     whole = deal_history(deal, versions, Known(), local_day=str)[-1]
     assert (whole["amount_minor"], whole["currency"], whole["close_date"], whole["seq"]) == (700, "EUR", "x", 2)
-    assert not {"amount_minor", "currency", "seq"} & deal_history(
-        deal, versions, Known(), local_day=str, untold={"amount"}
-    )[-1].keys()
+    assert (
+        not {"amount_minor", "currency", "seq"}
+        & deal_history(deal, versions, Known(), local_day=str, untold={"amount"})[-1].keys()
+    )
     assert "close_date" not in deal_history(deal, versions, Known(), local_day=str, untold={"closedate"})[-1]
     del deal["currency"]
     assert not {"amount_minor", "currency"} & deal_history(deal, versions, Known(), local_day=str)[-1].keys()
