@@ -51,8 +51,7 @@ _DAY_RESERVE = 0.1
 _MISTAKES = 3  # tries of a call that fails with an error of Salesforce's own
 _RESTARTS = 3  # asks again when a page link is lost
 _HELPERS = 4  # threads that read what belongs to the records of a page
-_AHEAD = timedelta(days=30)
-_SKEW = timedelta(minutes=15)  # how far our clock may be from Salesforce's, where only ours is known
+SKEW = timedelta(minutes=15)  # how far our clock may be from Salesforce's
 BATCH = {"Sforce-Query-Options": "batchSize=2000", "X-PrettyPrint": "0"}
 
 
@@ -105,11 +104,11 @@ class SalesforceClient:
     def vendor_now(self, now: datetime) -> datetime:
         """Salesforce's clock when it last answered; ours (`now`), a good deal earlier, where it never said.
 
-        A clock weeks ahead of ours is not believed: a position that rests in the future would hide what changes now,
-        one that rests too early only costs reading again.
+        One that is further ahead of ours than clocks are is not believed: a position that rests in the future would
+        hide what changes now, one that rests too early only costs reading again.
         """
         ours, theirs = now.astimezone(UTC), self.last_answer_at
-        return ours - _SKEW if theirs is None or theirs > ours + _AHEAD else theirs
+        return ours - SKEW if theirs is None or theirs > ours + SKEW else theirs
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

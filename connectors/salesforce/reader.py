@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from connectors import parse
 from connectors.base import Page
@@ -21,21 +20,15 @@ from connectors.salesforce.errors import Short, TooMuch
 from connectors.salesforce.feeds import Feed
 from connectors.salesforce.jobs import JobReader
 from connectors.salesforce.mapping import ALL, NO_LINES, Mapper, With
+from connectors.salesforce.marks import LATE, REST_FOR, UNSETTLED, Mark, grounded, grounded_passing, renewed
 from connectors.salesforce.query import Select, count_of
 from connectors.salesforce.schema import OrgSchema
 from connectors.salesforce.walk import Place, Walker, Window
 
 log = logging.getLogger(__name__)
 
-Mark = dict[str, Any]
-
-#: The newest minutes are never taken as final.
-UNSETTLED = timedelta(minutes=5)
-#: Older than this, everything is visible.
-LATE = timedelta(minutes=61)
 _FAR_EVERY = timedelta(minutes=60)
 _MUCH_SINCE = timedelta(days=1)  # a read of so long a time is counted before it is begun
-_REST_FOR = timedelta(days=1)  # how long an object is read by REST after bulk jobs failed
 _SHORTS = 5  # reads in a row with fewer records than counted, before what came is taken for all there is
 _REST = ("rest_until",)  # what outlives a read
 _FAR = ("far_hi", "far_at", "far_id", "far_short")  # where far stands, which a near read leaves alone
@@ -80,7 +73,7 @@ class Reader:
         if feed.until_now:
             yield from self._passed(feed, marks, now)
             return
-        mark: Mark = _renewed(marks.get(feed.name))
+        mark: Mark = grounded(renewed(marks.get(feed.name)), self.client.vendor_now(now))
         if over := mark.pop("over", None):  # a job that was read to its end, and perhaps not deleted
             JobReader(self.client).forget(feed.object, over)
         if mark.get("job") or self._is_far_behind(mark, since, now):
@@ -183,10 +176,12 @@ class Reader:
 
     def _passed(self, feed: Feed, marks: dict[str, Mark], now: datetime) -> Iterator[Page]:
         """What the cursor has passed by now: nothing on the first read, other feeds bring it then."""
-        clock = parse.format_instant(self.client.vendor_now(now))
+        moment = self.client.vendor_now(now)
+        clock = parse.format_instant(moment)
         mark = marks.get(feed.name)
         held = Held()
         if mark is not None:
+            mark = grounded_passing(mark, moment)
             at = parse.format_instant(parse.to_datetime(mark["at"]) - UNSETTLED) if mark.get("done") else mark["at"]
             place = Place(at, mark.get("id") or "")
             window = Window(feed.object, self.cursor_of(feed), clock, feed.also)
@@ -260,7 +255,7 @@ class Reader:
                 yield _with_bookmark(page, marks, step.total)
         except NoBulk as error:
             log.warning("%s: %s Reading it page by page.", feed.object, error, extra={"action": "bulk_refused"})
-            until = parse.format_instant(parse.to_datetime(mark["hi"]) + _REST_FOR)
+            until = parse.format_instant(parse.to_datetime(mark["hi"]) + REST_FOR)
             left = {key: value for key, value in mark.items() if key != "job"}
             marks[feed.name] = left | {"at": None, "done": False, "rest_until": until}
             yield _with_bookmark(Page(), marks, None)
@@ -273,17 +268,6 @@ class Reader:
 
     def _begin(self) -> str | None:
         return f"{self.start.isoformat()}T00:00:00Z" if self.start else None
-
-
-def _renewed(mark: Mark | None) -> Mark:
-    """A mark as it is written now: earlier ones held the clock itself in `at`, and no far."""
-    if not mark or "far" in mark:
-        return dict(mark or {})
-    moment = parse.to_datetime(str(mark["at"]))
-    far = parse.format_instant(moment - LATE)
-    if mark.get("done"):
-        return {**mark, "at": parse.format_instant(moment - 2 * UNSETTLED), "far": far}
-    return {**mark, "hi": parse.format_instant(moment + UNSETTLED), "far": far}
 
 
 def _kept(mark: Mark, keys: tuple[str, ...]) -> Mark:

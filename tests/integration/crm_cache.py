@@ -21,7 +21,8 @@ from syncagent.schema import TABLES, column_types
 from tests.fakes.truth_check import compare_rows, is_live
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {table: column_types(table) for table in TABLES}
-NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+#: Our clock, ahead of every sandbox's: tests let days pass there.
+NOW = datetime(2027, 11, 21, 9, 0, tzinfo=UTC)
 _OWN_LIMITER = itertools.count()  # limiters are shared by what they limit: each test begins with a fresh one
 QUICK = Timeouts(connect_s=1.0, read_s=0.5, total_s=5.0)
 

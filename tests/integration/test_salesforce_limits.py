@@ -414,6 +414,29 @@ def test_a_vendor_s_clock_that_is_wrong_for_a_while_hides_nothing(box: Sandbox, 
     assert cache.live("leads")[lead.sf or ""]["name"] == lead.name
 
 
+@pytest.mark.parametrize("ahead_h", [2, 48])
+def test_a_vendor_s_clock_that_is_ahead_once_hides_nothing_later(box: Sandbox, ahead_h: int) -> None:
+    cache, connector = MemoryCache(), salesforce(box)
+
+    def sync() -> None:
+        for page in connector.fetch_pages("leads", cache.bookmarks.get("leads"), full=False, since=None, now=box.now):
+            cache.apply("leads", page)
+
+    sync()
+    box.pass_time(700)
+    box.salesforce.skew_s = ahead_h * 3600
+    sync()
+    box.salesforce.skew_s = 0
+    lead = next(lead for lead in box.company.leads if lead.sf and not lead.deleted)
+    box.pass_time(60)
+    box.apply(records.rename, lead, "While the clock was wrong")
+    for _ in range(ahead_h):
+        box.pass_time(7200)
+        sync()
+    connector.close()
+    assert cache.live("leads")[lead.sf or ""]["name"] == lead.name
+
+
 @pytest.mark.parametrize("name", ["repeated_page", "fewer_rows"])
 @pytest.mark.parametrize("path", [r"queryAll.*FROM(\+|%20)Lead.*ORDER", r"OpportunityHistory", r"FROM(\+|%20)User"])
 def test_pages_that_repeat_or_lack_rows_are_asked_for_again(box: Sandbox, name: str, path: str) -> None:

@@ -1,7 +1,7 @@
 """How the Salesforce connector asks and what it makes of answers: field lists cut to size, bulk text, marks, rates."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import quote_plus
 from zoneinfo import ZoneInfo
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.retry import Retry
 from connectors.salesforce.bulk import rows_of
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import (
@@ -25,9 +26,9 @@ from connectors.salesforce.errors import (
 )
 from connectors.salesforce.fields import EXTRA, MAPS, TABLES
 from connectors.salesforce.login import sunsets
+from connectors.salesforce.marks import grounded, grounded_passing, renewed
 from connectors.salesforce.query import ROOM, Select, by_room, id_list, length_of, merge
 from connectors.salesforce.rates import _at, _series
-from connectors.salesforce.reader import _renewed
 from connectors.salesforce.schema import OrgSchema, parse_day_after
 from connectors.salesforce.settings import OFFERED, SalesforceSettings
 from connectors.transport import Answer
@@ -163,12 +164,46 @@ def test_a_contract_ends_on_the_day_after_its_last() -> None:
 
 def test_marks_of_earlier_versions_go_on_where_they_were() -> None:
     at = "2026-11-20T12:00:00Z"
-    done = _renewed({"at": at, "id": "", "done": True})
+    done = renewed({"at": at, "id": "", "done": True})
     assert (done["at"], done["far"]) == ("2026-11-20T11:50:00Z", "2026-11-20T10:59:00Z")
-    broken_off = _renewed({"at": at, "id": "001", "done": False})
+    broken_off = renewed({"at": at, "id": "001", "done": False})
     assert (broken_off["at"], broken_off["id"]) == (at, "001")
     assert broken_off["hi"] > at
-    assert _renewed(None) == {}
+    assert renewed(None) == {}
+
+
+CLOCK = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BACK = "2026-11-20T10:44:00Z"  # as much earlier as clocks may differ and a row may be late
+
+
+def test_a_position_beyond_the_clock_goes_back() -> None:
+    honest = {"at": "2026-11-20T11:55:00Z", "id": "", "done": True, "far": "2026-11-20T10:30:00Z"}
+    assert grounded(honest, CLOCK) == honest
+    ahead = {"at": "2026-11-22T11:55:00Z", "id": "", "done": True, "far": "2026-11-22T10:30:00Z"}
+    assert grounded(ahead, CLOCK) == {"at": BACK, "id": "", "done": True, "far": BACK}
+    assert grounded({**ahead, "far": "2026-11-20T09:00:00Z"}, CLOCK)["far"] == "2026-11-20T09:00:00Z"
+    under_way = {**honest, "done": False, "hi": "2026-12-01T00:00:00Z", "far_to": "2026-12-01T00:00:00Z"}
+    assert grounded(under_way, CLOCK) == {**under_way, "hi": BACK, "far_to": BACK}
+    by_rest = {**honest, "rest_until": "2027-01-01T00:00:00Z"}
+    assert grounded(by_rest, CLOCK)["rest_until"] == "2026-11-21T12:00:00Z"
+    assert grounded({}, CLOCK) == {}
+
+
+def test_what_came_to_pass_beyond_the_clock_is_looked_at_again() -> None:
+    honest = {"at": "2026-11-20T12:00:00Z", "id": "", "done": True}
+    assert grounded_passing(honest, CLOCK) == honest
+    assert grounded_passing({**honest, "at": "2026-11-21T12:00:00Z"}, CLOCK) == {**honest, "at": BACK}
+
+
+def test_a_vendor_s_clock_ahead_of_ours_is_believed_for_minutes_only() -> None:
+    client = SalesforceClient(_settings(), retry=Retry())
+    try:
+        assert client.vendor_now(CLOCK) == CLOCK - timedelta(minutes=15)
+        for ahead_min, believed_min in ((-600, -600), (10, 10), (120, -15), (60 * 24 * 40, -15)):
+            client.last_answer_at = CLOCK + timedelta(minutes=ahead_min)
+            assert client.vendor_now(CLOCK) == CLOCK + timedelta(minutes=believed_min)
+    finally:
+        client.close()
 
 
 def test_a_rate_holds_from_its_day_on() -> None:
