@@ -119,6 +119,7 @@ class FieldMap:
         chosen = {field.column: field for field in fields}
         self._custom: list[tuple[str, str, Convert | None]] = []
         self.dropped: list[str] = []
+        self.lost: set[str] = set()  # our columns whose field is not there
         for name, theirs in custom.fields.items():
             column = _column_of(name, columns)
             if column is None:
@@ -133,6 +134,7 @@ class FieldMap:
         self._money: list[tuple[str, str]] = []
         for field in chosen.values():
             if not self._is_there(offer, field.theirs):
+                self.lost.add(field.column)
                 continue
             if field.kind == "money":
                 self._money.append((field.column, field.theirs))

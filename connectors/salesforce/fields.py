@@ -77,10 +77,10 @@ MAPS: Mapping[str, tuple[Field, ...]] = {
 EXTRA: Mapping[str, tuple[str, ...]] = {
     "Account": ("MasterRecordId",),
     "Contact": ("MasterRecordId",),
-    "Lead": ("IsConverted", "MasterRecordId"),
-    "Opportunity": ("IsClosed", "IsWon"),
+    "Lead": ("Status", "IsConverted", "MasterRecordId"),
+    "Opportunity": ("StageName", "IsClosed", "IsWon"),
     "OpportunityHistory": ("Probability", "ForecastCategory"),
-    "Case": ("IsClosed", "MasterRecordId"),
+    "Case": ("Status", "IsClosed", "MasterRecordId"),
     "Task": ("Status", "IsClosed", "TaskSubtype", "CallType", "CallDisposition", "AccountId", "WhoId", "WhatId"),
     "Event": ("EndDateTime", "AccountId", "WhoId", "WhatId"),
     "EmailMessage": ("Incoming", "ParentId", "RelatedToId", "Status", "CreatedById", "ActivityId"),

@@ -48,14 +48,12 @@ class Belongings:
             record = fields.record(row, source_id, rejects)
             parent = record["opportunity_id"]
             seq[parent] = seq.get(parent, 0) + 1
-            meta = known.stages.get(row.get("StageName") or "")
-            record |= {
-                "source_id": source_id,
-                "source_instance": self._instance,
-                "state": stage_state(row, known),
-                "stage_order": meta.order if meta else None,
-                "seq": seq[parent],
-            }
+            record |= {"source_id": source_id, "source_instance": self._instance, "seq": seq[parent]}
+            if known.stages:
+                meta = known.stages.get(row.get("StageName") or "")
+                record["stage_order"] = meta.order if meta else None
+            if (state := stage_state(row, known)) is not None:
+                record["state"] = state
             records.append(record)
         return records
 
@@ -63,7 +61,8 @@ class Belongings:
         if not all(self._schema.offer("CaseHistory").has(name) for name in ("CaseId", "Field", "OldValue", "NewValue")):
             return []
         for row in rows:  # what CaseStatus did not tell
-            known.closed_statuses.setdefault(str(row.get("Status")), bool(row.get("IsClosed")))
+            if "Status" in row and "IsClosed" in row:
+                known.closed_statuses.setdefault(str(row["Status"]), bool(row["IsClosed"]))
         changes: dict[str, list[Row]] = {}
         names = ("Id", "CaseId", "CreatedDate", "Field", "OldValue", "NewValue")
         also = "Field IN ('created', 'Status')"
@@ -84,7 +83,7 @@ class Belongings:
         """
         case_id = parse.salesforce_id(row["Id"])
         moves = [change for change in changes if change.get("Field") == "Status"]
-        if len(moves) < len(changes):
+        if len(moves) < len(changes) and (moves or "Status" in row):
             first = moves[0].get("OldValue") if moves else row.get("Status")
             yield self._status(case_id, f"{case_id}:created", row["CreatedDate"], first, 1, known)
         at, seq = "", 1
@@ -94,16 +93,20 @@ class Belongings:
             yield self._status(case_id, parse.salesforce_id(change["Id"]), at, change.get("NewValue"), seq, known)
 
     def _status(self, case_id: str, source_id: str, at: str, status: Any, seq: int, known: Known) -> Record:
-        is_closed = known.closed_statuses.get(str(status), str(status).lower().startswith("closed"))
-        return {
+        record: Record = {
             "source_id": source_id,
             "source_instance": self._instance,
             "ticket_id": case_id,
             "changed_at": parse.instant(at),
             "status": status,
-            "status_category": case_category(status, is_closed, self._schema.map("Case")),
             "seq": seq,
         }
+        is_closed = known.closed_statuses.get(str(status))
+        if is_closed is None and self._schema.offer("Case").has("IsClosed"):
+            is_closed = str(status).lower().startswith("closed")  # a status that is not in use any more
+        if is_closed is not None:
+            record["status_category"] = case_category(status, is_closed, self._schema.map("Case"))
+        return record
 
     # -- lines -----------------------------------------------------------------------------------------------------
 

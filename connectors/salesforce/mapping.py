@@ -93,15 +93,17 @@ class Mapper:
             record["merged_into"] = None  # a merge that was undone: the row is alive again
         finish(name, record, row, fields, self._known)
         if name == self._schema.survey_object:
-            self._finish_survey(record)
+            self._finish_survey(record, fields)
         elif name == "SurveyInvitation" and self._survey_type:
             record["survey_type"] = self._survey_type
         return record
 
-    def _finish_survey(self, record: dict[str, Any]) -> None:
+    def _finish_survey(self, record: dict[str, Any], fields: FieldMap) -> None:
         for column, value in self._schema.survey_constants.items():
-            if record.get(column) is None:
+            if record.get(column) is None and column not in fields.lost:
                 record[column] = value
+        if "responded_at" in fields.lost:
+            return
         if record.get("responded_at") is None and not self._schema.is_own_survey:
             record["responded_at"] = record.get("created_at")
         record.setdefault("responded_at", record.get("created_at"))

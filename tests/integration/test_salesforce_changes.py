@@ -438,3 +438,65 @@ def test_all_streams_read_at_once_are_what_they_are_one_by_one(box: Sandbox) -> 
             together.apply(name, page)
     assert together.rows == one_by_one.rows
     assert organisations == 2  # one for each connector
+
+
+# -- fields that become hidden -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hidden", "stream"),
+    [
+        ("Case.IsClosed", "tickets"),
+        ("Case.Status", "tickets"),
+        ("CaseStatus Case.IsClosed", "tickets"),
+        ("Opportunity.IsWon", "opportunities"),
+        ("Opportunity.IsClosed", "opportunities"),
+        ("OpportunityHistory.ForecastCategory OpportunityStage", "opportunities"),
+        ("Lead.IsConverted", "leads"),
+        ("Lead.Status", "leads"),
+        ("Contact.HasOptedOutOfEmail", "contacts"),
+        ("Contact.DoNotCall", "contacts"),
+        ("User.IsActive", "users"),
+        ("Task.TaskSubtype", "activities"),
+        ("Task.IsClosed", "activities"),
+        ("Task.CallType", "activities"),
+        ("Task.CallDisposition", "activities"),
+        ("Task.CompletedDateTime", "activities"),
+        ("Task.WhoId", "activities"),
+        ("Task.WhatId", "activities"),
+        ("Task.AccountId", "activities"),
+        ("Event.EndDateTime", "activities"),
+        ("Event.WhoId", "activities"),
+        ("EmailMessage.Incoming", "activities"),
+        ("EmailMessage.Status", "activities"),
+        ("EmailMessage.CreatedById", "activities"),
+        ("EmailMessage.RelatedToId", "activities"),
+        ("EmailMessage.ParentId", "activities"),
+        ("EmailMessage.IsBounced", "activities"),
+        ("CaseComment.IsPublished", "activities"),
+        ("CaseComment.CreatedById", "activities"),
+        ("SurveyInvitation.ContactId", "survey_invitations"),
+        ("SurveyInvitation.ParticipantId", "survey_invitations"),
+    ],
+)
+def test_a_field_that_becomes_hidden_rewrites_nothing_that_was_worked_out_from_it(
+    box: Sandbox, hidden: str, stream: str
+) -> None:
+    cache = MemoryCache()
+    _sync(box, cache, streams=[stream])
+    before = {table: {key: dict(row) for key, row in rows.items()} for table, rows in cache.rows.items()}
+    box.salesforce.schema.hide(*hidden.split())
+    connector = salesforce(box, streams=[stream])
+    cache.sync(connector, full=True)
+    cache.reconcile(connector)
+    connector.close()
+    box.salesforce.schema.show(*hidden.split())
+    changed = {
+        (table, column, str(was), str(rows[key].get(column)))
+        for table, rows in cache.rows.items()
+        for key, row in before[table].items()
+        for column, was in row.items()
+        if rows[key].get(column) != was
+    }
+    assert before[stream]
+    assert changed == set()
