@@ -13,6 +13,7 @@ from typing import Any
 from connectors import parse
 from connectors.base import Bookmark, Children, Page, Record
 from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.marks import LATE
 from connectors.salesforce.schema import OrgSchema
 
 #: Where a rate has no first day of its own: before every row of ours.
@@ -39,8 +40,8 @@ class Rates:
             "currency": self._currency,
         }
         before = dict(bookmark or {})
-        since = before.get("at")
         at = parse.format_instant(self._client.vendor_now(now))
+        since = min(before["at"], at) if before.get("at") else None  # a place beyond the clock hides what changes
         is_same = {key: before.get(key) for key in seen} == seen
         if is_same and since and not (has_dated and self._has_changed(since)):
             yield Page(bookmark={**seen, "at": at})
@@ -79,8 +80,9 @@ class Rates:
         return [(ALWAYS, rate)] if rate else []
 
     def _has_changed(self, since: str) -> bool:
-        """Whether a dated rate changed since then; the newest minutes are never taken as final."""
-        soql = f"SELECT COUNT() FROM DatedConversionRate WHERE SystemModstamp >= {parse.instant(since)}"
+        """Whether a dated rate changed since then, or since so long before that it may have become visible late."""
+        begin = parse.format_instant(parse.to_datetime(since) - LATE)
+        soql = f"SELECT COUNT() FROM DatedConversionRate WHERE SystemModstamp >= {begin}"
         return self._client.count(soql) > 0
 
     def _page(self, code: str, theirs: Series, ours: Series) -> Page:

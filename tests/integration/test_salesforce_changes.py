@@ -401,6 +401,17 @@ def test_rates_are_read_again_only_when_one_changed(box: Sandbox) -> None:
     assert _wrong(box, cache) == []
 
 
+def test_a_rate_that_becomes_visible_late_is_found(box: Sandbox) -> None:
+    cache = MemoryCache()
+    _sync(box, cache)
+    stamp = sf_instant(box.company.now - 10 * MINUTE)
+    row = next(row for row in box.salesforce.rows.tables["DatedConversionRate"].values() if row["IsoCode"] == "USD")
+    box.salesforce.shown.put_in(row["Id"], ConversionRate=3.0, SystemModstamp=stamp)
+    before = {key: one["rate_to_reporting"] for key, one in cache.live("fx_rates").items()}
+    assert _sync(box, cache, streams=["fx_rates"]) > 0
+    assert {key: one["rate_to_reporting"] for key, one in cache.live("fx_rates").items()} != before
+
+
 def test_surveys_of_salesforce_s_own_are_read_where_no_object_is_named(box: Sandbox) -> None:
     box.salesforce.shown.maker.native_answers = True
     box.salesforce.refresh(box.company.surveys)
