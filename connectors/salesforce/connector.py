@@ -140,6 +140,9 @@ class SalesforceConnector:
                 JobReader(self._client).forget(name, mark.get("job") or mark.get("over") or {})
             marks = {}
         reader = Reader(self._client, schema, mapper, self._settings.bulk_from, self._begin(stream))
+        for feed in feeds:
+            if feed.until_now:
+                marks.setdefault(feed.name, reader.beginning())
         # Unfinished ones first: a read that is killed again and again still comes to its end.
         for feed in sorted(feeds, key=lambda feed: bool(marks.get(feed.name, {}).get("done"))):
             yield from reader.read(feed, marks, since=since, now=now)

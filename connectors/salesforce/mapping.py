@@ -49,6 +49,15 @@ class Mapper:
         self._survey_type = survey_type
         self._belongings = Belongings(client, schema, instance=instance)
 
+    @property
+    def clock(self) -> str:
+        """The vendor's clock by which it is told what has come to pass."""
+        return self._known.now
+
+    def see_clock(self, clock: str) -> None:
+        """From now on tell by this clock: a long read must not tell by the one it began at."""
+        self._known.now = clock
+
     def page(self, name: str, rows: Sequence[Row], cursor: str, along: With = ALL) -> Page:
         """The mapped page, without bookmark."""
         fields = self._schema.map(name)

@@ -82,6 +82,10 @@ class Reader:
         yield from self._near(feed, marks, dict(mark), since, now)
         yield from self._far(feed, marks, dict(marks[feed.name]), now)
 
+    def beginning(self) -> Mark:
+        """The first mark of what comes to pass. To be set before any feed is read: rows are told by the same clock."""
+        return {"at": self.mapper.clock, "id": "", "done": True}
+
     def cursor_of(self, feed: Feed) -> str:
         """The field that shows changes of an object. Raises StreamError where it has none."""
         if feed.cursor:
@@ -102,6 +106,7 @@ class Reader:
         before = dict(mark)
         is_first = not mark
         hi = parse.format_instant(clock)
+        self.mapper.see_clock(hi)
         settled = parse.format_instant(clock - LATE)
         if is_first or mark.get("at") is None:
             place = Place(mark.get("lo") or self._begin())
@@ -175,23 +180,24 @@ class Reader:
         return clock - LATE - parse.to_datetime(mark["far"]) >= _FAR_EVERY
 
     def _passed(self, feed: Feed, marks: dict[str, Mark], now: datetime) -> Iterator[Page]:
-        """What the cursor has passed by now: nothing on the first read, other feeds bring it then."""
+        """What the cursor has passed by now, since `beginning` on the first read: other feeds brought it by then."""
+        if not self.schema.offer(feed.object).has(self.cursor_of(feed)):
+            return  # hidden just now: the mark waits until it is shown again
         moment = self.client.vendor_now(now)
         clock = parse.format_instant(moment)
-        mark = marks.get(feed.name)
+        mark = grounded_passing(marks.get(feed.name) or self.beginning(), moment)
+        self.mapper.see_clock(clock)
         held = Held()
-        if mark is not None:
-            mark = grounded_passing(mark, moment)
-            at = parse.format_instant(parse.to_datetime(mark["at"]) - UNSETTLED) if mark.get("done") else mark["at"]
-            place = Place(at, mark.get("id") or "")
-            window = Window(feed.object, self.cursor_of(feed), clock, feed.also)
-            try:
-                for page, total in self._pages(window, place, ALL, now):
-                    yield from held.swap(page, marks, total)
-                    marks[feed.name] = {"at": place.at, "id": place.id, "done": False}
-            except ConnectorError:
-                yield from held.release(marks)
-                raise
+        at = parse.format_instant(parse.to_datetime(mark["at"]) - UNSETTLED) if mark.get("done") else mark["at"]
+        place = Place(at, mark.get("id") or "")
+        window = Window(feed.object, self.cursor_of(feed), clock, feed.also)
+        try:
+            for page, total in self._pages(window, place, ALL, now):
+                yield from held.swap(page, marks, total)
+                marks[feed.name] = {"at": place.at, "id": place.id, "done": False}
+        except ConnectorError:
+            yield from held.release(marks)
+            raise
         marks[feed.name] = {"at": clock, "id": "", "done": True}
         yield held.last(marks)
 

@@ -220,6 +220,28 @@ def test_a_merge_chain_ends_at_the_last_survivor(box: Sandbox) -> None:
     assert cache.rows["leads"][one.sf or ""]["merged_into"]
 
 
+@pytest.mark.parametrize("before_events", [True, False])
+def test_a_meeting_that_ends_while_the_first_read_goes_on_is_held(box: Sandbox, before_events: bool) -> None:
+    cache = MemoryCache()
+    meeting = next(one for one in box.company.activities if one.kind == "meeting" and one.sf)
+    meeting.at, meeting.seconds = box.company.now + HOUR, HOUR
+    box.apply(records.rename, meeting, "Call with all", at=box.company.now - 9 * 24 * HOUR)
+    connector = salesforce(box, streams=["activities"])
+    is_time = True
+    for page in connector.fetch_pages("activities", None, full=False, since=None, now=NOW):
+        cache.apply("activities", page)
+        ids = {row["source_id"] for row in page.records.get("activities", ())}
+        if is_time and ids and (before_events or meeting.sf in ids):
+            box.pass_time(5 * HOUR)
+            is_time = False
+    connector.close()
+    for _ in range(3):
+        box.pass_time(30 * MINUTE)
+        _sync(box, cache, streams=["activities"])
+    assert not is_time
+    assert cache.live("activities")[meeting.sf or ""]["status"] == "completed"
+
+
 # -- what no change mark shows -----------------------------------------------------------------------------------------
 
 
