@@ -121,10 +121,11 @@ class BulkJobs:
         with suppress(ConnectorError):
             self._client.send("DELETE", f"jobs/query/{job_id}")
 
-    def strays(self, name: str, since: datetime) -> list[str]:
-        """Our own query jobs on this object made since then, newest page only: a job nobody noted down is among them.
+    def strays(self, name: str, since: datetime) -> list[tuple[str, str]]:
+        """Query jobs of our user on this object made since then, newest page only: (id, query text or "").
 
-        Told by object, operation, maker and time: Salesforce gives no mark of our own to put on a job.
+        A job nobody noted down is among them, and so may be other programs' jobs: Salesforce gives no mark of our own
+        to put on a job, and need not say what its query is.
         """
         if not self._client.user_id:
             return []
@@ -135,11 +136,20 @@ class BulkJobs:
         found = []
         for job in reply.get("records") or () if isinstance(reply, dict) else ():
             made_at = parse.instant_or_none(job.get("createdDate"))
-            is_ours = job.get("object") == name and job.get("operation") == "queryAll"
-            is_ours = is_ours and str(job.get("createdById") or "")[:15] == self._client.user_id[:15]
-            if is_ours and made_at is not None and made_at >= parse.format_instant(since):
-                found.append(str(job.get("id")))
+            may_be = job.get("object") == name and job.get("operation") == "queryAll"
+            may_be = may_be and str(job.get("createdById") or "")[:15] == self._client.user_id[:15]
+            if may_be and made_at is not None and made_at >= parse.format_instant(since):
+                found.append((str(job.get("id")), str(job.get("query") or "")))
         return found
+
+    def columns(self, job_id: str) -> frozenset[str]:
+        """The names of the columns of a job's results, in lower case; none where there are no results."""
+        try:
+            response = self._client.send("GET", f"jobs/query/{job_id}/results", accept="text/csv", maxRecords=1)
+        except ConnectorError:
+            return frozenset()
+        line = response.content.partition(b"\n")[0].decode("utf-8", "ignore")
+        return frozenset(name.strip().strip('"').lower() for name in line.split(","))
 
 
 def rows_of(text: str, types: Mapping[str, str]) -> Iterator[Row]:

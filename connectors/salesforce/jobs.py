@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from connectors import parse
-from connectors.errors import TransientError
+from connectors.errors import ConnectorError, TransientError
 from connectors.salesforce.bulk import BulkJobs, LostJob, NoBulk, rows_of
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import UnknownField
@@ -28,6 +28,7 @@ SLICE = 2000
 _TRIES = 2  # jobs for one read: after the second the rows are read by REST
 _PAGE_TRIES = 3  # asks for a page of results whose count is wrong
 _LONGEST_LOOK_S = 20.0
+_LOOKS = 3  # at a job that may be ours or not
 _STUCK_CALLS = 3  # a job that does not move for the time of so many longest calls is stuck
 
 
@@ -71,11 +72,12 @@ class JobReader:
         takes the name of a field the org refuses, and says whether the query is another one without it.
         """
         place = dict(position)
+        suspects: list[str] = []
+        if place.get("asked") and not place.get("id"):
+            suspects = self._drop_strays(name, place, soql())
         while True:
             if not place.get("id"):
-                if place.get("asked"):
-                    self._drop_strays(name, place)
-                else:
+                if not place.get("asked"):
                     place = {"asked": parse.format_instant(self.client.vendor_now(now)), "tries": 0}
                     yield Step([], dict(place))
                 try:
@@ -96,7 +98,9 @@ class JobReader:
                     raise NoBulk(f"Bulk jobs for {name} do not come to an end.") from None
                 place |= {"id": "", "locator": "", "read": 0, "tries": place.get("tries", 0) + 1}
         self.jobs.drop(name, place["id"])
-        self._drop_strays(name, place)
+        for job_id in suspects:  # by now it is done as well, and its results tell what was asked
+            if self._is_same(name, job_id, soql()):
+                self.jobs.drop(name, job_id)
 
     def forget(self, name: str, position: Mapping[str, Any]) -> None:
         """Let go of a job whose results are no longer wanted."""
@@ -162,8 +166,34 @@ class JobReader:
                 return pending, count, page.locator
         raise LostJob("A page of bulk results does not hold the rows it promises.")
 
-    def _drop_strays(self, name: str, place: Mapping[str, Any]) -> None:
-        """Delete jobs of ours for this read that nobody noted down: the answer that named them was lost."""
-        for job_id in self.jobs.strays(name, parse.to_datetime(place["asked"])):
-            if job_id != place.get("id"):
+    def _is_same(self, name: str, job_id: str, soql: str) -> bool:
+        """Whether a job has the columns of this query; one that is not done after a few looks does not tell."""
+        nap_s = min(self.client.retry.patience.first_s, _LONGEST_LOOK_S)
+        try:
+            for _ in range(_LOOKS):
+                state = self.jobs.state(name, job_id)
+                if state.is_done:
+                    return self.jobs.columns(job_id) == _columns_of(soql)
+                if state.is_over:
+                    return False
+                self.client.wait(nap_s, f"Salesforce is working on a bulk job for {name}.")
+        except ConnectorError:
+            return False
+        return False
+
+    def _drop_strays(self, name: str, place: Mapping[str, Any], soql: str) -> list[str]:
+        """Delete the job of ours that nobody noted down: the answer that named it was lost.
+
+        The user may run other programs' jobs: only one of our own query is ours. Hands out those that do not tell yet.
+        """
+        unclear = []
+        for job_id, query in self.jobs.strays(name, parse.to_datetime(place["asked"])):
+            if query == soql:
                 self.jobs.drop(name, job_id, is_running=True)
+            elif not query:
+                unclear.append(job_id)
+        return unclear
+
+
+def _columns_of(soql: str) -> frozenset[str]:
+    return frozenset(name.strip().lower() for name in soql.partition(" FROM ")[0].removeprefix("SELECT ").split(","))

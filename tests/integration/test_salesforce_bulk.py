@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.errors import TransientError
+from connectors.salesforce.bulk import BulkJobs
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
 from tests.integration.crm_cache import NOW, MemoryCache, differences, salesforce
@@ -114,6 +115,23 @@ def test_a_job_made_but_not_noted_down_is_deleted_and_another_made(box: Sandbox)
     assert box.salesforce.bulk.created == 2
     assert box.salesforce.bulk.jobs == {}
     assert cache.rows == _by_rest(box, "leads").rows
+
+
+def test_jobs_of_other_programs_are_left_alone(box: Sandbox) -> None:
+    connector = salesforce(box, bulk_from=100)
+    jobs = BulkJobs(connector._client)
+    cache = MemoryCache()
+    theirs = ""
+    for page in connector.fetch_pages("leads", None, full=False, since=None, now=NOW):
+        cache.apply("leads", page)
+        theirs = theirs or jobs.make("Lead", "SELECT Id FROM Lead")
+    assert list(box.salesforce.bulk.jobs) == [theirs]  # a good run
+    intent = _read(salesforce(box, bulk_from=100), "leads", pages=1)
+    others = [theirs, jobs.make("Lead", "SELECT Id, Name FROM Lead"), jobs.make("Lead", "SELECT Id FROM Lead")]
+    _read(salesforce(box, bulk_from=100), "leads", intent)
+    connector.close()
+    assert list(box.salesforce.bulk.jobs) == others
+    assert box.salesforce.bulk.aborted == 0
 
 
 @pytest.mark.parametrize("kind", ["failed", "aborted", "partial", "expired", "short", "unauthorised", "count_missing"])
