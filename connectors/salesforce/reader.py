@@ -76,6 +76,8 @@ class Reader:
         mark: Mark = grounded(renewed(marks.get(feed.name)), self.client.vendor_now(now))
         if over := mark.pop("over", None):  # a job that was read to its end, and perhaps not deleted
             JobReader(self.client).forget(feed.object, over)
+        if since is not None and mark and not mark["done"]:
+            mark = self._sent_back(feed, mark, f"{since.isoformat()}T00:00:00Z")
         if mark.get("job") or self._is_far_behind(mark, since, now):
             yield from self._by_job(feed, marks, mark, since, now)
             mark = {key: value for key, value in marks.get(feed.name, mark).items() if key != "over"}
@@ -85,6 +87,23 @@ class Reader:
     def beginning(self) -> Mark:
         """The first mark of what comes to pass. To be set before any feed is read: rows are told by the same clock."""
         return {"at": self.mapper.clock, "id": "", "done": True}
+
+    def _sent_back(self, feed: Feed, mark: Mark, since: str) -> Mark:
+        """The mark of a read that was broken off, sent back to a day that is asked for again: once for each day.
+
+        A first read goes no further back than it began.
+        """
+        if mark.get("since") == since:
+            return mark  # this very read was broken off: it goes on
+        begin = max(since, self._begin() or "") if mark.get("first") else since
+        found = {**mark, "since": since}
+        if mark.get("at"):  # a near read
+            return found if str(mark["at"]) <= begin else found | {"at": begin, "id": ""}
+        if not mark.get("lo") or str(mark["lo"]) <= begin:
+            return found  # it begins there or earlier anyway, or is a job that does
+        if mark.get("job"):
+            JobReader(self.client).forget(feed.object, mark["job"])
+        return found | {"lo": begin} | ({"job": {}} if "job" in mark else {})
 
     def cursor_of(self, feed: Feed) -> str:
         """The field that shows changes of an object. Raises StreamError where it has none."""

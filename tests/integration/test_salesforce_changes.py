@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -240,6 +240,31 @@ def test_a_meeting_that_ends_while_the_first_read_goes_on_is_held(box: Sandbox, 
         _sync(box, cache, streams=["activities"])
     assert not is_time
     assert cache.live("activities")[meeting.sf or ""]["status"] == "completed"
+
+
+@pytest.mark.parametrize("bulk_from", [10_000, 1])
+def test_a_day_asked_for_again_is_read_from_though_the_read_before_was_broken_off(box: Sandbox, bulk_from: int) -> None:
+    cache = MemoryCache()
+    _sync(box, cache)
+    box.salesforce.limits.page_rows = 1
+    box.pass_time(26 * HOUR)
+    for lead in [lead for lead in box.company.leads if lead.sf][:3]:
+        box.apply(records.rename, lead, "Changed Since")
+    broken = salesforce(box, streams=["leads"], bulk_from=bulk_from)
+    cache.sync(broken, stop_after=2)
+    broken.close()
+    mark = cache.bookmarks["leads"]["feeds"]["Lead"]
+    assert not mark["done"]
+    assert bool(mark.get("job")) == (bulk_from == 1)
+    again = salesforce(box, streams=["leads"], bulk_from=bulk_from)
+    read: set[str] = set()
+    bookmark = cache.bookmarks["leads"]
+    for page in again.fetch_pages("leads", bookmark, full=False, since=date(2015, 1, 1), now=NOW):
+        read |= {row["source_id"] for row in page.records.get("leads", ())}
+        bookmark = page.bookmark or bookmark
+    again.close()
+    assert read == set(cache.live("leads"))
+    assert "since" not in bookmark["feeds"]["Lead"]
 
 
 # -- what no change mark shows -----------------------------------------------------------------------------------------
