@@ -389,9 +389,7 @@ def _by_lower_case(values: ValueMap) -> ValueMap:
 
 def _column_of(name: str, columns: Mapping[str, str]) -> str | None:
     """The column of ours a configured name means, None for one that becomes custom.NAME."""
-    if name in columns:
-        return name
-    return f"{name}_minor" if f"{name}_minor" in columns else None
+    return next((column for column in (name, f"{name}_minor") if column in columns), None)
 
 
 def _kind_of(column_type: str) -> str:
