@@ -72,7 +72,7 @@ class Answer:
         """Send the head; without a length the body goes in chunks."""
         await self._travel()
         self._statuses[status] += 1
-        pairs = {k: v for k, v in headers.items() if k.lower() != "content-length"} | {"date": self._date}
+        pairs = {"date": self._date} | {k: v for k, v in headers.items() if k.lower() != "content-length"}
         if length is not None:
             pairs["content-length"] = str(length)
         head = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in pairs.items()]
