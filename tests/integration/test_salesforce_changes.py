@@ -248,23 +248,23 @@ def test_a_day_asked_for_again_is_read_from_though_the_read_before_was_broken_of
     _sync(box, cache)
     box.salesforce.limits.page_rows = 1
     box.pass_time(26 * HOUR)
-    for lead in [lead for lead in box.company.leads if lead.sf][:3]:
-        box.apply(records.rename, lead, "Changed Since")
-    broken = salesforce(box, streams=["leads"], bulk_from=bulk_from)
+    for contact in [contact for contact in box.company.contacts if contact.sf][:3]:
+        box.apply(records.set_title, contact, "Changed Since")
+    broken = salesforce(box, streams=["contacts"], bulk_from=bulk_from)
     cache.sync(broken, stop_after=2)
     broken.close()
-    mark = cache.bookmarks["leads"]["feeds"]["Lead"]
+    mark = cache.bookmarks["contacts"]["feeds"]["Contact"]
     assert not mark["done"]
     assert bool(mark.get("job")) == (bulk_from == 1)
-    again = salesforce(box, streams=["leads"], bulk_from=bulk_from)
+    again = salesforce(box, streams=["contacts"], bulk_from=bulk_from)
     read: set[str] = set()
-    bookmark = cache.bookmarks["leads"]
-    for page in again.fetch_pages("leads", bookmark, full=False, since=date(2015, 1, 1), now=NOW):
-        read |= {row["source_id"] for row in page.records.get("leads", ())}
+    bookmark = cache.bookmarks["contacts"]
+    for page in again.fetch_pages("contacts", bookmark, full=False, since=date(2015, 1, 1), now=NOW):
+        read |= {row["source_id"] for row in page.records.get("contacts", ())}
         bookmark = page.bookmark or bookmark
     again.close()
-    assert read == set(cache.live("leads"))
-    assert "since" not in bookmark["feeds"]["Lead"]
+    assert read == set(cache.live("contacts"))
+    assert "since" not in bookmark["feeds"]["Contact"]
 
 
 # -- what no change mark shows -----------------------------------------------------------------------------------------
