@@ -136,20 +136,25 @@ class SalesforceClient:
         if seen != total:
             raise Short(f"Salesforce sent {seen} of {total} records.")
 
-    def query_ids(self, soql: Callable[[Sequence[str]], str], ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Every record of a query about these ids; asked in halves where it is too much at once."""
+    def query_whole(self, soql: str) -> list[dict[str, Any]]:
+        """Every record of a query at once; begun again where a page link is lost. TransientError: again and again."""
         for left in reversed(range(_RESTARTS)):
             try:
-                return list(self.query_all(soql(ids)))
+                return list(self.query_all(soql))
             except (LostPosition, Short) as error:
                 if not left:
                     raise TransientError(error.message) from None
-            except TooMuch:
-                if len(ids) <= 1:
-                    raise
-                half = len(ids) // 2
-                return [*self.query_ids(soql, ids[:half]), *self.query_ids(soql, ids[half:])]
         raise AssertionError("the last try ends above")
+
+    def query_ids(self, soql: Callable[[Sequence[str]], str], ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Every record of a query about these ids; asked in halves where it is too much at once."""
+        try:
+            return self.query_whole(soql(ids))
+        except TooMuch:
+            if len(ids) <= 1:
+                raise
+            half = len(ids) // 2
+            return [*self.query_ids(soql, ids[:half]), *self.query_ids(soql, ids[half:])]
 
     def count(self, soql: str) -> int:
         """The number a `SELECT COUNT() …` answers, deleted and archived rows included unless it says otherwise."""

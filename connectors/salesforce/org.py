@@ -3,6 +3,7 @@
 Read once and kept for a while, for all streams together. Safe to share between threads.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from connectors.errors import StreamError
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import NotReadable, TooMuch, UnknownField
 from connectors.salesforce.records import Known, StageMeta
+
+log = logging.getLogger(__name__)
 
 _USERS_KEEP_S = 600.0
 _ORG_FIELDS = ("Name", "TimeZoneSidKey", "DefaultCurrencyIsoCode", "CurrencyIsoCode")
@@ -62,15 +65,20 @@ class Org:
         return str(row["corporate"])
 
     def user_types(self) -> dict[str, str]:
-        """UserType of every user by id; empty where this login may not read users."""
+        """UserType of every user by id; empty where this login may not read users, or they cannot be read now."""
         with self._users_lock:
             if self._clock() - self._users_at > _USERS_KEEP_S:
-                types: dict[str, str] = {}
                 try:
-                    for row in self._client.query_all("SELECT Id, UserType FROM User"):
-                        types[parse.salesforce_id(row["Id"])] = str(row.get("UserType") or "Standard")
-                except (NotReadable, TooMuch, UnknownField):  # then who changed a record is not known
-                    types = {}
+                    rows = self._client.query_whole("SELECT Id, UserType FROM User")
+                except (
+                    NotReadable,
+                    TooMuch,
+                    UnknownField,
+                ) as error:
+                    # Then who changed a record is not known; the next to ask tries again.
+                    log.info("who the users are is not known: %s", error, extra={"action": "users_unknown"})
+                    return {}
+                types = {parse.salesforce_id(row["Id"]): str(row.get("UserType") or "Standard") for row in rows}
                 self._user_types, self._users_at = types, self._clock()
             return self._user_types
 
@@ -98,7 +106,7 @@ class Org:
 
     def _settings_rows(self, soql: str) -> list[dict[str, Any]]:
         try:
-            return list(self._client.query_all(soql))
+            return self._client.query_whole(soql)
         except NotReadable:
             return []
 

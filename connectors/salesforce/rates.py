@@ -33,7 +33,7 @@ class Rates:
     def pages(self, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
         """Every rate where one changed since `bookmark`, a page a currency; nothing new: one page without records."""
         has_dated = self._schema.can_read("DatedConversionRate")
-        types = list(self._client.query_all("SELECT Id, IsoCode, ConversionRate, SystemModstamp FROM CurrencyType"))
+        types = self._client.query_whole("SELECT Id, IsoCode, ConversionRate, SystemModstamp FROM CurrencyType")
         seen = {
             "types": sorted(f"{row.get('IsoCode')}={row.get('ConversionRate')}" for row in types),
             "dated": self._client.count("SELECT COUNT() FROM DatedConversionRate") if has_dated else 0,
@@ -53,7 +53,7 @@ class Rates:
             return
         left = dict(fixed)
         if has_dated:
-            rows = self._client.query_all(
+            rows = self._client.query_whole(
                 "SELECT Id, IsoCode, StartDate, ConversionRate FROM DatedConversionRate"
                 " ORDER BY IsoCode ASC, StartDate ASC, Id ASC"
             )
@@ -70,7 +70,7 @@ class Rates:
         """What one unit of the corporate currency is in the agent's, by day; empty where the org does not know it."""
         if has_dated:
             code = parse.currency_code(self._currency)
-            rows = self._client.query_all(
+            rows = self._client.query_whole(
                 "SELECT Id, StartDate, ConversionRate FROM DatedConversionRate"
                 f" WHERE IsoCode = '{code}' ORDER BY StartDate ASC, Id ASC"
             )

@@ -414,6 +414,39 @@ def test_a_vendor_s_clock_that_is_wrong_for_a_while_hides_nothing(box: Sandbox, 
     assert cache.live("leads")[lead.sf or ""]["name"] == lead.name
 
 
+@pytest.mark.parametrize("stream", ["opportunities", "fx_rates"])
+def test_a_page_link_lost_beside_the_records_is_asked_for_anew(box: Sandbox, stream: str) -> None:
+    box.salesforce.schema.turn_on("multi_currency", "dated_rates")
+    box.salesforce.limits.page_rows = 2
+    whole, cache = MemoryCache(), MemoryCache()
+    faults: list[Any] = []
+    for found in (whole, cache):
+        connector = salesforce(box, streams=[stream])
+        found.sync(connector)
+        connector.close()
+        faults.append(box.faults.salesforce.salesforce_error(400, "INVALID_QUERY_LOCATOR", path=r"/query/01g", times=2))
+    assert faults[0].hits == 2
+    assert cache.rows == whole.rows
+
+
+def test_where_the_users_cannot_be_read_what_follows_from_them_stays(box: Sandbox) -> None:
+    cache = MemoryCache()
+    connector = salesforce(box, streams=["activities"])
+    cache.sync(connector)
+    connector.close()
+    before = {key: dict(row) for key, row in cache.rows["activities"].items()}
+    refused = box.faults.salesforce.salesforce_error(400, "QUERY_TIMEOUT", path=r"UserType", times=1)
+    connector = salesforce(box, streams=["activities"])
+    cache.sync(connector, full=True)
+    assert cache.rows["activities"] == before
+    anew = MemoryCache()
+    anew.sync(connector)  # the same connector asks again
+    connector.close()
+    assert refused.hits == 1
+    assert anew.rows["activities"] == before
+    assert any(row["updated_by_kind"] for row in before.values())
+
+
 @pytest.mark.parametrize("ahead_h", [2, 48])
 def test_a_vendor_s_clock_that_is_ahead_once_hides_nothing_later(box: Sandbox, ahead_h: int) -> None:
     cache, connector = MemoryCache(), salesforce(box)
