@@ -5,7 +5,6 @@ timeouts, a deadline, one retry policy and one limiter. simple-salesforce never 
 without bound on a refused one.
 """
 
-import hashlib
 import logging
 import threading
 import time
@@ -45,8 +44,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 U = TypeVar("U")
 
-MAX_LOGINS = 3
-_LOGIN_WINDOW_S = 900.0
 _DAY_RESERVE = 0.1
 _MISTAKES = 3  # tries of a call that fails with an error of Salesforce's own
 _RESTARTS = 3  # asks again when a page link is lost
@@ -81,11 +78,11 @@ class SalesforceClient:
             timeouts=self.timeouts,
             connections=settings.limits.concurrent,
         )
-        self._limiter = shared(_account_of(settings), lambda: _make_limiter(settings))
+        self._limiter = shared(login.account_of(settings), lambda: _make_limiter(settings))
         self._lock = threading.Lock()  # held while logging in: one thread does, the others wait for it
         self._sdk: Any = None
         self._token = ""
-        self._logins: list[float] = []
+        self._count = login.shared_count(settings)
         self.login_count = 0
         self.user_id = ""
         self.last_answer_at: datetime | None = None
@@ -262,14 +259,14 @@ class SalesforceClient:
         path = urlsplit(url).path
         headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
         if is_login := login.is_login(path):
-            self._check_logins()  # one thread logs in at a time: see `_connected`
+            self._count.check(self._clock())  # one thread logs in at a time: see `_connected`
         with self._limiter.slot("call", self.retry.stop):
             answer = self._transport.send(request.method or "GET", url, headers=headers, body=request.body)
         self._learn(answer)
         is_fault = login.is_soap(path) and b"exceptionCode" in answer.body
         refusal = None if 200 <= answer.status < 300 or is_fault else login_error_of(answer) if is_login else None
-        if is_login and not isinstance(refusal, TransientError):
-            self._logins.append(self._clock())
+        if isinstance(refusal, AuthError) or (is_fault and login.is_refusal(answer.body)):
+            self._count.add(self._clock())
         if refusal is not None:
             raise refusal
         if 200 <= answer.status < 300 or is_fault:
@@ -332,6 +329,7 @@ class SalesforceClient:
         with self._lock:
             if self._token == token:  # another thread may have logged in again already
                 self._token = ""
+                self._count.add(self._clock())
 
     def _log_in(self) -> login.Session:
         """A fresh session. Raises AuthError when refused, or after too many logins."""
@@ -340,16 +338,6 @@ class SalesforceClient:
         session = login.log_in(self._settings, self.exchange, lambda: self.last_answer_at)
         self.login_count += 1
         return session
-
-    def _check_logins(self) -> None:
-        """Raise AuthError when there were too many of late, refused ones included: enough of them lock a user out."""
-        now = self._clock()
-        self._logins = [at for at in self._logins if now - at < _LOGIN_WINDOW_S]
-        if len(self._logins) >= MAX_LOGINS:
-            raise AuthError(
-                f"{MAX_LOGINS} logins within a quarter of an hour did not last; no further one is tried.",
-                mend="Check the session settings of the app and the user.",
-            )
 
     def _learn(self, answer: Answer) -> None:
         """Take the vendor's clock and its counts of calls from the headers."""
@@ -365,9 +353,3 @@ class SalesforceClient:
 def _make_limiter(settings: SalesforceSettings) -> Limiter:
     side_by_side = Window(settings.limits.concurrent, 0.0)
     return Limiter({"call": (side_by_side,)}, DayShare(settings.limits.daily_share, _DAY_RESERVE))
-
-
-def _account_of(settings: SalesforceSettings) -> str:
-    who = settings.client_id or settings.username or ""
-    place = f"{settings.base_url or ''}|{settings.instance_url}|{who}|{settings.limits}"
-    return "salesforce:" + hashlib.sha256(place.encode()).hexdigest()

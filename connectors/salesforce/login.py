@@ -3,7 +3,10 @@
 Every call goes through the client's own exchange (timeouts, retries, limits); nothing here refreshes by itself.
 """
 
+import hashlib
 import logging
+import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +31,8 @@ log = logging.getLogger(__name__)
 SOAP_VERSION = 64
 SOAP_ENDS_ON = date(2027, 6, 1)
 SOAP_MEND = 'Use auth = "client_credentials" or "jwt".'
+MAX_LOGINS = 3
+_LOGIN_WINDOW_S = 900.0
 _SOAP_PATH = "/services/Soap/u/"
 _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -44,12 +49,66 @@ class Session:
     user_id: str = ""
 
 
+class LoginCount:
+    """How often of late a login was refused, or its session did not last: enough of them lock a user out.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: list[float] = []
+
+    def check(self, now: float) -> None:
+        """Raise AuthError when there were too many; `now` in seconds of a steady clock, as in `add`."""
+        with self._lock:
+            self._made = [at for at in self._made if now - at < _LOGIN_WINDOW_S]
+            if len(self._made) < MAX_LOGINS:
+                return
+        raise AuthError(
+            f"{MAX_LOGINS} logins within a quarter of an hour did not last; no further one is tried.",
+            mend="Check the session settings of the app and the user.",
+        )
+
+    def add(self, now: float) -> None:
+        with self._lock:
+            self._made.append(now)
+
+
+_COUNTS: dict[str, LoginCount] = {}
+_COUNTS_LOCK = threading.Lock()
+
+
+def account_of(settings: SalesforceSettings) -> str:
+    """A name for what shares one limit: the same address, app or user. Holds no secret."""
+    who = settings.client_id or settings.username or ""
+    place = f"{settings.base_url or ''}|{settings.instance_url}|{who}|{settings.limits}"
+    return "salesforce:" + hashlib.sha256(place.encode()).hexdigest()
+
+
+def shared_count(settings: SalesforceSettings) -> LoginCount:
+    """The count of the vain logins by these settings, one a process: it outlives the connector. Another secret is another
+    login, so that a mended one is tried at once.
+    """
+    secrets = [_secret(one) for one in (settings.client_secret, settings.password, settings.security_token)]
+    given = [account_of(settings), settings.auth, settings.username, settings.private_key_file, *secrets]
+    key = hashlib.sha256("|".join(str(one) for one in given).encode()).hexdigest()
+    with _COUNTS_LOCK:
+        return _COUNTS.setdefault(key, LoginCount())
+
+
 def is_login(path: str) -> bool:
     return path.endswith(_TOKEN_PATH) or is_soap(path)
 
 
 def is_soap(path: str) -> bool:
     return path.startswith(_SOAP_PATH)
+
+
+def is_refusal(fault: bytes) -> bool:
+    """Whether a fault of the SOAP login is a refusal, and no passing trouble."""
+    code = re.search(rb"exceptionCode>([^<]*)<", fault)
+    return isinstance(soap_error_of(code[1].decode("utf-8", "ignore") if code else ""), AuthError)
 
 
 def log_in(settings: SalesforceSettings, exchange: Exchange, vendor_clock: Callable[[], datetime | None]) -> Session:

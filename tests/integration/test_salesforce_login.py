@@ -11,7 +11,7 @@ import pytest
 from connectors.errors import AuthError, TransientError
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.salesforce import server as sandbox_salesforce
-from tests.integration.crm_cache import NOW, salesforce
+from tests.integration.crm_cache import NOW, salesforce, salesforce_settings
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SOAP = "POST /services/Soap/u/64.0"
@@ -60,6 +60,15 @@ def test_a_password_login_works_and_says_that_it_ends(box: Sandbox) -> None:
     assert {sunset.what: sunset.ends_on for sunset in identity.sunsets}["Salesforce SOAP login"] == date(2027, 6, 1)
     assert pages[0].records["accounts"]
     assert box.salesforce.calls[SOAP] == 1  # of version 64, whatever version the data is read by
+
+
+def test_refused_password_logins_are_counted(box: Sandbox) -> None:
+    connector = _by_password(box, password="wrong")
+    for _ in range(5):
+        with pytest.raises(AuthError):
+            connector.check()
+    connector.close()
+    assert box.salesforce.calls[SOAP] == 3
 
 
 def test_a_trusted_network_needs_no_security_token(box: Sandbox) -> None:
@@ -177,6 +186,50 @@ def test_a_token_endpoint_that_is_down_is_a_passing_trouble(box: Sandbox) -> Non
     box.faults.clear()
     assert connector.check().instance  # it did not count as a refused login
     connector.close()
+
+
+def test_maintenance_pages_in_place_of_a_token_are_a_passing_trouble(box: Sandbox) -> None:
+    box.faults.salesforce.add("html", TOKEN, times=4)
+    connector = salesforce(box)
+    assert connector.check().instance
+    connector.close()
+    assert box.salesforce.calls[TOKEN] == 5
+
+
+def test_logins_are_counted_over_all_connectors_of_an_account(box: Sandbox) -> None:
+    box.salesforce.login.fresh_sessions_die = True
+    limits = salesforce_settings(box).limits
+    for _ in range(3):
+        connector = salesforce(box, limits=limits)
+        with pytest.raises(AuthError):
+            connector.check()
+        connector.close()
+    assert box.salesforce.calls[TOKEN] == 3
+    box.salesforce.login.fresh_sessions_die = False
+    other = salesforce(box)  # another account
+    assert other.check().instance
+    other.close()
+
+
+def test_logins_that_last_are_not_counted(box: Sandbox) -> None:
+    limits = salesforce_settings(box).limits
+    for _ in range(5):  # a connector for each sync
+        connector = salesforce(box, limits=limits)
+        assert connector.check().instance
+        connector.close()
+
+
+def test_a_mended_secret_is_tried_at_once(box: Sandbox) -> None:
+    limits = salesforce_settings(box).limits
+    for _ in range(4):
+        connector = salesforce(box, limits=limits, client_secret="wrong")
+        with pytest.raises(AuthError):
+            connector.check()
+        connector.close()
+    assert box.salesforce.calls[TOKEN] == 3
+    mended = salesforce(box, limits=limits)
+    assert mended.check().instance
+    mended.close()
 
 
 def test_a_signed_login_refused_under_a_wrong_clock_is_not_tried_without_end(box: Sandbox) -> None:
