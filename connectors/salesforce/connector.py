@@ -100,13 +100,13 @@ class SalesforceConnector:
         )
 
     def streams(self) -> list[Stream]:
-        """The streams of the settings, owners before what they own; without settings all this login may read."""
-        from connectors.salesforce.feeds import SIDE_TABLES, objects_of
+        """The streams of the settings (default: all), owners before what they own.
 
-        wanted = self._settings.streams
-        if wanted is None:
-            _, schema = self._org_and_schema()
-            wanted = tuple(name for name in OFFERED if any(map(schema.can_read, objects_of(name, schema))))
+        Those too that this login may not read now: only a bookmark tells whether one of them was read before.
+        """
+        from connectors.salesforce.feeds import SIDE_TABLES
+
+        wanted = self._settings.streams or OFFERED
         return [
             Stream(name, (name, *SIDE_TABLES.get(name, ())), reconciles=name != "fx_rates")
             for name in OFFERED
@@ -124,17 +124,18 @@ class SalesforceConnector:
 
         self._require(stream)
         org, schema = self._org_and_schema()
+        before = (bookmark or {}).get("feeds") or {}
+        if self._is_left_out(stream, schema, was_read=bool(before) or (stream == "fx_rates" and bookmark is not None)):
+            return
         if stream == "fx_rates":
             rates = Rates(self._client, schema, currency=self._currency, instance=org.instance)
             yield from rates.pages(None if full else bookmark, now=now)
             return
         mapper, definitions = self._mapper(stream, now)
-        marks: dict[str, Any] = {name: dict(mark) for name, mark in ((bookmark or {}).get("feeds") or {}).items()}
+        marks: dict[str, Any] = {name: dict(mark) for name, mark in before.items()}
         if definitions:
             yield Page({"stage_defs": definitions}, read=len(definitions))
         feeds = [feed for feed in feeds_of(stream, schema) if self._is_readable(schema, feed.object)]
-        if not feeds:
-            schema.describe(next(iter(feeds_of(stream, schema))).object)  # says why not
         if full:
             for name, mark in marks.items():
                 JobReader(self._client).forget(name, mark.get("job") or mark.get("over") or {})
@@ -146,9 +147,15 @@ class SalesforceConnector:
         # Unfinished ones first: a read that is killed again and again still comes to its end.
         for feed in sorted(feeds, key=lambda feed: bool(marks.get(feed.name, {}).get("done"))):
             yield from reader.read(feed, marks, since=since, now=now)
+        for feed in feeds_of(stream, schema):
+            if feed.name in before and feed not in feeds:  # was read before: the rest is up to date, this is not
+                schema.describe(feed.object)  # says why not
 
     def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
         """Every live record of a stream; see `base.Connector`."""
+        _, schema = self._org_and_schema()
+        if self._is_left_out(stream, schema, was_read=False):
+            return  # nothing is said of it: by ids neither
         mapper, _ = self._mapper(stream, now)
         yield from self._census(stream).pages(mapper, bookmark, now=now)
 
@@ -159,8 +166,11 @@ class SalesforceConnector:
             yield replace(page, bookmark=None)
 
     def count(self, stream: str) -> int | None:
-        """Live records of a stream's main table in the org; None for exchange rates, which are no records."""
-        return None if stream == "fx_rates" else self._census(stream).count()
+        """Live records of a stream's main table; None for what cannot be read, and exchange rates are no records."""
+        _, schema = self._org_and_schema()
+        if stream == "fx_rates" or self._is_left_out(stream, schema, was_read=False):
+            return None
+        return self._census(stream).count()
 
     def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
         """Calls of earlier processes: (seconds ago, how many)."""
@@ -178,7 +188,8 @@ class SalesforceConnector:
         if table == "survey_responses":
             objects = [schema.survey_object]
         for name in objects:
-            if (len(objects) > 1 or table not in OFFERED) and not self._is_readable(schema, name):
+            is_asked_for = len(objects) == 1 and table in (self._settings.streams or ())
+            if not is_asked_for and not self._is_readable(schema, name):
                 continue
             columns = schema.feeds(name)
             for field in schema.describe(name):
@@ -254,6 +265,22 @@ class SalesforceConnector:
         self._require(stream)
         _, schema = self._org_and_schema()
         return Census(self._client, schema, stream, self._settings.bulk_from, self._begin(stream))
+
+    def _is_left_out(self, stream: str, schema: "OrgSchema", *, was_read: bool) -> bool:
+        """Whether this login may read no object of a stream. Raises NotReadable where it was read, or is asked for."""
+        from connectors.salesforce.feeds import objects_of
+
+        self._require(stream)
+        objects = objects_of(stream, schema)
+        if any(map(schema.can_read, objects)):
+            return False
+        try:
+            schema.describe(objects[0])  # says why not
+        except StreamError as error:
+            if was_read or self._settings.streams is not None:
+                raise
+            log.warning("%s: %s is left out: %s", self.name, stream, error, extra={"action": "object_skipped"})
+        return True
 
     def _is_readable(self, schema: "OrgSchema", name: str) -> bool:
         if schema.can_read(name):

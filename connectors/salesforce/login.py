@@ -87,8 +87,9 @@ def account_of(settings: SalesforceSettings) -> str:
 
 
 def shared_count(settings: SalesforceSettings) -> LoginCount:
-    """The count of the vain logins by these settings, one a process: it outlives the connector. Another secret is another
-    login, so that a mended one is tried at once.
+    """The count of the vain logins by these settings, one a process: it outlives the connector.
+
+    Another secret is another login, so that a mended one is tried at once.
     """
     secrets = [_secret(one) for one in (settings.client_secret, settings.password, settings.security_token)]
     given = [account_of(settings), settings.auth, settings.username, settings.private_key_file, *secrets]

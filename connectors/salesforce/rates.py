@@ -40,6 +40,8 @@ class Rates:
             "currency": self._currency,
         }
         before = dict(bookmark or {})
+        if before.get("dated") and not has_dated:
+            self._schema.describe("DatedConversionRate")  # says why not: what is known by day is not to be flattened
         at = parse.format_instant(self._client.vendor_now(now))
         since = min(before["at"], at) if before.get("at") else None  # a place beyond the clock hides what changes
         is_same = {key: before.get(key) for key in seen} == seen

@@ -279,15 +279,60 @@ def test_what_a_login_may_not_read_is_all_that_is_lost_and_is_named(box: Sandbox
 
 
 @pytest.mark.parametrize("hidden", ["Lead", "Opportunity", "SurveyInvitation", "CurrencyType", "Contract"])
-def test_a_stream_a_login_may_not_read_is_not_offered_and_named(box: Sandbox, hidden: str) -> None:
-    connector = salesforce(box)
-    all_of_them = {stream.name for stream in connector.streams()}
+def test_a_stream_a_login_never_could_read_is_left_out_and_named(box: Sandbox, hidden: str) -> None:
     box.salesforce.schema.hide(hidden)
+    connector, cache = salesforce(box), MemoryCache()
     warnings = connector.check().warnings
-    left = {stream.name for stream in connector.streams()}
+    cache.sync(connector)
+    cache.reconcile(connector)
+    names = {stream.name for stream in connector.streams()}
+    left_out = names - cache.bookmarks.keys()
+    assert len(left_out) == 1
+    assert [connector.count(name) for name in left_out] == [None]
+    assert not any(connector.fields(name) for name in left_out)
     connector.close()
-    assert len(all_of_them - left) == 1
     assert any(f"{hidden} cannot be read" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "stream"),
+    [
+        ("Lead", "leads"),
+        ("Task", "activities"),
+        ("Event", "activities"),
+        ("Group", "users"),
+        ("OpportunityLineItem", "opportunities"),
+        ("CurrencyType", "fx_rates"),
+        ("DatedConversionRate", "fx_rates"),
+    ],
+)
+def test_an_object_that_was_read_before_and_no_more_is_an_error_and_the_rest_is_read(
+    box: Sandbox, hidden: str, stream: str
+) -> None:
+    box.salesforce.schema.turn_on("multi_currency", "dated_rates")
+    cache, connector = MemoryCache(), salesforce(box)
+    cache.sync(connector)
+    before = {table: {key: dict(row) for key, row in rows.items()} for table, rows in cache.rows.items()}
+    box.pass_time(600)
+    box.salesforce.schema.hide(hidden)
+    connector.check()
+    assert stream in {one.name for one in connector.streams()}
+
+    def read(full: bool) -> None:
+        for page in connector.fetch_pages(stream, cache.bookmarks[stream], full=full, since=None, now=NOW):
+            cache.apply(stream, page)
+
+    for full in (False, True) if hidden != "DatedConversionRate" else (False,):  # a full read takes what there is
+        with pytest.raises(StreamError, match="not"):
+            read(full)
+        assert cache.rows == before
+    marks = cache.bookmarks[stream].get("feeds", {})
+    assert all(mark["done"] for mark in marks.values())
+    box.salesforce.schema.show(hidden)
+    connector.check()
+    cache.sync(connector)
+    connector.close()
+    assert cache.rows == before
 
 
 def test_a_stream_that_was_asked_for_says_why_it_cannot_be_read(box: Sandbox) -> None:
