@@ -258,7 +258,7 @@ class _Post:
         if self._mail.on_uncertain == "hold" or row["resends"]:
             self._hold(row, reply, now)
             return
-        self._report.deferred += 1
+        self._report.deferred += wait > 0  # without a wait this same pass sends it, and counts what comes of it
         self._state.execute("UPDATE outbox SET resends = resends + 1 WHERE id = ?", (row["id"],))
         reply = one_line("", reply, "It is sent once more with the same Message-ID.")
         self._update(row, "deferred", now, next_attempt_at=now + timedelta(seconds=wait), reply=reply)

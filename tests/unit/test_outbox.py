@@ -184,6 +184,15 @@ def test_a_lost_answer_is_resent_once_with_the_same_message_id(
     assert run_state(state)[0] == "sent"
 
 
+def test_what_the_same_pass_sends_after_all_is_not_counted_as_put_off(state: sqlite3.Connection, clock: Clock) -> None:
+    owe(state, "a@acme.test")
+    state.execute("UPDATE outbox SET state = 'sending', phase = 'data_end', claimed_by = 'gone:1:1'")
+    with FaultServer() as server:
+        report = pump(state, server, clock)
+    assert (report.sent, report.deferred, report.uncertain) == (1, 0, 0)
+    assert server.accepted[0].header("X-Syncagent-Attempt") == "2"
+
+
 def test_a_second_lost_answer_is_left_to_a_person(state: sqlite3.Connection, clock: Clock) -> None:
     owe(state, "a@acme.test")
     with FaultServer([Fault("dot", "lose", times=2)]) as server:
