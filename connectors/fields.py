@@ -1,95 +1,21 @@
 """From a vendor's fields to our columns: maps as data, compiled once a stream into one fast function.
 
-Knows our column types and closed lists, no vendor. A field that an org does not offer is dropped and named; a value
+Knows our column types, no vendor. A field that an org does not offer is dropped and named; a value
 that makes no sense becomes null with a `Reject`, the rest of its record stays.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors import parse
 from connectors.base import Record, Reject
-from connectors.errors import SourceConfigError
-from connectors.settings import ValueMap, nearest
-
-Convert = Callable[[Any], Any]
+from connectors.field_words import CONVERTERS, Convert, Custom, Field, Offer
+from connectors.settings import ValueMap
 
 #: What a converter raises for a value that makes no sense: of the wrong form, too large, or no plain value at all.
 _SENSELESS = (ValueError, ArithmeticError, TypeError, AttributeError)
 
 _MAX = parse.MAX_TEXT
-
-#: What our closed lists hold, where a connector fills them.
-CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("accounts", "kind"): ("customer", "prospect", "partner", "other"),
-    ("leads", "status_category"): ("open", "converted", "disqualified"),
-    ("opportunities", "state"): ("open", "won", "lost"),
-    ("tickets", "status_category"): ("open", "pending", "closed"),
-    ("activities", "type"): ("call", "email", "meeting", "task", "note", "chat"),
-    ("activities", "direction"): ("outbound", "inbound", "two_way", "internal"),
-    ("activities", "status"): ("scheduled", "open", "completed", "cancelled", "no_show"),
-    ("survey_responses", "survey_type"): ("csat", "nps", "ces", "custom"),
-}
-
-#: Converters that need nothing but the value, by the word a map uses for them.
-CONVERTERS: Mapping[str, Convert | None] = {
-    "text": None,
-    "lower": lambda value: str(value)[: parse.MAX_TEXT].strip().lower() or None,
-    "instant": parse.instant,
-    "day": parse.day,
-    "number": parse.number,
-    "integer": parse.integer,
-    "boolean": parse.boolean,
-    "percent": parse.share_of_percent,
-    "ms": parse.seconds_of_ms,
-    "email": parse.email,
-    "phone": parse.phone,
-    "domain": parse.domain,
-    "currency": parse.currency_code,
-    "sfid": parse.salesforce_id,
-    "json": lambda value: str(value)[: parse.MAX_TEXT],
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One of our columns, the vendor's field that feeds it, and how its values become ours."""
-
-    column: str
-    theirs: str
-    kind: str = "text"
-
-
-def read_map(text: str) -> tuple[Field, ...]:
-    """Fields written as `column=Theirs` or `column=Theirs:kind`, separated by blanks."""
-    fields = []
-    for word in text.split():
-        column, _, rest = word.partition("=")
-        theirs, _, kind = rest.partition(":")
-        fields.append(Field(column, theirs, kind or "text"))
-    return tuple(fields)
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What a source's object has: its fields with our word for their type (None: not known, take all as there)."""
-
-    types: Mapping[str, str] | None
-
-    def has(self, name: str) -> bool:
-        return self.types is None or name in self.types
-
-    def kind(self, name: str) -> str:
-        return "text" if self.types is None else self.types.get(name, "text")
-
-
-@dataclass(frozen=True, slots=True)
-class Custom:
-    """What the settings say about one table: our column = their field, and column -> {theirs: ours}."""
-
-    fields: Mapping[str, str]
-    values: Mapping[str, ValueMap]
 
 
 class FieldMap:
@@ -148,6 +74,7 @@ class FieldMap:
         self._converted = [(column, theirs, convert) for column, theirs, convert in self._steps if convert is not None]
         rest = [one for one in self._custom if one[2] is not None or "." in one[1] or one[0] in self._values]
         self._other_custom, self._plain_custom = rest, [one[:2] for one in self._custom if one not in rest]
+        self._is_custom_fast = all(c is not None and "." not in t and n not in self._values for n, t, c in rest)
         self._currency_field = currency_field if currency_field and offer.has(currency_field) else None
         if is_mixed and currency_field and not self._currency_field:  # nobody can tell now which amount is in which
             self.dropped += [currency_field] if self._money else []
@@ -200,9 +127,12 @@ class FieldMap:
             parts += [
                 f"{ours!r}: _minor(v, c) if (v := get({theirs!r})) else {nothing}" for ours, theirs in self._money
             ]
-        if self._custom and not self._other_custom:
-            extras = ", ".join(f"{name!r}: {text.format(theirs=theirs)}" for name, theirs in self._plain_custom)
-            parts.append(f"'custom': {{{extras}}}")
+        if self._custom and self._is_custom_fast:
+            extras = [f"{name!r}: {text.format(theirs=theirs)}" for name, theirs in self._plain_custom]
+            for number, (name, theirs, custom) in enumerate(self._other_custom):
+                names[f"_c{number}"] = custom
+                extras.append(f"{name!r}: _c{number}(v) if (v := get({theirs!r})) else {nothing}")
+            parts.append(f"'custom': {{{', '.join(extras)}}}")
         # Built from our own words; the names of fields are in it only as literals made by repr.
         compiled: Callable[[Callable[[str], Any]], Record] = eval(f"lambda get: {{{', '.join(parts)}}}", names)  # noqa: S307
         return compiled
@@ -243,7 +173,7 @@ class FieldMap:
             return self._record(row, source_id, rejects)
         if self._nested:
             self._fill_nested(record, row, source_id, rejects)
-        if self._other_custom:
+        if not self._is_custom_fast:
             record["custom"] = self._extras(row, source_id, rejects)
         return record
 
@@ -351,36 +281,6 @@ def _behind(row: Any, path: Iterable[str]) -> Any:
     for name in path:
         row = row.get(name) if isinstance(row, dict) else None
     return row
-
-
-def check_custom(table: str, custom: Custom, columns: Mapping[str, str]) -> None:
-    """Raise SourceConfigError where a value map names a value our closed list does not have."""
-    names = {name.removeprefix("custom.") for name in custom.fields}
-    for column, values in custom.values.items():
-        choices = CHOICES.get((table, column))
-        if choices is None:
-            if column not in columns and column.removeprefix("custom.") not in names:
-                raise SourceConfigError(
-                    f"values.{table}.{column}: there is no such column.{nearest(column, [*columns])}"
-                )
-            continue
-        for theirs, ours in values.items():
-            if ours not in choices:
-                raise SourceConfigError(
-                    f"values.{table}.{column}: {theirs!r} is mapped to {ours!r}, which is not one of"
-                    f" {', '.join(choices)}.{nearest(str(ours), choices)}"
-                )
-
-
-def custom_of(
-    table: str,
-    fields: Mapping[str, Mapping[str, str]],
-    values: Mapping[str, Mapping[str, ValueMap]],
-    skip: Collection[str] = (),
-) -> Custom:
-    """The part of a source's settings that is about `table`, without the keys of `fields` that are no columns."""
-    own = {column: theirs for column, theirs in fields.get(table, {}).items() if column not in skip}
-    return Custom(own, values.get(table, {}))
 
 
 def _by_lower_case(values: ValueMap) -> ValueMap:

@@ -198,6 +198,16 @@ class Retry:
             if self.on_wait is not None and isinstance(error, TransientError):
                 self.on_wait(state.upcoming_sleep, error.message)
 
+        try:
+            return attempt_in_time()  # nearly always all there is to it: no machinery for that
+        except Exception as error:
+            failures = [error]
+
+        def again() -> T:
+            if failures:
+                raise failures.pop()
+            return attempt_in_time()
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_worth_it),
             wait=wait_s,
@@ -206,7 +216,7 @@ class Retry:
             before_sleep=announce,
             reraise=True,
         )
-        return retrying(attempt_in_time)
+        return retrying(again)
 
     def _sleep(self, seconds: float) -> None:
         if self.stop.wait(seconds):

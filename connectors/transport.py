@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -58,6 +59,7 @@ class Answer:
         return parse_http_date(self.headers.get("Date"))
 
 
+@lru_cache(maxsize=16)  # many answers come within one second
 def parse_http_date(text: str | None) -> datetime | None:
     """Aware UTC of an HTTP date, None for anything else."""
     if not text:
@@ -105,6 +107,7 @@ class Transport:
         self._hosts = {host.lower() for host in hosts}
         self._base_url = base_url
         self._timeouts = timeouts or Timeouts()
+        self._wire_timeout = urllib3.Timeout(connect=self._timeouts.connect_s, read=self._timeouts.read_s)
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._calls = 0
@@ -112,10 +115,11 @@ class Transport:
         target = base_url or f"https://{next(iter(hosts), '')}"
         address = proxy or _environment_proxy(target)
         self._is_proxied = bool(address)
-        options: dict[str, Any] = {"maxsize": connections, "retries": False}
+        options: dict[str, Any] = {"num_pools": 100, "maxsize": connections, "retries": False}
         if target.startswith("https:") or (address or "").startswith("https:"):
             options["ssl_context"] = _context(ca_file)
         self._pool = _proxy_pool(address, options) if address else urllib3.PoolManager(**options)
+        self._senders: dict[tuple[str, str], Any] = {}
         self._pool.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
 
     @property
@@ -165,6 +169,7 @@ class Transport:
             if pool is not None:
                 pool.close()  # clearing alone leaves them to the garbage collector
         pools.clear()
+        self._senders.clear()
 
     def _exchange(
         self, method: str, address: str, headers: Mapping[str, str], body: str | bytes | None, place: str
@@ -173,7 +178,7 @@ class Transport:
         sender: Any = self._pool
         target = address
         if not self._is_proxied:  # straight to the host's pool: the manager would take long addresses apart three times
-            sender = self._pool.connection_from_host(parts.hostname, parts.port, parts.scheme)
+            sender = self._sender(parts.scheme, parts.netloc)
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         wanted = {name: value for name, value in headers.items() if name.lower() not in ("accept-encoding", "cookie")}
         wanted["Accept-Encoding"] = "gzip"
@@ -182,7 +187,7 @@ class Transport:
             target,
             body=body,
             headers=wanted,
-            timeout=urllib3.Timeout(connect=self._timeouts.connect_s, read=self._timeouts.read_s),
+            timeout=self._wire_timeout,
             preload_content=False,
             redirect=False,
             decode_content=False,
@@ -203,6 +208,15 @@ class Transport:
                 response.close()  # half an answer is left in it: never back to the pool
             response.release_conn()
         return Answer(response.status, response.headers, answered)
+
+    def _sender(self, scheme: str, place: str) -> Any:
+        """The pool of a host. Found once: the manager takes the host's name and all its settings apart at each call."""
+        sender = self._senders.get((scheme, place))
+        if sender is None:
+            parts = urlsplit(f"{scheme}://{place}")
+            sender = self._pool.connection_from_host(parts.hostname, parts.port, scheme)
+            self._senders[scheme, place] = sender
+        return sender
 
     def _address(self, url: str) -> str:
         """The address really called. Raises StreamError for a host not allowed, or without TLS."""

@@ -17,10 +17,14 @@ def whole_body(response: Any, *, place: str, max_bytes: int) -> bytes:
     Memory stays within `max_bytes`, counted unpacked, however small the answer is on the wire. We ask for gzip only.
     """
     declared = response.headers.get("Content-Length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:18]) > max_bytes:
+    is_declared = declared.isascii() and declared.isdigit()
+    if is_declared and int(declared[:18]) > max_bytes:
         raise _too_much(place, max_bytes)
     packing = response.headers.get("Content-Encoding", "").strip().lower()
     if packing in ("", "identity"):
+        if is_declared:  # as long as it says and no longer: urllib3 sees to that
+            body: bytes = response.read(decode_content=False)
+            return body
         return _plain(response, place, max_bytes)
     if packing not in ("gzip", "x-gzip", "deflate"):
         raise TransientError(f"{place}: the answer was compressed in a way that was not asked for.")

@@ -28,7 +28,11 @@ INSTALL = [
         f"CREATE INDEX IF NOT EXISTS {table}_{column} ON {table}({column}) WHERE {column} IS NOT NULL"
         for table, column in HARD_LINKS.items()
     ),
-    *(f"CREATE INDEX IF NOT EXISTS {table}_source_id ON {table}(source_id)" for table in HARD_LINKS),
+    *(f"DROP INDEX IF EXISTS {table}_source_id" for table in HARD_LINKS),
+    *(
+        f"CREATE INDEX IF NOT EXISTS {table}_salesforce_id ON {table}(source_id) WHERE source = 'salesforce'"
+        for table in HARD_LINKS
+    ),
 ]
 
 

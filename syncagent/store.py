@@ -148,6 +148,8 @@ def _open_writer(data_dir: Path, schema: Schema, *, synchronous: str) -> sqlite3
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute(f"PRAGMA synchronous = {synchronous}")
             conn.execute("PRAGMA cache_size = -16000")
+            # Pages of an index are written again and again while much is read: 16 MB of them go to the file at once.
+            conn.execute("PRAGMA wal_autocheckpoint = 4000")
             if version < schema.version:
                 if schema is STATE:
                     _copy_before_migration(conn, path, version)

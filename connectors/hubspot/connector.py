@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Stream, Usage
 from connectors.errors import RateLimited, SourceConfigError, StreamError, TransientError
-from connectors.fields import check_custom, custom_of
+from connectors.field_words import check_custom, custom_of
 from connectors.hubspot import fields as data
 from connectors.hubspot.paths import sunsets
 from connectors.hubspot.settings import OFFERED, HubSpotSettings

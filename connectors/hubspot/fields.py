@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connectors.fields import Field, read_map
+from connectors.field_words import Field, read_map
 
 _EDITABLE = "created_at=createdate:instant updated_at=hs_lastmodifieddate:instant owner_id=hubspot_owner_id"
 _PLAIN = "created_at=hs_createdate:instant updated_at=hs_lastmodifieddate:instant owner_id=hubspot_owner_id"

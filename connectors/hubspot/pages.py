@@ -5,7 +5,9 @@ Used from several workers at once. A property that vanishes while we read is dro
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, TypeVar
 
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _LONGEST_LIST = 6_000  # characters of property names an address may carry
+_WORTH_WRITING = 2_000  # rows of one page: the more are written at once, the fewer leaves of an index twice
+_LONGEST_JOIN_S = 5.0  # what has been read waits no longer for more of it
 
 
 class Mapper:
@@ -109,10 +113,14 @@ class Mapper:
         """
         asked = self._properties
         names = frozenset(asked)
+        nothing: frozenset[str] = frozenset()
         missing = []
         for one in objects:
             props = one.get("properties")
-            missing.append(names - props.keys() if isinstance(props, Mapping) else names)
+            if isinstance(props, dict):
+                missing.append(nothing if props.keys() >= names else names - props.keys())
+            else:
+                missing.append(names)
         unheard = frozenset().union(*missing) - self._silent
         if unheard and not self._look_again(asked):
             self._silent |= unheard
@@ -299,3 +307,39 @@ def _link(activity_id: str, table: str, other: str, instance: str) -> Record:
         "object": table,
         "object_id": other,
     }
+
+
+def joined(pages: Iterable[Page], *, clock: Callable[[], float] = time.monotonic) -> Iterator[Page]:
+    """The same pages, small ones made into one with the bookmark of the last; those with tombstones stand alone."""
+    held: list[Page] = []
+    rows, began = 0, 0.0
+    for page in pages:
+        if held and page.tombstones:
+            yield _one_of(held)
+            held, rows = [], 0
+        began = began if held else clock()
+        held.append(page)
+        rows += sum(map(len, page.records.values()))
+        if rows >= _WORTH_WRITING or page.tombstones or clock() - began >= _LONGEST_JOIN_S:
+            yield _one_of(held)
+            held, rows = [], 0
+    if held:
+        yield _one_of(held)
+
+
+def _one_of(pages: Sequence[Page]) -> Page:
+    if len(pages) == 1:
+        return pages[0]
+    records: dict[str, list[Record]] = {}
+    for page in pages:
+        for table, own in page.records.items():
+            records.setdefault(table, []).extend(own)
+    return replace(
+        pages[-1],
+        records=records,
+        merges=[merge for page in pages for merge in page.merges],
+        rejects=[reject for page in pages for reject in page.rejects],
+        children=[children for page in pages for children in page.children],
+        alive=[one for page in pages for one in page.alive],
+        read=sum(page.read for page in pages),
+    )

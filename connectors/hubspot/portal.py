@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from connectors import parse
 from connectors.base import Record
 from connectors.errors import StreamError, TransientError
-from connectors.fields import FieldMap, Offer, custom_of
+from connectors.field_words import Offer, custom_of
+from connectors.fields import FieldMap
 from connectors.hubspot.answers import next_after
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.fields import DISPOSITIONS, LINE_ITEMS, Lines, ObjectType

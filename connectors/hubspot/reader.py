@@ -7,7 +7,8 @@ small overlap finds that one. Searches find ids only: some values are null there
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from connectors.hubspot.errors import NotThere
 from connectors.hubspot.fetch import BATCH, Fetcher
 from connectors.hubspot.fields import LINE_ITEMS, Lines, ObjectType
 from connectors.hubspot.listing import BLOCK, BLOCK_WITH_HISTORY, Listing
-from connectors.hubspot.pages import Mapper
+from connectors.hubspot.pages import Mapper, joined
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.search import Changes, count
 
@@ -97,12 +98,17 @@ class Reader:
         fetcher, mapper = self._fetcher, self._mapper
         size = BLOCK_WITH_HISTORY if self._kind.history else BLOCK
         listing = Listing(fetcher, name, mapper.ask_page, mapper.from_list, total=there, top=top, size=size)
-        for page, size, position in listing.blocks({key: mark[key] for key in _POSITION if key in mark}):
-            if position is None:
-                marks[name] = live
-            else:
-                marks[name] = {"phase": "list", "began_ms": began_ms, **position}
-            yield replace(page, read=size, total=total, bookmark=self._bookmark(marks))
+
+        def pages() -> Generator[Page, None, None]:
+            for page, size, position in listing.blocks({key: mark[key] for key in _POSITION if key in mark}):
+                if position is None:
+                    marks[name] = live
+                else:
+                    marks[name] = {"phase": "list", "began_ms": began_ms, **position}
+                yield replace(page, read=size, total=total, bookmark=self._bookmark(marks))
+
+        with closing(pages()) as listed:  # what runs side by side ends with us
+            yield from joined(listed)
 
     # -- what changed --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from connectors.fields import Field, read_map
+from connectors.field_words import Field, read_map
 
 _DATES = "created_at=CreatedDate:instant updated_at=SystemModstamp:instant"
 

@@ -8,7 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors import parse
-from connectors.fields import CHOICES, Convert, Field, FieldMap, Offer, check_custom, custom_of, read_map
+from connectors.field_words import CHOICES, Convert, Field, Offer, check_custom, custom_of, read_map
+from connectors.fields import FieldMap
 from connectors.salesforce import fields as data
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import NotReadable

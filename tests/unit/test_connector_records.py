@@ -7,7 +7,8 @@ import pytest
 
 from connectors import parse
 from connectors.errors import TransientError
-from connectors.fields import Custom, FieldMap, Offer
+from connectors.field_words import Custom, Offer
+from connectors.fields import FieldMap
 from connectors.hubspot.answers import check_associations, check_results, failures
 from connectors.hubspot.fetch import _rank
 from connectors.hubspot.fields import TYPES

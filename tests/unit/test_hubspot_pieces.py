@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.errors import AuthError, ConnectorError, RateLimited, StreamError, TransientError
-from connectors.fields import Custom, FieldMap, Offer
+from connectors.field_words import Custom, Offer
+from connectors.fields import FieldMap
 from connectors.hubspot.answers import check_events, check_list, failures, total_of
 from connectors.hubspot.errors import EdgeRefused, Invalid, Moving, NotThere, Throttled, TokenExpired, error_of
 from connectors.hubspot.fetch import merged_ids

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from connectors import parse
 from connectors.base import Reject
-from connectors.fields import CONVERTERS, Custom, FieldMap, Offer, read_map
+from connectors.field_words import CONVERTERS, Custom, Offer, read_map
+from connectors.fields import FieldMap
 from syncagent.schema import column_types
 
 FIELDS = read_map(
