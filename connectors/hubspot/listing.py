@@ -203,7 +203,10 @@ class Listing(Generic[T]):
             page, after = self._ordered_page(mark)
             with self._lock:
                 end = own.end
-                kept = page if end is None else [one for one in page if int(one["id"]) <= end]
+                if end is None or not page or int(page[-1]["id"]) <= end:  # in order: nearly always all of it
+                    kept = page
+                else:
+                    kept = [one for one in page if int(one["id"]) <= end]
                 own.reached = int(kept[-1]["id"]) if kept else mark
             objects += kept
             reached = int(page[-1]["id"]) if page else int(after) if after is not None else mark

@@ -197,7 +197,7 @@ class SalesforceConnector:
                 label = str(field.get("label") or own)
                 found.append(FieldInfo(own, label, str(field.get("type")), columns.get(own, ""), name))
         log_of_changes, feeds = data.LOGS.get(table, ("", {}))
-        if found and log_of_changes and schema.can_read(log_of_changes):
+        if log_of_changes and (found or not objects) and schema.can_read(log_of_changes):
             for field in schema.describe(log_of_changes):
                 own = str(field["name"])
                 label = str(field.get("label") or own)

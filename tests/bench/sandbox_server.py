@@ -2,7 +2,7 @@
 
 python -m tests.bench.sandbox_server DIR [limits]: prints the configuration's path, then answers each line of its stdin
 with one of its stdout, until it ends: `stats` (what the HubSpot server saw, as JSON), `change N` (N things happen),
-`pad KIND N` (N copies of a HubSpot object). With `limits` HubSpot's real windows are enforced, rolling and fixed, over
+`pad KIND N` (N copies of a HubSpot object), `widen KIND N` (N more properties, each with a text). With `limits` HubSpot's real windows are enforced, rolling and fixed, over
 a network with up to 100 ms of jitter each way and one slow uplink in a hundred.
 """
 
@@ -41,6 +41,10 @@ def main(folder: str, *, limits: bool) -> None:
                     for _ in range(int(count)):
                         sandbox.change(rng)
                     sandbox.pass_time(60)
+                    _say("done")
+                case ["widen", kind, count]:
+                    for number in range(int(count)):
+                        hubspot.schema.add(kind, f"more_{number}", value=lambda record: f"text of {record.id}")
                     _say("done")
                 case ["pad", kind, count]:
                     hubspot.store.pad(kind, int(count))
