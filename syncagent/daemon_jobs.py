@@ -194,6 +194,11 @@ class Jobs:
                 reports = self._read(name, cache)
             except sqlite3.DatabaseError as error:
                 raise explain(error, cache) from error
+            rest = breaker.resting(cache, name, self.clock())
+            if rest is not None:
+                until = rest.until.isoformat(timespec="minutes")
+                line = f"source {name} rests until {until} {rest.because}: {rest.reason}"
+                log.warning("%s", line, extra={"action": "source_rests", "source": name})
             self._tell_changes(cache)
         if not self.stop.is_set():
             for report in reports:

@@ -13,8 +13,9 @@ import click
 
 from syncagent import runs, sending
 from syncagent.cli.common import count_of, print_table
-from syncagent.cli.sync import show_reports, stop_on_signals, sync_all
+from syncagent.cli.sync import stop_on_signals, sync_all
 from syncagent.cli.sync_progress import progress_shown
+from syncagent.cli.sync_said import show_reports
 from syncagent.config import Config, load_config
 from syncagent.demo_check import KpiCheck, cache_differences, kpi_checks
 from syncagent.errors import FAILED, OK, UsageError
@@ -51,7 +52,7 @@ def run_demo(folder: Path | None, *, serve: bool, clock: Callable[[], datetime])
             click.echo(f"Syncing {', '.join(config.sources)} into {config.agent.data_dir / 'cache.db'} ...")
             with progress_shown(is_quiet=False) as tell:
                 reports = sync_all(config, list(config.sources), clock=clock, stop=stop, tell=tell)
-            show_reports(reports)
+            show_reports(reports, config.agent.timezone)
             if stop.is_set():
                 return FAILED
             click.echo("\nComputing the scorecards and handing one message per reader to the mail server ...")

@@ -230,6 +230,19 @@ def _m0004_withdrawals(database: "Database") -> None:
     )
 
 
+def _m0005_mends(database: "Database") -> None:
+    """What a person can do about an error, what brought a rest, and which streams a source offers."""
+    execute_statements(
+        database.conn,
+        """
+        ALTER TABLE sync_state ADD COLUMN error_mend TEXT;
+        ALTER TABLE sources ADD COLUMN rest_mend TEXT;
+        ALTER TABLE sources ADD COLUMN rest_cause TEXT;
+        ALTER TABLE sources ADD COLUMN streams TEXT;
+        """,
+    )
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
@@ -238,6 +251,7 @@ CACHE = Schema(
         ("m0002_sync_tables", _m0002_sync_tables),
         ("m0003_reconciliation", _m0003_reconciliation),
         ("m0004_withdrawals", _m0004_withdrawals),
+        ("m0005_mends", _m0005_mends),
     ),
 )
 

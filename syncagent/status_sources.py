@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from connectors.base import Sunset
-from syncagent import sunsets
+from syncagent import breaker, sunsets
 from syncagent.clock import local_time
 from syncagent.completeness import is_incomplete
+from syncagent.errors import one_line
 from syncagent.store import explain, is_locked, read_cache
 from syncagent.sync_state import count_rejects, reject_file
 
@@ -59,8 +60,9 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
     if (config.agent.data_dir / "cache.db").exists():
         with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
             for row in cache.execute(
-                """SELECT source_name, stream, ok_at AS synced_at, rows, error, error_at, reconciled_at, crm_count,
-                       cache_count, counted_at, differs_since, sweep AS comparison, withdrawn_at FROM sync_state
+                """SELECT source_name, stream, ok_at AS synced_at, rows, error, error_mend, error_at, reconciled_at,
+                       crm_count, cache_count, counted_at, differs_since, sweep AS comparison, withdrawn_at
+                   FROM sync_state
                    ORDER BY source_name, stream"""
             ):
                 entry = dict(row)
@@ -69,7 +71,8 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
             logins = {
                 row["source_name"]: dict(row)
                 for row in cache.execute(
-                    "SELECT source_name, instance, account, failures, rests_until, rest_reason FROM sources"
+                    """SELECT source_name, instance, account, failures, rests_until, rest_reason, rest_mend, rest_cause
+                       FROM sources"""
                 )
             }
             ends = sunsets.stored(cache)
@@ -93,10 +96,13 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
                 "synced_at": synced_at,
                 "age_s": None if synced_at is None else int((now - datetime.fromisoformat(synced_at)).total_seconds()),
                 "error": failing[0]["error"] if failing else None,
+                "error_mend": failing[0]["error_mend"] if failing else None,
                 "failing_since": failing[0]["error_at"] if failing else None,
                 "failures": login.get("failures", 0),
                 "rests_until": rests_until if rests else None,
                 "rest_reason": login.get("rest_reason") if rests else None,
+                "rest_mend": (login.get("rest_mend") or None) if rests else None,
+                "rest_cause": login.get("rest_cause") if rests else None,
                 "sunsets": [
                     {"what": one.what, "ends_on": one.ends_on.isoformat(), "mend": one.mend}
                     for one in ends.get(name, ())
@@ -124,14 +130,15 @@ def source_troubles(config: "Config", rows: list[dict[str, Any]], now: datetime)
     for row in rows:
         name = row["source"]
         if row["rests_until"]:
-            until, times = local_time(row["rests_until"], zone), _times(row["failures"])
-            message = f"source {name} rests until {until} after {times}: {row['rest_reason']}"
+            until, because = local_time(row["rests_until"], zone), breaker.because(row["rest_cause"], row["failures"])
+            message = f"source {name} rests until {until} {because}: {row['rest_reason']}"
             mend = "It is tried again then; sooner once `syncagent check` finds its login in order."
-            found.append(Trouble("source_resting", message, mend))
+            found.append(Trouble("source_resting", message, _after(row["rest_mend"], mend)))
         elif row["error"]:
             since = f" since {local_time(row['failing_since'], zone)}" if row["failing_since"] else ""
             message = f"source {name} is failing{since}: {row['error']}"
-            found.append(Trouble("source_failing", message, f"Try it again: `syncagent sync {name}`."))
+            mend = _after(row["error_mend"], f"Try it again: `syncagent sync {name}`.")
+            found.append(Trouble("source_failing", message, mend))
         elif row["synced_at"] is None:
             message = f"source {name} was never read to the end"
             found.append(Trouble("source_never_synced", message, f"Run `syncagent sync {name}`, or `syncagent run`."))
@@ -246,5 +253,6 @@ def _start_mend(config: "Config") -> str:
     return "Start `syncagent run`; no instance is running."
 
 
-def _times(failures: int) -> str:
-    return "1 failure" if failures == 1 else f"{failures} failures"
+def _after(mend: str | None, more: str) -> str:
+    """What the error itself says can be done, then what can be done about any."""
+    return one_line("", mend, more) if mend else more

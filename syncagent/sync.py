@@ -106,7 +106,8 @@ def sync_source(
     )
     reports = work.run()
     if work.given_up is not None:
-        _note_failure(cache, connector.name, work.given_up, clock())
+        rest = breaker.note_failure(cache, connector.name, work.given_up, clock())
+        reports = [replace(report, rests_until=rest.until) if rest else report for report in reports]
     if stop is not None and stop.is_set():
         return reports
     if work.given_up is None:
@@ -126,8 +127,8 @@ def login_failed(cache: sqlite3.Connection, source: str, error: Exception, now: 
         sentence = error.message if isinstance(error, AgentError) else f"unexpected: {type(error).__name__}: {error}"
         error = ConnectorError(sentence, mend=getattr(error, "mend", "") or "Run again with -vv.")
     note_login_failure(cache, source, error, now)
-    _note_failure(cache, source, error, now)
-    return StreamReport(source, LOGIN, error=str(error))
+    rest = breaker.note_failure(cache, source, error, now)
+    return StreamReport(source, LOGIN, error=str(error), rests_until=rest.until if rest else None)
 
 
 def _log_in(connector: Connector) -> Identity:
@@ -143,19 +144,6 @@ def _log_in(connector: Connector) -> Identity:
 def _is_our_stop(error: Exception, stop: threading.Event | None) -> bool:
     """A wait that we ended ourselves is no fault of the source."""
     return stop is not None and stop.is_set() and isinstance(error, TransientError)
-
-
-def _note_failure(cache: sqlite3.Connection, source: str, error: ConnectorError, now: datetime) -> None:
-    rest = breaker.note_failure(cache, source, error, now)
-    if rest is not None:
-        log.warning(
-            "source %s rests until %s after %d failures: %s",
-            source,
-            rest.until.isoformat(timespec="minutes"),
-            rest.failures,
-            rest.reason,
-            extra={"action": "source_rests", "source": source},
-        )
 
 
 def _note_fields(

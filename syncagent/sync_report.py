@@ -1,8 +1,11 @@
 """What a sync says of itself: how far it is, and what it did."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from scorecards.values import instant
 
 #: Reading what is new, or comparing every record with the CRM.
 Phase = Literal["reading", "comparing"]
@@ -32,6 +35,7 @@ class StreamReport:
     `reject_file` holds the rows that could not be used; `first_reject` is the place and reason of the first one.
     `reconciled`: every record was compared with the CRM; `found_missing` records came in by that, `found_gone` were
     deleted or merged there with no word. `crm_count`, `cache_count`: live records there and here (None: not counted).
+    `rests_until`: the source failed as a whole, and the daemon leaves it alone until then.
     """
 
     source: str
@@ -50,6 +54,7 @@ class StreamReport:
     found_gone: int = 0
     crm_count: int | None = None
     cache_count: int | None = None
+    rests_until: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -68,4 +73,5 @@ class StreamReport:
             "found_gone": self.found_gone,
             "crm_count": self.crm_count,
             "cache_count": self.cache_count,
+            "rests_until": instant(self.rests_until) if self.rests_until else None,
         }

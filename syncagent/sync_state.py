@@ -141,7 +141,7 @@ def end(
             rows = sum(_count(cache, source, table) for table in stream.tables[:1])
             # A first load that was read to its end has compared everything.
             cache.execute(
-                """UPDATE sync_state SET ok_at = ?1, error = NULL, error_at = NULL, rows = ?2,
+                """UPDATE sync_state SET ok_at = ?1, error = NULL, error_mend = NULL, error_at = NULL, rows = ?2,
                        reconciled_at = CASE WHEN ok_at IS NULL AND sweep IS NULL THEN coalesce(reconciled_at, ?1)
                                             ELSE reconciled_at END
                    WHERE source_name = ?3 AND stream = ?4""",
@@ -171,13 +171,15 @@ def _count(cache: sqlite3.Connection, source: str, table: str) -> int:
 
 
 def note_error(cache: sqlite3.Connection, source: str, stream: str, error: Exception, now: datetime) -> None:
-    """Keep what is wrong with a stream, and since when."""
+    """Keep what is wrong with a stream, what can be done about it, and since when."""
     sentence = getattr(error, "message", None) or str(error)
+    mend = getattr(error, "mend", None) or None
     with contextlib.suppress(sqlite3.DatabaseError), transaction(cache):
         cache.execute(
-            """INSERT INTO sync_state (source_name, stream, error, error_at) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT DO UPDATE SET error_at = CASE WHEN error IS NULL THEN ?4 ELSE error_at END, error = ?3""",
-            (source, stream, sentence, instant(now)),
+            """INSERT INTO sync_state (source_name, stream, error, error_at, error_mend) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO UPDATE SET error_at = CASE WHEN error IS NULL THEN ?4 ELSE error_at END, error = ?3,
+                   error_mend = ?5""",
+            (source, stream, sentence, instant(now), mend),
         )
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncagent.cli.common import App, count_of, json_option, known, offered, pass_app, print_json, print_table
+from syncagent.cli.common import App, json_option, known, offered, pass_app, print_json
 from syncagent.cli.sync_progress import progress_shown
+from syncagent.cli.sync_said import show_changes, show_reports
 from syncagent.errors import FAILED, OK, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def sync_command(
     if as_json:
         print_json({"ok": all(r.error is None for r in reports), "streams": [report.to_json() for report in reports]})
     else:
-        show_reports(reports)
+        show_reports(reports, config.agent.timezone)
         show_changes(config, began)
     return FAILED if any(report.error for report in reports) else OK
 
@@ -133,60 +134,6 @@ def sync_all(
         if stop is None or not stop.is_set():
             refresh_facts(cache, config.reporting())
     return reports
-
-
-def show_reports(reports: Sequence["StreamReport"]) -> None:
-    """A table that fits 80 columns, then what a person should know, a line each."""
-    print_table(
-        ("source", "stream", "read", "changed", "deleted", "here, of CRM", "took"),
-        [
-            (r.source, r.stream, f"{r.read:,}", f"{r.changed:,}", f"{r.deleted:,}", _held(r), _took(r.seconds))
-            for r in reports
-        ],
-        right=(2, 3, 4, 5, 6),
-    )
-    for report in reports:
-        place = f"{report.source} {report.stream}"
-        if report.reconciled and (report.found_missing or report.found_gone):
-            click.echo(
-                f"{place}: compared with the CRM: {report.found_missing:,} were missing here,"
-                f" {report.found_gone:,} are gone there; put right"
-            )
-        if report.rejected:
-            rows = count_of(report.rejected, "row")
-            click.echo(
-                f"{place}: {rows} could not be used; {report.first_reject or ''} (all of them: {report.reject_file})"
-            )
-        if report.error:
-            click.echo(f"{place}: {report.error}", err=True)
-
-
-def show_changes(config: "Config", since: datetime) -> None:
-    """What changed in the sources' own schemas and feeds a column of ours; the daemon's mails are not spared by it."""
-    from syncagent import drift
-    from syncagent.store import read_cache
-
-    with closing(read_cache(config.agent.data_dir)) as cache:
-        for change in drift.changes(cache, since=since):
-            click.echo(f"{change.sentence} {drift.touched(change, config).sentence}")
-
-
-def _held(report: "StreamReport") -> str:
-    """`12,345 of 12,347`: live records here, and in the CRM; `all 12,347` where that is the same."""
-    if report.crm_count is None or report.cache_count is None:
-        return ""
-    if report.crm_count == report.cache_count:
-        return f"all {report.cache_count:,}"
-    return f"{report.cache_count:,} of {report.crm_count:,}"
-
-
-def _took(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min`, `2.5 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

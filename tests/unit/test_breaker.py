@@ -26,9 +26,13 @@ def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def rests(cache: sqlite3.Connection, *errors: ConnectorError) -> list[float | None]:
-    """Minutes of rest after each of these failures in a row."""
-    found = [breaker.note_failure(cache, "sf", error, NOW) for error in errors]
-    return [None if rest is None else (rest.until - NOW) / timedelta(minutes=1) for rest in found]
+    """Minutes of rest after each of these failures in a row, each of them once the rest before it was over."""
+    now, found = NOW, list[float | None]()
+    for error in errors:
+        rest = breaker.note_failure(cache, "sf", error, now)
+        found.append(None if rest is None else (rest.until - now) / timedelta(minutes=1))
+        now = now if rest is None else rest.until
+    return found
 
 
 def test_the_fifth_failure_in_a_row_is_the_first_rest_and_rests_double(cache: sqlite3.Connection) -> None:
@@ -37,6 +41,35 @@ def test_the_fifth_failure_in_a_row_is_the_first_rest_and_rests_double(cache: sq
 
 def test_a_refused_login_rests_at_once(cache: sqlite3.Connection) -> None:
     assert rests(cache, REFUSED, REFUSED, DOWN) == [15, 30, 60]
+
+
+def test_what_a_person_tries_during_a_rest_makes_it_no_longer(cache: sqlite3.Connection) -> None:
+    first = breaker.note_failure(cache, "sf", REFUSED, NOW)
+    assert first is not None
+    for minute in (1, 5, 14):
+        now = NOW + timedelta(minutes=minute)
+        rest = breaker.note_failure(cache, "sf", AuthError("the user is locked", mend="Unlock it."), now)
+        assert rest is not None
+        assert (rest.until, rest.failures) == (first.until, first.failures)
+        assert (rest.reason, rest.mend) == ("the user is locked", "Unlock it."), "the newest is what is to be mended"
+    paused = breaker.note_failure(cache, "sf", RateLimited("429", retry_after_s=3600), NOW)
+    assert paused is not None
+    assert paused.until == NOW + timedelta(hours=1), "unless the vendor asks for it"
+
+
+def test_a_rest_says_what_brought_it(cache: sqlite3.Connection) -> None:
+    def why(error: ConnectorError, *, before: int = 0) -> str:
+        breaker.note_success(cache, "sf")
+        for _ in range(before):
+            breaker.note_failure(cache, "sf", DOWN, NOW)
+        rest = breaker.note_failure(cache, "sf", error, NOW)
+        assert rest is not None
+        assert rest == breaker.last_rest(cache, "sf")
+        return rest.because
+
+    assert why(REFUSED) == why(REFUSED, before=3) == "because its login was refused"
+    assert why(DOWN, before=4) == "after 5 failures in a row"
+    assert why(RateLimited("429", retry_after_s=1800)) == "because it asked for a pause"
 
 
 def test_what_the_vendor_asks_for_is_the_least(cache: sqlite3.Connection) -> None:

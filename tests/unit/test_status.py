@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connectors.errors import AuthError
 from syncagent import ledger, runs
 from syncagent.config import load_config
 from syncagent.daemon_jobs import Jobs
@@ -16,6 +17,7 @@ from syncagent.running import ConfigWatch, write_note
 from syncagent.status import status
 from syncagent.stopping import StopEvent
 from syncagent.store import lock_data_dir, open_cache, open_state, transaction
+from syncagent.sync_state import note_error
 from tests.fakes.office import DUE, Office
 
 SYNCED = "2026-11-02T06:50:00Z"
@@ -68,9 +70,18 @@ def test_a_source_not_read_for_three_intervals_is_stale(office: Office) -> None:
 
 def test_a_source_that_fails_says_since_when(office: Office) -> None:
     with closing(open_cache(office.data_dir)) as cache:
-        cache.execute("UPDATE sync_state SET error = 'the token was refused', error_at = ?", (SYNCED,))
-    (problem,) = look(office)["problems"]
+        note_error(
+            cache,
+            "desk",
+            "opportunities",
+            AuthError("the token was refused", mend="Renew it."),
+            datetime.fromisoformat(SYNCED),
+        )
+    found = look(office)
+    (problem,) = found["problems"]
     assert problem["code"] == "source_failing"
+    assert problem["mend"] == "Renew it. Try it again: `syncagent sync desk`."
+    assert found["sources"][0]["error_mend"] == found["sources"][0]["streams"][0]["error_mend"] == "Renew it."
     assert problem["message"] == "source desk is failing since Mon 2026-11-02 07:50 CET: the token was refused"
 
 

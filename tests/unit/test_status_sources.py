@@ -47,7 +47,7 @@ def look(office: Office, now: datetime = DUE) -> dict[str, Any]:
 
 def refuse(office: Office) -> None:
     with closing(open_cache(office.data_dir)) as cache:
-        breaker.note_failure(cache, "desk", AuthError("the token was refused"), DUE)
+        breaker.note_failure(cache, "desk", AuthError("the token was refused", mend="Renew it."), DUE)
 
 
 def test_a_source_that_rests_says_until_when_and_why(office: Office) -> None:
@@ -56,8 +56,9 @@ def test_a_source_that_rests_says_until_when_and_why(office: Office) -> None:
     (problem,) = found["problems"]
     assert (problem["code"], problem["severity"]) == ("source_resting", "error")
     assert problem["message"] == (
-        "source desk rests until Mon 2026-11-02 08:15 CET after 5 failures: the token was refused"
+        "source desk rests until Mon 2026-11-02 08:15 CET because its login was refused: the token was refused"
     )
+    assert problem["mend"].startswith("Renew it. It is tried again then")
     source = found["sources"][0]
     assert (source["rests_until"], source["failures"]) == ("2026-11-02T07:15:00Z", 5)
     later = look(office, DUE + timedelta(minutes=15))

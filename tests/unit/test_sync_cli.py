@@ -14,10 +14,12 @@ from connectors.errors import AuthError
 from syncagent import breaker
 from syncagent.cli import run_cli
 from syncagent.cli.bounded import TookTooLong, bounded
-from syncagent.cli.sync import show_reports, sync_all
+from syncagent.cli.sync import sync_all
 from syncagent.cli.sync_progress import Pace, duration
+from syncagent.cli.sync_said import show_reports
 from syncagent.config import load_config
 from syncagent.daemon_jobs import Jobs
+from syncagent.sandbox import Sandbox
 from syncagent.stopping import StopEvent
 from syncagent.store import open_cache
 from syncagent.sync import STOPPED, Progress, StreamReport
@@ -45,7 +47,8 @@ def test_the_table_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> No
                 "hs", "survey_invitations", 1_234_567, 1_234_567, 0, seconds=3000, crm_count=412, cache_count=412
             ),
             StreamReport("hs", "leads", error="no access. Give the login access."),
-        ]
+        ],
+        "UTC",
     )  # fmt: skip
     said = capsys.readouterr()
     assert said.out.splitlines() == [
@@ -56,6 +59,26 @@ def test_the_table_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> No
         "sf opportunities: compared with the CRM: 2 were missing here, 1 are gone there; put right",
     ]
     assert said.err == "hs leads: no access. Give the login access.\n"
+
+
+def test_a_refused_login_is_a_line_and_no_table(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """What the daemon makes of it is said once, in words, and not by a line of a log."""
+    with Sandbox(office.folder / "box", as_of=DUE, size="tiny") as sandbox:
+        (office.folder / "token").write_text("wrong-token")
+        (office.folder / "token").chmod(0o600)
+        office.write(more=HUBSPOT.format(port=sandbox.hubspot.port))
+        assert run_cli(["sync", "hs"]) == 1
+        said = capsysbinary.readouterr()
+        with closing(open_cache(office.data_dir)) as cache:
+            breaker.wake(cache, "hs")
+        Jobs(load_config(office.config), clock=lambda: DUE, stop=StopEvent()).sync("hs")
+    assert said.out == b""
+    refused, rests = said.err.decode().splitlines()
+    assert refused.startswith("hs login: HubSpot refuses the access token")
+    assert rests.startswith("hs: the daemon leaves it alone until ")
+    assert rests.endswith("; sooner once `syncagent check` finds its login in order")
+    log = capsysbinary.readouterr().err.decode()
+    assert "source hs rests until 2026-11-02T07:30+00:00 because its login was refused: HubSpot" in log
 
 
 def test_a_line_says_phase_records_rate_time_left_and_shares() -> None:
