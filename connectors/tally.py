@@ -1,4 +1,4 @@
-"""Counts the calls of one stream where several streams share one connector and its worker threads."""
+"""Counts the calls of one stream, and notes how it was read, where streams share a connector and its threads."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,13 +11,17 @@ T = TypeVar("T")
 
 
 class Tally:
-    """Calls made while this tally was the current one. Safe to share between threads."""
+    """Calls made while this tally was the current one, and whether a bulk job was among them.
 
-    __slots__ = ("_lock", "calls")
+    Safe to share between threads.
+    """
+
+    __slots__ = ("_lock", "calls", "is_bulk")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.calls = 0
+        self.is_bulk = False
 
     def add(self) -> None:
         with self._lock:
@@ -42,6 +46,13 @@ def count_call() -> None:
     tally = _CURRENT.get()
     if tally is not None:
         tally.add()
+
+
+def note_bulk() -> None:
+    """The rows that come now are those of a bulk job."""
+    tally = _CURRENT.get()
+    if tally is not None:
+        tally.is_bulk = True
 
 
 def carried(work: Callable[P, T]) -> Callable[P, T]:

@@ -286,6 +286,14 @@ def seen_but_dead(cache: sqlite3.Connection, origin: Origin, stream: Stream, swe
     return [row[0] for row in rows]
 
 
+def count_seen(cache: sqlite3.Connection, origin: Origin, stream: Stream, _sweep: Sweep) -> int:
+    """How many records have passed by."""
+    found: int = cache.execute(
+        "SELECT count(*) FROM sweep_seen WHERE source_name = ? AND stream = ?", (origin.name, stream.name)
+    ).fetchone()[0]
+    return found
+
+
 def _live(origin: Origin, table: str) -> tuple[str, tuple[str, ...]]:
     return (
         "t.id >= ? AND t.id < ? AND t.is_deleted = 0 AND t.merged_into IS NULL",

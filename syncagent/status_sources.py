@@ -15,7 +15,7 @@ from syncagent.clock import local_time
 from syncagent.completeness import is_incomplete
 from syncagent.errors import one_line
 from syncagent.store import explain, is_locked, read_cache
-from syncagent.sync_state import count_rejects, reject_file
+from syncagent.sync_state import count_rejects, offered_streams, reject_file
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: A source is stale after so many of its intervals without a complete sync, but not before the time below.
 STALE_INTERVALS = 3
 STALE_AT_LEAST = timedelta(minutes=30)
+#: So many streams are named in one sentence.
+FEW_NAMES = 6
 #: How long a change of a source's schema is shown.
 CHANGED_WITHIN = timedelta(days=7)
 
@@ -57,6 +59,7 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
     states: dict[str, list[dict[str, Any]]] = {}
     logins: dict[str, dict[str, Any]] = {}
     ends: dict[str, list[Sunset]] = {}
+    offers: dict[str, list[str]] = {}
     if (config.agent.data_dir / "cache.db").exists():
         with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
             for row in cache.execute(
@@ -76,13 +79,15 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
                 )
             }
             ends = sunsets.stored(cache)
+            offers = offered_streams(cache)
     rows = []
     for name, settings in config.sources.items():
         streams = states.get(name, [])
         there = [stream for stream in streams if not stream["withdrawn_at"]] or streams
+        never_read = _never_read(settings, there, offers.get(name, []))
         synced = [stream["synced_at"] for stream in there]
         failing = sorted((s for s in there if s["error"]), key=lambda stream: str(stream["error_at"]))
-        synced_at = min(synced) if synced and all(synced) else None
+        synced_at = min(synced) if synced and not never_read else None
         login = logins.get(name, {})
         rests_until = login.get("rests_until")
         rests = rests_until is not None and datetime.fromisoformat(rests_until) > now
@@ -95,6 +100,7 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
                 "every_s": settings.every,
                 "synced_at": synced_at,
                 "age_s": None if synced_at is None else int((now - datetime.fromisoformat(synced_at)).total_seconds()),
+                "never_read": never_read,
                 "error": failing[0]["error"] if failing else None,
                 "error_mend": failing[0]["error_mend"] if failing else None,
                 "failing_since": failing[0]["error_at"] if failing else None,
@@ -111,6 +117,14 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _never_read(settings: Any, there: list[dict[str, Any]], offered: list[str]) -> list[str]:
+    """The streams a source offers, and is wanted for, that no sync has read to their end."""
+    known = {stream["stream"]: stream["synced_at"] for stream in there}
+    asked = getattr(settings, "streams", None)
+    more = [name for name in offered if name not in known and (asked is None or name in asked)]
+    return [name for name, synced_at in known.items() if not synced_at] + more
 
 
 def _comparison(document: str | None) -> dict[str, Any] | None:
@@ -140,12 +154,27 @@ def source_troubles(config: "Config", rows: list[dict[str, Any]], now: datetime)
             mend = _after(row["error_mend"], f"Try it again: `syncagent sync {name}`.")
             found.append(Trouble("source_failing", message, mend))
         elif row["synced_at"] is None:
-            message = f"source {name} was never read to the end"
-            found.append(Trouble("source_never_synced", message, f"Run `syncagent sync {name}`, or `syncagent run`."))
+            found.append(_never_synced(row))
         elif timedelta(seconds=row["age_s"]) > max(STALE_INTERVALS * timedelta(seconds=row["every_s"]), STALE_AT_LEAST):
             message = f"source {name} was last read at {local_time(row['synced_at'], zone)}"
             found.append(Trouble("source_stale", message, _start_mend(config)))
     return found
+
+
+def _never_synced(row: dict[str, Any]) -> Trouble:
+    """A source of which nothing was read to its end yet, or not all that it offers."""
+    name, missing = row["source"], row["never_read"]
+    read = [stream for stream in row["streams"] if stream["synced_at"] and not stream["withdrawn_at"]]
+    message, mend = f"source {name} was never read to the end", f"Run `syncagent sync {name}`, or `syncagent run`."
+    if read:
+        more = f" and {len(missing) - FEW_NAMES} more" if len(missing) > FEW_NAMES else ""
+        of = len(read) + len(missing)
+        verb = "was" if len(missing) == 1 else "were"
+        message = f"source {name}: {len(missing)} of its {of} streams {verb} never read to the end"
+        message += f": {', '.join(missing[:FEW_NAMES])}{more}"
+        if row["type"] != "files":
+            mend += " To do without them, name the `streams` it is to read."
+    return Trouble("source_never_synced", message, mend)
 
 
 def source_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) -> list[Trouble]:

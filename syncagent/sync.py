@@ -28,6 +28,7 @@ from syncagent.sync_state import (
     LOGIN,
     Run,
     calls_of_last_day,
+    count_rejects,
     end,
     note_error,
     note_login,
@@ -91,7 +92,7 @@ def sync_source(
     for warning in identity.warnings:
         log.info("%s: %s", connector.name, warning, extra={"action": "source_warning", "source": connector.name})
     is_probe = breaker.last_rest(cache, connector.name) is not None
-    note_login(cache, connector, identity, clock())
+    note_login(cache, connector, identity, offered, clock())
     wanted = [stream for stream in offered if streams is None or stream.name in streams]
     work = _Source(
         connector,
@@ -324,6 +325,8 @@ class _Source:
                 now=self._clock(),
             )
         self._tell(reading, done=True)
+        rejects = reject_file(data_dir_of(self._cache), source, name)
+        still_rejected = max(count_rejects(rejects) - run.rejected, 0)
         self._reports[name] = StreamReport(
             source,
             name,
@@ -334,13 +337,17 @@ class _Source:
             seconds,
             reading.tally.calls,
             sentence,
-            reject_file=reject_file(data_dir_of(self._cache), source, name) if run.rejected else None,
+            reject_file=rejects if run.rejected or still_rejected else None,
             first_reject=f"{run.first_reject.place}: {run.first_reject.reason}" if run.first_reject else None,
             reconciled=reading.is_reconciled,
             found_missing=reading.missing,
             found_gone=reading.gone,
             crm_count=reading.crm_count,
             cache_count=reading.cache_count,
+            still_rejected=still_rejected,
+            compared=reading.compared,
+            suspect=reading.suspect,
+            bulk=reading.tally.is_bulk,
         )
 
     def _tell(self, reading: Reading, *, done: bool = False) -> None:

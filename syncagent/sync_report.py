@@ -35,7 +35,10 @@ class StreamReport:
     `reject_file` holds the rows that could not be used; `first_reject` is the place and reason of the first one.
     `reconciled`: every record was compared with the CRM; `found_missing` records came in by that, `found_gone` were
     deleted or merged there with no word. `crm_count`, `cache_count`: live records there and here (None: not counted).
-    `rests_until`: the source failed as a whole, and the daemon leaves it alone until then.
+    `still_rejected`: rows of earlier runs that have not been read well since. `compared`: so many live records the
+    CRM listed when they were compared; `suspect`: of so many here so many were not listed, which was not believed
+    (gone, of). `bulk`: a bulk job read them. `rests_until`: the source failed as a whole, and the daemon leaves it
+    alone until then.
     """
 
     source: str
@@ -55,6 +58,10 @@ class StreamReport:
     crm_count: int | None = None
     cache_count: int | None = None
     rests_until: datetime | None = None
+    still_rejected: int = 0
+    compared: int = 0
+    suspect: tuple[int, int] | None = None
+    bulk: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -73,5 +80,9 @@ class StreamReport:
             "found_gone": self.found_gone,
             "crm_count": self.crm_count,
             "cache_count": self.cache_count,
+            "still_rejected": self.still_rejected,
+            "compared": self.compared if self.reconciled else None,
+            "suspect": {"gone": self.suspect[0], "of": self.suspect[1]} if self.suspect else None,
+            "bulk": self.bulk,
             "rests_until": instant(self.rests_until) if self.rests_until else None,
         }

@@ -183,14 +183,19 @@ def note_error(cache: sqlite3.Connection, source: str, stream: str, error: Excep
         )
 
 
-def note_login(cache: sqlite3.Connection, connector: Connector, identity: Identity, now: datetime) -> None:
+def note_login(
+    cache: sqlite3.Connection, connector: Connector, identity: Identity, offered: Iterable[Stream], now: datetime
+) -> None:
+    """Keep what a login reached, and the streams it offers."""
     with transaction(cache):
         cache.execute(
-            """INSERT INTO sources (source_name, crm, instance, account, timezone, currency, url, checked_at, sunsets)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """INSERT INTO sources (source_name, crm, instance, account, timezone, currency, url, checked_at, sunsets,
+                   streams)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                ON CONFLICT DO UPDATE SET crm = excluded.crm, instance = excluded.instance,
                    account = excluded.account, timezone = excluded.timezone, currency = excluded.currency,
-                   url = excluded.url, checked_at = excluded.checked_at, sunsets = excluded.sunsets""",
+                   url = excluded.url, checked_at = excluded.checked_at, sunsets = excluded.sunsets,
+                   streams = excluded.streams""",
             (
                 connector.name,
                 connector.crm,
@@ -201,9 +206,16 @@ def note_login(cache: sqlite3.Connection, connector: Connector, identity: Identi
                 getattr(identity, "url", None),
                 instant(now),
                 _sunsets(identity),
+                orjson.dumps([stream.name for stream in offered]).decode(),
             ),
         )
         cache.execute("DELETE FROM sync_state WHERE source_name = ? AND stream = ?", (connector.name, LOGIN))
+
+
+def offered_streams(cache: sqlite3.Connection) -> dict[str, list[str]]:
+    """The streams each source offered at its last login, in its order; sources that never said are not in it."""
+    rows = cache.execute("SELECT source_name, streams FROM sources WHERE streams IS NOT NULL")
+    return {name: orjson.loads(streams) for name, streams in rows}
 
 
 def note_offered(cache: sqlite3.Connection, source: str, streams: Collection[str], now: datetime) -> None:

@@ -66,6 +66,8 @@ class Reading:
     is_reconciled: bool = False
     missing: int = 0
     gone: int = 0
+    compared: int = 0  # live records that passed by
+    suspect: tuple[int, int] | None = None  # so many of so many were not listed, which was not believed
     crm_count: int | None = None
     cache_count: int | None = None
 
@@ -137,11 +139,13 @@ class Reading:
         if sweep.phase == "gone":
             if not sweep.after and lane.ask(self._on(reconcile.is_suspect, sweep)):
                 lane.ask(self._on(reconcile.give_up, sweep))
+                self.suspect = (sweep.gone, sweep.of)
             else:
                 self._ask_each(lane, sweep, reconcile.unseen)
                 lane.ask(self._on(reconcile.enter, sweep, phase="back"))
         if sweep.phase == "back":
             self._ask_each(lane, sweep, reconcile.seen_but_dead)
+            self.compared = lane.ask(self._on(reconcile.count_seen, sweep))
             lane.ask(self._on(reconcile.conclude, sweep))
         self._clean(lane, sweep)
         self.is_reconciled = sweep.is_done

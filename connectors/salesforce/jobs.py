@@ -18,6 +18,7 @@ from connectors.salesforce.bulk import BulkJobs, LostJob, NoBulk, rows_of
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import UnknownField
 from connectors.salesforce.query import Row
+from connectors.tally import note_bulk
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class JobReader:
                 yield Step([], dict(place))
             try:
                 total = self._wait(name, place["id"])
+                note_bulk()
                 yield from self._results(place, types, total)
                 break
             except LostJob as error:

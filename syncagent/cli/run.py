@@ -60,7 +60,7 @@ def status_command(app: App, as_json: bool) -> int:
             [
                 (
                     row["source"],
-                    len(row["streams"]),
+                    sum(stream["stream"] != "login" for stream in row["streams"]),
                     sum(stream["rows"] for stream in row["streams"]),
                     local_time(row["synced_at"], zone),
                     row["error"] or "",

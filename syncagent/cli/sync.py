@@ -11,7 +11,7 @@ import click
 
 from syncagent.cli.common import App, json_option, known, offered, pass_app, print_json
 from syncagent.cli.sync_progress import progress_shown
-from syncagent.cli.sync_said import show_changes, show_reports
+from syncagent.cli.sync_said import LOGIN, show_changes, show_reports
 from syncagent.errors import FAILED, OK, UsageError
 
 if TYPE_CHECKING:
@@ -71,18 +71,26 @@ def sync_command(
             clock=app.clock,
             reconciles=reconcile,
         )
-    missing = set(streams) - {report.stream for report in reports}
-    if missing and not any(report.stream == "login" for report in reports):
-        from syncagent.status_sources import source_rows
-
-        rows = source_rows(config, app.clock())
-        known(min(missing), {stream["stream"] for row in rows for stream in row["streams"]}, "stream")
     if as_json:
         print_json({"ok": all(r.error is None for r in reports), "streams": [report.to_json() for report in reports]})
     else:
         show_reports(reports, config.agent.timezone)
         show_changes(config, began)
+    if streams and not any(report.stream == LOGIN for report in reports):
+        _check_names(config, names, streams)
     return FAILED if any(report.error for report in reports) else OK
+
+
+def _check_names(config: "Config", sources: Sequence[str], streams: Sequence[str]) -> None:
+    """Raises UsageError for a stream that none of the sources, which have just been asked, offers."""
+    from syncagent.store import read_cache
+    from syncagent.sync_state import offered_streams
+
+    with closing(read_cache(config.agent.data_dir)) as cache:
+        offers = offered_streams(cache)
+    offered = dict.fromkeys(name for source in sources for name in offers.get(source, ()))
+    for name in streams:
+        known(name, offered, "stream")
 
 
 def sync_all(

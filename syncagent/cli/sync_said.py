@@ -1,6 +1,6 @@
 """What a person is told of a finished sync: a table, then a line for each thing worth knowing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ import click
 
 from syncagent.cli.common import count_of, print_table
 from syncagent.clock import local_time
+from syncagent.completeness import differs
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -29,23 +30,62 @@ def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
         headings = ("source", "stream", "read", "changed", "deleted", "here, of CRM", "took")
         print_table(headings, table, right=(2, 3, 4, 5, 6))
     for report in reports:
-        place = f"{report.source} {report.stream}"
-        if report.reconciled and (report.found_missing or report.found_gone):
-            click.echo(
-                f"{place}: compared with the CRM: {report.found_missing:,} were missing here,"
-                f" {report.found_gone:,} are gone there; put right"
-            )
-        if report.rejected:
-            rows = count_of(report.rejected, "row")
-            click.echo(
-                f"{place}: {rows} could not be used; {report.first_reject or ''} (all of them: {report.reject_file})"
-            )
+        for line in _lines(report):
+            click.echo(line)
         if report.error:
-            click.echo(f"{place}: {report.error}", err=True)
-    for source, until in {report.source: report.rests_until for report in reports if report.rests_until}.items():
-        when = local_time(until, timezone)
+            click.echo(f"{report.source} {report.stream}: {report.error}", err=True)
+    for source in dict.fromkeys(report.source for report in reports):
+        _show_source([report for report in reports if report.source == source], timezone)
+
+
+def _lines(report: "StreamReport") -> Iterator[str]:
+    """What is worth knowing of one stream's records."""
+    place, again = f"{report.source} {report.stream}", f"`syncagent sync {report.source} --stream {report.stream}"
+    if report.reconciled and (report.found_missing or report.found_gone):
+        yield (
+            f"{place}: compared with the CRM: {report.found_missing:,} were missing here,"
+            f" {report.found_gone:,} are gone there; put right"
+        )
+    if report.suspect:
+        gone, of = report.suspect
+        yield (
+            f"{place}: {gone:,} of {of:,} records were not in the CRM's own list; nothing was deleted here."
+            f" If they are gone there: {again} --full`."
+        )
+    elif _differs(report):
+        mend = f"Compare them: {again} --reconcile`."
+        if report.reconciled:
+            mend = "They were compared just now: the CRM's count and its list differ; count again later."
+        yield f"{place}: the CRM has {report.crm_count:,} records, {report.cache_count:,} are here. {mend}"
+    if report.rejected:
+        rows = count_of(report.rejected, "row")
+        yield f"{place}: {rows} could not be used; {report.first_reject or ''} (all of them: {report.reject_file})"
+    if report.still_rejected:
+        rows = count_of(report.still_rejected, "row")
+        yield f"{place}: {rows} of earlier syncs still cannot be used: see {report.reject_file}"
+
+
+def _differs(report: "StreamReport") -> bool:
+    """Whether a stream that was read lacks, or has too much of, more than comes and goes between two looks."""
+    if report.error or report.crm_count is None or report.cache_count is None:
+        return False
+    return differs(report.crm_count, report.cache_count)
+
+
+def _show_source(reports: Sequence["StreamReport"], timezone: str) -> None:
+    """What is worth knowing of all streams of one source together."""
+    source = reports[0].source
+    clean = [r for r in reports if r.reconciled and not (r.found_missing or r.found_gone)]
+    if clean:
+        records = count_of(sum(report.compared for report in clean), "record")
+        streams = count_of(len(clean), "stream") if len(clean) > 1 else clean[0].stream
+        click.echo(f"{source}: compared with the CRM: {records} in {streams}, none missing here, none gone there")
+    if bulk := [report.stream for report in reports if report.bulk]:
+        click.echo(f"{source}: read by bulk jobs: {', '.join(bulk)}")
+    until = next((report.rests_until for report in reports if report.rests_until), None)
+    if until is not None:
         mend = "sooner once `syncagent check` finds its login in order"
-        click.echo(f"{source}: the daemon leaves it alone until {when}; {mend}", err=True)
+        click.echo(f"{source}: the daemon leaves it alone until {local_time(until, timezone)}; {mend}", err=True)
 
 
 def show_changes(config: "Config", since: datetime) -> None:

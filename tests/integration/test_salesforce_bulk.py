@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from connectors.errors import TransientError
 from connectors.salesforce.bulk import BulkJobs
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
+from syncagent.store import open_cache
+from syncagent.sync import sync_source
 from tests.integration.crm_cache import NOW, MemoryCache, differences, salesforce
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -86,6 +90,19 @@ def test_a_row_of_a_job_is_the_row_of_rest(box: Sandbox, stream: str) -> None:
 def test_few_rows_are_read_by_rest(box: Sandbox) -> None:
     _read(salesforce(box), "leads")
     assert box.salesforce.bulk.created == 0
+
+
+def test_a_sync_says_whether_a_job_was_used(box: Sandbox, tmp_path: Path) -> None:
+    with closing(open_cache(tmp_path)) as cache:
+
+        def read(**settings: Any) -> dict[str, bool]:
+            connector = salesforce(box, **settings)
+            reports = sync_source(connector, cache, clock=lambda: NOW, streams=["users", "leads"], full=True)
+            connector.close()
+            return {report.stream: report.bulk for report in reports}
+
+        assert read(bulk_from=1000) == {"users": False, "leads": True}
+        assert read() == {"users": False, "leads": False}
 
 
 def test_the_job_is_noted_down_before_it_is_first_looked_at(box: Sandbox) -> None:

@@ -228,7 +228,8 @@ def test_sync_prints_a_table_and_json_prints_json_alone(run: Run, office: Office
                 "reject_file": None, "reconciled": said.json["streams"][0]["reconciled"],  # type: ignore[index]
                 "found_missing": 0, "found_gone": 0, "crm_count": said.json["streams"][0]["crm_count"],  # type: ignore[index]
                 "cache_count": said.json["streams"][0]["cache_count"],  # type: ignore[index]
-                    "rests_until": None,
+                "rests_until": None, "still_rejected": 0, "suspect": None, "bulk": False,
+                "compared": said.json["streams"][0]["compared"],  # type: ignore[index]
             }
         ],
     }  # fmt: skip
@@ -249,7 +250,12 @@ def test_rows_that_could_not_be_used_are_named_until_they_are_read_well(run: Run
         (problem,) = said.json["problems"]  # type: ignore[index]
         assert (said.code, problem["code"], problem["severity"]) == (0, "rejected_rows", "warning")
         assert problem["message"].startswith("2 rows of desk opportunities could not be used: see ")
-        assert run("sync").code == 0  # the file has not changed, so nothing is read again
+        said = run("sync")  # the file has not changed, so nothing is read again
+        assert (said.code, said.out.splitlines()[-1]) == (
+            0, f"desk opportunities: 2 rows of earlier syncs still cannot be used: see {path.resolve()}"
+        )  # fmt: skip
+    (stream,) = run("sync", "--json").json["streams"]  # type: ignore[index]
+    assert (stream["rejected"], stream["still_rejected"], stream["reject_file"]) == (0, 2, str(path.resolve()))
     (office.folder / "deals.csv").write_text(good + "5,Five,won,soon,1,2026-08-01T00:00:00Z\n")
     run("sync")
     assert "- note: 1 row of desk opportunities could not be used" in run("status").out

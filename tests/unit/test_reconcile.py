@@ -243,11 +243,13 @@ def test_an_empty_list_after_many_rows_deletes_nothing(cache: sqlite3.Connection
     before, vendor.live = vendor.live, {}
     report = run(cache, connector, NOW + DAY)
     assert (report.reconciled, report.error, len(held(cache)), connector.asked_ids) == (False, None, 150, [])
+    assert report.suspect == (150, 150)
     assert '"phase":"suspect"' in state(cache)["sweep"]
     assert '"gone":150,"of":150' in state(cache)["sweep"]
     assert run(cache, connector, NOW + DAY + timedelta(hours=1)).reconciled is False
     vendor.live = before
-    assert run(cache, connector, NOW + 2 * DAY).reconciled
+    report = run(cache, connector, NOW + 2 * DAY)
+    assert (report.reconciled, report.compared, report.suspect) == (True, 150, None)
     assert is_clean(cache)
 
 

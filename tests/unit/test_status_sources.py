@@ -89,6 +89,33 @@ def test_changed_settings_wake_a_source(office: Office) -> None:
         assert cache.execute("SELECT count(*) FROM sync_runs").fetchone()[0] == 1
 
 
+def test_streams_that_were_never_read_are_named(office: Office) -> None:
+    names = ("users", "leads", "tickets", "orders")
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("DELETE FROM sync_state")
+        connector = ScriptedConnector({name: [] for name in names})
+        connector.name = "desk"
+        sync_source(connector, cache, clock=lambda: DUE, streams=["leads"])
+        found = look(office)
+        (problem,) = found["problems"]
+        assert (found["healthy"], problem["code"]) == (False, "source_never_synced")
+        assert problem["message"] == (
+            "source desk: 3 of its 4 streams were never read to the end: users, tickets, orders"
+        )
+        assert found["sources"][0]["never_read"] == ["users", "tickets", "orders"]
+        sync_source(connector, cache, clock=lambda: DUE)
+    assert look(office)["problems"] == []
+
+
+def test_a_stream_the_settings_leave_out_need_not_be_read(office: Office) -> None:
+    office.write(every="15m", more='[source.hs]\ntype = "hubspot"\naccess_token = "x"\nstreams = ["leads"]\n')
+    connector = ScriptedConnector({"leads": [], "tickets": []})
+    connector.name = "hs"
+    with closing(open_cache(office.data_dir)) as cache:
+        sync_source(connector, cache, clock=lambda: DUE, streams=["leads"])
+    assert look(office)["problems"] == []
+
+
 def test_counts_are_shown_and_a_lasting_difference_is_a_note(office: Office) -> None:
     change(
         office,

@@ -218,7 +218,7 @@ def test_a_bad_record_stands_in_the_reject_file_until_it_is_read_well(
     assert found == [
         (["leads a", "leads b", "leads c"], path, "leads a: score: not a number"),
         (["leads c", "leads b"], path, "leads b: score: not a number"),
-        (["leads c", "leads b"], None, None),
+        (["leads c", "leads b"], path, None),
         ([], None, None),
     ]
     assert not path.exists()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,55 @@ def test_the_table_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> No
         "sf opportunities: compared with the CRM: 2 were missing here, 1 are gone there; put right",
     ]
     assert said.err == "hs leads: no access. Give the login access.\n"
+
+
+def said_of(capsys: pytest.CaptureFixture[str], *reports: StreamReport) -> list[str]:
+    """The lines after the table."""
+    show_reports(reports, "UTC")
+    return capsys.readouterr().out.splitlines()[1 + len(reports) :]
+
+
+def test_a_plain_difference_of_the_counts_is_told_with_its_mend(capsys: pytest.CaptureFixture[str]) -> None:
+    few = StreamReport("sf", "leads", crm_count=1000, cache_count=990)
+    many = replace(few, cache_count=989)
+    said = "sf leads: the CRM has 1,000 records, 989 are here. "
+    assert said_of(capsys, few) == said_of(capsys, replace(many, error="down")) == []
+    assert said_of(capsys, many) == [f"{said}Compare them: `syncagent sync sf --stream leads --reconcile`."]
+    compared = said_of(capsys, replace(many, reconciled=True, compared=989))
+    assert compared[0] == f"{said}They were compared just now: the CRM's count and its list differ; count again later."
+    assert said_of(capsys, replace(many, suspect=(500, 989))) == [
+        "sf leads: 500 of 989 records were not in the CRM's own list; nothing was deleted here."
+        " If they are gone there: `syncagent sync sf --stream leads --full`."
+    ]
+
+
+def test_a_comparison_that_finds_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    clean = [StreamReport("sf", name, reconciled=True, compared=1500) for name in ("leads", "tickets")]
+    assert said_of(capsys, clean[0]) == [
+        "sf: compared with the CRM: 1,500 records in leads, none missing here, none gone there"
+    ]
+    found = StreamReport("sf", "orders", reconciled=True, compared=7, found_missing=1)
+    assert said_of(capsys, *clean, found, StreamReport("hs", "leads")) == [
+        "sf orders: compared with the CRM: 1 were missing here, 0 are gone there; put right",
+        "sf: compared with the CRM: 3,000 records in 2 streams, none missing here, none gone there",
+    ]
+
+
+def test_what_bulk_jobs_read_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    reports = [StreamReport("sf", "leads", bulk=True), StreamReport("sf", "users"), StreamReport("sf", "x", bulk=True)]
+    assert said_of(capsys, *reports) == ["sf: read by bulk jobs: leads, x"]
+
+
+def test_a_misspelt_stream_is_known_by_what_the_source_offers(
+    office: Office, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run_cli(["sync", "--stream", "oportunities"]) == 2
+    assert capsysbinary.readouterr().err == (
+        b"oportunities: there is no stream of this name. Did you mean opportunities?\n"
+    )
+    assert run_cli(["sync", "--stream", "oportunities", "--stream", "opportunities"]) == 2
+    said = capsysbinary.readouterr()
+    assert said.out.splitlines()[1].split()[:3] == [b"desk", b"opportunities", b"4"], "what was read is shown"
 
 
 def test_a_refused_login_is_a_line_and_no_table(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
