@@ -71,7 +71,7 @@ def restore(
     `settle(state, now)` marks what was due up to now as skipped, before the copy takes its place, so that nothing
     is sent again. Raises AlreadyRunning while an instance runs, StoreError for a backup that cannot be trusted.
     """
-    with lock_data_dir(data_dir), _opened(source) as folder:
+    with lock_data_dir(data_dir, "restore"), _opened(source) as folder:
         _verify(folder, source)
         draft = Path(tempfile.mkdtemp(prefix=".restore-", dir=data_dir))
         try:

@@ -48,7 +48,7 @@ def run_demo(folder: Path | None, *, serve: bool, clock: Callable[[], datetime])
     with Sandbox(folder / "sandbox", seed=SEED, as_of=present) as sandbox, stop_on_signals() as stop:
         config = load_config(sandbox.write_config(folder / "config.toml"))
         register_config_secrets(config)
-        with lock_data_dir(config.agent.data_dir):
+        with lock_data_dir(config.agent.data_dir, "demo"):
             click.echo(f"Syncing {', '.join(config.sources)} into {config.agent.data_dir / 'cache.db'} ...")
             with progress_shown(is_quiet=False) as tell:
                 reports = sync_all(config, list(config.sources), clock=clock, stop=stop, tell=tell)

@@ -52,8 +52,8 @@ def read_note(data_dir: Path) -> Note | None:
     """The note of the process that holds the folder; None when there is none."""
     try:
         note = Note(**json.loads((data_dir / NOTE).read_text(encoding="utf-8")))
-        holder = int((data_dir / LOCK_NAME).read_text(encoding="ascii").strip() or 0)
-    except (OSError, ValueError, TypeError):
+        holder = int((data_dir / LOCK_NAME).read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, TypeError, IndexError):
         return None
     return note if note.process == holder else None
 

@@ -9,7 +9,7 @@ from syncagent.clock import local_time
 from syncagent.errors import AgentError, StoreError
 from syncagent.running import read_note
 from syncagent.status_sources import Trouble, explained, source_notes, source_rows, source_troubles
-from syncagent.store import is_locked, read_state
+from syncagent.store import DAEMON, holder, read_state
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -25,14 +25,15 @@ _NOBODY, _START = "the daemon is not running", "Start it: `syncagent run`."
 
 
 def status(config: "Config", now: datetime) -> dict[str, Any]:
-    """The JSON of `syncagent status`."""
+    """The JSON of `syncagent status`. `running`: the daemon is; `busy`: another command that is at work."""
     problems: list[Trouble] = []
     try:
         sources = source_rows(config, now)
     except StoreError as error:
         sources = []
         problems.append(Trouble("cache", f"{error.place}: {error.message}", error.mend))
-    is_running = is_locked(config.agent.data_dir)
+    command = holder(config.agent.data_dir)
+    is_running = command == DAEMON
     runs: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
     missed: dict[str, datetime] = {}
@@ -51,6 +52,7 @@ def status(config: "Config", now: datetime) -> dict[str, Any]:
         "healthy": not any(problem.severity == "error" for problem in problems),
         "problems": [problem.to_json() for problem in problems],
         "running": is_running,
+        "busy": None if is_running else command,
         "as_of": instant(now),
         "sources": sources,
         "scorecards": _scorecard_rows(config, runs, now),

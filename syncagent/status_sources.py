@@ -14,7 +14,7 @@ from syncagent import breaker, sunsets
 from syncagent.clock import local_time
 from syncagent.completeness import is_incomplete
 from syncagent.errors import one_line
-from syncagent.store import explain, is_locked, read_cache
+from syncagent.store import DAEMON, explain, holder, read_cache
 from syncagent.sync_state import count_rejects, offered_streams, reject_file
 
 if TYPE_CHECKING:
@@ -277,9 +277,9 @@ def _reject_notes(config: "Config", sources: list[dict[str, Any]]) -> list[Troub
 
 
 def _start_mend(config: "Config") -> str:
-    if is_locked(config.agent.data_dir):
+    if holder(config.agent.data_dir) == DAEMON:
         return "See the log of the running daemon."
-    return "Start `syncagent run`; no instance is running."
+    return "Start `syncagent run`; the daemon is not running."
 
 
 def _after(mend: str | None, more: str) -> str:

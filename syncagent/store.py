@@ -19,6 +19,8 @@ from syncagent.migrations import CACHE, STATE, Schema, migrate
 #: Deriving the facts of a first load is one transaction; other writers wait for it.
 BUSY_TIMEOUT_S = 120.0
 LOCK_NAME = "lock"
+#: The command that holds the data directory as long as it is to be kept up to date.
+DAEMON = "run"
 
 _RIGHTS = "Let this user read and write the data folder and the files in it."
 _LOST = {
@@ -67,10 +69,11 @@ def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def lock_data_dir(data_dir: Path) -> Iterator[None]:
+def lock_data_dir(data_dir: Path, command: str = DAEMON) -> Iterator[None]:
     """Hold the data directory for one instance; the kernel frees it when the process ends, however it ends.
 
-    Raises AlreadyRunning. The lock file is never deleted: that would let two instances hold two locks.
+    `command` is what `holder` answers meanwhile. Raises AlreadyRunning. The lock file is never deleted: that would let
+    two instances hold two locks.
     """
     ensure_data_dir(data_dir)
     fd = _open_lock(data_dir)
@@ -81,14 +84,15 @@ def lock_data_dir(data_dir: Path) -> Iterator[None]:
                 break
             time.sleep(0.05 * (attempt + 1))
         else:
-            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+            process, command = _holder(fd)
             raise AlreadyRunning(
-                f"another syncagent{f' (process {holder})' if holder else ''} is using this folder",
+                f"another syncagent{f' (process {process}, `syncagent {command}`)' if process else ''} is using this"
+                " folder",
                 place=str(data_dir),
                 mend="Stop it first, or give this one another data_dir.",
             )
         os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        os.pwrite(fd, f"{os.getpid()} {command}".encode(), 0)
         yield
     finally:
         os.close(fd)
@@ -96,14 +100,25 @@ def lock_data_dir(data_dir: Path) -> Iterator[None]:
 
 def is_locked(data_dir: Path) -> bool:
     """Whether an instance holds the data directory right now."""
+    return holder(data_dir) is not None
+
+
+def holder(data_dir: Path) -> str | None:
+    """The command that holds the data directory right now: DAEMON, "sync" ...; None where nobody does."""
     try:
         fd = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False
+        return None
     try:
-        return not _try_lock(fd)
+        return None if _try_lock(fd) else _holder(fd)[1]
     finally:
         os.close(fd)
+
+
+def _holder(fd: int) -> tuple[str, str]:
+    """Process and command as they stand in the lock file."""
+    process, _, command = os.pread(fd, 80, 0).decode("ascii", "replace").strip().partition(" ")
+    return process, command or DAEMON
 
 
 def ensure_data_dir(data_dir: Path) -> None:

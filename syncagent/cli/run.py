@@ -46,9 +46,9 @@ def status_command(app: App, as_json: bool) -> int:
     if as_json:
         print_json(found)
         return code
-    click.echo(
-        f"{'healthy' if found['healthy'] else 'NOT HEALTHY'}; {'running' if found['running'] else 'not running'}"
-    )
+    busy = f" (`syncagent {found['busy']}` is at work)" if found["busy"] else ""
+    running = "running" if found["running"] else f"not running{busy}"
+    click.echo(f"{'healthy' if found['healthy'] else 'NOT HEALTHY'}; {running}")
     for problem in found["problems"]:
         kind = "note: " if problem["severity"] == "warning" else ""
         click.echo(f"- {kind}{one_line('', problem['message'], problem['mend'])}")

@@ -165,7 +165,7 @@ def _hand_over(app: App, config: "Config", ids: list[int]) -> int:
     assert config.mail is not None
     with closing(open_state(config.agent.data_dir)) as state:
         try:
-            with lock_data_dir(config.agent.data_dir), _unlogged(ids):
+            with lock_data_dir(config.agent.data_dir, "scorecard send"), _unlogged(ids):
                 outbox.pump(state, Mailer(config.mail), app.clock, owners=runs.owners(config))
         except AlreadyRunning:
             queued = count_of(len(ids), "message")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -55,11 +56,15 @@ def sync_command(
     names = [known(name, config.sources, "source") for name in sources] or list(config.sources)
     if not names:
         raise UsageError("no source is configured", place=str(config.path), mend="Add a [source.NAME] table.")
-    day = _day(since)
+    began = app.clock()
+    day = _day(since, began.astimezone(ZoneInfo(config.agent.timezone)).date())
+    if day is not None and full:
+        message = "--since reads a part, --full reads everything: the two do not go together"
+        raise UsageError(message, mend="Give one of the two.")
     if day is not None and reconcile:
         raise UsageError("--since reads a part, --reconcile compares everything", mend="Give one of the two.")
-    began = app.clock()
-    with lock_data_dir(config.agent.data_dir), stop_on_signals() as stop, progress_shown(as_json) as tell:
+    locked = lock_data_dir(config.agent.data_dir, "sync")
+    with locked, stop_on_signals() as stop, progress_shown(as_json) as tell:
         reports = sync_all(
             config,
             names,
@@ -170,10 +175,14 @@ def stop_on_signals(*, quietly: bool = False) -> Iterator["StopEvent"]:
             signal.signal(number, handler)
 
 
-def _day(text: str | None) -> date | None:
+def _day(text: str | None, today: date) -> date | None:
     if text is None:
         return None
+    place = f"--since {text}"
     try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+        day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
-        raise UsageError("not a date", place=f"--since {text}", mend="Write it like 2026-11-01.") from None
+        raise UsageError("not a date", place=place, mend="Write it like 2026-11-01.") from None
+    if day > today:
+        raise UsageError("this day lies ahead", place=place, mend=f"Give today, {today}, or a day before it.")
+    return day

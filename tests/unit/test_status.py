@@ -63,6 +63,19 @@ def test_a_running_instance_is_seen(office: Office) -> None:
         assert look(office)["running"]
 
 
+def test_a_single_sync_is_not_taken_for_the_daemon(office: Office) -> None:
+    later = DUE + timedelta(minutes=36)
+    begin(office, DUE - timedelta(minutes=5))
+    with lock_data_dir(office.data_dir, "sync"):
+        found = look(office, later)
+    assert (found["running"], found["busy"]) == (False, "sync")
+    assert [problem["code"] for problem in found["problems"]] == ["source_stale", "overdue"]
+    assert found["problems"][0]["mend"] == "Start `syncagent run`; the daemon is not running."
+    with lock_data_dir(office.data_dir):
+        found = look(office, later)
+    assert (found["running"], found["busy"]) == (True, None)
+
+
 def test_a_source_not_read_for_three_intervals_is_stale(office: Office) -> None:
     assert codes(office, DUE + timedelta(minutes=34)) == []
     assert codes(office, DUE + timedelta(minutes=36)) == ["source_stale"]

@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from syncagent.errors import AlreadyRunning, NewerSchema, StoreError
-from syncagent.store import is_locked, lock_data_dir, open_cache, open_state, read_cache, read_state, transaction
+from syncagent.store import (
+    holder,
+    is_locked,
+    lock_data_dir,
+    open_cache,
+    open_state,
+    read_cache,
+    read_state,
+    transaction,
+)
 
 
 def mode(path: Path) -> int:
@@ -213,6 +222,18 @@ def test_a_second_instance_is_turned_away(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
     with lock_data_dir(tmp_path):
         pass
+
+
+def test_who_holds_the_folder_is_known(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    with lock_data_dir(tmp_path):
+        assert holder(tmp_path) == "run"
+    with lock_data_dir(tmp_path, "scorecard send"):
+        assert holder(tmp_path) == "scorecard send"
+        said = rf"process {os.getpid()}, `syncagent scorecard send`"
+        with pytest.raises(AlreadyRunning, match=said), lock_data_dir(tmp_path):
+            pass
+    assert holder(tmp_path) is None
 
 
 def test_a_killed_instance_frees_its_lock_at_once(tmp_path: Path) -> None:

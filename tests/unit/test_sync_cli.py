@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -154,6 +156,22 @@ def test_every_record_is_compared_when_asked(office: Office, capsysbinary: pytes
     assert run_cli(["sync", "--reconcile"]) == 0
     assert run_cli(["sync", "--reconcile", "--since", "2026-01-01"]) == 2
     assert b"Give one of the two." in capsysbinary.readouterr().err
+
+
+def test_a_part_and_everything_at_once_is_refused(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run_cli(["sync", "--full", "--since", "2026-01-01"]) == 2
+    said = b"--since reads a part, --full reads everything: the two do not go together. Give one of the two.\n"
+    assert capsysbinary.readouterr().err == said
+    assert not (office.data_dir / "cache.db").exists(), "nothing was begun"
+
+
+def test_a_day_that_lies_ahead_is_refused(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    today = datetime.now(ZoneInfo("Europe/Berlin")).date()
+    ahead = today + timedelta(days=2)
+    assert run_cli(["sync", "--since", str(ahead)]) == 2
+    line = capsysbinary.readouterr().err.decode()
+    assert line == f"--since {ahead}: this day lies ahead. Give today, {today}, or a day before it.\n"
+    assert run_cli(["sync", "--since", str(today)]) == 0
 
 
 @pytest.fixture
