@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from connectors.base import OnWait
 from connectors.errors import RateLimited
 from connectors.windows import Stop, Window
 
@@ -127,16 +128,17 @@ class Limiter:
         self.foreign_throttled = 0
 
     @contextmanager
-    def slot(self, kind: str, stop: Stop | None = None) -> Iterator[None]:
+    def slot(self, kind: str, stop: Stop | None = None, tell: OnWait | None = None) -> Iterator[None]:
         """One call: waits for every window of its kind, and frees the slots when the call is over.
 
-        Raises RateLimited when the day allows no call, Stopped when `stop` is set while waiting.
+        `tell` hears of a long wait. Raises RateLimited when the day allows no call, Stopped when `stop` is set while
+        waiting.
         """
         with self._lock:
             self.day.check()
         with ExitStack() as held:
             for window in self.kinds[kind]:
-                window.take(stop)
+                window.take(stop, tell)
                 held.callback(window.give_back)
             with self._lock:
                 self.day.count()

@@ -18,10 +18,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from connectors.base import OnWait
 from connectors.transport import Stopped
 
 _NAP_S = 0.25  # how soon the first of the line sees that it shall stop; it wakes the next one, and so on
 _LONG_NAP_S = 1.0  # the others need to look only in case their own owner alone stops
+_TELL_S = 3.0  # a shorter wait is not worth a word
 _LONGEST_HOLD_S = 30.0  # a longer pause is for the caller to hear of, not to be waited here in silence
 _STRICT_S = 600.0  # after a refusal, no slot comes back early for so long
 _SAMPLES = 500  # round trips behind one "shortest"
@@ -57,7 +59,7 @@ class Window:
         self._mine = threading.local()  # .taken_at: when this thread's last call got its slot
         self._arrived: list[float] = []  # when the vendor saw the answered calls, as far as one can tell
         self._taken: deque[tuple[int, int]] = deque()  # (second, calls begun in it)
-        self._next_at = float("-inf")
+        self._next_at = self._told_until = float("-inf")
         self._held_until = self._strict_until = self._loose_until = float("-inf")
         self._foreign = 0
         self._foreign_until = self._foreign_since = self._foreign_seen_at = float("-inf")
@@ -67,14 +69,17 @@ class Window:
         self._trips = 0
         self._changed_at = float("-inf")
 
-    def take(self, stop: Stop | None = None) -> float:
-        """Wait for a slot; the seconds waited. Raises Stopped when `stop` is set meanwhile."""
+    def take(self, stop: Stop | None = None, tell: OnWait | None = None) -> float:
+        """Wait for a slot; the seconds waited. `tell` hears of a long wait.
+
+        Raises Stopped when `stop` is set meanwhile.
+        """
         began = self._clock()
         with self._lock:
             if stop is not None and stop.is_set():
                 raise Stopped("Stopped while waiting for the vendor's limit.")
             if self._queue or not self._is_ready():
-                self._stand_in_line(stop)
+                self._stand_in_line(stop, tell)
             now = self._clock()
             self._idle.pop(0)
             if self._window_s and bisect_right(self._idle, now) < self._size - max(_FEW, self._size // 4):
@@ -194,13 +199,14 @@ class Window:
 
     # -- within the lock -------------------------------------------------------------------------------------------
 
-    def _stand_in_line(self, stop: Stop | None) -> None:
+    def _stand_in_line(self, stop: Stop | None, tell: OnWait | None) -> None:
         """Wait until this thread is the first of the line and a slot is ready."""
         turn = threading.Condition(self._lock)
         self._queue.append(turn)
         try:
             while self._queue[0] is not turn or not self._is_ready():
                 if self._queue[0] is turn:
+                    self._say_how_long(tell)
                     wait_s = self._wait_s()
                     turn.wait(_NAP_S if wait_s is None else min(max(wait_s, 0.0), _NAP_S))
                 else:
@@ -211,6 +217,23 @@ class Window:
             self._queue.remove(turn)
             if self._queue:
                 self._queue[0].notify()
+
+    def _say_how_long(self, tell: OnWait | None) -> None:
+        """Have one of those who wait say so where nobody will call for long; without the lock, telling takes time."""
+        now = self._clock()
+        if tell is None or not self._window_s or now < self._told_until:
+            return
+        wait_s, why = self._wait_s(), f"the limit of {self._ceiling:,} calls in {self._window_s:g} s is used up"
+        if wait_s is None and now < self._foreign_until:
+            wait_s, why = self._foreign_until - now, "another program uses the limit"
+        if wait_s is None or wait_s < _TELL_S:
+            return
+        self._told_until = now + wait_s
+        self._lock.release()
+        try:
+            tell(wait_s, why)
+        finally:
+            self._lock.acquire()
 
     def _is_ready(self) -> bool:
         wait_s = self._wait_s()

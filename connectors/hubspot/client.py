@@ -190,7 +190,7 @@ class HubSpotClient:
         rests_s = self._rests_until - self._clock()
         if rests_s > 0:
             raise RateLimited("HubSpot is moving this account to another data centre.", retry_after_s=rests_s)
-        with self._limiter.slot(kind, self._retry.stop):
+        with self._limiter.slot(kind, self._retry.stop, self._retry.on_wait):
             answer = self._transport.send(method, url, headers=wanted, body=body)
             self._learn(answer)
         if 200 <= answer.status < 300:

@@ -260,7 +260,7 @@ class SalesforceClient:
         headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
         if is_login := login.is_login(path):
             self._count.check(self._clock())  # one thread logs in at a time: see `_connected`
-        with self._limiter.slot("call", self.retry.stop):
+        with self._limiter.slot("call", self.retry.stop, self.retry.on_wait):
             answer = self._transport.send(request.method or "GET", url, headers=headers, body=request.body)
         self._learn(answer)
         is_fault = login.is_soap(path) and b"exceptionCode" in answer.body

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -125,7 +126,7 @@ def sync_all(
             if stop is not None and stop.is_set():
                 reports.append(StreamReport(name, LOGIN, error=STOPPED))
                 continue
-            on_wait = tell.wait if hasattr(tell, "wait") else None
+            on_wait = partial(tell.wait, name) if hasattr(tell, "wait") else None
             try:
                 built = build_connector(config, name, on_wait=on_wait, stop=stop)
             except Exception as error:

@@ -78,9 +78,9 @@ class ProgressLines:
         total = max(total, 1) if total is not None else None
         self._progress.update(self._tasks[key], completed=state.read, total=total, said=said)
 
-    def wait(self, seconds: float, why: str) -> None:
+    def wait(self, source: str, seconds: float, why: str) -> None:
         if seconds >= _TELL_WAIT_S:
-            self._progress.console.print(f"waiting {seconds:.0f} s: {why}", style="dim")
+            self._progress.console.print(f"{source}: waiting {seconds:.0f} s: {why}", style="dim", highlight=False)
 
 
 @contextmanager

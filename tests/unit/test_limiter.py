@@ -10,6 +10,7 @@ import pytest
 
 from connectors.errors import RateLimited, TransientError
 from connectors.limiter import DayShare, Limiter, Window, shared
+from connectors.transport import Stopped
 
 
 class Vendor:
@@ -290,6 +291,30 @@ def test_calls_before_a_restart_count() -> None:
         limiter.day.count()
     with pytest.raises(RateLimited, match="share"):
         limiter.day.count()
+
+
+@pytest.mark.parametrize(("window_s", "told"), [(10.0, 1), (2.9, 0)])
+def test_a_long_wait_for_the_limit_is_told_once(window_s: float, told: int) -> None:
+    """By one of those who wait, however many they are; and while it is told nobody is held up."""
+    now = 0.0
+    window, stop, heard = Window(190, window_s, clock=lambda: now), threading.Event(), list[str]()
+    window.remember([(0.5, 190)])
+
+    def tell(seconds: float, why: str) -> None:
+        heard.append(f"{seconds:.1f} s: {why}")
+        assert window.share() == 0
+
+    def work() -> None:
+        with pytest.raises(Stopped):
+            window.take(stop, tell)
+
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(work) for _ in range(3)]
+        time.sleep(0.6)
+        stop.set()
+        for job in jobs:
+            job.result()
+    assert heard == ["9.5 s: the limit of 190 calls in 10 s is used up"][:told]
 
 
 def test_the_share_of_the_limit_used_lately_is_told() -> None:

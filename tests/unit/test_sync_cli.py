@@ -1,5 +1,6 @@
 """What a person sees of a sync: the table, how far it is, and that nothing hangs."""
 
+import re
 import socket
 import sys
 import threading
@@ -7,13 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from connectors.errors import AuthError
+from scorecards.values import instant
 from syncagent import breaker
 from syncagent.cli import run_cli
 from syncagent.cli.bounded import TookTooLong, bounded
@@ -23,6 +25,7 @@ from syncagent.cli.sync_said import show_reports
 from syncagent.config import load_config
 from syncagent.daemon_jobs import Jobs
 from syncagent.sandbox import Sandbox
+from syncagent.sandbox.hubspot.gate import ACCESS_TOKEN
 from syncagent.stopping import StopEvent
 from syncagent.store import open_cache
 from syncagent.sync import STOPPED, Progress, StreamReport
@@ -217,18 +220,15 @@ def test_a_call_that_ends_in_time_is_what_it_is() -> None:
     assert gate.is_set()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pseudo-terminal")
-def test_a_terminal_shows_how_far_it_is(office: Office) -> None:
-    """The line comes and goes; what stays is the table."""
+def on_terminal(office: Office, *arguments: str, until: bytes | None = None) -> str:
+    """What a command shows on a terminal; it is ended once that holds `until`."""
     import os
     import pty
     import subprocess
 
-    rows = "".join(f"{n},Deal {n},won,2026-10-27,1000,2026-08-01T00:00:00Z\n" for n in range(30_000))
-    (office.folder / "deals.csv").write_text("source_id,name,state,close_date,amount,created_at\n" + rows)
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "syncagent", "sync"], cwd=office.folder, stdin=theirs, stdout=theirs, stderr=theirs,
+        [sys.executable, "-m", "syncagent", *arguments], cwd=office.folder, stdin=theirs, stdout=theirs, stderr=theirs,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONPATH": str(Path(__file__).parents[2])},
     ) as process:  # fmt: skip
         os.close(theirs)
@@ -236,13 +236,41 @@ def test_a_terminal_shows_how_far_it_is(office: Office) -> None:
         try:
             while piece := os.read(ours, 65536):
                 said += piece
+                if until is not None and until in said:
+                    process.terminate()
         except OSError:
             pass  # the other end is closed
         os.close(ours)
-        assert process.wait(30) == 0
-    text = said.decode()
+        code = process.wait(30)
+    assert until is not None or code == 0
+    return said.decode()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pseudo-terminal")
+def test_a_terminal_shows_how_far_it_is(office: Office) -> None:
+    """The line comes and goes; what stays is the table."""
+    rows = "".join(f"{n},Deal {n},won,2026-10-27,1000,2026-08-01T00:00:00Z\n" for n in range(30_000))
+    (office.folder / "deals.csv").write_text("source_id,name,state,close_date,amount,created_at\n" + rows)
+    text = on_terminal(office, "sync")
     assert "reading" in text
     assert "30,000" in text
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pseudo-terminal")
+def test_a_terminal_is_told_of_a_wait_for_the_limit(office: Office) -> None:
+    """The calls of a moment ago, by an earlier process, have used it up: nothing moves before the first stream."""
+    with Sandbox(office.folder / "box", as_of=DUE, size="tiny") as sandbox:
+        token = office.folder / "token"
+        token.write_text(ACCESS_TOKEN)
+        token.chmod(0o600)
+        office.write(more=HUBSPOT.format(port=sandbox.hubspot.port) + "limits = { per_10s = 20 }\n")
+        with closing(open_cache(office.data_dir)) as cache:
+            cache.execute(
+                "INSERT INTO sync_runs (source_name, stream, started_at, calls) VALUES ('hs', 'leads', ?, 100)",
+                (instant(datetime.now(UTC)),),
+            )
+        text = on_terminal(office, "sync", "hs", "--stream", "users", until=b"used up")
+    assert re.search(r"hs: waiting \d+ s: the limit of 20 calls in 10 s is used up", text)
 
 
 MORE_FILES = '[source.more]\ntype = "files"\n[[source.more.table]]\npath = "deals.csv"\ntable = "accounts"\n'
