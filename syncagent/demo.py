@@ -80,6 +80,8 @@ def serve_sandbox(folder: Path, *, seed: int, advance: timedelta | None, clock: 
         is_kept = (folder / "config.toml").exists()
         config = sandbox.write_config(folder / "config.toml")
         click.echo(f"Configuration: {config}{' (yours, with the new addresses)' if is_kept else ''}")
+        if not is_kept:
+            click.echo("Its comments hold the other ways to log in: password and security token, JWT, OAuth.")
         click.echo(f"Try: syncagent --config {config} sync")
         _serve(sandbox)
     return OK

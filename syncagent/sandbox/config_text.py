@@ -23,6 +23,16 @@ auth          = "client_credentials"
 instance_url  = "https://northwind.my.salesforce.com"
 client_id     = "{sf_client_id}"
 client_secret = "file:secrets/sf_client_secret"
+# The bundled server takes two other logins as well; either goes in place of auth, client_id and client_secret:
+#   auth             = "password"
+#   username         = "{sf_username}"
+#   password         = "file:secrets/sf_password"
+#   security_token   = "file:secrets/sf_security_token"
+#
+#   auth             = "jwt"
+#   client_id        = "{sf_client_id}"
+#   username         = "{sf_username}"
+#   private_key_file = "secrets/sf_private_key.pem"
 base_url      = "{sf_url}"
 start         = {start}
 every         = "1m"
@@ -64,6 +74,10 @@ close_reason    = {{ "Resolved" = "resolved", "Workaround" = "workaround", "No r
 [source.hs]
 type         = "hubspot"
 access_token = "file:secrets/hs_access_token"
+# Or, in place of it:
+#   client_id     = "{hs_client_id}"
+#   client_secret = "file:secrets/hs_client_secret"
+#   refresh_token = "file:secrets/hs_refresh_token"
 base_url     = "{hs_url}"
 api_path     = "2026-09"
 every        = "1m"
@@ -190,10 +204,18 @@ to    = ["head.of.service@northwind.test"]
 """  # noqa: E501
 
 
-def config_text(*, sf_url: str, hs_url: str, smtp_port: int, sf_client_id: str, start: date) -> str:
+def config_text(
+    *, sf_url: str, hs_url: str, smtp_port: int, sf_client_id: str, sf_username: str, hs_client_id: str, start: date
+) -> str:
     """The TOML of a ready configuration; its secrets are files beside it."""
     return _CONFIG.format(
-        sf_url=sf_url, hs_url=hs_url, smtp_port=smtp_port, sf_client_id=sf_client_id, start=start.isoformat()
+        sf_url=sf_url,
+        hs_url=hs_url,
+        smtp_port=smtp_port,
+        sf_client_id=sf_client_id,
+        sf_username=sf_username,
+        hs_client_id=hs_client_id,
+        start=start.isoformat(),
     )
 
 

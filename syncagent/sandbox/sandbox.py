@@ -210,6 +210,8 @@ class Sandbox:
         for name, content in (
             ("sf_client_secret", self.salesforce.client_secret.encode()),
             ("sf_private_key.pem", self._private_key),
+            ("sf_password", salesforce.PASSWORD.encode()),
+            ("sf_security_token", salesforce.SECURITY_TOKEN.encode()),
             ("hs_access_token", hs_gate.ACCESS_TOKEN.encode()),
             ("hs_client_secret", hs_gate.CLIENT_SECRET.encode()),
             ("hs_refresh_token", hs_gate.REFRESH_TOKEN.encode()),
@@ -231,6 +233,8 @@ class Sandbox:
                 hs_url=self.hubspot_url,
                 smtp_port=self.smtp_port,
                 sf_client_id=salesforce.CLIENT_ID,
+                sf_username=salesforce.USERNAME,
+                hs_client_id=hs_gate.CLIENT_ID,
                 start=start,
             )
         )

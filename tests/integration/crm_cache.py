@@ -34,7 +34,9 @@ def quick_retry() -> Retry:
 
 def _mapping(name: str) -> dict[str, Any]:
     """Which of the CRM's fields and values are which of ours: as in the configuration a sandbox writes."""
-    text = config_text(sf_url="", hs_url="", smtp_port=1, sf_client_id="", start=date(2020, 1, 1))
+    text = config_text(
+        sf_url="", hs_url="", smtp_port=1, sf_client_id="", sf_username="", hs_client_id="", start=date(2020, 1, 1)
+    )
     source = tomllib.loads(text)["source"][name]
     return {"fields": source["fields"], "values": source["values"]}
 

@@ -3,7 +3,9 @@
 import base64
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import jwt
 import pytest
 import requests
 
+from syncagent.config import load_config
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.salesforce.server import CLIENT_ID, CLIENT_SECRET, USERNAME
+from syncagent.wiring import build_connector
 
 AS_OF = datetime(2026, 11, 16, 6, 0, tzinfo=UTC)
 TOKEN = "/services/oauth2/token"
@@ -213,6 +217,30 @@ def test_silence_and_a_slow_drip(sandbox: Sandbox, session: requests.Session) ->
     began = time.monotonic()
     assert session.get(url, timeout=5).json()["DailyApiRequests"]["Max"] == 100_000
     assert time.monotonic() - began > 0.2
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "other"),
+    [
+        ("sf", ("auth", "client_id", "client_secret"), 0),
+        ("sf", ("auth", "client_id", "client_secret"), 1),
+        ("hs", ("access_token",), 0),
+    ],
+)
+def test_the_other_logins_of_the_written_configuration_work(
+    sandbox: Sandbox, tmp_path: Path, source: str, given: tuple[str, ...], other: int
+) -> None:
+    """Its comments hold them, complete: take out the login that is there, take in one of them."""
+    path = sandbox.write_config(tmp_path / "config.toml")
+    before, mark, table = path.read_text().partition(f"[source.{source}]\n")
+    table, end, after = table.partition("\n\n")
+    lines = [line for line in table.splitlines() if line.split("=")[0].strip() not in given]
+    groups = [
+        [line[4:] for line in group] for is_login, group in groupby(lines, lambda line: line[:4] == "#   ") if is_login
+    ]
+    path.write_text(before + mark + "\n".join([*lines, *groups[other]]) + end + after)
+    with closing(build_connector(load_config(path), source)) as connector:
+        assert connector.check().instance
 
 
 def test_an_edited_configuration_keeps_all_but_the_addresses(sandbox: Sandbox, tmp_path: Path) -> None:
