@@ -15,7 +15,7 @@ from syncagent.clock import local_time
 from syncagent.completeness import is_incomplete
 from syncagent.errors import one_line
 from syncagent.store import DAEMON, explain, holder, read_cache
-from syncagent.sync_state import count_rejects, offered_streams, reject_file
+from syncagent.sync_state import LOGIN, count_rejects, offered_streams, reject_file
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -87,7 +87,7 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
         never_read = _never_read(settings, there, offers.get(name, []))
         synced = [stream["synced_at"] for stream in there]
         failing = sorted((s for s in there if s["error"]), key=lambda stream: str(stream["error_at"]))
-        synced_at = min(synced) if synced and not never_read else None
+        synced_at = min(synced) if synced and all(synced) and not never_read else None
         login = logins.get(name, {})
         rests_until = login.get("rests_until")
         rests = rests_until is not None and datetime.fromisoformat(rests_until) > now
@@ -124,7 +124,7 @@ def _never_read(settings: Any, there: list[dict[str, Any]], offered: list[str]) 
     known = {stream["stream"]: stream["synced_at"] for stream in there}
     asked = getattr(settings, "streams", None)
     more = [name for name in offered if name not in known and (asked is None or name in asked)]
-    return [name for name, synced_at in known.items() if not synced_at] + more
+    return [name for name, synced_at in known.items() if not synced_at and name != LOGIN] + more
 
 
 def _comparison(document: str | None) -> dict[str, Any] | None:

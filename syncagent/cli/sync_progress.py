@@ -1,5 +1,6 @@
 """How far a sync is, on a terminal: a line for each stream under way, and what the source is being waited for."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -93,5 +94,20 @@ def progress_shown(is_quiet: bool) -> Iterator[Any]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=8), TextColumn("{task.fields[said]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, _log_lines_above():
         yield ProgressLines(progress)
+
+
+@contextmanager
+def _log_lines_above() -> Iterator[None]:
+    """Log lines go the way of everything said meanwhile: above the lines of progress, not into them."""
+    moved = []
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.__stderr__:
+            handler.setStream(sys.stderr)
+            moved.append(handler)
+    try:
+        yield
+    finally:
+        for handler in moved:
+            handler.setStream(sys.__stderr__)

@@ -107,6 +107,16 @@ def test_streams_that_were_never_read_are_named(office: Office) -> None:
     assert look(office)["problems"] == []
 
 
+def test_a_login_refused_before_anything_was_read_is_no_stream(office: Office) -> None:
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("DELETE FROM sync_state")
+        connector = ScriptedConnector({"leads": []}, login=AuthError("refused"))
+        connector.name = "desk"
+        sync_source(connector, cache, clock=lambda: DUE)
+    (source,) = look(office)["sources"]
+    assert (source["never_read"], source["synced_at"]) == ([], None)
+
+
 def test_a_stream_the_settings_leave_out_need_not_be_read(office: Office) -> None:
     office.write(every="15m", more='[source.hs]\ntype = "hubspot"\naccess_token = "x"\nstreams = ["leads"]\n')
     connector = ScriptedConnector({"leads": [], "tickets": []})

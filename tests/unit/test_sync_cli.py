@@ -220,15 +220,16 @@ def test_a_call_that_ends_in_time_is_what_it_is() -> None:
     assert gate.is_set()
 
 
-def on_terminal(office: Office, *arguments: str, until: bytes | None = None) -> str:
-    """What a command shows on a terminal; it is ended once that holds `until`."""
+def on_terminal(office: Office, *arguments: str, until: bytes | None = None, code: str = "") -> str:
+    """What a command (or this code) shows on a terminal; it is ended once that holds `until`."""
     import os
     import pty
     import subprocess
 
+    program = ["-c", code] if code else ["-m", "syncagent"]
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "syncagent", *arguments], cwd=office.folder, stdin=theirs, stdout=theirs, stderr=theirs,
+        [sys.executable, *program, *arguments], cwd=office.folder, stdin=theirs, stdout=theirs, stderr=theirs,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONPATH": str(Path(__file__).parents[2])},
     ) as process:  # fmt: skip
         os.close(theirs)
@@ -241,8 +242,8 @@ def on_terminal(office: Office, *arguments: str, until: bytes | None = None) -> 
         except OSError:
             pass  # the other end is closed
         os.close(ours)
-        code = process.wait(30)
-    assert until is not None or code == 0
+        ended = process.wait(30)
+    assert until is not None or ended == 0
     return said.decode()
 
 
@@ -271,6 +272,26 @@ def test_a_terminal_is_told_of_a_wait_for_the_limit(office: Office) -> None:
             )
         text = on_terminal(office, "sync", "hs", "--stream", "users", until=b"used up")
     assert re.search(r"hs: waiting \d+ s: the limit of 20 calls in 10 s is used up", text)
+
+
+LOGGED = """
+import logging
+from syncagent import logs
+from syncagent.cli.sync_progress import progress_shown
+from syncagent.sync_report import Progress
+logs.setup()
+with progress_shown(False) as tell:
+    tell(Progress("sf", "leads", 5, 100, False))
+    logging.getLogger("x").warning("an object is left out")
+logging.getLogger("x").warning("that was all")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pseudo-terminal")
+def test_a_log_line_stands_above_the_progress_and_not_in_it(office: Office) -> None:
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_terminal(office, code=LOGGED))
+    assert re.search(r"[\r\n]\S+Z warning an object is left out", text)
+    assert re.search(r"[\r\n]\S+Z warning that was all", text)
 
 
 MORE_FILES = '[source.more]\ntype = "files"\n[[source.more.table]]\npath = "deals.csv"\ntable = "accounts"\n'
