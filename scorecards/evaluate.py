@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scorecards import drill, provenance, signal
+from scorecards import drill, provenance, signal, uses
 from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting
 from scorecards.errors import ScorecardError
@@ -240,11 +240,7 @@ class Evaluator:
             return set().union(*(self.tables(self.kpis[name]) for name in names if name in self.kpis))
         if kpi.of is None:
             return set()
-        tables = {self.compiler.relation(kpi, self.customer_model(kpi)).needs_table}
-        said = repr((kpi.where, kpi.share, kpi.duration, kpi.cohort, kpi.stock))
-        if any(name in said for name in ("touch", "first_outbound_at", "first_response_at")):
-            tables.add("activities")
-        return tables
+        return {self.compiler.relation(kpi, self.customer_model(kpi)).needs_table} | uses.tables_beside(kpi)
 
     def _asked(self, kpi: Kpi, slice_: Slice) -> Figure:
         for answer in ask(self.conn, kpi.sql or "", self._sql_values(slice_)):

@@ -14,11 +14,11 @@ LOGIN = "login"
 def freshness(conn: sqlite3.Connection, tables: Collection[str]) -> list[Freshness]:
     """Per source that fills one of these tables (of every table when none is named): when it was last complete."""
     rows = conn.execute(
-        "SELECT source_name, stream, ok_at, error, error_at FROM sync_state ORDER BY source_name, stream"
+        "SELECT source_name, stream, ok_at, error, error_at, withdrawn_at FROM sync_state ORDER BY source_name, stream"
     ).fetchall()
     found: dict[str, Freshness] = {}
     refused: dict[str, Freshness] = {}
-    for name, stream, ok_at, error, error_at in rows:
+    for name, stream, ok_at, error, error_at, withdrawn_at in rows:
         if stream == LOGIN:
             # Not a stream of rows: it only says that a source cannot be reached at all.
             if error is not None:
@@ -26,13 +26,18 @@ def freshness(conn: sqlite3.Connection, tables: Collection[str]) -> list[Freshne
             continue
         if tables and stream not in tables:
             continue
+        if withdrawn_at is not None and not holds_records(conn, name, stream):
+            continue
         known = found.get(name)
         synced = _moment(ok_at)
         if known is not None and (known.synced_at is None or (synced is not None and known.synced_at <= synced)):
             synced = known.synced_at  # a source is as fresh as its oldest stream
         failing = error or (known.error if known else None)
         since = _moment(error_at) if error else (known.failing_since if known else None)
-        found[name] = Freshness(name, synced, failing, since)
+        gone = [*(known.withdrawn if known else ())]
+        if withdrawn_at is not None:
+            gone.append((stream, _moment(ok_at)))
+        found[name] = Freshness(name, synced, failing, since, gone)
     for name, said in refused.items():
         if name in found or not tables:
             synced = found[name].synced_at if name in found else None
@@ -45,11 +50,28 @@ def late(ages: Sequence[Freshness], as_of: datetime, max_age_s: float | None) ->
     if max_age_s is None:
         return None
     for age in ages:
+        for stream, read_at in age.withdrawn:
+            if read_at is None or (as_of - read_at).total_seconds() > max_age_s:
+                return no_longer_read(age.source, stream, read_at)
         if age.synced_at is None:
             return f"{age.source} has never been synced completely"
         if (as_of - age.synced_at).total_seconds() > max_age_s:
             return f"{age.source} was last synced {age.synced_at:%Y-%m-%d %H:%M} UTC"
     return None
+
+
+def no_longer_read(source: str, stream: str, read_at: datetime | None) -> str:
+    """`hs tickets can no longer be read since 2026-11-02 03:00 UTC`: until then its records are as they were."""
+    since = f" since {read_at:%Y-%m-%d %H:%M} UTC" if read_at is not None else ", and never was completely"
+    return f"{source} {stream} can no longer be read{since}"
+
+
+def holds_records(conn: sqlite3.Connection, source: str, stream: str) -> bool:
+    """Whether records of a stream still count. One that is withdrawn and left none says nothing about any figure."""
+    if conn.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (stream,)).fetchone() is None:
+        return False
+    statement = f'SELECT 1 FROM "{stream}" WHERE source_name = ? AND is_deleted = 0 LIMIT 1'
+    return conn.execute(statement, (source,)).fetchone() is not None
 
 
 def history_begins(conn: sqlite3.Connection, table: str) -> date | None:

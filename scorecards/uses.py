@@ -56,6 +56,14 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
 _BEHIND = {"purchases": "opportunities", "customer_spans": "contracts"}
 
 
+def tables_beside(kpi: Kpi) -> set[str]:
+    """The tables a KPI leans on beside the one it counts: a touch or a first answer is an activity."""
+    said = repr((kpi.where, kpi.share, kpi.duration, kpi.cohort, kpi.stock))
+    return (
+        {"activities"} if any(name in said for name in ("touch", "first_outbound_at", "first_response_at")) else set()
+    )
+
+
 def columns_used(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> frozenset[Place]:
     """Every (table, column) a KPI's value, segments and action list are read from."""
     return frozenset(_places(kpi, kpis, reporting))

@@ -101,6 +101,9 @@ class Freshness:
     synced_at: datetime | None
     error: str | None = None  # one plain sentence while its sync is failing
     failing_since: datetime | None = None
+    # Streams it gives no more, whose records still count: (stream, when it was last read to its end).
+    withdrawn: Sequence[tuple[str, datetime | None]] = ()
+    is_withdrawn: bool = False  # all of what is used; waiting for the next sync brings nothing
 
 
 @dataclass(frozen=True, slots=True)

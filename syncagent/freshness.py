@@ -1,14 +1,23 @@
-"""How old the data behind a scorecard is: the last complete sync of each source its KPIs read."""
+"""How old the data behind a scorecard is: the last complete sync of each source its KPIs read.
+
+A stream that its source gives no more (the settings leave it out, the login may not read it) makes nothing wait: no
+sync to come would bring it. What it left behind is told instead.
+"""
 
 import sqlite3
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from scorecards.definition import Kpi
+from scorecards.provenance import holds_records, no_longer_read
+from scorecards.uses import tables_beside
 from scorecards.values import Freshness
 from syncagent.ledger import moment
 from syncagent.schema import TABLES
 from syncagent.sync_state import LOGIN
+
+#: Withdrawn streams named in one note.
+_GONE_NAMED = 2
 
 
 def tables_of(names: Collection[str], kpis: Mapping[str, Kpi]) -> set[str] | None:
@@ -24,7 +33,7 @@ def tables_of(names: Collection[str], kpis: Mapping[str, Kpi]) -> set[str] | Non
         if kpi.ratio is not None:
             waiting += [part.partition(".")[0] for part in (kpi.ratio.top, kpi.ratio.bottom)]
         elif kpi.of is not None and kpi.of in TABLES:
-            tables.add(kpi.of)
+            tables |= {kpi.of} | tables_beside(kpi)
         else:
             return None
     return tables
@@ -39,26 +48,48 @@ def of_sources(
         known = _streams(cache, source)
         streams = [row for row in known if row["stream"] != LOGIN]
         used = [row for row in streams if tables is None or row["stream"] in tables]
-        if streams and not used:
+        there = [row for row in used if row["withdrawn_at"] is None]
+        gone = [row for row in used if row not in there and cache and holds_records(cache, source, row["stream"])]
+        if streams and not there and not gone:
             continue
-        synced = [row["ok_at"] for row in used]
-        oldest = moment(min(synced)) if synced and all(synced) else None
-        failing = [row for row in known if row["error"] and (row in used or row["stream"] == LOGIN)]
+        synced = [row["ok_at"] for row in there or gone]
+        failing = [row for row in known if row["error"] and (row in there or row["stream"] == LOGIN)]
         found.append(
             Freshness(
                 source,
-                oldest,
+                moment(min(synced)) if synced and all(synced) else None,
                 error=failing[0]["error"] if failing else None,
                 failing_since=moment(failing[0]["error_at"]) if failing and failing[0]["error_at"] else None,
+                withdrawn=tuple((row["stream"], moment(row["ok_at"]) if row["ok_at"] else None) for row in gone),
+                is_withdrawn=bool(gone) and not there,
             )
         )
     return found
 
 
-def late(found: Collection[Freshness], due_at: datetime, max_age_s: float) -> list[Freshness]:
-    """Those synced longer than `max_age_s` before the due time, or never."""
-    limit = due_at - timedelta(seconds=max_age_s)
-    return [one for one in found if one.synced_at is None or one.synced_at < limit]
+def late(found: Collection[Freshness], due_at: datetime, max_age_s: float | None) -> list[Freshness]:
+    """Those synced longer than `max_age_s` before the due time, or never, whom a sync to come can bring up to date."""
+    return [one for one in found if not one.is_withdrawn and _is_old(one, due_at, max_age_s)]
+
+
+def late_for_good(found: Collection[Freshness], due_at: datetime, max_age_s: float | None) -> list[Freshness]:
+    """All of them, if every one is withdrawn and that old: nothing of the scorecard would be fresh, now or later."""
+    return list(found) if found and all(one.is_withdrawn and _is_old(one, due_at, max_age_s) for one in found) else []
+
+
+def _is_old(one: Freshness, due_at: datetime, max_age_s: float | None) -> bool:
+    if max_age_s is None:
+        return False
+    return one.synced_at is None or one.synced_at < due_at - timedelta(seconds=max_age_s)
+
+
+def withdrawn_note(found: Collection[Freshness]) -> tuple[str, ...]:
+    """Said on every message that counts records nobody reads any more."""
+    gone = [no_longer_read(one.source, stream, at) for one in found for stream, at in one.withdrawn]
+    if not gone:
+        return ()
+    more = f"; and {len(gone) - _GONE_NAMED} more" if len(gone) > _GONE_NAMED else ""
+    return (f"Old data: {'; '.join(gone[:_GONE_NAMED])}{more}. Their records count as they were last seen.",)
 
 
 def sentence(found: Collection[Freshness]) -> str:
@@ -73,5 +104,5 @@ def _streams(cache: sqlite3.Connection | None, source: str) -> list[sqlite3.Row]
     if cache is None:
         return []
     return cache.execute(
-        "SELECT stream, ok_at, error, error_at FROM sync_state WHERE source_name = ?", (source,)
+        "SELECT stream, ok_at, error, error_at, withdrawn_at FROM sync_state WHERE source_name = ?", (source,)
     ).fetchall()

@@ -32,7 +32,7 @@ def preview(config: Config, cache: sqlite3.Connection, name: str, *, as_of: date
     if not readers:
         raise DeliveryError(f"scorecard {name} has nobody to send it to", mend='Add to = ["name@example.com"].')
     sources = issues.sources_of(config, cache, card)
-    stale = freshness.late(sources, as_of, card.max_age) if card.max_age is not None else []
+    stale = freshness.late(sources, as_of, card.max_age)
     issue = issues.build_issue(
         config,
         name,
@@ -41,7 +41,7 @@ def preview(config: Config, cache: sqlite3.Connection, name: str, *, as_of: date
         due_at=as_of,
         as_of=as_of,
         reader=readers[0],
-        notes=runs.stale_note(stale),
+        notes=runs.data_notes(sources, stale),
     )
     rendered = render(issue)
     mail = config.mail or _NO_MAIL

@@ -240,7 +240,7 @@ def _decide(desk: _Desk, card: Scorecard, run: DueRun) -> None:
 def _advance(desk: _Desk, card: Scorecard, run: DueRun) -> None:
     mail = copies.mail_of(desk.config)
     sources = issues.sources_of(desk.config, desk.cache, card)
-    stale = freshness.late(sources, run.due_at, card.max_age) if card.max_age is not None else []
+    stale = freshness.late(sources, run.due_at, card.max_age)
     if desk.cache is None:
         stale = stale or sources or [Freshness("the cache", None)]
     is_over = _hold_is_over(card, run, desk.now)
@@ -250,8 +250,8 @@ def _advance(desk: _Desk, card: Scorecard, run: DueRun) -> None:
     if desk.cache is None:
         _close(desk, run, "failed", "no_cache", "There is no cache: no source has been synced yet.", tell=True)
         return
-    if stale and card.if_stale == "skip":
-        _close(desk, run, "skipped", "stale", f"Its data was late: {freshness.sentence(stale)}.", tell=True)
+    if card.if_stale == "skip" and (old := stale or freshness.late_for_good(sources, run.due_at, card.max_age)):
+        _close(desk, run, "skipped", "stale", f"Its data was late: {freshness.sentence(old)}.", tell=True)
         return
     results = issues.values(desk.config, desk.cache, card, run.due_at)
     _tell_lacking(desk, run, results)
@@ -269,7 +269,7 @@ def _advance(desk: _Desk, card: Scorecard, run: DueRun) -> None:
         results=results,
         sources=sources,
         number=ledger.next_issue(desk.state, run.scorecard),
-        notes=(*stale_note(stale), *gap_notes(desk.state, run.scorecard, run.due_at)),
+        notes=(*data_notes(sources, stale), *gap_notes(desk.state, run.scorecard, run.due_at)),
     )
     made = copies.make(desk.config, edition, issues.readers(card))
     if not made:
@@ -313,9 +313,10 @@ def commit(
     return True
 
 
-def stale_note(stale: Sequence[Freshness]) -> tuple[str, ...]:
-    """Said on a message that goes out though its data is late."""
-    return (f"Sent with late data: {freshness.sentence(stale)}.",) if stale else ()
+def data_notes(sources: Sequence[Freshness], stale: Sequence[Freshness]) -> tuple[str, ...]:
+    """Said on a message that goes out though its data is late, or is read no more."""
+    late = (f"Sent with late data: {freshness.sentence(stale)}.",) if stale else ()
+    return (*late, *freshness.withdrawn_note(sources))
 
 
 def gap_notes(state: sqlite3.Connection, name: str, due_at: datetime) -> tuple[str, ...]:

@@ -67,7 +67,13 @@ def send_now(
             raise Refused(f"{name} due {instant(due_at)} {said}", mend=mend)
         return _again(config, cache, state, run, card, now)
     sources = issues.sources_of(config, cache, card)
-    stale = freshness.late(sources, due_at, card.max_age) if card.max_age is not None else []
+    stale = freshness.late(sources, due_at, card.max_age)
+    for_good = freshness.late_for_good(sources, due_at, card.max_age) if card.if_stale == "skip" else []
+    if for_good:
+        raise Refused(
+            f"{name} is skipped, its data is late: {freshness.sentence(for_good)}",
+            mend='Give its sources access again, set if_stale = "mark", or use --to ADDRESS to see it.',
+        )
     if stale and card.if_stale in ("hold", "skip"):
         raise Refused(
             f"{name} is held, its data is late: {freshness.sentence(stale)}",
@@ -83,7 +89,7 @@ def send_now(
         results=issues.values(config, cache, card, due_at),
         sources=sources,
         number=ledger.next_issue(state, name),
-        notes=(*runs.stale_note(stale), *runs.gap_notes(state, name, due_at)),
+        notes=(*runs.data_notes(sources, stale), *runs.gap_notes(state, name, due_at)),
     )
     made = copies.make(config, edition, issues.readers(card))
     with transaction(state):
@@ -127,7 +133,7 @@ def _test(
 ) -> Sent:
     card = config.scorecards[name]
     sources = issues.sources_of(config, cache, card)
-    stale = freshness.late(sources, due_at, card.max_age) if card.max_age is not None else []
+    stale = freshness.late(sources, due_at, card.max_age)
     edition = Edition(
         name=name,
         run_id="",
@@ -137,7 +143,7 @@ def _test(
         sent_at=now,
         results=issues.values(config, cache, card, due_at),
         sources=sources,
-        notes=runs.stale_note(stale),
+        notes=runs.data_notes(sources, stale),
     )
     return _owe_numbered(config, state, edition, [reader], now)
 
@@ -150,6 +156,7 @@ def _again(
     card: Scorecard,
     now: datetime,
 ) -> Sent:
+    sources = issues.sources_of(config, cache, card)
     edition = Edition(
         name=run.scorecard,
         run_id=run.id,
@@ -158,9 +165,12 @@ def _again(
         as_of=run.due_at,
         sent_at=now,
         results=issues.values(config, cache, card, run.due_at),
-        sources=issues.sources_of(config, cache, card),
+        sources=sources,
         number=run.issue,
-        notes=(f"Sent again on {now:%Y-%m-%d}; values may have changed since the first copy.",),
+        notes=(
+            f"Sent again on {now:%Y-%m-%d}; values may have changed since the first copy.",
+            *freshness.withdrawn_note(sources),
+        ),
     )
     return _owe_numbered(config, state, edition, issues.readers(card), now)
 

@@ -259,6 +259,9 @@ def _source(fresh: Freshness, issue: Issue, fmt: Formatter) -> SourceLine:
         text = f"{said}, {last}"
         cause = clean(fresh.error, 160).rstrip(".")
         return SourceLine("off", SHAPES["off"], name, f"{text}: {cause}" if cause else text)
+    if fresh.withdrawn:
+        gone = clean(", ".join(stream for stream, _ in fresh.withdrawn), 80)
+        return SourceLine("risk", SHAPES["risk"], name, words("withdrawn", last=last, streams=gone))
     if fresh.synced_at is None:
         return SourceLine("off", SHAPES["off"], name, words("never"))
     age = (issue.as_of - fresh.synced_at).total_seconds()

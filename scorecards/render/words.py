@@ -179,6 +179,7 @@ ENGLISH = Words(
         "failing_bare": "sync failing",
         "last_synced": "last synced {when}",
         "never": "never synced",
+        "withdrawn": "{last}, no longer read: {streams}",
         "sources": "Sources",
         "definitions": "What the KPIs mean",
         "as_of": "As of {when}",
