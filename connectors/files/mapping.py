@@ -11,6 +11,7 @@ from connectors.errors import SourceConfigError
 from connectors.files import exports
 from connectors.files import values as values
 from connectors.files.derive import Derive, Mapped
+from connectors.files.lines import BAD_CHARACTER
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import nearest
 
@@ -81,9 +82,10 @@ class Plan:
         for column, index, memo in self.steps:
             if column == "source_id" and index < len(cells):
                 try:
-                    return memo[cells[index]] or None
+                    source_id = memo[cells[index]] or None
                 except ValueError:
                     return None
+                return None if source_id is None or BAD_CHARACTER in source_id else str(source_id)
         return None
 
     def _reason(self, cells: Sequence[Any]) -> str:

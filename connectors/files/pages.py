@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from connectors.base import Bookmark, Page, Record, Reject, Tombstone
 from connectors.errors import SourceConfigError, StreamError, TransientError
@@ -178,7 +177,7 @@ class Pager:
 
     def _reject(self, row: Row, reason: str, plan: Plan, job: Job, outcome: Outcome) -> None:
         outcome.is_cut = True
-        self._rejects.append(Reject(f"{job.label} line {row.line}", reason, _content(row.cells)))
+        self._rejects.append(Reject(f"{job.label} line {row.line}", reason, _content(row)))
         if self._target.shape.is_event and "source_id" not in {step[0] for step in plan.steps}:
             self._alive.append(f"{job.state.place}#{row.line}")
             outcome.last_line = row.line
@@ -210,6 +209,7 @@ def _settled(rows: Iterable[Row], source: SourceFile, job: Job) -> Iterator[Row]
         yield held
 
 
-def _content(cells: Sequence[Any]) -> str:
+def _content(row: Row) -> str:
     """A bad row for the reject file, cut where it is long."""
-    return ",".join("" if cell is None else str(cell)[:_CONTENT] for cell in cells)[:_CONTENT]
+    text = row.text or ",".join("" if cell is None else str(cell)[:_CONTENT] for cell in row.cells)
+    return text[:_CONTENT]

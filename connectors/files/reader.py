@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,21 @@ from typing import IO, Any, NamedTuple, cast
 import orjson
 
 from connectors.errors import StreamError
+from connectors.files.lines import (
+    LONGEST_FIELD,
+    BadByte,
+    Lines,
+    WrongEncoding,
+    has_bad_bytes,
+    is_mostly_other,
+    without_bad_bytes,
+)
 from connectors.files.settings import FilesTable
 
-#: A cell with more characters than this is refused with its row.
-LONGEST_FIELD = 1_000_000
 #: How far we look for the end of such a cell (4 bytes a character meanwhile) before we say a quote was left open.
 _LONGEST_READ = 16_000_000
+_IS_IT_CSV = "Is it a CSV file?"
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _JSON_NAMES = (".jsonl", ".ndjson")
 #: Single cells below the last blank line that are kept back as a report's footer; more of them are rows after all.
 _FOOTER_ROWS = 20
@@ -34,6 +44,7 @@ class Row(NamedTuple):
     line: int
     cells: Sequence[Any]
     problem: str = ""
+    text: str = ""  # the whole of it, where it has no cells
 
 
 class SourceFile:
@@ -50,6 +61,10 @@ class SourceFile:
         self._delimiter = entry.delimiter or ("\t" if plain.suffix.lower() == ".tsv" else ",")
         self._encoding = (
             "utf-8-sig" if entry.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else entry.encoding
+        )
+        # A character of UTF-16 and UTF-32 is no row of bytes that could be kept apart: one slip shifts what follows.
+        self._errors = (
+            "strict" if re.match(r"utf[-_]?(16|32|7)|u(16|32)", self._encoding.lower()) else "surrogateescape"
         )
 
     def chunks(self) -> Iterator[bytes]:
@@ -74,9 +89,12 @@ class SourceFile:
         Of JSON Lines the keys of every line, or of the first `most_lines` only.
         """
         with self._open() as text:
-            names = self._keys(islice(text, most_lines)) if self._is_json else self._first_row(text)
+            lines = self._lines(text)
+            names = self._keys(islice(lines, most_lines)) if self._is_json else self._first_row(lines)
         if any("\0" in name for name in names):
-            raise StreamError(f"{self.label} holds NUL bytes.", mend='It may be UTF-16: set encoding = "utf-16".')
+            raise self._holds_nul()
+        if any(_CONTROL.search(name) for name in names):
+            raise StreamError(f"{self.label} is no text: its first line holds control characters.", mend=_IS_IT_CSV)
         return names
 
     def rows(self, header: Sequence[str]) -> Generator[Row, None, None]:
@@ -90,17 +108,30 @@ class SourceFile:
         with (
             self._spoken(),
             self._binary() as binary,
-            io.TextIOWrapper(binary, self._encoding, newline="") as text,
+            io.TextIOWrapper(binary, self._encoding, self._errors, newline="") as text,
         ):
             yield text
+
+    def _lines(self, text: IO[str]) -> Lines:
+        return Lines(text, self._encoding.removesuffix("-sig"), self._is_other_encoding)
+
+    def _is_other_encoding(self) -> bool:
+        """Look through the whole file, once, for how much of it is text."""
+        with self._binary(counted=False) as binary:
+            if binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                return True
+            with io.TextIOWrapper(binary, self._encoding, self._errors, newline="") as text:
+                return is_mostly_other(text)
 
     @contextmanager
     def _spoken(self) -> Iterator[None]:
         """Say in one sentence what stands in the way of reading."""
         try:
             yield
-        except UnicodeError as error:
-            raise self._wrong_encoding(error) from None
+        except WrongEncoding as error:
+            raise self._wrong_encoding(error.first) from None
+        except UnicodeError:
+            raise self._wrong_encoding(None) from None
         except (EOFError, zlib.error):
             raise StreamError(f"{self.label} is cut short or damaged (gzip).", mend="Copy it again.") from None
         except gzip.BadGzipFile:
@@ -113,8 +144,11 @@ class SourceFile:
                 f"{self.path} cannot be read: {why}.", mend="Check the path and its permissions."
             ) from None
 
-    def _binary(self) -> "io.BufferedReader[Any]":
-        self._plain = raw = self.path.open("rb", buffering=0)
+    def _binary(self, *, counted: bool = True) -> "io.BufferedReader[Any]":
+        """Its unpacked content; `counted`: what is read of it counts as progress."""
+        raw = self.path.open("rb", buffering=0)
+        if counted:
+            self._plain = raw
         try:
             is_packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
@@ -127,37 +161,42 @@ class SourceFile:
             return io.BufferedReader(cast(io.RawIOBase, unpacked), 1 << 18)
         return io.BufferedReader(raw, 1 << 18)
 
-    def _wrong_encoding(self, error: UnicodeError) -> StreamError:
-        """Find the line of the first byte that does not fit: the decoder only knows its place in a chunk."""
-        place = ""
-        suggestion = "cp1252"
-        with self._binary() as binary:
-            if binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                suggestion = "utf-16"
-            elif not self._encoding.lower().startswith("utf-16"):
-                for number, raw in enumerate(binary, 1):
-                    try:
-                        raw.decode(self._encoding)
-                    except UnicodeDecodeError as found:
-                        place = f" line {number}: byte 0x{raw[found.start]:02X} at position {found.start + 1}"
-                        break
-        if suggestion.lower() == self._encoding.lower():
-            suggestion = "utf-8"
+    def _wrong_encoding(self, first: BadByte | None) -> StreamError:
+        with self._binary(counted=False) as binary:
+            is_wide = binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
+        place = f" line {first.line}: {first}" if first is not None and not is_wide else ""
+        suggestion = self._other_encoding("utf-16" if is_wide else "cp1252")
         return StreamError(
             f"{self.label}{place} is not {self._entry.encoding} text.",
             mend=f'Set the file\'s encoding, for example encoding = "{suggestion}".',
         )
 
+    def _other_encoding(self, suggestion: str) -> str:
+        return "utf-8" if suggestion == self._entry.encoding.lower() else suggestion
+
+    def _bad_byte(self, bad: BadByte, line: int) -> str:
+        """Why a row that holds a byte that is no text cannot be used, and the mend. `line`: where the row begins."""
+        place = f"line {bad.line}: " if bad.line != line else ""
+        return (
+            f"{place}{bad} is not {self._entry.encoding} text: mend it there, or if the whole file is in another"
+            f' encoding set it, for example encoding = "{self._other_encoding("cp1252")}"'
+        )
+
+    def _holds_nul(self) -> StreamError:
+        return StreamError(f"{self.label} holds NUL bytes.", mend='It may be UTF-16: set encoding = "utf-16".')
+
     # CSV
 
-    def _first_row(self, text: IO[str]) -> list[str]:
+    def _first_row(self, lines: Lines) -> list[str]:
         csv.field_size_limit(_LONGEST_READ)
         try:
-            cells = next((cells for cells in csv.reader(text, delimiter=self._delimiter) if cells), None)
+            cells = next((cells for cells in csv.reader(lines, delimiter=self._delimiter) if cells), None)
         except csv.Error:
-            raise StreamError(f"{self.label}: its first line is not a header.", mend="Is it a CSV file?") from None
+            raise StreamError(f"{self.label}: its first line is not a header.", mend=_IS_IT_CSV) from None
         if cells is None:
             raise StreamError(f"{self.label} is empty: it has not even a header.", mend="Export it again.")
+        if bad := lines.take_bad():
+            raise self._wrong_encoding(bad)  # without its names no row can be read
         seen: dict[str, int] = {}
         names = []
         for cell in cells:
@@ -168,7 +207,7 @@ class SourceFile:
 
     def _csv_rows(self, text: IO[str], header: Sequence[str]) -> Iterator[Row]:
         csv.field_size_limit(_LONGEST_READ)
-        lines = _Lines(text)
+        lines = self._lines(text)
         reader = csv.reader(lines, delimiter=self._delimiter)
         width = len(header)
         end = 0
@@ -191,6 +230,9 @@ class SourceFile:
                     problem = f"{len(cells)} cells where the header has {width}"
                 if problem and end > start:
                     problem += f"; the row runs to line {end}: is a quote left open?"
+                if bad := lines.take_bad():
+                    problem = problem or self._bad_byte(bad, start)
+                    cells = [without_bad_bytes(cell) for cell in cells]
                 if is_after_blank:
                     # What a report says below its rows (copyright, who made it) is no bad row.
                     if len(cells) == 1 < width and end == start and len(footer) < _FOOTER_ROWS:
@@ -210,61 +252,48 @@ class SourceFile:
     def _keys(self, text: Iterable[str]) -> list[str]:
         """Every key any of its objects has: writers leave out what is null."""
         keys: dict[str, None] = {}
+        is_json, has_lines = False, False
         for line in text:
+            has_lines = has_lines or (not line.isspace() and line[-1] in "\r\n")
+            if "\0" in line and not is_json:
+                raise self._holds_nul()
             try:
                 found = orjson.loads(line)
             except orjson.JSONDecodeError:
-                continue  # reported as a row
+                found = None  # reported as a row
             if isinstance(found, dict):
+                is_json = True
                 keys.update(dict.fromkeys(found))
+        if has_lines and not is_json:
+            raise StreamError(f"{self.label} holds no JSON object.", mend="Is it JSON Lines, one object a line?")
         return list(keys)
 
     def _json_rows(self, text: IO[str], header: Sequence[str]) -> Iterator[Row]:
-        lines = _Lines(text)
+        lines = self._lines(text)
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
+            bad = lines.take_bad()
+            if bad is not None:
+                line = without_bad_bytes(line)
             try:
                 found = _JSON.decode(line.strip())
             except (ValueError, RecursionError):
                 found = None
             if not isinstance(found, dict):
-                yield Row(number, (line.strip(),), "is not a JSON object on one line")
+                problem = self._bad_byte(bad, number) if bad is not None else "is not a JSON object on one line"
+                yield Row(number, (), problem, line.strip())
                 continue
             cells = [_json_cell(found.get(name)) for name in header]
             is_long = len(line) > LONGEST_FIELD and max(len(cell or "") for cell in cells) > LONGEST_FIELD
-            yield Row(number, cells, f"a value has more than {LONGEST_FIELD:,} characters" if is_long else "")
+            problem = f"a value has more than {LONGEST_FIELD:,} characters" if is_long else ""
+            if "\\u" in line and any(cell and has_bad_bytes(cell) for cell in cells):
+                problem = "holds half a character: the other half of its \\ud… is missing"
+                cells = [cell and without_bad_bytes(cell) for cell in cells]
+            if bad is not None:
+                problem = self._bad_byte(bad, number)
+            yield Row(number, cells, problem)
         self.ends_midway = lines.ends_midway
-
-
-class _Lines:
-    """The lines of a text, remembering whether one was so long that a cell of it may be too long."""
-
-    def __init__(self, text: IO[str]) -> None:
-        self._text = text
-        self._long = False
-        self.ends_midway = False
-
-    def __iter__(self) -> Iterator[str]:
-        begun = ""
-        for line in self._text:
-            if begun:
-                line = begun + line  # written on while we read
-                begun = ""
-            if line[-1] not in "\r\n":
-                begun = line
-                continue
-            if len(line) > LONGEST_FIELD:
-                self._long = True
-            yield line
-        if begun:
-            self.ends_midway = True
-            self._long = len(begun) > LONGEST_FIELD
-            yield begun
-
-    def take_long(self) -> bool:
-        was_long, self._long = self._long, False
-        return was_long
 
 
 def _refuse_constant(name: str) -> Any:

@@ -328,7 +328,7 @@ def test_formula_text_is_kept_as_the_text_it_is(load: Load) -> None:
         (b"status\n", {}, 'export.csv: nothing says what identifies a row of tickets. '
                           'Map it: columns = { source_id = "their id column" }.'),
         (
-            b"source_id,subject\n1,ok\n2,caf\xe9\n",
+            b"source_id,subject\n1,ok\n" + b"2,caf\xe9\n" * 4,
             {},
             "export.csv line 3: byte 0xE9 at position 6 is not utf-8 text. "
             'Set the file\'s encoding, for example encoding = "cp1252".',
