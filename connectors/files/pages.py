@@ -59,6 +59,7 @@ class Pager:
         now: str,
         stop: threading.Event,
         page_rows: int,
+        is_one_file: bool,
     ) -> None:
         self._target = target
         self._settings = settings
@@ -70,9 +71,12 @@ class Pager:
         self._stop = stop
         self._page_rows = page_rows
         self.gone: list[Tombstone] = []  # told with the next page
+        # A row of a file without dates has none, or that of its copy in another file would be taken for its own.
+        self._says_undated = not is_one_file and "updated_at" in target.columns
         # An export that names owners is often all there is of them: each becomes a user, unless a file gives users.
         self._makes_users = all(entry.table != "users" for entry in settings.table)
         self._owners: set[str] = set()
+        self._over: Record | None = None  # begins the next page
         self._begin()
 
     def _begin(self) -> None:
@@ -134,6 +138,11 @@ class Pager:
                         yield self.page(bookmark, position=source.position)
                         bookmark = None
                     self._take(row, plan, job, outcome)
+                    if self._over is not None:
+                        over, self._over = self._over, None
+                        yield self.page(bookmark, position=source.position)
+                        bookmark = None
+                        self._by_id[over["source_id"]] = over
             outcome.is_cut = source.ends_midway and outcome.is_cut
         outcome.has_moved = has_moved(job.path, job.state)
         self._bytes_done += job.state.size
@@ -160,11 +169,15 @@ class Pager:
                 raise BadRow("source_id is missing")
             else:
                 updated_at = record.get("updated_at")
+                if self._says_undated:
+                    record["updated_at"] = updated_at
                 outcome.saw(updated_at)
                 outcome.rows += 1
                 held = self._by_id.get(source_id)
                 # The rule rows of different pages are held to: a row without a date counts by its place.
-                if held is None or not updated_at or updated_at >= (held.get("updated_at") or ""):
+                if held is not None and updated_at and not held.get("updated_at"):
+                    self._over = record  # in a page of its own: what it follows outdoes rows it does not itself
+                elif held is None or not updated_at or updated_at >= (held.get("updated_at") or ""):
                     self._by_id[source_id] = record
         except BadRow as error:
             self._reject(row, str(error), plan, job, outcome)

@@ -52,6 +52,7 @@ class Reading:
         self._page_rows = page_rows
         self._failures: list[ConnectorError] = []
         self._held: dict[str, FileState] = {}  # known files that cannot be looked at now
+        self._is_one_file = False
 
     @property
     def is_snapshot(self) -> bool:
@@ -115,6 +116,8 @@ class Reading:
                 self._failures.append(error)
                 if job.before is not None:
                     done[job.key] = replace(job.before, digest="")
+                if not self._is_event and outcome.rows:
+                    touched.add(outcome.span)  # what came before the error is written
                 continue
             done[job.key] = self._state(job, outcome)
             if not self._is_event:
@@ -126,6 +129,8 @@ class Reading:
             if pager.is_full and not again:
                 known = _untouched(jobs[place + 1 :], book, touched)
                 yield pager.page(Book({**known, **done}, gone).dump())
+        if not self._is_event:  # they could not have the last word now
+            done |= {k: replace(one, digest="") for k, one in self._held.items() if touched.meets(one.span)}
         yield pager.page(Book(done, gone).dump())
 
     def _is_wanted(self, job: Job, since: date | None) -> bool:
@@ -233,6 +238,7 @@ class Reading:
         known_keys = {**book.gone, **book.files}  # a file that comes back under its path is the same file
         former = {key.rpartition("|")[0]: key for key in known_keys if key not in keys}
         lengths = places.lengths(book) if self._is_event and not self.is_snapshot else ()
+        self._is_one_file = len(found) == 1 and not self._held
         jobs = []
         for (entry, path, status), label, mark in zip(found, names, marks, strict=True):
             key = f"{path}|{mark}"
@@ -288,6 +294,7 @@ class Reading:
             now=self._now,
             stop=self._stop,
             page_rows=self._page_rows,
+            is_one_file=self._is_one_file,
         )
 
 
