@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -301,58 +301,23 @@ def _uncounted(file: IO[bytes]) -> tuple[int, int]:
     return 0, end
 
 
-class RejectBook:
-    """What the reject file of a stream held before a run, and which of it the run has read again.
-
-    A bad row stands in the file until its record, or its whole file, is read once more; if it is still bad then, the
-    run has written it anew.
-    """
-
-    def __init__(self, data_dir: Path, source: str, stream: str, run: int) -> None:
-        self._path = reject_file(data_dir, source, stream)
-        self._run = run
-        self._open = {str(row.get("place")) for row in read_rejects(self._path) if MORE not in row}
-        self._settled: set[str] = set()
-
-    def note(self, page: Page, before: Bookmark | None, rejects: Iterable[Reject]) -> None:
-        """What a page has read; `before` is the bookmark the run started from."""
-        if not self._open:
-            return
-        read = {f"{table} {record.get('source_id')}" for table, rows in page.records.items() for record in rows}
-        read |= {reject.place for reject in rejects}
-        names = _files_read(before, page.bookmark)
-        self._settled |= {place for place in self._open if place in read or place.rpartition(" line ")[0] in names}
-
-    def settle(self) -> None:
-        """Take out what was read again; a file that is left empty is removed."""
-        if not self._settled:
-            return
-        rows = [
-            row
-            for row in read_rejects(self._path)
-            if row.get("run") == self._run or str(row.get("place")) not in self._settled
-        ]
-        if all(MORE in row and row.get("run") != self._run for row in rows):  # of what it listed, nothing is left
-            self._path.unlink(missing_ok=True)
-            return
-        draft = self._path.with_suffix(".new")
-        fd = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
-        draft.replace(self._path)
+def each_reject(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a reject file one by one, none where there is no such file. A line a kill cut short is left out."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            with contextlib.suppress(orjson.JSONDecodeError):
+                row = orjson.loads(line)
+                if isinstance(row, dict):
+                    yield row
 
 
 def read_rejects(path: Path) -> list[dict[str, Any]]:
-    """The rows of a reject file; none when there is no such file. A line a kill cut short is left out."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    rows = []
-    for line in lines:
-        with contextlib.suppress(orjson.JSONDecodeError):
-            rows.append(orjson.loads(line))
-    return rows
+    """All rows of a reject file."""
+    return list(each_reject(path))
 
 
 def count_rejects(path: Path) -> int:
@@ -365,15 +330,3 @@ def count_rejects(path: Path) -> int:
     except FileNotFoundError:
         return 0
     return lines - 1 + more if more else lines
-
-
-def _files_read(before: Bookmark | None, after: Bookmark | None) -> set[str]:
-    """Labels (fifth of a file's state) of the files whose content (third) differs between a source's bookmarks.
-
-    A snapshot (known by its "rows") is held by its newest files alone: the older ones are settled with it.
-    """
-    old, new = (dict((bookmark or {}).get("files") or {}) for bookmark in (before, after))
-    changed = [(key, state) for key, state in new.items() if key not in old or old[key][2] != state[2]]
-    if after is not None and "rows" in after:
-        changed += [(key, state) for key, state in old.items() if key not in new]
-    return {str(state[4]) if len(state) > 4 else Path(key.rpartition("|")[0]).name for key, state in changed}

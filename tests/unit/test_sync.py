@@ -15,9 +15,10 @@ from connectors.errors import AuthError, RateLimited, StreamError, TransientErro
 from scorecards.catalogue import BUILTINS
 from scorecards.evaluate import evaluate
 from scorecards.periods import parse_period
+from syncagent.reject_book import RejectBook
 from syncagent.store import open_cache
 from syncagent.sync import Progress, StreamReport, refresh_facts, sync_source
-from syncagent.sync_state import RejectBook, append_rejects, begin, count_rejects, read_rejects, reject_file
+from syncagent.sync_state import append_rejects, begin, count_rejects, read_rejects, reject_file
 from tests.fakes.connector import Script, ScriptedConnector
 from tests.unit.test_facts import REPORTING, put
 
