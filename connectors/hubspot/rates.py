@@ -1,7 +1,8 @@
 """Exchange rates of a portal as fx_rates: towards the agent's currency, from the day each is valid.
 
 HubSpot keeps rates from each currency to the portal's own. Where the agent reports in another one, they are carried on
-by what that one is worth on the day.
+by what that one is worth on the day. A rate deleted there is only missing from the list, which is read
+whole each time: what it does not hold is gone.
 """
 
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors import parse
-from connectors.base import Page, Record, Reject
+from connectors.base import Children, Page, Record, Reject
 from connectors.errors import TransientError
 from connectors.hubspot.answers import next_after
 from connectors.hubspot.client import HubSpotClient
@@ -46,7 +47,11 @@ def rate_pages(client: HubSpotClient, portal: Portal, reporting: str) -> Iterato
         log.warning(
             "HubSpot has no exchange rate for %s, the currency reports are in", reporting, extra={"action": "no_rate"}
         )
-    yield Page({"fx_rates": records}, rejects=rejects, read=read, total=read, bookmark={"objects": {}})
+    # A rate that cannot be read is there all the same, and may be one we hold.
+    everything = [] if rejects else [Children("fx_rates", "source_instance", [portal.instance])]
+    yield Page(
+        {"fx_rates": records}, rejects=rejects, children=everything, read=read, total=read, bookmark={"objects": {}}
+    )
 
 
 def _rows(client: HubSpotClient) -> Iterator[Mapping[str, Any]]:

@@ -49,11 +49,8 @@ class Rates:
             yield Page(bookmark={**seen, "at": at})
             return
         fixed = {str(row.get("IsoCode")): _rate(row) for row in types}
-        ours = self._own_series(fixed, has_dated)
-        if not ours:
-            yield Page(bookmark={**seen, "at": at})
-            return
-        left = dict(fixed)
+        ours = self._own_series(fixed, has_dated)  # empty: no rate towards it is known, and those we had are gone
+        left, dated = dict(fixed), set[str]()
         if has_dated:
             rows = self._client.query_whole(
                 "SELECT Id, IsoCode, StartDate, ConversionRate FROM DatedConversionRate"
@@ -61,11 +58,17 @@ class Rates:
             )
             for code, group in groupby(rows, key=lambda row: str(row.get("IsoCode"))):
                 left.pop(code, None)
+                dated.add(code)
                 if code != self._currency:
                     yield self._page(code, _series(group), ours)
         for code, rate in left.items():
             if code != self._currency:
                 yield self._page(code, [(ALWAYS, rate)] if rate else [], ours)
+        former = {str(one).partition("=")[0] for one in before.get("types") or ()}
+        for code in sorted(
+            {self._currency, *(former - left.keys() - dated)}
+        ):  # ours: from when reports were in another one
+            yield self._page(code, [], ours)
         yield Page(bookmark={**seen, "at": at})
 
     def _own_series(self, fixed: Mapping[str, float], has_dated: bool) -> Series:

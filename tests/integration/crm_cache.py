@@ -55,11 +55,11 @@ def salesforce_settings(box: Sandbox, **more: Any) -> SalesforceSettings:
     return SalesforceSettings(**{**given, **more})
 
 
-def salesforce(box: Sandbox, *, timeouts: Timeouts = QUICK, **more: Any) -> SalesforceConnector:
+def salesforce(box: Sandbox, *, timeouts: Timeouts = QUICK, currency: str = "EUR", **more: Any) -> SalesforceConnector:
     """A connector to a sandbox's Salesforce."""
     settings = salesforce_settings(box, **more)
     return SalesforceConnector(
-        "sf", settings, currency="EUR", timezone="UTC", columns=COLUMNS, retry=quick_retry(), timeouts=timeouts
+        "sf", settings, currency=currency, timezone="UTC", columns=COLUMNS, retry=quick_retry(), timeouts=timeouts
     )
 
 
@@ -76,11 +76,11 @@ def hubspot_settings(box: Sandbox, **more: Any) -> HubSpotSettings:
     return HubSpotSettings(**{**given, **more})
 
 
-def hubspot(box: Sandbox, *, timeouts: Timeouts = QUICK, **more: Any) -> HubSpotConnector:
+def hubspot(box: Sandbox, *, timeouts: Timeouts = QUICK, currency: str = "EUR", **more: Any) -> HubSpotConnector:
     """A connector to a sandbox's HubSpot."""
     settings = hubspot_settings(box, **more)
     return HubSpotConnector(
-        "hs", settings, currency="EUR", timezone="UTC", columns=COLUMNS, retry=quick_retry(), timeouts=timeouts
+        "hs", settings, currency=currency, timezone="UTC", columns=COLUMNS, retry=quick_retry(), timeouts=timeouts
     )
 
 

@@ -48,6 +48,14 @@ def set_rate(company: Company, currency: str, per_eur: float, *, at: int) -> Rat
     return rate
 
 
+def remove_rate(company: Company, currency: str, day: str = "", *, at: int) -> None:
+    """A person deletes what a currency was worth from a day on; without a day all that was ever noted of it.
+
+    Nothing is stamped: the rate is no longer listed.
+    """
+    company.rates = [r for r in company.rates if r.currency != currency or (day and r.valid_from != day)]
+
+
 def burst(company: Company, entities: Sequence[Entity], *, at: int) -> None:
     """A mass update: many records stamped alike."""
     for entity in entities:
