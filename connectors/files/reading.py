@@ -24,6 +24,8 @@ from connectors.parse import format_instant
 
 log = logging.getLogger(__name__)
 
+_NAMED = 3  # so many files with errors are named beside the first
+
 #: A snapshot with fewer than this share of the rows known, and this many fewer, is not believed.
 BELIEVED_SHARE = 0.5
 BELIEVED_LOSS = 100
@@ -82,7 +84,9 @@ class Reading:
     def _raise_failures(self) -> None:
         if self._failures:
             first, *others = self._failures
-            more = f" ({len(others)} more files have errors.)" if others else ""
+            named = " ".join(one.message for one in others[:_NAMED])
+            rest = f" Errors in {len(others) - _NAMED} more." if len(others) > _NAMED else ""
+            more = f" Also: {named}{rest}" if others else ""
             raise StreamError(first.message, mend=f"{first.mend}{more}")
 
     # --- append

@@ -22,6 +22,7 @@ _TICKET = {
     "updated_at": "changed", "handling_seconds": "spent", "is_escalated": "urgent",
 }  # fmt: skip
 _ACCOUNT = {"source_id": "id", "name": "name", "customer_since": "since"}
+_NO_TEXT = b"\xff\xff\xff\n" * 1000
 _DEAL = {"source_id": "id", "name": "name", "account_id": "customer", "amount": "amount", "currency": "currency"}
 
 
@@ -152,13 +153,13 @@ class FilesWorld(World):
         return list(range(self.parts))
 
     def break_at(self, stream: str, place: int) -> None:
-        """A file of text that is none."""
+        """A file of text that is none: a single bad line would cost only itself."""
         path = self.folder / f"{stream}-{place}{self.ending}"
-        path.write_bytes(path.read_bytes() + b"\xff\xff\xff\n")
+        path.write_bytes(path.read_bytes() + _NO_TEXT)
 
     def lose(self, stream: str) -> str:
         for path in self.folder.glob(f"{stream}-*"):
-            path.write_bytes(b"\xff" * 20 + path.read_bytes())
+            path.write_bytes(_NO_TEXT + path.read_bytes())
         return f"{stream}-"
 
     def lose_part(self) -> set[str]:

@@ -64,7 +64,7 @@ def test_single_cells_below_a_blank_line_are_a_footer_only_at_the_end(load: Load
     assert [r.place for r in rejects] == ["export.csv line 4"]
 
 
-def test_every_bad_file_of_a_glob_is_counted_and_the_good_ones_load(tmp_path: Path) -> None:
+def test_every_bad_file_of_a_glob_is_named_and_the_good_ones_load(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"")
     (tmp_path / "b.csv").write_text("source_id\n2\n")
     (tmp_path / "c.csv").write_bytes(b"source_id,caf\xe9\n3,x\n")
@@ -73,7 +73,10 @@ def test_every_bad_file_of_a_glob_is_counted_and_the_good_ones_load(tmp_path: Pa
     source = connector({"path": str(tmp_path / "*.csv"), "table": "tickets"})
     pages, sentence = partly(source, "tickets")
     assert [r["source_id"] for r in records_of(pages)] == ["2", "4"]
-    assert sentence == "a.csv is empty: it has not even a header. Export it again. (1 more files have errors.)"
+    assert sentence == (
+        "a.csv is empty: it has not even a header. Export it again."
+        " Also: c.csv line 1: byte 0xE9 at position 14 is not utf-8 text."
+    )
     again = source.fetch_pages("tickets", pages[-1].bookmark, full=False, since=None, now=NOW)
     with pytest.raises(StreamError):
         assert sum(page.read for page in again) == 0  # the good ones are not read again
