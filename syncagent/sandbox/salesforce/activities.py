@@ -6,6 +6,7 @@ from syncagent.sandbox.clock import DAY, day_text, local_date, sf_instant
 from syncagent.sandbox.model import Activity, Entity
 
 Row = dict[str, Any]
+ARCHIVED_AFTER = 365 * DAY
 
 
 def id_of(entity: Entity | None) -> str | None:
@@ -13,8 +14,19 @@ def id_of(entity: Entity | None) -> str | None:
     return entity.sf if entity is not None else None
 
 
-def activity_row(activity: Activity, base: Row) -> tuple[str, Row]:
-    """The object and row of an activity; `base` holds its id and stamps."""
+def is_archived(activity: Activity, now: int) -> bool:
+    """Whether Salesforce has put a task or event away: over for more than 365 days, and a task closed besides.
+
+    It is still there, for `queryAll` and by its id, but no `query` finds it. Nothing stamps it.
+    """
+    if activity.kind == "meeting":
+        return activity.at + (activity.seconds or 0) < now - ARCHIVED_AFTER
+    over = activity.due if activity.due is not None else activity.at
+    return activity.status == "completed" and over < now - ARCHIVED_AFTER
+
+
+def activity_row(activity: Activity, base: Row, now: int) -> tuple[str, Row]:
+    """The object and row of an activity at `now` (epoch seconds); `base` holds its id and stamps."""
     sobject = {"02s": "EmailMessage", "00a": "CaseComment", "00U": "Event"}.get((activity.sf or "")[:3], "Task")
     row = base
     if sobject == "CaseComment":
@@ -33,7 +45,7 @@ def activity_row(activity: Activity, base: Row) -> tuple[str, Row]:
         "AccountId": id_of(account),
         "Subject": activity.subject,
         "OwnerId": id_of(activity.owner),
-        "IsArchived": False,
+        "IsArchived": is_archived(activity, now),
     }
     if sobject == "Event":
         ends = activity.at + (activity.seconds or 0)

@@ -75,7 +75,7 @@ class Plan:
         else:
             found = self._store.tables[self.sobject].values()
         if not self._include_deleted:
-            found = [row for row in found if not row["IsDeleted"]]
+            found = [row for row in found if not row["IsDeleted"] and not row.get("IsArchived")]
         for test in self._tests:
             found = [row for row in found if test(row)]
         result = list(found)

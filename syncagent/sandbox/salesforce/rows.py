@@ -74,7 +74,7 @@ class Rows:
             case Lead():
                 yield from self._lead(entity)
             case Activity():
-                yield activity_row(entity, self._base(entity, entity.owner))
+                yield activity_row(entity, self._base(entity, entity.owner), self._company.now)
             case Contact():
                 yield "Contact", self._contact(entity)
             case Account():
