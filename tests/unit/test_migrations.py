@@ -2,13 +2,19 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from connectors.base import Page
+from scorecards.values import instant
+from syncagent import freshness
 from syncagent.migrations import CACHE, Schema, bring_columns, execute_statements, migrate
 from syncagent.schema import STORAGE, TABLES, column_types
 from syncagent.store import open_cache
+from syncagent.sync import sync_source
+from tests.fakes.connector import ScriptedConnector
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -88,3 +94,59 @@ def test_a_cache_made_before_reconciliation_keeps_its_rows_and_bookmarks(tmp_pat
         assert tuple(state) == ("{}", "x", None, None, None)
         assert tuple(cache.execute("SELECT failures, rests_until FROM sources").fetchone()) == (0, None)
         assert cache.execute("SELECT count(*) FROM sweep_seen").fetchone()[0] == 0
+
+
+def cache_of_version(folder: Path, version: int) -> sqlite3.Connection:
+    """A cache as an earlier release left it, with rows in it."""
+    conn = connect(folder / "cache.db")
+    migrate(conn, Schema("cache", CACHE.application_id, CACHE.steps[:version]))
+    conn.execute("INSERT INTO tickets (id, source_name, source_id, subject) VALUES ('sf:tickets:1', 'sf', '1', 'Help')")
+    conn.executemany(
+        "INSERT INTO sync_state (source_name, stream, bookmark, ok_at, rows) VALUES ('sf', ?, ?, ?, 1)",
+        [(stream, '{"page":0}', "2026-02-01T00:00:00Z") for stream in ("leads", "tickets")],
+    )
+    conn.execute("INSERT INTO sources (source_name, crm, instance) VALUES ('sf', 'salesforce', 'org1')")
+    return conn
+
+
+def test_a_cache_made_before_withdrawals_keeps_what_it_knew(tmp_path: Path) -> None:
+    with closing(cache_of_version(tmp_path, 3)) as conn:
+        conn.execute("UPDATE sync_state SET sweep = '{\"phase\":\"list\"}', crm_count = 7, differs_since = 'x'")
+        conn.execute("INSERT INTO sweep_seen VALUES ('sf', 'tickets', '1')")
+        conn.execute(
+            """INSERT INTO source_changes (source_name, object, name, change, detail, touches, noticed_at, told_at)
+               VALUES ('sf', 'Deal', 'health', 'gone', '', '[]', '2026-02-01T00:00:00Z', '2026-02-02T00:00:00Z')"""
+        )
+    with closing(open_cache(tmp_path)) as cache:
+        assert cache.execute("PRAGMA user_version").fetchone()[0] == CACHE.version
+        rows = cache.execute(
+            "SELECT stream, bookmark, ok_at, sweep, crm_count, withdrawn_at FROM sync_state"
+        ).fetchall()
+        assert [tuple(row) for row in rows] == [
+            (stream, '{"page":0}', "2026-02-01T00:00:00Z", '{"phase":"list"}', 7, None)
+            for stream in ("leads", "tickets")
+        ]
+        assert cache.execute("SELECT count(*) FROM sweep_seen").fetchone()[0] == 1
+        assert tuple(cache.execute("SELECT name, told_at, batch FROM source_changes").fetchone()) == (
+            "health",
+            "2026-02-02T00:00:00Z",
+            None,
+        )
+        assert cache.execute("SELECT subject FROM tickets").fetchone()[0] == "Help"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_cache_of_any_version_notes_what_is_withdrawn_and_goes_on(tmp_path: Path, version: int) -> None:
+    cache_of_version(tmp_path, version).close()
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    page = Page({"leads": [{"source_id": "9"}]}, read=1, bookmark={"page": 1})
+    with closing(open_cache(tmp_path)) as cache:
+        reports = sync_source(ScriptedConnector({"leads": [page]}), cache, clock=lambda: at)
+        assert [(report.stream, report.changed, report.error) for report in reports] == [("leads", 1, None)]
+        state = cache.execute("SELECT stream, ok_at, withdrawn_at FROM sync_state ORDER BY stream").fetchall()
+        assert [tuple(row) for row in state] == [
+            ("leads", instant(at), None),
+            ("tickets", "2026-02-01T00:00:00Z", instant(at)),
+        ]
+        found = freshness.of_sources(cache, ["sf"], {"tickets"})
+        assert [stream for stream, _ in found[0].withdrawn] == ["tickets"]
