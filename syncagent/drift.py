@@ -6,7 +6,7 @@ it feeds; which KPIs and scorecards that touches follows from the configuration 
 
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ _STAGE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "leads": ("status", "status_category"),
     "orders": ("status",),
 }
+#: Fields nobody maps that are named in one line of the log.
+_FIELDS_NAMED = 5
 _WORDS = {"added": "is new", "removed": "is gone, or hidden from this login", "retyped": "changed its type"}
 
 
@@ -127,7 +129,9 @@ def note_fields(
             objects.setdefault(field.object, []).append(field)
         with transaction(cache):
             for name, fields in objects.items():
-                changes, has_more = _compare(cache, connector.name, name, table, fields, instant(at))
+                changes, has_more = _compare(
+                    cache, connector.name, name, table, fields, instant(at), is_file=connector.crm == "files"
+                )
                 noted += changes
                 if has_more and stream not in again:
                     again.append(stream)
@@ -190,9 +194,19 @@ def _stage_sentence(change: "StageChange") -> str:
 
 
 def _compare(
-    cache: sqlite3.Connection, source: str, name: str, table: str, fields: Iterable[FieldInfo], at: str
+    cache: sqlite3.Connection,
+    source: str,
+    name: str,
+    table: str,
+    fields: Iterable[FieldInfo],
+    at: str,
+    *,
+    is_file: bool,
 ) -> tuple[list[int], bool]:
-    """The ids of what changed in one object, and whether it feeds a column now that it did not feed before."""
+    """The ids of what changed in one object, and whether it feeds a column now that it did not feed before.
+
+    What nobody maps makes one line in the log. A file's is not kept: JSON Lines may have other keys each time.
+    """
     stored = cache.execute(
         "SELECT field, type, column_name FROM source_fields WHERE source_name = ? AND object = ? AND table_name = ?",
         (source, name, table),
@@ -204,16 +218,16 @@ def _compare(
     for info in fields:
         now.setdefault(info.name, (info.type, []))[1].append(info.column)
     noted = []
-    for field in sorted(known.keys() - now.keys()):
-        places = [(table, column) for column in known[field][1] if column]
-        noted.append(_keep(cache, source, name, field, "removed", "", places, at))
-    for field, (kind, columns) in now.items():
+    unmapped: dict[str, list[str]] = {}
+    for field, change, detail, columns in _changed(known, now):
         places = [(table, column) for column in columns if column]
-        if field not in known:
-            if known:
-                noted.append(_keep(cache, source, name, field, "added", kind, places, at))
-        elif known[field][0] != kind:
-            noted.append(_keep(cache, source, name, field, "retyped", f"{known[field][0]} to {kind}", places, at))
+        if not places:
+            unmapped.setdefault(change, []).append(field)
+        if places or not is_file:
+            noted.append(_keep(cache, source, name, field, change, detail, places, at))
+    if unmapped:
+        said = "; ".join(f"{len(fields)} {change}: {_some(fields)}" for change, fields in unmapped.items())
+        log.info("%s: %s, not mapped: %s", source, name, said, extra={"action": "unmapped_changed"})
     if known == now:
         return [], False
     before = {column for _, columns in known.values() for column in columns}
@@ -228,6 +242,25 @@ def _compare(
     return noted, has_more
 
 
+def _changed(
+    known: Mapping[str, tuple[str, list[str]]], now: Mapping[str, tuple[str, list[str]]]
+) -> Iterator[tuple[str, str, str, list[str]]]:
+    """(field, change, detail, columns it feeds) of all that differs; of an object never seen before nothing does."""
+    for field in sorted(known.keys() - now.keys()):
+        yield field, "removed", "", known[field][1]
+    for field, (kind, columns) in now.items() if known else ():
+        if field not in known:
+            yield field, "added", kind, columns
+        elif known[field][0] != kind:
+            yield field, "retyped", f"{known[field][0]} to {kind}", columns
+
+
+def _some(fields: Sequence[str]) -> str:
+    """Names of fields for one line of the log."""
+    named = ", ".join(field[:60] for field in fields[:_FIELDS_NAMED])
+    return named + (f" and {len(fields) - _FIELDS_NAMED} more" if len(fields) > _FIELDS_NAMED else "")
+
+
 def _keep(
     cache: sqlite3.Connection,
     source: str,
@@ -238,13 +271,14 @@ def _keep(
     places: Sequence[Place],
     at: str,
 ) -> int:
-    told = None if places else at  # a field nobody maps is worth a line in the log at most
+    told = None if places else at  # a field nobody maps is told by a line in the log at most
     row = cache.execute(
         """INSERT INTO source_changes (source_name, object, name, change, detail, touches, noticed_at, told_at)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
         (source, name, field, change, detail, orjson.dumps(places).decode(), at, told),
     ).lastrowid
-    log.info("%s: %s.%s %s %s", source, name, field, change, detail, extra={"action": "schema_changed"})
+    if places or change == "stage":
+        log.info("%s: %s.%s %s %s", source, name, field, change, detail, extra={"action": "schema_changed"})
     return row or 0
 
 

@@ -115,6 +115,32 @@ def test_what_nobody_maps_is_kept_but_not_told(cache: sqlite3.Connection, config
     assert cache.execute("SELECT name, change FROM source_changes").fetchone()[:2] == ("Note__c", "added")
 
 
+def test_what_nobody_maps_makes_one_line_a_stream_and_of_files_no_row(
+    cache: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    def keys(first: int) -> list[FieldInfo]:
+        return [FieldInfo(f"k{n}", f"k{n}", "text", "", "Opportunity") for n in range(first, first + 9)]
+
+    source = Offering(AMOUNT, *keys(0))
+    source.crm = "files"
+    with caplog.at_level("INFO", "syncagent.drift"):
+        look(cache, source)
+        assert caplog.messages == [], "the first look is the baseline"
+        for first in (9, 18):
+            caplog.clear()
+            source.offered = [AMOUNT, *keys(first)]
+            assert look(cache, source) == 0
+            assert len(caplog.messages) == 1
+    assert caplog.messages == [
+        "desk: Opportunity, not mapped: 9 removed: k10, k11, k12, k13, k14 and 4 more;"
+        " 9 added: k18, k19, k20, k21, k22 and 4 more"
+    ]
+    assert cache.execute("SELECT count(*) FROM source_changes").fetchone()[0] == 0
+    source.offered = keys(18)
+    assert look(cache, source) == 1, "what feeds a column is told as before"
+    assert [change.name for change in drift.changes(cache)] == ["Amount"]
+
+
 def test_a_field_the_admin_maps_anew_is_no_change_of_theirs(cache: sqlite3.Connection) -> None:
     source = Offering(AMOUNT, NOTE)
     look(cache, source)
