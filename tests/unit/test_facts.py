@@ -260,3 +260,26 @@ def test_a_borrowed_account_follows_its_merges(cache: sqlite3.Connection) -> Non
         put(cache, "accounts", "gone", merged_into=into)
         facts.refresh(cache, REPORTING)
         assert cache.execute("SELECT account_id FROM fact_activities").fetchone()[0] == account
+
+
+def test_an_import_of_very_many_leads_in_one_minute_is_seen_at_once(cache: sqlite3.Connection) -> None:
+    """Each lead asks how many came with it: to count them all for each of them would take minutes."""
+    row = ("salesforce", "sf", "o", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
+    stamps = ["2026-02-01T08:00:00Z"] * 20_000 + ["2026-02-01T08:01:00Z"] * 50 + ["2026-02-01T08:02:00Z"] * 51
+    cache.executemany(
+        "INSERT INTO leads (source, source_name, source_instance, first_seen_at, synced_at, id, source_id, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        ((*row, f"L{number}", f"L{number}", stamp) for number, stamp in enumerate(stamps)),
+    )
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    cache.set_progress_handler(count, 1_000_000)
+    facts.refresh(cache, REPORTING)
+    cache.set_progress_handler(None, 0)
+    imported = dict(cache.execute("SELECT created_at / 60 % 60, sum(is_imported) FROM fact_leads GROUP BY 1"))
+    assert imported == {0: 20_000, 1: 0, 2: 51}
+    assert steps < 100  # million of SQLite's steps; counted lead by lead they were thousands
