@@ -28,7 +28,7 @@ CHANGES = 200
 LISTED, MAPPED = 50_000, 23
 _OWN_MAPPED = 14
 _GENERAL_PER_S, _SEARCH_PER_S = 19.0, 5.0
-_NO_LIMITS = "limits       = { per_10s = 10000, search_per_s = 1000 }"
+NO_LIMITS = "limits       = { per_10s = 10000, search_per_s = 1000 }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def crm_lines(folder: Path) -> list[Line]:
         with serving(folder / ("limited" if limits else "free"), limits=limits) as server:
             text = server.config.read_text(encoding="utf-8")
             if not limits:
-                server.config.write_text(text.replace("[source.hs]", f"[source.hs]\n{_NO_LIMITS}"), encoding="utf-8")
+                server.config.write_text(text.replace("[source.hs]", f"[source.hs]\n{NO_LIMITS}"), encoding="utf-8")
             config = load_config(server.config)
             server.ask(f"pad contacts {PADDED_WITH_LIMITS if limits else PADDED}")
             for name in ("sf", "hs"):
@@ -86,7 +86,7 @@ def list_path_line(folder: Path) -> Line:
     with serving(folder, limits=False) as server:
         fields = ", ".join(f'"custom.more_{number}" = "more_{number}"' for number in range(more))
         text = server.config.read_text(encoding="utf-8")
-        text = text.replace("[source.hs]", f"[source.hs]\n{_NO_LIMITS}\nfields.contacts = {{ {fields} }}")
+        text = text.replace("[source.hs]", f"[source.hs]\n{NO_LIMITS}\nfields.contacts = {{ {fields} }}")
         server.config.write_text(text, encoding="utf-8")
         config = load_config(server.config)
         server.ask(f"widen contacts {more}")
