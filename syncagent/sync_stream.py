@@ -119,6 +119,7 @@ class Reading:
         with _closing(pages):
             for page in pages:
                 lane.post(partial(self._write, page, before, sweep))
+                del page  # once it is written nobody holds it any more
         lane.ask(self._note_complete)
 
     def _compare(self, lane: Lane, before: Remembered, sweep: Sweep | None) -> None:

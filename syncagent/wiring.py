@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import connectors
 from connectors.base import Connector
-from syncagent import logs
+from syncagent import logs, memory
 from syncagent.config import Config
 from syncagent.config.secrets import UNSET
 from syncagent.schema import TABLES, column_types
@@ -25,6 +25,7 @@ def build_connector(
     stop: StopEvent | None = None,
 ) -> Connector:
     """The connector of `[source.NAME]`. `on_wait` hears of waits, `stop` ends them."""
+    memory.give_back_what_is_freed()
     return connectors.build(
         name,
         config.sources[name],

@@ -8,9 +8,11 @@ without bound on a refused one.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -200,13 +202,15 @@ class SalesforceClient:
             if self._helpers is None:
                 self._helpers = ThreadPoolExecutor(_HELPERS, thread_name_prefix="salesforce")
             helpers = self._helpers
-        futures = [helpers.submit(carried(work), item) for item in items[: _HELPERS * 2]]
+        waiting = iter(items)
+        futures = deque(helpers.submit(carried(work), item) for item in islice(waiting, _HELPERS * 2))
         try:
-            for number in range(len(items)):
-                yield futures[number].result()
-                futures[number].cancel()
-                if (ahead := number + _HELPERS * 2) < len(items):
-                    futures.append(helpers.submit(carried(work), items[ahead]))
+            while futures:
+                result = futures[0].result()
+                futures.popleft()  # with it goes what it found, once the caller is done with that
+                futures.extend(helpers.submit(carried(work), item) for item in islice(waiting, 1))
+                yield result
+                del result
         finally:
             for future in futures:
                 future.cancel()

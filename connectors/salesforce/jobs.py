@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Position = dict[str, Any]
 
 #: Rows handed on at once: a page of results is larger than what should be held as records.
-SLICE = 2000
+SLICE = 500
 _TRIES = 2  # jobs for one read: after the second the rows are read by REST
 _PAGE_TRIES = 3  # asks for a page of results whose count is wrong
 _LONGEST_LOOK_S = 20.0
@@ -155,7 +155,7 @@ class JobReader:
         """
         for _ in range(_PAGE_TRIES):
             page = self.jobs.results(place["id"], place["locator"])
-            rows = rows_of(page.text, types)
+            rows = rows_of(page.body, types)
             count, pending = 0, list[Row]()
             try:
                 while part := list(islice(rows, SLICE)):

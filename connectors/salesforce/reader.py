@@ -223,8 +223,10 @@ class Reader:
     def _pages(self, window: Window, place: Place, along: With, now: datetime) -> Iterator[tuple[Page, int]]:
         walker = Walker(self.client, self.schema)
         for rows, total in walker.walk(window, place, lambda: parse.format_instant(self.client.vendor_now(now))):
-            if rows:
-                yield self.mapper.page(window.object, rows, window.by, along), total
+            page = self.mapper.page(window.object, rows, window.by, along) if rows else None
+            del rows  # as they came they take more memory than mapped, and the next ones are asked for meanwhile
+            if page is not None:
+                yield page, total
 
     # -- bulk ------------------------------------------------------------------------------------------------------
 

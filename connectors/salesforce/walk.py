@@ -128,6 +128,7 @@ class Walker:
             elif not is_last_try:
                 raise LostPosition("Salesforce sent rows out of order.")
             yield page.records, expected
+            del page  # before the next one is asked for
         if received < expected:
             raise Short(f"Salesforce sent {received} of {expected} records of {window.object}.")
 

@@ -23,10 +23,12 @@ def pages(client: SalesforceClient, select: Select) -> Iterator[QueryPage]:
         if others and page.records:
             rows = _complete(client, [first, *others], page.records)
             page = replace(page, records=rows, dropped=len(page.records) - len(rows))
+        link = page.next_link
         yield page
-        if not page.next_link:
+        if not link:
             return
-        page = client.query_more(page.next_link)
+        del page  # two decoded pages at once, in each stream, are most of a sync's memory
+        page = client.query_more(link)
 
 
 def by_ids(client: SalesforceClient, select: Select, ids: Sequence[str]) -> list[Row]:

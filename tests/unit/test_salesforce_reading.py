@@ -88,7 +88,7 @@ BULK_TYPES = {"IsWon": "boolean", "Amount": "currency", "Name": "string", "Close
 def test_bulk_text_has_the_shape_of_rest() -> None:
     header = "Id,IsWon,Amount,Name,CloseDate,UserRole.Name,Manager.Name"
     text = header + '\n"1","true","1.0E7","a, ""b""\nc é 🎉","2026-01-02","R",""\n'
-    assert list(rows_of(text, BULK_TYPES)) == [
+    assert list(rows_of(text.encode(), BULK_TYPES)) == [
         {
             "Id": "1",
             "IsWon": True,
@@ -103,13 +103,13 @@ def test_bulk_text_has_the_shape_of_rest() -> None:
 @pytest.mark.parametrize("text", ["Id,Name\n1\n", 'Id,Name\n1,"cut', "Id,Name\n1,2,3\n"])
 def test_bulk_text_that_is_not_whole_is_no_answer(text: str) -> None:
     with pytest.raises(TransientError):
-        list(rows_of(text, {}))
+        list(rows_of(text.encode(), {}))
 
 
 def test_bulk_text_of_any_length_and_of_nothing() -> None:
     long = "x" * 400_000
-    assert [row["Name"] for row in rows_of(f'Id,Name\n1,"{long}"\n2,""\n', {})] == [long, None]
-    assert list(rows_of("", {})) == list(rows_of("Id,Name\n", {})) == []
+    assert [row["Name"] for row in rows_of(f'Id,Name\n1,"{long}"\n2,""\n'.encode(), {})] == [long, None]
+    assert list(rows_of(b"", {})) == list(rows_of(b"Id,Name\n", {})) == []
 
 
 @pytest.mark.parametrize(
