@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-slow lint fmt bench build clean
+.PHONY: help dev demo test test-slow lint fmt bench bench-large soak build clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -37,6 +37,12 @@ fmt: $(VENV)/.ready  ## put the style right
 
 bench: $(VENV)/.ready  ## how fast: rows a second, seconds per KPI run, MB
 	$(RUN)/python -m tests.bench
+
+bench-large: $(VENV)/.ready  ## for people: a million records of each source, and what that does with memory
+	$(RUN)/python -m tests.bench.large
+
+soak: $(VENV)/.ready  ## for people: the daemon among faults and kills for SOAK_MINUTES (30), then all compared
+	$(RUN)/python -m tests.bench.soak
 
 build: $(VENV)/.ready  ## the wheel, in dist/
 	$(RUN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
