@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 
 Position = dict[str, Any]
 
-#: Rows handed on at once: a page of results is larger than what should be held as records.
-SLICE = 500
+#: Rows handed on at once: a page of results is larger than what should be held as records. Twice as many as are asked
+#: for in one call where something belongs to them.
+SLICE = 800
 _TRIES = 2  # jobs for one read: after the second the rows are read by REST
 _PAGE_TRIES = 3  # asks for a page of results whose count is wrong
 _LONGEST_LOOK_S = 20.0
