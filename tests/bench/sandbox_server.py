@@ -3,8 +3,8 @@
 python -m tests.bench.sandbox_server DIR [limits]: prints the configuration's path, then answers each line of its stdin
 with one of its stdout, until it ends: `stats` (what the HubSpot server saw, as JSON), `change N` (N things happen),
 `pad KIND N` (N copies of a HubSpot object), `widen KIND N` (N more properties, each with a text), `flood OBJECT N` (N
-rows of a Salesforce object). With `limits` HubSpot's real windows are enforced, rolling and fixed, over a network with up
-to 100 ms of jitter each way and one slow uplink in a hundred.
+rows of a Salesforce object). With `limits` HubSpot's real windows are enforced, rolling and fixed, over a network
+with up to 100 ms of jitter each way and one slow uplink in a hundred.
 """
 
 import json
