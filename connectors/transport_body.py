@@ -8,6 +8,7 @@ from connectors.errors import StreamError, TransientError
 _CHUNK = 64 * 1024
 _PIECE = 256 * 1024  # unpacked at a time
 _FREE_BYTES = 8 * 1024 * 1024  # below this, how well an answer packs does not matter
+_LONGEST_NUMBER = 18  # digits of a length
 _MOST_PACKED = 300  # JSON and CSV of records pack 5 to 60 times; a bomb 1,000 times
 
 
@@ -18,11 +19,11 @@ def whole_body(response: Any, *, place: str, max_bytes: int) -> bytes:
     """
     declared = response.headers.get("Content-Length", "")
     is_declared = declared.isascii() and declared.isdigit()
-    if is_declared and int(declared[:18]) > max_bytes:
+    if is_declared and (len(declared) > _LONGEST_NUMBER or int(declared) > max_bytes):
         raise _too_much(place, max_bytes)
     packing = response.headers.get("Content-Encoding", "").strip().lower()
     if packing in ("", "identity"):
-        if is_declared:  # as long as it says and no longer: urllib3 sees to that
+        if is_declared and not response.chunked:  # as long as it says and no longer: http.client sees to that
             body: bytes = response.read(decode_content=False)
             return body
         return _plain(response, place, max_bytes)

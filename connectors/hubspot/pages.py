@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _LONGEST_LIST = 6_000  # characters of property names an address may carry
 _WORTH_WRITING = 2_000  # rows of one page: the more are written at once, the fewer leaves of an index twice
-_LONGEST_JOIN_S = 5.0  # what has been read waits no longer for more of it
+_LONGEST_JOIN_S = 5.0  # a page that comes later than this after the first one waits for no other
 
 
 class Mapper:
@@ -310,21 +310,30 @@ def _link(activity_id: str, table: str, other: str, instance: str) -> Record:
 
 
 def joined(pages: Iterable[Page], *, clock: Callable[[], float] = time.monotonic) -> Iterator[Page]:
-    """The same pages, small ones made into one with the bookmark of the last; those with tombstones stand alone."""
+    """The same pages, small ones made into one with the bookmark of the last; those with tombstones stand alone.
+
+    What was read before `pages` fails comes first, then its error: a source that breaks off again and again gets on.
+    """
     held: list[Page] = []
     rows, began = 0, 0.0
-    for page in pages:
-        if held and page.tombstones:
-            yield _one_of(held)
-            held, rows = [], 0
-        began = began if held else clock()
-        held.append(page)
-        rows += sum(map(len, page.records.values()))
-        if rows >= _WORTH_WRITING or page.tombstones or clock() - began >= _LONGEST_JOIN_S:
-            yield _one_of(held)
-            held, rows = [], 0
+    failure: Exception | None = None
+    try:
+        for page in pages:
+            if held and page.tombstones:
+                yield _one_of(held)
+                held, rows = [], 0
+            began = began if held else clock()
+            held.append(page)
+            rows += sum(map(len, page.records.values()))
+            if rows >= _WORTH_WRITING or page.tombstones or clock() - began >= _LONGEST_JOIN_S:
+                yield _one_of(held)
+                held, rows = [], 0
+    except Exception as error:
+        failure = error
     if held:
         yield _one_of(held)
+    if failure is not None:
+        raise failure
 
 
 def _one_of(pages: Sequence[Page]) -> Page:

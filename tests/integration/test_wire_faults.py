@@ -187,6 +187,8 @@ def test_what_follows_too_short_a_length_is_no_part_of_the_next_answer() -> None
         answer(b"", length=1 << 30),
         answer(b"x" * 300_000),
         chunked(*[b"x" * 100_000] * 3),
+        chunked(*[b"x" * 100_000] * 3, headers="Content-Length: 10\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"300000".zfill(30) + b"\r\n\r\n" + b"x" * 300_000),
         answer(gzip.compress(b"x" * 300_000), headers=GZIP),
         answer(gzip.compress(gzip.compress(b"x" * 1000) + b"x" * 300_000), headers=GZIP),
     ],

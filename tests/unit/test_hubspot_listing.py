@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import pytest
 
+from connectors.base import Page, Tombstone
 from connectors.errors import TransientError
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.fetch import Fetcher
 from connectors.hubspot.listing import Listing
+from connectors.hubspot.pages import joined
 
 PAGE = 100
 
@@ -189,3 +191,31 @@ def test_one_empty_answer_is_not_taken_for_the_end(call: int, token: Callable[[i
     portal = Portal(range(1, 20_001), token=token)
     portal.before_answer = lambda now: {"results": []} if now == call else None
     assert sorted(read(portal)) == portal.ids
+
+
+def test_what_was_read_is_handed_over_before_what_broke_the_reading_off() -> None:
+    """Small pages are gathered; a source that breaks off again and again would otherwise never get on."""
+
+    def pages() -> Iterator[Page]:
+        for number in range(3):
+            yield Page({"contacts": [{"source_id": str(number)}]}, bookmark={"place": number}, read=1)
+        raise TransientError("down")
+
+    found: list[Page] = []
+    with pytest.raises(TransientError, match="down"):
+        found.extend(joined(pages()))
+    assert [(page.bookmark, page.read, len(page.records["contacts"])) for page in found] == [({"place": 2}, 3, 3)]
+
+
+def test_pages_are_gathered_until_they_are_worth_writing() -> None:
+    moments = iter(range(0, 1000, 2))
+    small = [Page({"contacts": [{"source_id": str(one)}] * 800}, bookmark={"place": one}) for one in range(5)]
+    gone = Page({"contacts": []}, [Tombstone("contacts", "9", None)], bookmark={"place": 5})
+    found = list(joined([*small, gone], clock=lambda: 0.0))
+    assert [(page.bookmark, len(page.records["contacts"])) for page in found] == [
+        ({"place": 2}, 2400),
+        ({"place": 4}, 1600),
+        ({"place": 5}, 0),
+    ]
+    few = [Page({"contacts": [{"source_id": str(one)}]}, bookmark={"place": one}) for one in range(6)]
+    assert [page.bookmark for page in joined(few, clock=lambda: float(next(moments)))] == [{"place": 2}, {"place": 5}]
