@@ -10,23 +10,27 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scorecards import drill, provenance, signal, uses
+from scorecards import provenance, signal, uses
+from scorecards.actions import actions_of
 from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting
+from scorecards.details import details_of
 from scorecards.errors import ScorecardError
-from scorecards.figures import Figure, figure, is_rate, scaled
+from scorecards.explain import explained
+from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, is_stock, plan
-from scorecards.question import question_beside, question_of
-from scorecards.ratios import growths, ratio_figures
+from scorecards.question import question_of
+from scorecards.ratios import ratio_figures
 from scorecards.reading import direction_of, is_money, stat_of, unit_of
 from scorecards.retention import retained
-from scorecards.slots import Also, Granularity
+from scorecards.segments import segments_of
+from scorecards.slots import Granularity
 from scorecards.sqlslot import ask
-from scorecards.tally import Tally, aggregate, needs_values, tallies, together
+from scorecards.tally import Tally, needs_values, tallies, together
 from scorecards.targets import against_target
-from scorecards.values import SHOWN, Comparison, KpiResult, Point, SegmentValue, Signal, instant, period_json
+from scorecards.values import SHOWN, Comparison, KpiResult, Point, Signal, instant, period_json
 
 
 def evaluate(
@@ -73,7 +77,7 @@ class Evaluator:
     ) -> dict[str, Any]:
         """`kpi explain`: the records behind the number, with the part each plays in it."""
         chosen = plan(kpi, self.reporting, as_of=self.as_of, period=period, granularity=granularity)
-        found = drill.explain(self, kpi, chosen.main)
+        found = explained(self, kpi, chosen.main)
         shown = chosen.main.period(self.reporting.timezone) if chosen.shows_period else None
         found["period"] = period_json(shown)
         found["sources"] = [
@@ -135,7 +139,7 @@ class Evaluator:
         series = tuple(self._points(chosen, figures))
         comparisons = tuple(self._compared(chosen, figures, value))
         verdict = against_target(self, kpi, chosen, value if status in ("ok", "partial") else None)
-        details = self._details(kpi, chosen.main, tallied[0] if tallied else None)
+        details = details_of(self, kpi, chosen.main, tallied[0] if tallied else None)
         return replace(
             blank,
             value=value,
@@ -151,9 +155,9 @@ class Evaluator:
             verdict=_quality_capped(kpi, verdict.verdict, main, details),
             signal=self._signal(kpi, series) if kpi.signal == "xmr" else None,
             series=series,
-            segments=tuple(self._segments(kpi, chosen, by)),
+            segments=tuple(segments_of(self, kpi, chosen, by)),
             freshness=tuple(ages),
-            actions=drill.actions(self, kpi, chosen.main, tallied[0] if tallied else None),
+            actions=actions_of(self, kpi, chosen.main, tallied[0] if tallied else None),
         )
 
     # -- figures ----------------------------------------------------------------------------------------------
@@ -243,14 +247,14 @@ class Evaluator:
         return {self.compiler.relation(kpi, self.customer_model(kpi)).needs_table} | uses.tables_beside(kpi)
 
     def _asked(self, kpi: Kpi, slice_: Slice) -> Figure:
-        for answer in ask(self.conn, kpi.sql or "", self._sql_values(slice_)):
+        for answer in ask(self.conn, kpi.sql or "", self.sql_values(slice_)):
             if answer.segment is None:
                 status = "ok" if answer.value is not None else "no_denominator"
                 reason = None if answer.value is not None else "the statement found nothing to count"
                 return Figure(answer.value, answer.numerator, answer.denominator, answer.n or 0, status, reason)
         return Figure(None, None, None, 0, "no_denominator", "the statement returned no total")
 
-    def _sql_values(self, slice_: Slice) -> dict[str, Any]:
+    def sql_values(self, slice_: Slice) -> dict[str, Any]:
         stamp: Callable[[int], Any] = lambda at: self.conn.execute("SELECT stamp(?)", (at,)).fetchone()[0]  # noqa: E731
         return {
             "start": stamp(slice_.since),
@@ -260,47 +264,6 @@ class Evaluator:
             "as_of": stamp(int(self.as_of.timestamp())),
             "as_of_date": self.today.isoformat(),
         }
-
-    # -- beside the value -------------------------------------------------------------------------------------
-
-    def _details(self, kpi: Kpi, main: Slice, tally: Tally | None) -> dict[str, Any]:
-        """The KPI's further figures over the slice shown, under their public names."""
-        if kpi.ratio is not None:
-            return growths(self, kpi, main)
-        if tally is None:
-            return {}
-        relation = self.compiler.relation(kpi, self.customer_model(kpi))
-        found: dict[str, Any] = {f"excluded_{why}": tally.excluded.get(why, 0) for why in ("null", "no_fx")}
-        if kpi.cohort is not None or kpi.mature is not None:
-            found["immature"] = tally.excluded.get("immature", 0)
-        also = kpi.also
-        if isinstance(also, tuple):
-            also = {name: Also(agg=name) for name in also}
-        for name, wanted in also.items():
-            if wanted.excluded is not None:
-                found[name] = tally.excluded.get(wanted.excluded, 0)
-                continue
-            question = question_beside(kpi, wanted)
-            if wanted.own:
-                question = replace(question, where=wanted.where)
-            if question.field is None and wanted.agg != "count" and kpi.duration is None:
-                question = replace(question, field=kpi.field)
-            if question == replace(question_of(kpi), agg=wanted.agg) and (tally.values or not needs_values(wanted.agg)):
-                part = tally  # the very rows of the value
-            else:
-                rows = self.compiler.rows(kpi, relation, question, own=wanted.own)
-                part = together(tallies(self.conn, rows, [main], singly=needs_values(wanted.agg))[0])
-            if wanted.share is not None:
-                found[name] = part.hits / part.n if part.n else None
-            else:
-                value = aggregate(part, wanted.agg)
-                if value is not None and wanted.scale is not None:
-                    value *= wanted.scale
-                elif value is not None and kpi.duration is not None and wanted.agg != "count":
-                    value = scaled(kpi, value)
-                found[name] = value
-        found.update(drill.extras(self, kpi, main, tally))
-        return found
 
     def _points(self, chosen: Plan, figures: Mapping[Slice, Figure]) -> list[Point]:
         found = []
@@ -330,36 +293,6 @@ class Evaluator:
         can_fall = kpi.ratio is not None or kpi.sql is not None
         ceiling = 1.0 if is_rate(kpi) and kpi.ratio is None else kpi.scale if kpi.unit == "score" else None
         return signal.judge(points, floor=None if can_fall else 0.0, ceiling=ceiling)
-
-    def _segments(self, kpi: Kpi, chosen: Plan, by: Sequence[str]) -> list[SegmentValue]:
-        found: list[SegmentValue] = []
-        if kpi.sql is not None:
-            for answer in ask(self.conn, kpi.sql, self._sql_values(chosen.main)):
-                if answer.segment is not None:
-                    status = "ok" if answer.value is not None else "no_denominator"
-                    found.append(
-                        SegmentValue(
-                            answer.segment, answer.value, answer.numerator, answer.denominator, answer.n, status
-                        )
-                    )
-            return found
-        if kpi.of is None or kpi.retain is not None:
-            return found
-        for dimension in by:
-            parts = tallies(self.conn, self.rows(kpi, dimension), [chosen.main], singly=needs_values(kpi.agg))[0]
-            for segment in sorted(parts, key=lambda name: (-parts[name].n, name)):
-                part = figure(kpi, parts[segment])
-                wanted = (kpi.target.segments.get(dimension, {}) if kpi.target else {}).get(segment)
-                verdict = None
-                if wanted is not None and part.value is not None and kpi.target is not None:
-                    own = kpi.target.model_copy(update={"value": float(wanted), "change": None})
-                    verdict = against_target(self, kpi.model_copy(update={"target": own}), chosen, part.value).verdict
-                found.append(
-                    SegmentValue(
-                        segment, part.value, part.numerator, part.denominator, part.n, part.status, verdict, dimension
-                    )
-                )
-        return found
 
 
 def _quality_capped(kpi: Kpi, verdict: str | None, main: Figure, details: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ Decimal, so the order of rows does not matter.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import floor, fsum
@@ -111,6 +111,17 @@ def _plain(conn: sqlite3.Connection, rows: Rows, values: Mapping[str, Any]) -> d
         left_out = f"SELECT why, COUNT(*) FROM ({rows.sql}) WHERE why IS NOT NULL GROUP BY why"
         tally.excluded.update(conn.execute(left_out, values).fetchall())
     return {"": tally} if tally.rows else {}
+
+
+def records(
+    conn: sqlite3.Connection, rows: Rows, slice_: Slice, *, only: str = "1", order: str = "id", limit: int = -1
+) -> Iterator[dict[str, Any]]:
+    """The rows of the statement themselves, by column: what lists and explanations are made of."""
+    statement = f"SELECT * FROM ({rows.sql}) WHERE {only} ORDER BY {order} LIMIT {limit}"
+    cursor = conn.execute(statement, rows.of(slice_))
+    names = [column[0] for column in cursor.description]
+    for row in cursor:
+        yield dict(zip(names, row, strict=True))
 
 
 def _sum(values: Sequence[Any]) -> Decimal:

@@ -1,4 +1,4 @@
-"""Runs a file of worked KPI cases through the real engine: `python -m tests.kpi_cases FILE [--kpi NAME]...`.
+"""Runs worked KPI cases through the real engine: `python -m tests.kpi_cases FILE [--kpi NAME]...`.
 
 A case's rows go into a fresh cache as they are (ids and references verbatim), the facts are derived, the KPI is
 evaluated at the case's as_of, and every expected key is compared, tolerance 1e-6. Exit 1 if any differs.
@@ -43,10 +43,16 @@ class Outcome:
 
 
 def run_file(path: Path, kpis: tuple[str, ...] = ()) -> Iterator[Outcome]:
-    """Every case of a file (or only those of some KPIs)."""
-    for case in json.loads(path.read_text(encoding="utf-8")):
+    """Every case of a file, or of all files of a folder (or only those of some KPIs)."""
+    for case in cases_of(path):
         if not kpis or case["kpi"] in kpis:
             yield run_case(case)
+
+
+def cases_of(path: Path) -> list[dict[str, Any]]:
+    """The cases of a file, or of every file of a folder in order of name."""
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    return [case for file in files for case in json.loads(file.read_text(encoding="utf-8"))]
 
 
 def run_case(case: Mapping[str, Any]) -> Outcome:
@@ -214,10 +220,10 @@ def same(expected: Any, found: Any) -> bool:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--kpi", "kpis", multiple=True, help="Only the cases of this KPI (may be given again).")
 def main(file: Path, kpis: tuple[str, ...]) -> None:
-    """Run the worked cases of FILE; a line each, exit 1 if any differs."""
+    """Run the worked cases of FILE (or of a folder of files); a line each, exit 1 if any differs."""
     failed = 0
     for outcome in run_file(file, kpis):
         failed += bool(outcome.differences)

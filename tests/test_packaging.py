@@ -31,8 +31,9 @@ def test_the_wheel_installs_and_runs_away_from_the_checkout(tmp_path: Path) -> N
     assert "0.1.0" in _run(bin_ / "syncagent", "--version", cwd=empty)
     _run(bin_ / "syncagent", "init", "--yes", "config.toml", cwd=empty)
     code = (
-        "from scorecards.catalogue import BUILTINS; from scorecards.render import render;"
+        "from scorecards.catalogue import AREAS, BUILTINS; from scorecards.render import render;"
         " from importlib.resources import files; assert len(BUILTINS) > 10;"
+        " assert all(files('scorecards').joinpath('catalogue', f'{a}.toml').is_file() for a in AREAS);"
         " assert files('templates').joinpath('email').is_dir()"
     )
     _run(bin_ / "python", "-c", code, cwd=empty)

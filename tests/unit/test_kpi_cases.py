@@ -1,26 +1,21 @@
 """The worked KPI cases: ours always, the shared ones where they lie beside the checkout."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
 from scorecards.catalogue import BUILTINS
-from tests.kpi_cases import run_case
+from tests.kpi_cases import cases_of, run_case
 
-OWN = Path(__file__).parents[1] / "data" / "kpi-cases.json"
+OWN = Path(__file__).parents[1] / "data" / "kpi-cases"
 SHARED = Path(os.environ.get("SYNCAGENT_KPI_CASES", Path(__file__).parents[3] / "shared/cases/kpi-cases.json"))
 
 
 def _cases(path: Path) -> list[object]:
     if not path.exists():
         return []
-    return [
-        pytest.param(case, id=f"{case['id']}-{case['kpi']}")
-        for case in json.loads(path.read_text(encoding="utf-8"))
-        if case["kpi"] in BUILTINS
-    ]
+    return [pytest.param(case, id=f"{case['id']}-{case['kpi']}") for case in cases_of(path) if case["kpi"] in BUILTINS]
 
 
 @pytest.mark.parametrize("case", _cases(OWN))
@@ -37,6 +32,6 @@ def test_shared_case(case: dict[str, object]) -> None:
 
 def test_a_wrong_value_is_seen() -> None:
     """The runner itself can fail."""
-    case = json.loads(OWN.read_text(encoding="utf-8"))[0]
+    case = cases_of(OWN)[0]
     case["expected"]["value"] = 0.123
     assert run_case(case).differences != ()

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from scorecards import drill
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import build, override
 from scorecards.evaluate import Evaluator
+from scorecards.explain import words
 from scorecards.language import problems
 from scorecards.periods import parse_period
 from scorecards.values import KpiResult
@@ -208,7 +208,7 @@ def test_what_is_filed_under_a_merged_record_follows_at_once(cache: sqlite3.Conn
 
 
 def test_words_of_a_ratio_name_both_sides() -> None:
-    assert drill.words(BUILTINS["sales_growth"]) == ["won_revenue.change over won_revenue.base"]
+    assert words(BUILTINS["sales_growth"]) == ["won_revenue.change over won_revenue.base"]
 
 
 def test_orders_are_purchases_where_they_are_said_to_be(cache: sqlite3.Connection) -> None:

@@ -1,0 +1,64 @@
+"""What moved a number: the bridge of a stock, the movements of customers, deals kept in two CRMs."""
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from scorecards.definition import Kpi
+from scorecards.periods import Slice
+from scorecards.plan import is_stock
+from scorecards.tally import Tally, records, tallies, together
+
+if TYPE_CHECKING:
+    from scorecards.evaluate import Evaluator
+
+
+def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dict[str, Any]:
+    """Figures that belong to one form or relation: bridges of stocks, movements of customers, linked pairs."""
+    if kpi.retain is not None:
+        rows = evaluator.rows(kpi, movements=True)
+        moved = together(tallies(evaluator.conn, rows, [slice_], singly=False)[0]).excluded
+        return {
+            "attrition": (tally.n - tally.hits) / tally.n if tally.n else None,
+            "active_end": tally.hits + sum(moved.values()),
+            "new": moved.get("new", 0),
+            "reactivated": moved.get("reactivated", 0),
+        }
+    if kpi.filled is not None:
+        return {"fully_complete": tally.hits / tally.n if tally.n else None}
+    if kpi.of == "tickets" and kpi.stock is not None and kpi.share is None and kpi.agg == "count":
+        return _ticket_bridge(evaluator, kpi, slice_)
+    if kpi.of == "opportunities" and kpi.agg == "sum" and not is_stock(kpi):
+        return _linked(evaluator.conn)
+    return {}
+
+
+def _ticket_bridge(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
+    """opening + created + reopened - closed = closing, and the ids at the end."""
+    entered = dict(
+        evaluator.conn.execute(
+            "SELECT entry, COUNT(*) FROM fact_tickets WHERE known_from >= ? AND known_from < ? GROUP BY entry",
+            (slice_.since, slice_.at),
+        ).fetchall()
+    )
+    opening = evaluator.conn.execute(
+        "SELECT COUNT(*) FROM fact_tickets WHERE is_closed = 0 AND known_from < ?1 AND known_to >= ?1",
+        (slice_.since,),
+    ).fetchone()[0]
+    plain = set(kpi.where) == {"is_closed"}
+    ids = [row["id"] for row in records(evaluator.conn, evaluator.rows(kpi), slice_, limit=200)]
+    bridge = {"opening": opening, "created": entered.get("created", 0), "closed": entered.get("closed", 0)}
+    bridge["reopened"] = entered.get("reopened", 0)
+    return {**(bridge if plain else {}), "ids": sorted(ids)}
+
+
+def _linked(conn: sqlite3.Connection) -> dict[str, Any]:
+    """Deals kept in both CRMs and counted once, and copies whose original was never synced."""
+    pairs = conn.execute(
+        "SELECT COUNT(*) FROM opportunities WHERE dup_of IS NOT NULL AND is_deleted = 0 AND is_test = 0"
+    ).fetchone()[0]
+    orphans = conn.execute(
+        "SELECT COUNT(*) FROM opportunities WHERE sf_opportunity_id IS NOT NULL AND dup_of IS NULL"
+        " AND source <> 'salesforce' AND is_deleted = 0 AND merged_into IS NULL AND is_test = 0"
+        " AND NOT EXISTS (SELECT 1 FROM opportunities d WHERE d.dup_of = opportunities.id)"
+    ).fetchone()[0]
+    return {"linked_pairs": pairs, "orphan_links": orphans}

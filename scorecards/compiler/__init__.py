@@ -1,0 +1,6 @@
+"""KPIs into SQL: nothing else writes KPI SQL. One row statement a KPI (`rows`), which everything above reads."""
+
+from scorecards.compiler.rows import Compiler
+from scorecards.compiler.statement import Rows
+
+__all__ = ["Compiler", "Rows"]

@@ -1,0 +1,91 @@
+"""What a row weighs, why it is left out, and whether it is on the numerator's side."""
+
+from collections.abc import Callable
+
+from scorecards.compiler.time import instant, rate_day
+from scorecards.conditions import Sql
+from scorecards.definition import Kpi
+from scorecards.question import Question
+from scorecards.relations import Column, Relation
+
+#: The factor all rows of a table share (no foreign currency in it), else None.
+OneRate = Callable[[str], str | None]
+
+
+def measured(
+    kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool, one_rate: OneRate
+) -> tuple[str, list[tuple[str, str]], Column | None]:
+    """(x, why, money column): the measure, and the tests a row is left out by with their reasons."""
+    reasons: list[tuple[str, str]] = []
+    mature = kpi.cohort.within if kpi.cohort else kpi.mature
+    if mature is not None and not own:
+        start = instant(sql, kpi.date or relation.anchor or "created_at")
+        reasons.append((f"{start} + {int(mature)} > :as_of", "immature"))
+    if kpi.cohort is not None and not own and (undated := sql.column(kpi.cohort.reaches).undated):
+        reasons.append((undated, "null"))  # it has happened, nobody knows when: on neither side (G5)
+    if kpi.duration is not None and question.field is None and question.agg != "count" and not own:
+        begin, end = (_end_of_duration(kpi, sql, name) for name in (kpi.duration.from_, kpi.duration.to))
+        reasons.append((f"{begin} IS NULL", "null"))
+        if kpi.duration.unfinished == "so_far":
+            end = f"COALESCE({end}, {'epoch(:today)' if _by_days(kpi, sql) else ':as_of'})"
+        else:
+            reasons.append((f"{end} IS NULL", "open"))
+        reasons.append((f"{end} < {begin}", "negative"))
+        return _between(kpi, question, sql, begin, end), reasons, None
+    name = question.field
+    if question.weight == "amount":
+        name = name or "amount"
+    if name is None or (question.agg == "count" and question.weight != "amount"):
+        return "1", reasons, None
+    column = sql.column(name)
+    value = sql.value_of(name)
+    if column.type == "any" and question.agg != "distinct":
+        value = f"number({value})"
+    reasons.append((f"{value} IS NULL", "null"))
+    if column.type == "money":
+        day = rate_day(kpi, relation, sql)
+        if one_rate(relation.needs_table) is None:
+            reasons.append((f"rate({column.currency}, {day}) IS NULL", "no_fx"))
+        return value, reasons, column
+    return value, reasons, None
+
+
+def _between(kpi: Kpi, question: Question, sql: Sql, begin: str, end: str) -> str:
+    if question.clock == "business":
+        return f"business_seconds({begin}, {end})"
+    if _by_days(kpi, sql):
+        # Between two dates lie whole days, whatever the clocks did in between.
+        return f"CAST(round((({end}) - ({begin})) / 86400.0) AS INTEGER) * 86400"
+    return f"({end}) - ({begin})"
+
+
+def _by_days(kpi: Kpi, sql: Sql) -> bool:
+    """Is one end of the duration a date? Then it runs from day to day: what is done the same day took 0 days."""
+    assert kpi.duration is not None  # the caller looked
+    return "date" in (sql.column(kpi.duration.from_).type, sql.column(kpi.duration.to).type)
+
+
+def _end_of_duration(kpi: Kpi, sql: Sql, name: str) -> str:
+    moment = instant(sql, name)
+    return f"epoch(local_day({moment}))" if _by_days(kpi, sql) else moment
+
+
+def hit(kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool) -> str:
+    if question.share is not None:
+        wanted = sql.conditions(question.share)
+        if kpi.unless is not None and not own:
+            start, event = instant(sql, kpi.date or "created_at"), instant(sql, kpi.unless.reaches)
+            limit = f"{start} + {int(kpi.unless.within)}"
+            wanted.append(f"NOT COALESCE({event} <= {limit} AND {event} < :as_of, 0)")
+        return f"COALESCE({' AND '.join(wanted) or '1'}, 0)"
+    if kpi.cohort is not None and not own:
+        start = instant(sql, kpi.date or "created_at")
+        column = sql.column(kpi.cohort.reaches)
+        if column.type == "date":
+            # A date-only event within H days: on or before the local day H days after the start.
+            limit = f"date(local_day({start}), '+{int(kpi.cohort.within) // 86400} days')"
+            known = "1" if relation.versioned else f"{column.sql} < :today"
+            return f"COALESCE({column.sql} <= {limit} AND {known}, 0)"
+        reached = instant(sql, kpi.cohort.reaches)
+        return f"COALESCE({reached} <= {start} + {int(kpi.cohort.within)} AND {reached} < :as_of, 0)"
+    return "1"

@@ -1,0 +1,125 @@
+"""A KPI into SQL: one row per record of a slice of time, with what it weighs and why it is left out, if so.
+
+Nothing else writes KPI SQL. The row statement has the columns
+  id     the record                    seg  its segment ("" when not split)
+  why    reason it is left out (null: it is used)   hit  1 when on the numerator's side
+  x      its measure (minor units for money, seconds for durations)   y  its weight in the denominator
+  rate   what turns x into major units of the reporting currency (null for anything but money)
+and everything above it (totals, quantiles, drill-downs) reads that one statement, a slice at a time: without a
+sort over all slices it stays a walk along one index.
+"""
+
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from scorecards.compiler.measure import OneRate, hit, measured
+from scorecards.compiler.shapes import filled, latest, retained, spans
+from scorecards.compiler.statement import SLICE, Rows
+from scorecards.compiler.time import known_rows, placed, rate_day
+from scorecards.conditions import Sql
+from scorecards.definition import Kpi, Reporting
+from scorecards.question import Question
+from scorecards.relations import Language, Relation
+
+
+class Compiler:
+    """Compiles KPIs of one cache at one as_of."""
+
+    def __init__(self, reporting: Reporting, *, as_of: int, today: str, one_rate: OneRate) -> None:
+        """`one_rate` gives the factor all rows of a table share (no foreign currency in it), else None."""
+        self._reporting = reporting
+        self._one_rate = one_rate
+        self._zone = ZoneInfo(reporting.timezone)
+        self.language = Language(reporting)
+        self._known = {"as_of": as_of, "today": today}
+
+    def relation(self, kpi: Kpi, customer_model: str = "repurchase") -> Relation:
+        days = int(kpi.params.get("lookback_days") or self._reporting.customers.lookback_days)
+        if kpi.filled is not None:
+            # Of how fields were filled at an earlier time nothing is kept: the rows as they are.
+            found = self.language.current(kpi.of or "")
+        else:
+            bought = kpi.params.get("purchases", ("deals",))
+            found = self.language.relation(
+                kpi.of or "", customer_model=customer_model, lookback_days=days, purchases=bought
+            )
+        if found is None:
+            raise KeyError(kpi.of)
+        return found
+
+    def rows(
+        self,
+        kpi: Kpi,
+        relation: Relation,
+        question: Question,
+        *,
+        by: str | None = None,
+        own: bool = False,
+        show: Sequence[str] = (),
+        movements: bool = False,
+    ) -> Rows:
+        """The row statement.
+
+        `movements`: of a retention, also those who came in during the slice (left out, with the reason).
+        `own`: without the KPI's own time and shape (figures of their own). `show`: columns of the language to
+        carry along, as c0, c1 …
+        """
+        sql = self._sql(relation)
+        if kpi.retain is not None and not own:
+            return retained(kpi, sql, movements)
+        time = [] if own else placed(kpi, relation, sql)
+        where = [relation.live, *known_rows(kpi, relation, sql, own), *time, *sql.conditions(question.where)]
+        if kpi.filled is not None and not own:
+            x, y = filled(kpi, sql)
+            why: list[tuple[str, str]] = []
+            on_top, money = "0", None
+        else:
+            x, why, money = measured(kpi, relation, question, sql, own, self._one_rate)
+            y = x if question.weight == "amount" else "1"
+            on_top = hit(kpi, relation, question, sql, own)
+        shared = self._one_rate(relation.needs_table) if money is not None else None
+        rate = "NULL"
+        if money is not None:
+            rate = f"'{shared}'" if shared else f"rate({money.currency}, {rate_day(kpi, relation, sql)})"
+        select = (
+            f"{sql.column('id').sql} AS id, {self._segment(relation, by, sql)} AS seg, {_case(why)} AS why,"
+            f" {on_top} AS hit, {x} AS x, {y} AS y, {rate} AS rate"
+        )
+        for number, name in enumerate(show):
+            column = sql.column(name)
+            value = sql.value_of(name)
+            select += f", {sql.money(column, 's.at_day') if column.type == 'money' else value} AS c{number}"
+        shown = "".join(f", c{number}" for number in range(len(show)))
+        only_latest = kpi.latest_per and not own
+        if only_latest:
+            select += f", {latest(kpi, sql)} AS place"
+        statement = (
+            f"SELECT {select} FROM {SLICE} AS s CROSS JOIN {relation.source} AS f"
+            f" {' '.join(sql.joins.values())} WHERE {' AND '.join(filter(None, where)) or '1'}"
+        )
+        if kpi.filled is not None and not own:
+            # Every required field filled: asked of the sums once made (LIMIT keeps them from being made again).
+            statement = f"SELECT id, seg, why, x >= y AS hit, x, y, rate{shown} FROM ({statement} LIMIT -1)"
+        if only_latest:
+            statement = f"SELECT id, seg, why, hit, x, y, rate{shown} FROM ({statement}) WHERE place = 1"
+        reasons = tuple(reason for _, reason in why)
+        return Rows(statement, sql.values, reasons, by is not None, money is not None and not shared)
+
+    def spans(self, kpi: Kpi, relation: Relation) -> tuple[Rows, int, int]:
+        """Retention's keys with the days they open and close (see `shapes.spans`)."""
+        return spans(kpi, self._sql(relation))
+
+    def _sql(self, relation: Relation) -> Sql:
+        return Sql(relation, self.language, self._zone, dict(self._known))
+
+    def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
+        if by is None:
+            return "''"
+        name = self._reporting.dimensions.get(by, {}).get(relation.name, by)
+        return f"COALESCE(NULLIF(CAST({sql.value_of(name)} AS TEXT), ''), '(none)')"
+
+
+def _case(reasons: Sequence[tuple[str, str]]) -> str:
+    if not reasons:
+        return "NULL"
+    return "CASE " + " ".join(f"WHEN {test} THEN '{why}'" for test, why in reasons) + " END"

@@ -1,0 +1,97 @@
+"""The shapes that are more than a filter and a measure: filled fields, the latest of each, who was kept."""
+
+from scorecards.compiler.statement import Rows
+from scorecards.conditions import Sql
+from scorecards.definition import Kpi
+
+#: What a blank text is made of: spaces, tabs, line ends, hard spaces.
+_BLANKS = "char(32, 9, 10, 13, 160)"
+PLACEHOLDERS = ("n/a", "na", "none", "unknown", "-", "test", "tbd")
+
+
+def filled(kpi: Kpi, sql: Sql) -> tuple[str, str]:
+    """Weights filled and weights required of a row."""
+    assert kpi.filled is not None  # the caller looked
+    placeholders = {str(word).strip().lower() for word in kpi.params.get("placeholders", PLACEHOLDERS)}
+    listed = ", ".join(sql.bind(word) for word in ["", *sorted(placeholders)])
+    filled, wanted = [], []
+    for name, rule in kpi.filled.required.items():
+        weight, only = (rule, None) if isinstance(rule, int | float) else (rule["weight"], rule.get("where"))
+        column = sql.column(name)
+        has = f"{column.sql} IS NOT NULL"
+        if column.type in ("text", "any"):
+            zeros = f"({column.sql} GLOB '000*' AND trim({column.sql}, '0') = '')"
+            has = f"COALESCE(lower(trim({column.sql}, {_BLANKS})) NOT IN ({listed}) AND NOT {zeros}, 0)"
+        applies = f"COALESCE({' AND '.join(sql.conditions(only))}, 0)" if only else ""
+        wanted.append(f"{weight:.12g} * ({applies})" if applies else f"{weight:.12g}")
+        filled.append(f"{weight:.12g} * ({applies} AND {has})" if applies else f"{weight:.12g} * ({has})")
+    return " + ".join(filled) or "0", " + ".join(wanted) or "0"
+
+
+def latest(kpi: Kpi, sql: Sql) -> str:
+    """Rows of one key count once, the latest; rows whose keys beyond the first are all empty stand alone."""
+    keys = [sql.column(name).sql for name in kpi.latest_per]
+    alone = " AND ".join(f"{key} IS NULL" for key in keys[1:]) or "0"
+    newest = sql.column(kpi.date or "created_at").sql
+    own = sql.column("id").sql
+    return (
+        f"ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)}, CASE WHEN {alone} THEN {own} END"
+        f" ORDER BY {newest} DESC, {own} DESC)"
+    )
+
+
+def retained(kpi: Kpi, sql: Sql, movements: bool) -> Rows:
+    """Who was in at the start, and whether at the end: hit 1 kept, 0 lost; why new or reactivated for the rest."""
+    assert kpi.retain is not None  # the caller looked
+    relation = sql.relation
+    key = sql.column(kpi.retain.key).sql
+    live = (
+        f"{key} IN (SELECT id FROM accounts WHERE is_deleted = 0 AND merged_into IS NULL AND dup_of IS NULL"
+        " AND is_test = 0)"
+    )
+    where = " AND ".join(filter(None, [relation.live, live, *sql.conditions(kpi.where)]))
+    joins = " ".join(sql.joins.values())
+
+    def keys(condition: str) -> str:
+        return f"SELECT {key} FROM {relation.source} AS f {joins} WHERE {condition} AND {where}"
+
+    start, end = (_open_on(kpi, sql, day) for day in (":s_day_start", ":s_at_day"))
+    statement = (
+        f"SELECT key AS id, '' AS seg, NULL AS why, key IN ({keys(end)}) AS hit, 1 AS x, 1 AS y, NULL AS rate"
+        f" FROM (SELECT DISTINCT {key} AS key FROM {relation.source} AS f {joins} WHERE {start} AND {where})"
+    )
+    if not movements:
+        return Rows(statement, sql.values)
+    before = _opened_before(kpi, sql, ":s_day_start")
+    statement += (
+        f" UNION ALL SELECT key, '', CASE WHEN key IN ({keys(before)}) THEN 'reactivated' ELSE 'new' END, 1, 1, 1,"
+        f" NULL FROM (SELECT DISTINCT {key} AS key FROM {relation.source} AS f {joins} WHERE {end} AND {where})"
+        f" WHERE key NOT IN ({keys(start)})"
+    )
+    return Rows(statement, sql.values, ("new", "reactivated"))
+
+
+def spans(kpi: Kpi, sql: Sql) -> tuple[Rows, int, int]:
+    """Retention's keys with the days they open and close, and how many days are to be added to each of the two."""
+    assert kpi.retain is not None  # the caller looked
+    relation = sql.relation
+    key = sql.column(kpi.retain.key).sql
+    (opens, later), (closes, longer) = (
+        sql.column(name).days_after or (sql.column(name).sql, 0) for name in (kpi.retain.opens, kpi.retain.closes)
+    )
+    where = [relation.live, *(f"{c} IS NOT NULL" for c in (key, opens, closes)), *sql.conditions(kpi.where)]
+    joins = " ".join(sql.joins.values())
+    statement = f"SELECT {key}, {opens}, {closes} FROM {relation.source} AS f {joins}"
+    return Rows(f"{statement} WHERE {' AND '.join(filter(None, where))}", sql.values), later, longer
+
+
+def _open_on(kpi: Kpi, sql: Sql, day: str) -> str:
+    """True for a span that covers a local day: opened on or before it, not closed by it."""
+    assert kpi.retain is not None  # the caller looked
+    opens, closes = sql.column(kpi.retain.opens), sql.column(kpi.retain.closes)
+    return f"{opens.from_(day, '<=')} AND {closes.from_(day, '>')}"
+
+
+def _opened_before(kpi: Kpi, sql: Sql, day: str) -> str:
+    assert kpi.retain is not None  # the caller looked
+    return sql.column(kpi.retain.opens).from_(day, "<")

@@ -1,0 +1,37 @@
+"""The row statement as text with its bound values, a slice of time at a time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scorecards.periods import Slice
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The row statement. `split` and `rated` say whether seg and rate differ from row to row."""
+
+    sql: str
+    values: Mapping[str, Any]
+    reasons: tuple[str, ...] = ()
+    split: bool = False
+    rated: bool = False
+
+    def of(self, slice_: Slice) -> dict[str, Any]:
+        """The bound values for one slice."""
+        return {
+            **self.values,
+            "s_since": slice_.since,
+            "s_until": slice_.until,
+            "s_day_start": slice_.day_start.isoformat(),
+            "s_day_end": slice_.day_end.isoformat(),
+            "s_at": slice_.at,
+            "s_at_day": slice_.at_day.isoformat(),
+        }
+
+
+#: The slice as a row of its own, so that every part of the statement can name it.
+SLICE = (
+    "(SELECT :s_since AS since, :s_until AS until, stamp(:s_since) AS since_text, stamp(:s_until) AS until_text,"
+    " :s_day_start AS day_start, :s_day_end AS day_end, :s_at AS at, stamp(:s_at) AS at_text, :s_at_day AS at_day)"
+)

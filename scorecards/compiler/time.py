@@ -1,0 +1,77 @@
+"""When a row counts: which version of it is known, which slice it falls into, on which day it is converted."""
+
+from scorecards.conditions import Sql
+from scorecards.definition import Kpi
+from scorecards.relations import Relation
+
+
+def known_rows(kpi: Kpi, relation: Relation, sql: Sql, own: bool) -> list[str]:
+    """Rows, and of versioned rows the one version, known at as_of (at the slice's instant for a stock)."""
+    moment = "s.at" if (kpi.stock is not None or kpi.filled is not None) and not own else ":as_of"
+    if relation.versioned:
+        return [f"f.known_from < {moment} AND f.known_to >= {moment}"]
+    if "created_at" not in relation.own:
+        return []
+    created = sql.column("created_at").sql
+    text = "s.at_text" if moment == "s.at" else "stamp(:as_of)"
+    return [f"({created} IS NULL OR {created} < {text})"]
+
+
+def placed(kpi: Kpi, relation: Relation, sql: Sql) -> list[str]:
+    if kpi.stock is not None:
+        # A version known at the instant is of a record created before it.
+        implied = relation.versioned and kpi.stock.opens == "created_at"
+        opens = "1" if implied else before(sql, kpi.stock.opens, "s.at", "s.at_day")
+        if kpi.stock.closes is None:
+            return [opens]
+        closes = sql.value_of(kpi.stock.closes)
+        still = before(sql, kpi.stock.closes, "s.at", "s.at_day")
+        return [f"{opens} AND ({closes} IS NULL OR NOT ({still}))"]
+    name = anchor(kpi)
+    if name is None:
+        return []
+    column = sql.column(name)
+    if column.type == "date" or (column.type == "any"):
+        if column.type == "any":
+            day = f"local_day({column.sql})"
+            return [f"{day} >= s.day_start AND {day} < s.day_end"]
+        return [f"{column.sql} >= s.day_start AND {column.sql} < s.day_end"]
+    if column.epoch:
+        return [f"{column.sql} >= s.since AND {column.sql} < s.until"]
+    return [f"{column.sql} >= s.since_text AND {column.sql} < s.until_text"]
+
+
+def before(sql: Sql, name: str, moment: str, day: str) -> str:
+    """True when the column's moment lies before an instant; a date when its day is over by then.
+
+    Null opens are rows known from the start.
+    """
+    column = sql.column(name)
+    if column.type == "instant" and column.epoch:
+        return f"COALESCE({sql.value_of(name)}, {moment} - 1) < {moment}"
+    if column.type == "date":
+        return f"COALESCE({column.sql}, '0001-01-01') < {day}"
+    return f"COALESCE(epoch({column.sql}), {moment} - 1) < {moment}"
+
+
+def instant(sql: Sql, name: str) -> str:
+    """Any column as epoch seconds: a date is the start of its local day."""
+    column = sql.column(name)
+    value = sql.value_of(name)
+    return value if column.epoch else f"epoch({value})"
+
+
+def anchor(kpi: Kpi) -> str | None:
+    """The column that places a row in time; None: every row known at as_of."""
+    if kpi.stock is not None or kpi.filled is not None:
+        return None
+    return kpi.date
+
+
+def rate_day(kpi: Kpi, relation: Relation, sql: Sql) -> str:
+    """The day whose rate converts a row: its anchor's for flows, the slice's own for stocks (G10)."""
+    name = anchor(kpi)
+    if kpi.stock is not None or name is None:
+        return "s.at_day"
+    column = sql.column(name)
+    return column.sql if column.type == "date" else f"local_day({column.sql})"

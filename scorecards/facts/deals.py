@@ -1,0 +1,101 @@
+"""Versions of a deal: open ones by stage and amount, closed ones with the day of their outcome."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from scorecards.facts.fact import LIVE, Day, Fact, Row, epoch, table
+from scorecards.periods import FOREVER, FOREVER_AGO
+
+_DEALS = f"""
+    SELECT o.id, o.created_at, o.state, o.stage, o.close_date, o.amount_minor, o.currency, o.owner_id,
+           COALESCE(al.canonical, o.account_id), o.pipeline, o.updated_at, o.close_at,
+           h.changed_at, h.state, h.stage, h.amount_minor
+    FROM temp.wanted w CROSS JOIN opportunities o ON o.id = w.id
+    LEFT JOIN aliases al ON al.id = o.account_id
+    LEFT JOIN opportunity_stage_history h ON h.opportunity_id = o.id AND h.changed_at IS NOT NULL AND h.is_deleted = 0
+    WHERE {LIVE.format("o")}
+    ORDER BY o.id, h.changed_at, h.seq, h.id
+"""
+
+
+def _deals(rows: Iterable[Row], days: Day) -> Iterator[Row]:
+    for _, group in groupby(rows, itemgetter(0)):
+        yield from _deal_versions(list(group), days)
+
+
+def _deal_versions(rows: list[Row], days: Day) -> Iterator[Row]:
+    """Versions of one deal: open ones by stage and amount, closed ones with their outcome date (G16, A8)."""
+    id_, created, state, stage, close_date, amount, currency, owner, account, pipeline, updated = rows[0][:11]
+    close_at = rows[0][11]
+    close_date = days.of(close_at) if close_at else close_date  # an instant is assigned to its local day (G1)
+    born = epoch(created)
+    start = FOREVER_AGO if born is None else born
+    history = [(row[12], row[13] or "open", row[14], row[15]) for row in rows if row[12] is not None]
+    # (instant known, state, stage, amount, local day of the change or None where no history says it)
+    steps: list[tuple[int, str, Any, Any, str | None]] = []
+    for changed_at, then, stage_then, amount_then in history:
+        at = max(epoch(changed_at) or start, start)
+        steps.append((at, then, stage_then, amount_then, days.of(changed_at)))
+    last = steps[-1][1] if steps else None
+    if last != state:
+        # The row says what its history does not: closed on its close date, or changed when last edited.
+        if state != "open" and close_date:
+            steps.append(
+                (max(days.last_second(close_date), steps[-1][0] if steps else start), state, stage, amount, None)
+            )
+        elif steps:
+            edited = updated if updated and updated > history[-1][0] else history[-1][0]
+            steps.append((max(epoch(edited) or start, steps[-1][0]), state, stage, amount, days.of(edited)))
+        elif state != "open":
+            # Without history and close date it can be placed nowhere; it is a closed record all the same.
+            steps.append((start, state, stage, amount, None))
+    versions: list[list[Any]] = []
+    if not steps or steps[0][0] > start:
+        versions.append([start, "open", steps[0][2] if steps else stage, steps[0][3] if steps else amount, None])
+    versions.extend(list(step) for step in steps)
+    run_day: str | None = None
+    future = state if state != "open" and steps and steps[-1][4] is None else None
+    for index, (known_from, then, stage_then, amount_then, day) in enumerate(versions):
+        newest = index == len(versions) - 1
+        known_to = FOREVER if newest else versions[index + 1][0]
+        begins_run = index == 0 or versions[index - 1][1] != then
+        if begins_run:
+            run_day = day
+        outcome = None
+        if then == "won":
+            outcome = min(filter(None, (close_date, run_day)), default=None)
+        elif then == "lost":
+            outcome = run_day or close_date
+        if known_to <= known_from and not newest:
+            continue  # overtaken within the same second
+        value = amount if then != "open" or newest else (amount_then if amount_then is not None else amount)
+        yield (
+            id_, known_from, known_to, then, int(then == "open"), stage_then if not newest else stage, pipeline,
+            born, outcome, value, currency, owner, account, future if then == "open" else None,
+        )  # fmt: skip
+
+
+_COLUMNS = (
+    "id", "known_from", "known_to", "state", "is_open", "stage", "pipeline", "created_at", "outcome_date",
+    "amount_minor", "currency", "owner_id", "account_id", "future_close",
+)  # fmt: skip
+
+
+FACT = Fact(
+    "fact_opportunities",
+    _COLUMNS,
+    table(
+        "fact_opportunities",
+        _COLUMNS,
+        "(id)",
+        "(outcome_date, known_from, known_to, state, amount_minor, currency, account_id, id)",
+        "(created_at, known_from, known_to)",
+        "(known_to, known_from, amount_minor, currency, account_id, id) WHERE is_open = 1",
+        "(account_id, known_from, known_to) WHERE is_open = 1",
+    ),
+    _DEALS,
+    _deals,
+    {"opportunities": "id", "opportunity_stage_history": "opportunity_id"},
+)

@@ -1,0 +1,96 @@
+"""Versions of a ticket by status category, with its times."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+
+from scorecards.facts.fact import ITS_IDS, LIVE, Day, Fact, Row, epoch, table
+from scorecards.periods import FOREVER, FOREVER_AGO
+
+_TICKETS = f"""
+    SELECT t.id, t.created_at, t.status_category, t.closed_at, t.first_response_at,
+           (SELECT MIN(a.occurred_at) FROM activities a
+            WHERE a.ticket_id IN ({ITS_IDS.format("t")}) AND a.direction = 'outbound'
+              AND a.is_public = 1 AND a.is_automated = 0
+              AND a.status = 'completed' AND a.is_deleted = 0 AND a.is_test = 0 AND a.dup_of IS NULL
+              AND a.occurred_at >= t.created_at),
+           t.close_reason, t.priority, t.category, t.owner_id, COALESCE(al.canonical, t.account_id),
+           h.changed_at, h.status_category
+    FROM temp.wanted w CROSS JOIN tickets t ON t.id = w.id
+    LEFT JOIN aliases al ON al.id = t.account_id
+    LEFT JOIN ticket_status_history h ON h.ticket_id = t.id AND h.changed_at IS NOT NULL AND h.is_deleted = 0
+    WHERE {LIVE.format("t")}
+    ORDER BY t.id, h.changed_at, h.seq, h.id
+"""
+
+
+def _tickets(rows: Iterable[Row], days: Day) -> Iterator[Row]:
+    for _, group in groupby(rows, itemgetter(0)):
+        yield from _ticket_versions(list(group))
+
+
+def _ticket_versions(rows: list[Row]) -> Iterator[Row]:
+    """Versions of one ticket by status category, with its first and last close and its reopenings so far."""
+    id_, created, category, closed_at, native, derived, reason, priority, kind, owner, account = rows[0][:11]
+    born = epoch(created)
+    start = FOREVER_AGO if born is None else born
+    # (instant known, instant said, category): what is said to lie before the ticket is known once the ticket is.
+    said = [(epoch(row[11]) or start, row[12] or "open") for row in rows if row[11] is not None]
+    steps = [(max(at, start), at, then) for at, then in said]
+    has_history = int(bool(steps))
+    closes = epoch(closed_at)
+    unrecorded = not steps or (steps[-1][2] != "closed" and closes is not None and closes >= steps[-1][0])
+    if closes is not None and unrecorded and category in (None, "closed"):
+        steps.append((max(closes, start), closes, "closed"))  # the close date is all we know of it
+    versions: list[tuple[int, int, str]] = []
+    if not steps or steps[0][0] > start or steps[0][2] == "closed":
+        versions.append((start, start, "open"))  # also where it is closed at once: each ticket comes in one day
+    for step in steps or [(start, start, category or "open")]:
+        if not versions or versions[-1][2] != step[2]:
+            versions.append(step)
+    first_closed = last_closed = first_reopened = None
+    reopened = 0
+    responded = epoch(native if native is not None else derived)
+    for index, (known_from, at, then) in enumerate(versions):
+        before = versions[index - 1][2] if index else None
+        if then == "closed":
+            entry = "closed"
+            if steps:  # else closed at a moment nobody recorded: it has no times
+                last_closed = at
+                first_closed = at if first_closed is None else first_closed
+        elif before == "closed":
+            entry = "reopened"
+            reopened += 1
+            first_reopened = known_from if first_reopened is None else first_reopened
+        else:
+            entry = "created" if index == 0 else "continued"
+        known_to = versions[index + 1][0] if index + 1 < len(versions) else FOREVER
+        yield (
+            id_, known_from, known_to, then, int(then == "closed"), entry, born, first_closed, last_closed,
+            first_reopened, reopened, responded, reason, priority, kind, owner, account, has_history,
+        )  # fmt: skip
+
+
+_COLUMNS = (
+    "id", "known_from", "known_to", "status_category", "is_closed", "entry", "created_at", "first_closed_at",
+    "last_closed_at", "first_reopened_at", "reopen_count", "first_response_at", "close_reason", "priority",
+    "category", "owner_id", "account_id", "has_history",
+)  # fmt: skip
+
+
+FACT = Fact(
+    "fact_tickets",
+    _COLUMNS,
+    table(
+        "fact_tickets",
+        _COLUMNS,
+        "(id)",
+        "(created_at, known_from, known_to, first_response_at, close_reason)",
+        "(first_closed_at, known_from, known_to, created_at, close_reason, first_reopened_at)",
+        "(known_to, known_from, id) WHERE is_closed = 0",
+        "(known_from, entry)",
+    ),
+    _TICKETS,
+    _tickets,
+    {"tickets": "id", "ticket_status_history": "ticket_id", "activities": "ticket_id"},
+)

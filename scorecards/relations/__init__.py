@@ -1,0 +1,134 @@
+"""What a KPI may count: each relation's rows and columns, as SQL over the fact and canonical tables.
+
+A relation is named like its table. Its columns are the canonical ones, the derived ones (docs/definitions.md G16 and
+docs/tables.md), `custom.NAME`, and columns of a row referred to (`owner.name`, `account.industry`).
+Aliases in the SQL: `f` the relation's own rows, `r` the canonical row behind them, `s` the slice of time.
+The modules here say the relations of one area each; this one looks them up.
+"""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from itertools import chain
+
+from scorecards.definition import Reporting
+from scorecards.facts import FACTS, LIVE
+from scorecards.relations import activity, customers, office, sales, service
+from scorecards.relations.column import SPELLINGS, Column, Options, Relation, Spec, base_columns
+
+
+def _merged(*areas: Mapping[str, Spec]) -> dict[str, Spec]:
+    """The relations of all areas by name; one name in two areas is a mistake of ours."""
+    found: dict[str, Spec] = {}
+    for name, spec in chain.from_iterable(area.items() for area in areas):
+        if name in found:
+            raise ImportError(f"two relations are called {name!r}")
+        found[name] = spec
+    return found
+
+
+SPECS: Mapping[str, Spec] = _merged(sales.SPECS, customers.SPECS, activity.SPECS, service.SPECS, office.SPECS)
+
+
+class Language:
+    """The relations and columns of one cache, resolved by name."""
+
+    def __init__(self, reporting: Reporting) -> None:
+        self._reporting = reporting
+
+    def names(self) -> list[str]:
+        """Everything `of` may name."""
+        return [*self._reporting.tables, *(name for name, spec in SPECS.items() if spec.made is not None)]
+
+    def relation(
+        self,
+        name: str,
+        *,
+        customer_model: str = "repurchase",
+        lookback_days: int = 365,
+        purchases: Sequence[str] = ("deals",),
+    ) -> Relation | None:
+        """The relation `of` names; None when there is none of that name."""
+        spec = SPECS.get(name, Spec())
+        if spec.made is not None:
+            return spec.made(Options(customer_model, lookback_days, purchases))
+        types = self._reporting.tables.get(name)
+        if types is None:
+            return None
+        fact = FACTS.get(name)
+        if fact is not None:
+            base = base_columns(types, "r", ("r",))
+            return Relation(
+                name,
+                fact.name,
+                versioned="known_from" in fact.columns,
+                base=name,
+                own={**base, **spec.own},
+                anchor=spec.anchor,
+                needs_table=name,
+            )
+        own = {**base_columns(types, "f"), **spec.own}
+        return Relation(name, name, live=LIVE.format("f"), own=own, anchor=spec.anchor, needs_table=name)
+
+    def current(self, name: str) -> Relation | None:
+        """A canonical table as it is now, for what has no history; with the flags its own state gives."""
+        types = self._reporting.tables.get(name)
+        if types is None:
+            return None
+        spec = SPECS.get(name, Spec())
+        own = {**base_columns(types, "f"), **spec.current}
+        return Relation(name, name, live=LIVE.format("f"), own=own, anchor=spec.anchor, needs_table=name)
+
+    def references(self, relation: Relation) -> dict[str, tuple[str, Column]]:
+        """What a row refers to: word before the dot -> (table, our column holding its id)."""
+        spec = SPECS.get(relation.name, Spec())
+        table = spec.behind or relation.name
+        found = {}
+        for column, target in self._reporting.references.get(table, {}).items():
+            if column in relation.own:
+                found[column.removesuffix("_id")] = (target, relation.own[column])
+        return found
+
+    def column(self, relation: Relation, name: str) -> Column | None:
+        """Resolve a column name of a KPI; None when there is none of that name."""
+        name = name if name in relation.own else SPELLINGS.get(name, name)
+        if name in relation.own:
+            return relation.own[name]
+        alias, joins = ("r", ("r",)) if relation.base else ("f", ())
+        head, _, rest = name.partition(".")
+        if head == "custom" and rest:
+            return Column(f"json_extract({alias}.custom, '$.\"{_json_key(rest)}\"')", "any", joins=joins)
+        reference = self.references(relation).get(head)
+        if not rest or reference is None:
+            return None
+        target, through = reference
+        own_joins = (*through.joins, head)
+        if rest.startswith("custom."):
+            key = _json_key(rest.removeprefix("custom."))
+            return Column(f"json_extract({head}.custom, '$.\"{key}\"')", "any", joins=own_joins)
+        rest = SPELLINGS.get(rest, rest) if rest not in self._reporting.tables.get(target, {}) else rest
+        return base_columns(self._reporting.tables.get(target, {}), head, own_joins).get(rest)
+
+    def join(self, relation: Relation, name: str) -> str:
+        """The LEFT JOIN a column asked for."""
+        if name == "r":
+            return f"LEFT JOIN {relation.base} AS r ON r.id = f.id"
+        table, through = self.references(relation)[name]
+        return f"LEFT JOIN {table} AS {name} ON {name}.id = {through.sql}"
+
+    def near(self, relation: Relation, name: str) -> str:
+        """A sentence naming the nearest known columns."""
+        known = [*relation.own, *SPELLINGS]
+        for head, (target, _) in self.references(relation).items():
+            known += [f"{head}.{column}" for column in self._reporting.tables.get(target, {})]
+        close = get_close_matches(name, known, n=3)
+        if close:
+            return f"Did you mean {' or '.join(close)}?"
+        return f"Columns of {relation.name}: {', '.join(sorted(relation.own)[:12])} …, or custom.NAME."
+
+
+def _json_key(name: str) -> str:
+    """A custom column's name as it may stand in a JSON path: quotes and controls have no business there."""
+    return "".join(c for c in name if c.isprintable() and c not in "\"'\\")
+
+
+__all__ = ["SPECS", "SPELLINGS", "Column", "Language", "Relation"]

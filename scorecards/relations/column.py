@@ -1,0 +1,106 @@
+"""What a relation and its columns are, and the ways a column is commonly written. Knows no relation of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+#: Spellings of earlier pages that go on working.
+SPELLINGS = {
+    "owner_name": "owner.name",
+    "owner_team": "owner.team",
+    "owner_email": "owner.email",
+    "account_name": "account.name",
+    "email": "email_norm",
+    "phone": "phone_norm",
+    "domain": "domain_norm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column in SQL. `epoch`: an instant in epoch seconds; `masked`: null until its own instant is past as_of."""
+
+    sql: str
+    type: str  # text integer number instant date boolean money any
+    epoch: bool = False
+    masked: bool = False
+    joins: tuple[str, ...] = ()
+    currency: str = ""  # SQL of a money column's currency
+    undated: str = ""  # SQL, true where the event has happened and the row does not say when
+    days_after: tuple[str, int] | None = None  # a date so many days after this column: compared without computing it
+
+    def from_(self, day: str, comparison: str) -> str:
+        """This date against a day (SQL); a computed date moves the day instead, so that an index can serve."""
+        if self.days_after is None:
+            return f"{self.sql} {comparison} {day}"
+        column, days = self.days_after
+        return f"{column} {comparison} date({day}, '{-days} days')"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Rows that can be counted: FROM `source` AS f, of which `live` holds."""
+
+    name: str
+    source: str
+    live: str = ""
+    versioned: bool = False
+    base: str | None = None  # the canonical table behind f, joined as r where one of its columns is wanted
+    own: Mapping[str, Column] = field(default_factory=dict)
+    anchor: str | None = None
+    needs_table: str = ""  # the canonical table that must hold rows, or there is no data
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a KPI says of the relations that are made by its parameters."""
+
+    customer_model: str = "repurchase"
+    lookback_days: int = 365
+    purchases: Sequence[str] = ("deals",)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One relation as its area says it: the columns a table or fact gains, or (`made`) the whole of it."""
+
+    own: Mapping[str, Column] = field(default_factory=dict)
+    anchor: str | None = None
+    current: Mapping[str, Column] = field(default_factory=dict)  # columns of the canonical rows as they are now
+    made: Callable[[Options], Relation] | None = None
+    behind: str = ""  # of a made one: the canonical table its references are those of
+
+
+def epoch(name: str, masked: bool = False) -> Column:
+    """An instant of ours, in epoch seconds."""
+    return Column(f"f.{name}", "instant", epoch=True, masked=masked)
+
+
+def flag(sql: str) -> Column:
+    """A claim in SQL, true or false."""
+    return Column(f"({sql})", "flag")
+
+
+def standing(name: str) -> Column:
+    """A reference as the record that stands for it today."""
+    return Column(f"COALESCE((SELECT al.canonical FROM aliases al WHERE al.id = f.{name}), f.{name})", "text")
+
+
+def bit(name: str) -> Column:
+    """A stored 0 or 1."""
+    return Column(f"f.{name}", "boolean")
+
+
+MONEY = Column("f.amount_minor", "money", currency="f.currency")
+
+
+def base_columns(types: Mapping[str, str], alias: str, joins: tuple[str, ...] = ()) -> dict[str, Column]:
+    """The columns of a canonical table under an alias; money by its name without _minor."""
+    columns = {}
+    for name, kind in types.items():
+        if kind == "money":
+            columns[name.removesuffix("_minor")] = Column(
+                f"{alias}.{name}", "money", joins=joins, currency=f"{alias}.currency"
+            )
+        elif kind != "json":
+            columns[name] = Column(f"{alias}.{name}", kind, joins=joins)
+    return columns

@@ -1,0 +1,52 @@
+"""Deals and leads: the columns that follow from their facts."""
+
+from collections.abc import Mapping
+
+from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, flag
+
+SPECS: Mapping[str, Spec] = {
+    "opportunities": Spec(
+        own={
+            "id": Column("f.id", "text"),
+            "created_at": epoch("created_at"),
+            "state": Column("f.state", "text"),
+            "stage": Column("f.stage", "text"),
+            "pipeline": Column("f.pipeline", "text"),
+            "outcome_date": Column("f.outcome_date", "date"),
+            "is_won": flag("f.state = 'won'"),
+            "is_lost": flag("f.state = 'lost'"),
+            "is_closed": flag("f.state <> 'open'"),
+            "is_open": bit("is_open"),
+            "amount": MONEY,
+            "currency": Column("f.currency", "text"),
+            "owner_id": Column("f.owner_id", "text"),
+            "account_id": Column("f.account_id", "text"),
+            "future_close": Column("f.future_close", "text"),
+        },
+        anchor="created_at",
+        current={
+            "is_won": flag("f.state = 'won'"),
+            "is_lost": flag("f.state = 'lost'"),
+            "is_closed": flag("f.state <> 'open'"),
+            "is_open": flag("f.state = 'open'"),
+        },
+    ),
+    "leads": Spec(
+        own={
+            "id": Column("f.id", "text"),
+            "created_at": epoch("created_at"),
+            "status_category": Column("f.status_category", "text"),
+            "is_converted": flag("f.status_category = 'converted'"),
+            "converted_date": Column(
+                "f.converted_date", "date", undated="f.status_category = 'converted' AND f.converted_date IS NULL"
+            ),
+            "source_channel": Column("f.source_channel", "text"),
+            "owner_id": Column("f.owner_id", "text"),
+            "converted_opportunity_id": Column("f.converted_opportunity_id", "text"),
+            "first_outbound_at": epoch("first_outbound_at", masked=True),
+            "is_imported": bit("is_imported"),
+        },
+        anchor="created_at",
+        current={"is_converted": flag("f.status_category = 'converted'")},
+    ),
+}
