@@ -168,7 +168,7 @@ class Evaluator:
 
     def _tallied(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally] | None:
         """The tallies behind the figures; None where the figures do not come from rows of one relation."""
-        if kpi.of is None or not self.holds(self._table(kpi)):
+        if kpi.of is None or not self.holds(self._table(kpi)) or not self.are_facts_whole:
             return None
         return self.tally(kpi, slices)
 
@@ -180,6 +180,8 @@ class Evaluator:
         table = self._table(kpi)
         if tallied is None:
             said = f"no data: needs {kpi.needs or table.replace('_', ' ')}"
+            if not self.are_facts_whole:
+                said = "no data: what follows from the records is being worked out; it takes some minutes"
             return [Figure(None, None, None, 0, "no_data", said)] * len(slices)
         if kpi.unless is not None and not self._keeps_history(table):
             return [Figure(None, None, None, 0, "no_data", f"no data: needs {kpi.needs}")] * len(slices)
@@ -191,6 +193,11 @@ class Evaluator:
                 begun = Figure(None, None, None, begun.n, "no_data", f"no data: history begins {begins.isoformat()}")
             found.append(begun)
         return found
+
+    @property
+    def are_facts_whole(self) -> bool:
+        """False while the fact tables are being built."""
+        return provenance.facts_are_whole(self.conn)
 
     def _table(self, kpi: Kpi) -> str:
         return self.compiler.relation(kpi, self.customer_model(kpi)).needs_table

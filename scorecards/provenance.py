@@ -80,5 +80,10 @@ def history_begins(conn: sqlite3.Connection, table: str) -> date | None:
     return date.fromisoformat(row[0][:10]) if row and row[0] else None
 
 
+def facts_are_whole(conn: sqlite3.Connection) -> bool:
+    """False while a build of the fact tables is not at its end: what they hold is part of what there is."""
+    return conn.execute("SELECT 1 FROM facts_meta WHERE key = 'building'").fetchone() is None
+
+
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

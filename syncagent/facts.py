@@ -1,25 +1,30 @@
-"""Keeps the fact tables up to date for records that changed: triggers mark them, `refresh` derives them anew.
+"""Keeps the fact tables up to date: triggers mark what changed, `refresh` derives its units anew.
 
-What a fact is, `scorecards.facts` says; this module only runs it in the writer's transaction.
+What a fact is, `scorecards.facts` says; this module runs it in the writer's transactions. The list of units to
+derive (`dirty`) is also the mark a build that was cut short goes on from.
 """
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from scorecards.definition import Reporting, TestRows
-from scorecards.facts import BORROWED_ACCOUNTS, FACTS, Day, Fact
-from syncagent import identity
+from pydantic import BaseModel
+
+from scorecards.definition import Reporting
+from scorecards.facts import FACTS, Book, Fact
+from syncagent import identity, test_rows
+from syncagent.schema import TABLES
 from syncagent.store import transaction
 
 _META = "CREATE TABLE IF NOT EXISTS facts_meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
 _DIRTY = "CREATE TABLE IF NOT EXISTS dirty (kind TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID"
-#: The rows a rule of [test_rows] marked: a rule taken back sets them free again.
-_MARKS = "CREATE TABLE IF NOT EXISTS test_marks (id TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID"
-#: Raised whenever what a fact says of unchanged rows changes: stored facts are then built anew.
-FACTS_VERSION = 2
+#: Raised whenever what all facts say of unchanged rows changes: stored facts are then built anew.
+FACTS_VERSION = 3
 _BATCH = 5000
+#: So many units are brought up to date in one transaction, so that KPIs see all of a change or nothing of it. More
+#: (a first sync, a changed time zone) are built batch by batch, and KPIs say so meanwhile.
+AT_ONCE = 100_000
 #: What is filed under a merged record belongs to the one that stands for it.
 _MARK_CANONICAL = (
     "INSERT INTO dirty SELECT d.kind, a.canonical FROM dirty d CROSS JOIN aliases a ON a.id = d.id WHERE true"
@@ -27,200 +32,306 @@ _MARK_CANONICAL = (
 )
 
 
-def install(conn: sqlite3.Connection) -> None:
-    """Create fact tables, the list of dirty records and the triggers that fill it. Safe to repeat."""
-    statements = [_META, _DIRTY, _MARKS, *identity.INSTALL]
-    for kind, fact in FACTS.items():
-        statements += fact.ddl
-        for table, column in fact.follows.items():
-            statements += _triggers(kind, table, column)
-    # Answers are counted from their own table, by the day they came.
-    statements.append("CREATE INDEX IF NOT EXISTS survey_responses_by_day ON survey_responses(responded_at)")
-    for table in identity.ALIASED:
-        statements += _identity_triggers(table)
-    for table, column in BORROWED_ACCOUNTS:
-        mark = (
-            f"INSERT INTO dirty SELECT 'activities', id FROM activities WHERE {column} = NEW.id ON CONFLICT DO NOTHING"
-        )
-        statements.append(f"CREATE INDEX IF NOT EXISTS activities_{column} ON activities({column})")
-        statements.append(
-            f"CREATE TRIGGER IF NOT EXISTS dirty_activities_of_{table} AFTER UPDATE OF account_id ON {table}"
-            f" BEGIN {mark}; END"
-        )
-        statements.append(
-            f"CREATE TRIGGER IF NOT EXISTS dirty_activities_of_new_{table} AFTER INSERT ON {table} BEGIN {mark}; END"
-        )
-    for statement in statements:
+# -- tables and triggers --------------------------------------------------------------------------------------
+
+
+def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None:
+    """Create fact tables, the list of what is dirty and the triggers that fill it. Safe to repeat.
+
+    A fact table whose columns have changed is made anew, empty, and built at the next `refresh`.
+    """
+    for statement in (_META, _DIRTY, test_rows.MARKS, *identity.INSTALL):
         conn.execute(statement)
+    for fact in facts.values():
+        known = tuple(row[1] for row in conn.execute(f"PRAGMA table_info({fact.name})"))
+        if known and known != fact.columns:
+            conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('building', '')")
+            conn.execute("DELETE FROM facts_meta WHERE key = ?", (f"settings {fact.kind}",))
+            conn.execute(f"DROP TABLE {fact.name}")
+        for statement in fact.ddl:
+            conn.execute(statement)
+    # Answers are counted from their own table, by the day they came.
+    conn.execute("CREATE INDEX IF NOT EXISTS survey_responses_by_day ON survey_responses(responded_at)")
+    for column in ("contact_id", "opportunity_id", "ticket_id"):
+        conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves
+    _bring_triggers(conn, facts)
 
 
-def _identity_triggers(table: str) -> Iterator[str]:
+def _bring_triggers(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
+    """Make each trigger that is not there or says something else, and drop those no fact asks for any more."""
+    wanted: dict[str, str] = {}
+    for fact in facts.values():
+        for table, columns in fact.follows.items():
+            wanted |= _following(fact.kind, table, columns)
+        for table, column, read in fact.borrows:
+            wanted |= _borrowing(fact.kind, table, column, read)
+    for table in identity.ALIASED:
+        wanted |= _identity_triggers(table)
+    present = dict(
+        conn.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+            " AND (name LIKE 'dirty!_%' ESCAPE '!' OR name LIKE 'identity!_%' ESCAPE '!')"
+        ).fetchall()
+    )
+    for name, statement in present.items():
+        if wanted.get(name) != statement:
+            conn.execute(f"DROP TRIGGER {name}")
+    for name, statement in wanted.items():
+        if present.get(name) != statement:
+            conn.execute(statement)
+
+
+def _identity_triggers(table: str) -> dict[str, str]:
     """A merge or a link alone changes no fact's own row, yet whose row it is: it must wake `refresh` too."""
     columns = ["merged_into", "dup_of", *([identity.HARD_LINKS[table]] if table in identity.HARD_LINKS else [])]
     mark = "INSERT INTO dirty VALUES ('identity', NEW.id) ON CONFLICT DO NOTHING"
     linked = " OR ".join(f"NEW.{column} IS NOT NULL" for column in columns)
-    yield f"CREATE TRIGGER IF NOT EXISTS identity_{table}_new AFTER INSERT ON {table} WHEN {linked} BEGIN {mark}; END"
-    yield (
-        f"CREATE TRIGGER IF NOT EXISTS identity_{table}_changed AFTER UPDATE OF {', '.join(columns)} ON {table}"
-        f" BEGIN {mark}; END"
-    )
+    new, changed = f"identity_{table}_new", f"identity_{table}_changed"
+    return {
+        new: f"CREATE TRIGGER {new} AFTER INSERT ON {table} WHEN {linked} BEGIN {mark}; END",
+        changed: f"CREATE TRIGGER {changed} AFTER UPDATE OF {', '.join(columns)} ON {table} BEGIN {mark}; END",
+    }
 
 
-def _triggers(kind: str, table: str, column: str) -> Iterator[str]:
+def _following(kind: str, table: str, columns: tuple[str, ...]) -> dict[str, str]:
+    found = {}
     for event, rows in (("INSERT", ("NEW",)), ("UPDATE", ("NEW", "OLD")), ("DELETE", ("OLD",))):
         marks = "".join(
             # Not OR IGNORE: in a trigger the outer statement's conflict rule would override it.
             f" INSERT INTO dirty SELECT '{kind}', {row}.{column} WHERE {row}.{column} IS NOT NULL"
             " ON CONFLICT DO NOTHING;"
             for row in rows
+            for column in columns
         )
-        yield (
-            f"CREATE TRIGGER IF NOT EXISTS dirty_{kind}_{table}_{event.lower()} AFTER {event} ON {table}"
-            f" BEGIN{marks} END"
-        )
+        name = f"dirty_{kind}_{table}_{event.lower()}"
+        found[name] = f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN{marks} END"
+    return found
 
 
-def refresh(conn: sqlite3.Connection, reporting: Reporting) -> int:
-    """Bring the facts up to date; returns how many records were derived anew. One transaction.
+def _borrowing(kind: str, table: str, column: str, read: str) -> dict[str, str]:
+    found = {}
+    for event, when, row in (
+        ("changed", f"UPDATE OF {read}", "NEW"),
+        ("new", "INSERT", "NEW"),
+        ("gone", "DELETE", "OLD"),
+    ):
+        mark = f"INSERT INTO dirty SELECT '{kind}', id FROM {kind} WHERE {column} = {row}.id ON CONFLICT DO NOTHING"
+        name = f"dirty_{kind}_of_{event}_{table}"
+        found[name] = f"CREATE TRIGGER {name} AFTER {when} ON {table} BEGIN {mark}; END"
+    return found
 
-    A changed time zone, test rule or system of record builds everything anew.
+
+# -- keeping up -----------------------------------------------------------------------------------------------
+
+
+def refresh(
+    conn: sqlite3.Connection,
+    reporting: Reporting,
+    *,
+    facts: Mapping[str, Fact] = FACTS,
+    at_once: int = AT_ONCE,
+    on_batch: Callable[[str, int], None] = lambda kind, units: None,
+) -> int:
+    """Bring the facts up to date; returns how many units were derived anew.
+
+    Up to `at_once` units in one transaction, so that KPIs see all of a change or nothing of it. More (a first sync, a
+    changed time zone) are built batch by batch, `is_building` meanwhile, and `on_batch` is told (kind, units) after
+    each; a build that was cut short goes on where it was.
     """
     with transaction(conn):
-        _adopt_settings(conn, reporting)
-        _mark_tests(conn, reporting.test_rows)
+        is_new = _adopt_settings(conn, reporting, facts)
+        test_rows.mark(conn, reporting.test_rows)
         if conn.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
+            _finish(conn)
             return 0
         identity.link(conn, reporting.system_of_record)
         conn.execute(_MARK_CANONICAL)  # who stood for it until now
         moved = identity.refresh_aliases(conn)
-        if moved:
-            _mark_children(conn, moved)
+        if moved and not is_new:
+            _mark_moved(conn, moved, facts)
         conn.execute(_MARK_CANONICAL)
-        days = Day(reporting)
-        total = sum(_derive(conn, kind, fact, days) for kind, fact in FACTS.items())
-        conn.execute("DELETE FROM dirty")
-        return total
+        book = Book(reporting)
+        if conn.execute("SELECT COUNT(*) FROM dirty").fetchone()[0] <= at_once:
+            total = sum(_derive(conn, fact, book) for fact in facts.values())
+            _finish(conn)
+            return total
+        conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('building', '')")
+    return _build(conn, book, facts, on_batch)
 
 
-def _adopt_settings(conn: sqlite3.Connection, reporting: Reporting) -> None:
-    said = f"{FACTS_VERSION}|{reporting.timezone}|{reporting.test_rows!r}|{reporting.system_of_record}"
-    mark = hashlib.sha256(said.encode()).hexdigest()
-    known = conn.execute("SELECT value FROM facts_meta WHERE key = 'settings'").fetchone()
-    if known is not None and known[0] == mark:
-        return
-    for kind in {table for places in _RULES.values() for table, _ in places}:
-        conn.execute(f"UPDATE {kind} SET is_test = 0 WHERE id IN (SELECT id FROM test_marks WHERE kind = '{kind}')")
-    conn.execute("DELETE FROM test_marks")
-    for kind, fact in FACTS.items():
-        conn.execute(f"DELETE FROM {fact.name}")
-        conn.execute(f"INSERT OR IGNORE INTO dirty SELECT ?, id FROM {kind}", (kind,))
-    conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('settings', ?)", (mark,))
+def is_building(conn: sqlite3.Connection) -> bool:
+    """Are the facts incomplete, because a build of them is not at its end?"""
+    return conn.execute("SELECT 1 FROM facts_meta WHERE key = 'building'").fetchone() is not None
 
 
-def _derive(conn: sqlite3.Connection, kind: str, fact: Fact, days: Day) -> int:
-    """Replace the fact rows of every dirty record of one kind."""
-    conn.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (id TEXT PRIMARY KEY) WITHOUT ROWID")
-    conn.execute("CREATE TEMP TABLE IF NOT EXISTS touched (grp INTEGER PRIMARY KEY)")
-    conn.execute("DELETE FROM temp.touched")
-    marks = ", ".join("?" * len(fact.columns))
+def _build(
+    conn: sqlite3.Connection, book: Book, facts: Mapping[str, Fact], on_batch: Callable[[str, int], None]
+) -> int:
+    """One transaction a batch: other writers get their turn, and what is done stays done."""
+    total = 0
+    for fact in facts.values():
+        last = ""
+        while True:
+            with transaction(conn):
+                units, last = _derive_batch(conn, fact, book, last)
+            if not units:
+                break
+            total += units
+            on_batch(fact.kind, units)
+    with transaction(conn):
+        # What became dirty meanwhile is the next refresh's: it knows the merges that came with it.
+        conn.execute("DELETE FROM facts_meta WHERE key = 'building'")
+    return total
+
+
+def _finish(conn: sqlite3.Connection) -> None:
+    conn.execute("DELETE FROM dirty")
+    conn.execute("DELETE FROM facts_meta WHERE key = 'building'")
+
+
+def _adopt_settings(conn: sqlite3.Connection, reporting: Reporting, facts: Mapping[str, Fact]) -> bool:
+    """Mark what is to be built anew because the settings it was built under are others now; True for everything."""
+    common = f"{FACTS_VERSION}|{reporting.timezone}|{reporting.test_rows!r}|{reporting.system_of_record}"
+    wanted = {
+        fact.kind: _mark(f"{common}|{fact.version}|{[_said(getattr(reporting, part)) for part in fact.uses]}")
+        for fact in facts.values()
+    }
+    known = dict(conn.execute("SELECT key, value FROM facts_meta WHERE key LIKE 'settings%'").fetchall())
+    is_new = known.get("settings") != _mark(common)
+    if is_new:
+        test_rows.free_all(conn)
+        conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('settings', ?)", (_mark(common),))
+    for fact in facts.values():
+        if is_new or known.get(f"settings {fact.kind}") != wanted[fact.kind]:
+            _start_anew(conn, fact, facts)
+            conn.execute(
+                "INSERT OR REPLACE INTO facts_meta VALUES (?, ?)", (f"settings {fact.kind}", wanted[fact.kind])
+            )
+    return is_new
+
+
+def _said(value: Any) -> str:
+    """A part of the settings as text that is the same in every process: sets have no order of their own."""
+    if isinstance(value, BaseModel):
+        return _said(dict(value))
+    if isinstance(value, Mapping):
+        return ",".join(sorted(f"{key}={_said(item)}" for key, item in value.items()))
+    if isinstance(value, set | frozenset):
+        return ",".join(sorted(_said(item) for item in value))
+    return repr(value)
+
+
+def _mark(said: str) -> str:
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _start_anew(conn: sqlite3.Connection, fact: Fact, facts: Mapping[str, Fact]) -> None:
+    """Empty a fact table and mark every unit it may have; what it feeds is marked for the rows that go."""
+    _feed(conn, fact, everything=True)
+    conn.execute(f"DELETE FROM {fact.name}")
+    feeders = [other for other in facts.values() if fact.kind in other.feeds]
+    units = [f"SELECT id FROM {fact.kind}"] if fact.unit == "id" and fact.kind in TABLES else []
+    if not units:
+        units = [f"SELECT {column} AS id FROM {table}" for table, columns in fact.follows.items() for column in columns]
+    units += [f"SELECT {feeder.feeds[fact.kind]} AS id FROM {feeder.name}" for feeder in feeders]
+    for unit in units:
+        conn.execute(f"INSERT OR IGNORE INTO dirty SELECT ?, id FROM ({unit}) WHERE id IS NOT NULL", (fact.kind,))
+
+
+def _derive(conn: sqlite3.Connection, fact: Fact, book: Book) -> int:
+    """Replace the fact rows of every dirty unit of one kind."""
     derived, last = 0, ""
     while True:
-        # In id order and in batches: memory stays flat however much a first sync brought.
-        conn.execute("DELETE FROM temp.wanted")
-        conn.execute(
-            "INSERT INTO temp.wanted SELECT id FROM dirty WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
-            (kind, last, _BATCH),
-        )
-        newest = conn.execute("SELECT MAX(id), COUNT(*) FROM temp.wanted").fetchone()
-        if not newest[1]:
-            break
-        _touch(conn, fact)
-        conn.execute(f"DELETE FROM {fact.name} WHERE id IN (SELECT id FROM temp.wanted)")
-        rows = conn.execute(fact.read)
-        rows.row_factory = None
-        conn.executemany(f"INSERT INTO {fact.name} VALUES ({marks})", list(fact.derive(rows, days)))
-        _touch(conn, fact)
-        derived, last = derived + newest[1], newest[0]
-    if fact.together and derived:
+        units, last = _derive_batch(conn, fact, book, last)
+        if not units:
+            return derived
+        derived += units
+
+
+def _derive_batch(conn: sqlite3.Connection, fact: Fact, book: Book, after: str) -> tuple[int, str]:
+    """The next dirty units of one kind in id order: (how many, the last of them). Memory stays flat."""
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS touched (grp INTEGER PRIMARY KEY)")
+    conn.execute("DELETE FROM temp.wanted")
+    conn.execute("DELETE FROM temp.touched")
+    conn.execute(
+        "INSERT INTO temp.wanted SELECT id FROM dirty WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
+        (fact.kind, after, _BATCH),
+    )
+    last, units = conn.execute("SELECT MAX(id), COUNT(*) FROM temp.wanted").fetchone()
+    if not units:
+        return 0, after
+    _touch(conn, fact)
+    _feed(conn, fact)
+    conn.execute(f"DELETE FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)")
+    rows = conn.execute(fact.read)
+    rows.row_factory = None
+    marks = ", ".join("?" * len(fact.columns))
+    # Streamed: a person with a hundred thousand activities is one unit among many.
+    conn.executemany(f"INSERT INTO {fact.name} VALUES ({marks})", fact.derive(rows, book))
+    _touch(conn, fact)
+    _feed(conn, fact)
+    if fact.together:
         conn.execute(fact.together)
-    return derived
+    conn.execute("DELETE FROM dirty WHERE kind = ? AND id IN (SELECT id FROM temp.wanted)", (fact.kind,))
+    return units, last
 
 
 def _touch(conn: sqlite3.Connection, fact: Fact) -> None:
-    """Note the groups the wanted rows are in now."""
+    """Note the groups the wanted units are in now."""
     if fact.group:
         conn.execute(
             f"INSERT OR IGNORE INTO temp.touched SELECT {fact.group} FROM {fact.name}"
-            f" WHERE id IN (SELECT id FROM temp.wanted) AND {fact.group} IS NOT NULL"
+            f" WHERE {fact.unit} IN (SELECT id FROM temp.wanted) AND {fact.group} IS NOT NULL"
         )
 
 
-def _mark_children(conn: sqlite3.Connection, moved: set[str]) -> None:
-    """What refers to a row that now stands for another belongs to that other's figures."""
+def _feed(conn: sqlite3.Connection, fact: Fact, *, everything: bool = False) -> None:
+    """Mark the units of later facts that the wanted units' rows belong to now."""
+    only = "true" if everything else f"{fact.unit} IN (SELECT id FROM temp.wanted)"
+    for kind, unit in fact.feeds.items():
+        conn.execute(
+            f"INSERT INTO dirty SELECT '{kind}', u FROM (SELECT DISTINCT {unit} AS u FROM {fact.name} WHERE {only})"
+            " WHERE u IS NOT NULL ON CONFLICT DO NOTHING"
+        )
+
+
+# -- merges and links -----------------------------------------------------------------------------------------
+
+
+def _mark_moved(
+    conn: sqlite3.Connection, moved: Mapping[str, tuple[str | None, str | None]], facts: Mapping[str, Fact]
+) -> None:
+    """What refers to a row that now stands for another belongs to that other's figures.
+
+    `moved`: id -> (what stood for it, what does now). Marked are the units of the rows that refer to it, and (for
+    facts whose unit is such a record) itself and both who stood for it.
+    """
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS moved (id TEXT PRIMARY KEY) WITHOUT ROWID")
     conn.execute("DELETE FROM temp.moved")
     conn.executemany("INSERT INTO temp.moved VALUES (?)", [(id_,) for id_ in moved])
-    for table, column in identity.children():
-        if table in FACTS:
+    stood = {id_ for pair in moved.values() for id_ in pair if id_ is not None}.union(moved)
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS referring (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    for table in sorted({table for fact in facts.values() for table in fact.follows}):
+        columns = [column for column, target in TABLES[table].references.items() if target in identity.ALIASED]
+        if not columns:
+            continue
+        conn.execute("DELETE FROM temp.referring")
+        for column in columns:
             conn.execute(
-                f"INSERT OR IGNORE INTO dirty SELECT '{table}', id FROM {table}"
+                f"INSERT OR IGNORE INTO temp.referring SELECT id FROM {table}"
                 f" WHERE {column} IN (SELECT id FROM temp.moved)"
             )
-    for table, column in BORROWED_ACCOUNTS:
-        conn.execute(
-            f"INSERT OR IGNORE INTO dirty SELECT 'activities', a.id FROM {table} t"
-            f" JOIN activities a ON a.{column} = t.id WHERE t.account_id IN (SELECT id FROM temp.moved)"
-        )
-
-
-# -- test rows ------------------------------------------------------------------------------------------------
-
-#: Where each rule looks: rule -> (table, column).
-_RULES = {
-    "domains": (("contacts", "email_norm"), ("leads", "email_norm"), ("accounts", "domain_norm")),
-    "names": (("accounts", "name"), ("leads", "name"), ("opportunities", "name"), ("tickets", "subject")),
-    "pipelines": (("opportunities", "pipeline"), ("tickets", "pipeline")),
-    "owners": (("leads", "owner_id"), ("opportunities", "owner_id"), ("tickets", "owner_id")),
-}
-
-
-def _mark_tests(conn: sqlite3.Connection, rules: TestRows) -> None:
-    """Set is_test where a rule of [test_rows] hits; what a file says of itself stays."""
-    wanted = [(rule, tuple(p.lower() for p in getattr(rules, rule))) for rule in _RULES]
-    if not any(patterns for _, patterns in wanted):
-        return
-
-    def hits(rule: str, value: str | None) -> int:
-        text = (value or "").lower()
-        if rule == "domains":
-            text = text.rpartition("@")[2]
-        return int(bool(text) and any(fnmatchcase(text, p) for r, ps in wanted if r == rule for p in ps))
-
-    conn.create_function("is_test_row", 2, hits, deterministic=True)
-    _free(conn, [rule for rule, patterns in wanted if patterns])
-    for rule, patterns in wanted:
-        if not patterns:
-            continue
-        for table, column in _RULES[rule]:
-            hit = f"is_test = 0 AND is_test_row(?, {_ruled(rule, table, column)})"
-            conn.execute(f"INSERT OR IGNORE INTO test_marks SELECT id, '{table}' FROM {table} WHERE {hit}", (rule,))
-            conn.execute(f"UPDATE {table} SET is_test = 1 WHERE {hit}", (rule,))
-
-
-def _ruled(rule: str, table: str, column: str) -> str:
-    """What a rule looks at, in SQL."""
-    owner = f"(SELECT COALESCE(u.email, '') FROM users u WHERE u.id = {table}.owner_id)"
-    return owner if rule == "owners" else column
-
-
-def _free(conn: sqlite3.Connection, rules: list[str]) -> None:
-    """A row a rule marked is a test no longer once none hits it: renamed, or handed to someone else."""
-    for kind in {table for places in _RULES.values() for table, _ in places}:
-        looks = [f"is_test_row('{r}', {_ruled(r, t, c)})" for r in rules for t, c in _RULES[r] if t == kind]
-        conn.execute(
-            f"UPDATE {kind} SET is_test = 0 WHERE id IN (SELECT id FROM test_marks WHERE kind = '{kind}')"
-            f" AND NOT ({' OR '.join(looks) or '0'})"
-        )
-        conn.execute(
-            f"DELETE FROM test_marks WHERE kind = '{kind}' AND id IN (SELECT id FROM {kind} WHERE is_test = 0)"
-        )
+        for fact in facts.values():
+            for unit in fact.follows.get(table, ()):
+                conn.execute(
+                    f"INSERT OR IGNORE INTO dirty SELECT '{fact.kind}', {unit} FROM {table}"
+                    f" WHERE id IN (SELECT id FROM temp.referring) AND {unit} IS NOT NULL"
+                )
+    for fact in facts.values():
+        conn.executemany(f"INSERT OR IGNORE INTO dirty VALUES ('{fact.kind}', ?)", [(id_,) for id_ in stood])
+        for table, column, read in fact.borrows:
+            conn.execute(
+                f"INSERT OR IGNORE INTO dirty SELECT '{fact.kind}', own.id FROM {table} t"
+                f" JOIN {fact.kind} own ON own.{column} = t.id WHERE t.{read} IN (SELECT id FROM temp.moved)"
+            )

@@ -7,7 +7,6 @@ the id that stands for it. Runs inside the writer's transaction, before the fact
 import sqlite3
 
 from syncagent.errors import StoreError
-from syncagent.schema import TABLES
 
 #: The column in which a row names its Salesforce twin. A link by stored id is the only automatic one for deals.
 HARD_LINKS = {"opportunities": "sf_opportunity_id", "accounts": "sf_account_id", "contacts": "sf_contact_id"}
@@ -66,8 +65,8 @@ def link(conn: sqlite3.Connection, system_of_record: str) -> None:
         conn.executemany(f"UPDATE {table} SET dup_of = ? WHERE id = ?", changes)
 
 
-def refresh_aliases(conn: sqlite3.Connection) -> set[str]:
-    """Follow every chain to its end; returns the ids that now stand for something else than before."""
+def refresh_aliases(conn: sqlite3.Connection) -> dict[str, tuple[str | None, str | None]]:
+    """Follow every chain to its end; returns the ids others stand for than before: (who did, who does now)."""
     step: dict[str, str] = {}
     for table in ALIASED:
         step.update(
@@ -81,7 +80,7 @@ def refresh_aliases(conn: sqlite3.Connection) -> set[str]:
     changed = {id_ for id_ in wanted.keys() | present.keys() if wanted.get(id_) != present.get(id_)}
     conn.executemany("DELETE FROM aliases WHERE id = ?", [(id_,) for id_ in changed])
     conn.executemany("INSERT INTO aliases VALUES (?, ?)", [(i, wanted[i]) for i in changed if i in wanted])
-    return changed
+    return {id_: (present.get(id_), wanted.get(id_)) for id_ in changed}
 
 
 def _end(id_: str, step: dict[str, str]) -> str:
@@ -94,8 +93,3 @@ def _end(id_: str, step: dict[str, str]) -> str:
         f"the merges of record {id_} run in a circle or over {MAX_HOPS} steps",
         mend="Look at merged_into of these rows in cache.db; `syncagent sync --full` reads them anew.",
     )
-
-
-def children() -> list[tuple[str, str]]:
-    """(table, column) of every reference to a table whose rows can stand for each other."""
-    return [(t, c) for t, table in TABLES.items() for c, target in table.references.items() if target in ALIASED]

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from scorecards.definition import Scorecard
 from scorecards.values import Freshness, KpiResult, instant
-from syncagent import copies, freshness, issues, ledger, notices
+from syncagent import copies, facts, freshness, issues, ledger, notices
 from syncagent.clock import ClockGuard
 from syncagent.config.result import Config
 from syncagent.copies import Edition
@@ -249,6 +249,9 @@ def _advance(desk: _Desk, card: Scorecard, run: DueRun) -> None:
         return
     if desk.cache is None:
         _close(desk, run, "failed", "no_cache", "There is no cache: no source has been synced yet.", tell=True)
+        return
+    if facts.is_building(desk.cache) and not is_over:
+        _hold(desk, run, "What follows from the records is being worked out. It waits for that.")
         return
     if card.if_stale == "skip" and (old := stale or freshness.late_for_good(sources, run.due_at, card.max_age)):
         _close(desk, run, "skipped", "stale", f"Its data was late: {freshness.sentence(old)}.", tell=True)

@@ -9,18 +9,27 @@ a duplicate of the other CRM's, or a test.
 Each module here says which rows to read and what follows from them; `syncagent.facts` runs it when rows changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from scorecards.facts import activities, deals, leads, tickets
-from scorecards.facts.activities import BORROWED_ACCOUNTS
-from scorecards.facts.fact import LIVE, Day, Fact, epoch
+from scorecards.facts.fact import LIVE, Book, Fact, epoch
+
+
+def in_order(facts: Iterable[Fact]) -> dict[str, Fact]:
+    """Facts by kind, in the order they are derived. ImportError where one feeds a fact that is not after it."""
+    found: dict[str, Fact] = {}
+    for fact in facts:
+        if fact.kind in found:
+            raise ImportError(f"two facts are called {fact.kind!r}")
+        found[fact.kind] = fact
+    kinds = list(found)
+    for place, fact in enumerate(found.values()):
+        if not set(fact.feeds) <= set(kinds[place + 1 :]):
+            raise ImportError(f"{fact.kind} feeds {', '.join(fact.feeds)}, which must be derived after it")
+    return found
+
 
 #: Every fact by the relation it stands behind, in the order in which they are derived.
-FACTS: Mapping[str, Fact] = {
-    "opportunities": deals.FACT,
-    "tickets": tickets.FACT,
-    "leads": leads.FACT,
-    "activities": activities.FACT,
-}
+FACTS: Mapping[str, Fact] = in_order((deals.FACT, tickets.FACT, leads.FACT, activities.FACT))
 
-__all__ = ["BORROWED_ACCOUNTS", "FACTS", "LIVE", "Day", "Fact", "epoch"]
+__all__ = ["FACTS", "LIVE", "Book", "Fact", "epoch", "in_order"]

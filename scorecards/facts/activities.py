@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from scorecards.facts.fact import LIVE, Day, Fact, Row, epoch, table
+from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
 
 _ACTIVITIES = f"""
     SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_automated, a.owner_id, a.lead_id,
@@ -18,7 +18,7 @@ _ACTIVITIES = f"""
 """
 
 
-def _activities(rows: Iterable[Row], days: Day) -> Iterator[Row]:
+def _activities(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for row in rows:
         id_, occurred, kind, direction, status, automated, owner, lead, contact, account = row[:10]
         # A touch is a completed human contact with the customer: what a note or an internal task is not.
@@ -39,24 +39,23 @@ _COLUMNS = (
 
 
 FACT = Fact(
-    "fact_activities",
-    _COLUMNS,
-    table(
+    kind="activities",
+    name="fact_activities",
+    columns=_COLUMNS,
+    ddl=table(
         "fact_activities",
         _COLUMNS,
         "(id)",
         "(occurred_at, direction, type)",
         "(account_id, occurred_at) WHERE is_touch = 1",
     ),
-    _ACTIVITIES,
-    _activities,
-    {"activities": "id"},
-)
-
-
-#: A change of these makes the activities that borrow their account dirty: (table, the activity's column).
-BORROWED_ACCOUNTS = (
-    ("contacts", "contact_id"),
-    ("opportunities", "opportunity_id"),
-    ("tickets", "ticket_id"),
+    read=_ACTIVITIES,
+    derive=_activities,
+    follows={"activities": ("id",)},
+    borrows=(
+        ("contacts", "contact_id", "account_id"),
+        ("opportunities", "opportunity_id", "account_id"),
+        ("tickets", "ticket_id", "account_id"),
+    ),
+    anchors=("occurred_at",),
 )

@@ -5,7 +5,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from scorecards.facts.fact import LIVE, Day, Fact, Row, epoch, table
+from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
 _DEALS = f"""
@@ -20,16 +20,16 @@ _DEALS = f"""
 """
 
 
-def _deals(rows: Iterable[Row], days: Day) -> Iterator[Row]:
+def _deals(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for _, group in groupby(rows, itemgetter(0)):
-        yield from _deal_versions(list(group), days)
+        yield from _deal_versions(list(group), book)
 
 
-def _deal_versions(rows: list[Row], days: Day) -> Iterator[Row]:
+def _deal_versions(rows: list[Row], book: Book) -> Iterator[Row]:
     """Versions of one deal: open ones by stage and amount, closed ones with their outcome date (G16, A8)."""
     id_, created, state, stage, close_date, amount, currency, owner, account, pipeline, updated = rows[0][:11]
     close_at = rows[0][11]
-    close_date = days.of(close_at) if close_at else close_date  # an instant is assigned to its local day (G1)
+    close_date = book.day(close_at) if close_at else close_date  # an instant is assigned to its local day (G1)
     born = epoch(created)
     start = FOREVER_AGO if born is None else born
     history = [(row[12], row[13] or "open", row[14], row[15]) for row in rows if row[12] is not None]
@@ -37,17 +37,17 @@ def _deal_versions(rows: list[Row], days: Day) -> Iterator[Row]:
     steps: list[tuple[int, str, Any, Any, str | None]] = []
     for changed_at, then, stage_then, amount_then in history:
         at = max(epoch(changed_at) or start, start)
-        steps.append((at, then, stage_then, amount_then, days.of(changed_at)))
+        steps.append((at, then, stage_then, amount_then, book.day(changed_at)))
     last = steps[-1][1] if steps else None
     if last != state:
         # The row says what its history does not: closed on its close date, or changed when last edited.
         if state != "open" and close_date:
             steps.append(
-                (max(days.last_second(close_date), steps[-1][0] if steps else start), state, stage, amount, None)
+                (max(book.last_second(close_date), steps[-1][0] if steps else start), state, stage, amount, None)
             )
         elif steps:
             edited = updated if updated and updated > history[-1][0] else history[-1][0]
-            steps.append((max(epoch(edited) or start, steps[-1][0]), state, stage, amount, days.of(edited)))
+            steps.append((max(epoch(edited) or start, steps[-1][0]), state, stage, amount, book.day(edited)))
         elif state != "open":
             # Without history and close date it can be placed nowhere; it is a closed record all the same.
             steps.append((start, state, stage, amount, None))
@@ -84,9 +84,10 @@ _COLUMNS = (
 
 
 FACT = Fact(
-    "fact_opportunities",
-    _COLUMNS,
-    table(
+    kind="opportunities",
+    name="fact_opportunities",
+    columns=_COLUMNS,
+    ddl=table(
         "fact_opportunities",
         _COLUMNS,
         "(id)",
@@ -95,7 +96,8 @@ FACT = Fact(
         "(known_to, known_from, amount_minor, currency, account_id, id) WHERE is_open = 1",
         "(account_id, known_from, known_to) WHERE is_open = 1",
     ),
-    _DEALS,
-    _deals,
-    {"opportunities": "id", "opportunity_stage_history": "opportunity_id"},
+    read=_DEALS,
+    derive=_deals,
+    follows={"opportunities": ("id",), "opportunity_stage_history": ("opportunity_id",)},
+    anchors=("created_at", "outcome_date"),
 )

@@ -1,11 +1,12 @@
 """What a fact table is, and the days and instants facts are made of. Knows no table of its own."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from scorecards.calendar import BusinessClock
 from scorecards.definition import Reporting
 from scorecards.periods import midnight
 
@@ -20,34 +21,49 @@ LIVE = "{0}.is_deleted = 0 AND {0}.merged_into IS NULL AND {0}.dup_of IS NULL AN
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact table: how it is made, and which canonical rows it follows from.
+    """One fact table: how it is made, and what it follows from.
 
-    `read` selects, ordered by record, what `derive` turns into fact rows; it reads the ids in temp.wanted and
-    leaves out rows that are not live. `follows` names, per canonical table, the column that holds our record's
-    id: a change there makes the record dirty.
+    A fact is derived a *unit* at a time: a record (unit = "id"), or whatever its rows hang together by (a person,
+    an account, a thread). `read` selects, ordered by unit, what `derive` turns into fact rows; it reads the units
+    in temp.wanted(id) and leaves out rows that are not live. A unit without rows loses those it had.
+
+    Kept must equal rebuilt, so `derive` may read only canonical tables and facts before its own, and whatever it
+    reads must mark its units: a canonical table by `follows` or `borrows`, an earlier fact by that fact's `feeds`.
     """
 
-    name: str
+    kind: str  # the relation it stands behind, and its name in `dirty`
+    name: str  # the table
     columns: tuple[str, ...]
     ddl: tuple[str, ...]
     read: str
-    derive: Callable[[Iterable[Row], "Day"], Iterator[Row]]
-    follows: Mapping[str, str]
+    derive: Callable[[Iterable[Row], "Book"], Iterator[Row]]
+    unit: str = "id"  # our column that holds the unit
+    # Canonical table -> its columns that hold a unit (as the row says it: merges are followed later).
+    follows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # (canonical table, column of `kind`'s table that names a row of it, column read there): for record facts only.
+    borrows: tuple[tuple[str, str, str], ...] = ()
+    # Kind of a later fact -> SQL over our own row that gives its unit: asked before and after rows are replaced.
+    feeds: Mapping[str, str] = field(default_factory=dict)
+    anchors: tuple[str, ...] = ()  # columns KPIs place our rows in time by
+    uses: tuple[str, ...] = ()  # parts of Reporting besides the time zone that `derive` reads: a change builds anew
+    version: int = 1  # raised when `derive` says something else of unchanged rows
     # What rows of one fact say of each other: `together` recomputes it for the groups in temp.touched, which
     # `group` names before and after the rows of temp.wanted are replaced.
     group: str = ""
     together: str = ""
 
 
-class Day:
-    """Local days of instants in the reporting zone, memoised: facts ask for the same few thousand days."""
+class Book:
+    """What facts are settled by: local days in the reporting zone, business hours. Memoised; knows no rows."""
 
     def __init__(self, reporting: Reporting) -> None:
+        self.reporting = reporting
         self.zone = ZoneInfo(reporting.timezone)
         self._of: dict[str, str] = {}
         self._end: dict[str, int] = {}
+        self._clock: BusinessClock | None = None
 
-    def of(self, instant: str) -> str:
+    def day(self, instant: str) -> str:
         """The local date (text) of a UTC instant (text)."""
         found = self._of.get(instant)
         if found is None:
@@ -61,6 +77,12 @@ class Day:
         if found is None:
             found = self._end[day] = midnight(date.fromisoformat(day) + timedelta(1), self.zone) - 1
         return found
+
+    def business(self, start: int, end: int) -> int:
+        """Opening hours between two instants, in seconds. A fact that asks says uses = ("hours",)."""
+        if self._clock is None:
+            self._clock = BusinessClock(self.reporting.hours)
+        return self._clock.seconds(start, end)
 
 
 def epoch(instant: str | None) -> int | None:
@@ -77,6 +99,7 @@ def epoch(instant: str | None) -> int | None:
 
 
 def table(name: str, columns: tuple[str, ...], *indexes: str) -> tuple[str, ...]:
+    """The statements that make a fact table and its indexes."""
     made = [f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)})"]
     for number, index in enumerate(indexes):
         made.append(f"CREATE INDEX IF NOT EXISTS {name}_{number} ON {name}{index}")

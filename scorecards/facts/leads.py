@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from scorecards.facts.fact import ITS_IDS, LIVE, Day, Fact, Row, epoch, table
+from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
 _LEADS = f"""
@@ -19,17 +19,17 @@ _LEADS = f"""
 """
 
 
-def _leads(rows: Iterable[Row], days: Day) -> Iterator[Row]:
+def _leads(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     """Two versions of a lead: open until it converts; a date-only conversion is known when its day is over."""
     for id_, created, category, converted_date, converted_at, channel, owner, deal, touched in rows:
         born = epoch(created)
         start = FOREVER_AGO if born is None else born
-        day = converted_date or (days.of(converted_at) if converted_at else None)
+        day = converted_date or (book.day(converted_at) if converted_at else None)
         tail = (born, channel, owner, deal, epoch(touched), 0)
         if category != "converted" or day is None:
             yield (id_, start, FOREVER, category or "open", None, *tail)
             continue
-        at = max(days.last_second(day) if converted_date else (epoch(converted_at) or start), start)
+        at = max(book.last_second(day) if converted_date else (epoch(converted_at) or start), start)
         if at > start:
             yield (id_, start, at, "open", None, *tail)
         yield (id_, at, FOREVER, "converted", day, *tail)
@@ -42,9 +42,10 @@ _COLUMNS = (
 
 
 FACT = Fact(
-    "fact_leads",
-    _COLUMNS,
-    table(
+    kind="leads",
+    name="fact_leads",
+    columns=_COLUMNS,
+    ddl=table(
         "fact_leads",
         _COLUMNS,
         "(id)",
@@ -52,9 +53,10 @@ FACT = Fact(
         "(converted_date, known_from, known_to)",
         "(created_at / 60, id)",
     ),
-    _LEADS,
-    _leads,
-    {"leads": "id", "activities": "lead_id"},
+    read=_LEADS,
+    derive=_leads,
+    follows={"leads": ("id",), "activities": ("lead_id",)},
+    anchors=("created_at", "converted_date"),
     group="created_at / 60",
     # More than 50 leads in one clock minute: an import, nobody was waiting for an answer (docs/definitions.md).
     # Counted once a minute, not once a lead: an import may bring tens of thousands in one. The + keeps the index.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from scorecards.facts.fact import ITS_IDS, LIVE, Day, Fact, Row, epoch, table
+from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
 _TICKETS = f"""
@@ -24,7 +24,7 @@ _TICKETS = f"""
 """
 
 
-def _tickets(rows: Iterable[Row], days: Day) -> Iterator[Row]:
+def _tickets(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for _, group in groupby(rows, itemgetter(0)):
         yield from _ticket_versions(list(group))
 
@@ -79,9 +79,10 @@ _COLUMNS = (
 
 
 FACT = Fact(
-    "fact_tickets",
-    _COLUMNS,
-    table(
+    kind="tickets",
+    name="fact_tickets",
+    columns=_COLUMNS,
+    ddl=table(
         "fact_tickets",
         _COLUMNS,
         "(id)",
@@ -90,7 +91,8 @@ FACT = Fact(
         "(known_to, known_from, id) WHERE is_closed = 0",
         "(known_from, entry)",
     ),
-    _TICKETS,
-    _tickets,
-    {"tickets": "id", "ticket_status_history": "ticket_id", "activities": "ticket_id"},
+    read=_TICKETS,
+    derive=_tickets,
+    follows={"tickets": ("id",), "ticket_status_history": ("ticket_id",), "activities": ("ticket_id",)},
+    anchors=("created_at", "first_closed_at", "last_closed_at"),
 )

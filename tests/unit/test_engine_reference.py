@@ -18,7 +18,7 @@ from scorecards.periods import Span
 from scorecards.values import KpiResult
 from syncagent import facts
 from syncagent.store import open_cache
-from tests.unit.test_facts import REPORTING, put
+from tests.unit.facts.frame import REPORTING, put
 
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 9, 1, tzinfo=UTC)

@@ -1,30 +1,17 @@
-"""Facts kept up to date equal facts built anew, after any sequence of changes; merges and copies follow."""
+"""What the facts say of single records: versions, merges, copies, tests."""
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from scorecards import definition
-from scorecards.definition import Reporting
-from scorecards.facts import FACTS
 from syncagent import facts
 from syncagent.errors import StoreError
 from syncagent.identity import to_18
-from syncagent.schema import TABLES, column_types
 from syncagent.store import open_cache
-
-REPORTING = Reporting(
-    timezone="Europe/Berlin",
-    tables={name: column_types(name) for name in TABLES},
-    references={name: dict(table.references) for name, table in TABLES.items()},
-)
-START = datetime(2026, 1, 1, tzinfo=UTC)
+from tests.unit.facts.frame import REPORTING, put
 
 
 @pytest.fixture
@@ -32,134 +19,6 @@ def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     conn = open_cache(tmp_path)
     yield conn
     conn.close()
-
-
-def put(conn: sqlite3.Connection, table: str, id_: str, **values: Any) -> None:
-    """Insert a row or change the given columns of it."""
-    row = {"id": id_, "source": "salesforce", "source_name": "sf", "source_instance": "o", "source_id": id_}
-    row |= {"first_seen_at": "2026-01-01T00:00:00Z", "synced_at": "2026-01-01T00:00:00Z", **values}
-    sets = ", ".join(f"{name} = excluded.{name}" for name in values) or "id = excluded.id"
-    conn.execute(
-        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
-        f" ON CONFLICT (id) DO UPDATE SET {sets}",
-        tuple(row.values()),
-    )
-
-
-def snapshot(conn: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """Every fact row, in a fixed order."""
-    return {
-        fact.name: [tuple(r) for r in conn.execute(f"SELECT * FROM {fact.name} ORDER BY id, 2, 3")]
-        for fact in FACTS.values()
-    }
-
-
-def rebuilt(conn: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """The facts as they are when nothing of them is kept."""
-    conn.execute("DELETE FROM facts_meta")
-    facts.refresh(conn, REPORTING)
-    return snapshot(conn)
-
-
-moments = st.integers(0, 300 * 24).map(lambda h: (START + timedelta(hours=h)).strftime("%Y-%m-%dT%H:%M:%SZ"))
-days = st.integers(0, 300).map(lambda d: (START + timedelta(days=d)).date().isoformat())
-few = st.sampled_from("abc")
-
-
-def deal() -> st.SearchStrategy[tuple[Any, ...]]:
-    values = {
-        "state": st.sampled_from(["open", "won", "lost"]),
-        "close_date": st.none() | days,
-        "created_at": st.none() | moments,
-        "amount_minor": st.none() | st.integers(0, 10**6),
-        "is_deleted": st.sampled_from([0, 0, 0, 1]),
-        "account_id": st.sampled_from(["A a", "A b", "A c"]),
-        "sf_opportunity_id": st.sampled_from([None, None, "D a", "D b"]),
-        "source": st.sampled_from(["salesforce", "hubspot"]),
-    }
-    return st.tuples(st.just("opportunities"), few.map("D {}".format), st.fixed_dictionaries(values))
-
-
-def history() -> st.SearchStrategy[tuple[Any, ...]]:
-    values = {
-        "opportunity_id": few.map("D {}".format),
-        "changed_at": moments,
-        "state": st.sampled_from(["open", "won", "lost"]),
-        "seq": st.integers(0, 3),
-    }
-    return st.tuples(st.just("opportunity_stage_history"), few.map("H {}".format), st.fixed_dictionaries(values))
-
-
-def ticket() -> st.SearchStrategy[tuple[Any, ...]]:
-    values = {
-        "created_at": moments,
-        "closed_at": st.none() | moments,
-        "status_category": st.sampled_from([None, "open", "pending", "closed"]),
-        "account_id": st.sampled_from(["A a", "A b"]),
-        "merged_into": st.sampled_from([None, None, None, "T c"]),
-    }
-    return st.tuples(st.just("tickets"), st.sampled_from(["T a", "T b"]), st.fixed_dictionaries(values))
-
-
-def status() -> st.SearchStrategy[tuple[Any, ...]]:
-    values = {
-        "ticket_id": st.sampled_from(["T a", "T b"]),
-        "changed_at": moments,
-        "status_category": st.sampled_from(["open", "pending", "closed"]),
-    }
-    return st.tuples(st.just("ticket_status_history"), few.map("S {}".format), st.fixed_dictionaries(values))
-
-
-def activity() -> st.SearchStrategy[tuple[Any, ...]]:
-    values = {
-        "type": st.sampled_from(["email", "call", "note"]),
-        "direction": st.sampled_from(["outbound", "inbound"]),
-        "status": st.just("completed"),
-        "is_public": st.sampled_from([0, 1]),
-        "occurred_at": moments,
-        "ticket_id": st.sampled_from([None, "T a", "T b"]),
-        "lead_id": st.sampled_from([None, "L a"]),
-        "contact_id": st.sampled_from([None, "C a"]),
-        "is_deleted": st.sampled_from([0, 0, 1]),
-    }
-    return st.tuples(st.just("activities"), few.map("X {}".format), st.fixed_dictionaries(values))
-
-
-def others() -> st.SearchStrategy[tuple[Any, ...]]:
-    account = {"merged_into": st.sampled_from([None, None, "A c"]), "name": st.just("x")}
-    contact = {"account_id": st.sampled_from([None, "A a", "A b"]), "is_deleted": st.sampled_from([0, 1])}
-    lead = {
-        "created_at": moments,
-        "status_category": st.sampled_from(["open", "converted"]),
-        "converted_date": st.none() | days,
-    }
-    return st.one_of(
-        st.tuples(st.just("accounts"), st.sampled_from(["A a", "A b"]), st.fixed_dictionaries(account)),
-        st.tuples(st.just("contacts"), st.just("C a"), st.fixed_dictionaries(contact)),
-        st.tuples(st.just("leads"), st.just("L a"), st.fixed_dictionaries(lead)),
-    )
-
-
-changes = st.one_of(deal(), history(), ticket(), status(), activity(), others())
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=st.lists(st.lists(changes, min_size=1, max_size=6), min_size=1, max_size=5), removed=few)
-def test_kept_facts_equal_rebuilt_facts(
-    tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[Any, ...]]], removed: str
-) -> None:
-    """Whatever changes, in whatever order and batches: kept up to date is the same as built anew."""
-    conn = open_cache(tmp_path_factory.mktemp("cache"))
-    try:
-        for batch in batches:
-            for table, id_, values in batch:
-                put(conn, table, id_, **values)
-            facts.refresh(conn, REPORTING)
-        conn.execute("DELETE FROM ticket_status_history WHERE id = ?", (f"S {removed}",))
-        facts.refresh(conn, REPORTING)
-        assert snapshot(conn) == rebuilt(conn)
-    finally:
-        conn.close()
 
 
 def test_one_version_of_each_record_is_known_at_any_time(cache: sqlite3.Connection) -> None:

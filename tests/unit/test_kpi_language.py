@@ -17,7 +17,7 @@ from scorecards.periods import parse_period
 from scorecards.values import KpiResult
 from syncagent import facts
 from syncagent.store import open_cache
-from tests.unit.test_facts import REPORTING, put
+from tests.unit.facts.frame import REPORTING, put
 
 AS_OF = "2026-11-21T12:00:00+00:00"
 

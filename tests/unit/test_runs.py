@@ -14,7 +14,7 @@ import pytest
 
 from scorecards.values import instant
 from syncagent import issues, ledger, runs
-from syncagent.store import open_state, read_cache
+from syncagent.store import open_cache, open_state, read_cache
 from tests.fakes.desk import DUE, Desk, desk_in
 
 WEEK = timedelta(days=7)
@@ -204,6 +204,17 @@ def test_late_data_is_held_the_owner_told_once_and_a_sync_releases_it(desk: Desk
     desk.synced_at(DUE + timedelta(minutes=5))
     assert tick(desk, DUE + timedelta(minutes=6)).queued == 1
     assert "Sent with late data" not in text_of(desk)
+
+
+def test_half_built_facts_are_waited_for(desk: Desk) -> None:
+    """Numbers over part of the records are not sent: the run waits for the build, and then goes out whole."""
+    start(desk)
+    with closing(open_cache(desk.config.agent.data_dir)) as writer:
+        writer.execute("INSERT INTO facts_meta VALUES ('building', '')")
+        assert tick(desk, DUE).held == 1
+        assert owed(desk) == [("notice:held", "owner@acme.test")]
+        writer.execute("DELETE FROM facts_meta WHERE key = 'building'")
+    assert tick(desk, DUE + timedelta(minutes=1)).queued == 1
 
 
 def test_after_hold_max_it_goes_out_marked(desk: Desk) -> None:

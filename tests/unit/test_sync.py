@@ -20,7 +20,7 @@ from syncagent.store import open_cache
 from syncagent.sync import Progress, StreamReport, refresh_facts, sync_source
 from syncagent.sync_state import append_rejects, begin, count_rejects, read_rejects, reject_file
 from tests.fakes.connector import Script, ScriptedConnector
-from tests.unit.test_facts import REPORTING, put
+from tests.unit.facts.frame import REPORTING, put
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -1,0 +1,69 @@
+"""Marks the rows that rules of `[test_rows]` hit, and frees those they hit no longer (docs/definitions.md G4).
+
+What a file says of itself (`is_test`) stays. Runs in the writer's transaction, before the facts.
+"""
+
+import sqlite3
+from fnmatch import fnmatchcase
+
+from scorecards.definition import TestRows
+
+#: The rows a rule marked: a rule taken back sets them free again.
+MARKS = "CREATE TABLE IF NOT EXISTS test_marks (id TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID"
+
+#: Where each rule looks: rule -> (table, column).
+_RULES = {
+    "domains": (("contacts", "email_norm"), ("leads", "email_norm"), ("accounts", "domain_norm")),
+    "names": (("accounts", "name"), ("leads", "name"), ("opportunities", "name"), ("tickets", "subject")),
+    "pipelines": (("opportunities", "pipeline"), ("tickets", "pipeline")),
+    "owners": (("leads", "owner_id"), ("opportunities", "owner_id"), ("tickets", "owner_id")),
+}
+
+
+def mark(conn: sqlite3.Connection, rules: TestRows) -> None:
+    """Set is_test where a rule of [test_rows] hits; what a file says of itself stays."""
+    wanted = [(rule, tuple(p.lower() for p in getattr(rules, rule))) for rule in _RULES]
+    if not any(patterns for _, patterns in wanted):
+        return
+
+    def hits(rule: str, value: str | None) -> int:
+        text = (value or "").lower()
+        if rule == "domains":
+            text = text.rpartition("@")[2]
+        return int(bool(text) and any(fnmatchcase(text, p) for r, ps in wanted if r == rule for p in ps))
+
+    conn.create_function("is_test_row", 2, hits, deterministic=True)
+    _free(conn, [rule for rule, patterns in wanted if patterns])
+    for rule, patterns in wanted:
+        if not patterns:
+            continue
+        for table, column in _RULES[rule]:
+            hit = f"is_test = 0 AND is_test_row(?, {_ruled(rule, table, column)})"
+            conn.execute(f"INSERT OR IGNORE INTO test_marks SELECT id, '{table}' FROM {table} WHERE {hit}", (rule,))
+            conn.execute(f"UPDATE {table} SET is_test = 1 WHERE {hit}", (rule,))
+
+
+def free_all(conn: sqlite3.Connection) -> None:
+    """Take every mark of a rule back: the rules have changed."""
+    for kind in {table for places in _RULES.values() for table, _ in places}:
+        conn.execute(f"UPDATE {kind} SET is_test = 0 WHERE id IN (SELECT id FROM test_marks WHERE kind = '{kind}')")
+    conn.execute("DELETE FROM test_marks")
+
+
+def _ruled(rule: str, table: str, column: str) -> str:
+    """What a rule looks at, in SQL."""
+    owner = f"(SELECT COALESCE(u.email, '') FROM users u WHERE u.id = {table}.owner_id)"
+    return owner if rule == "owners" else column
+
+
+def _free(conn: sqlite3.Connection, rules: list[str]) -> None:
+    """A row a rule marked is a test no longer once none hits it: renamed, or handed to someone else."""
+    for kind in {table for places in _RULES.values() for table, _ in places}:
+        looks = [f"is_test_row('{r}', {_ruled(r, t, c)})" for r in rules for t, c in _RULES[r] if t == kind]
+        conn.execute(
+            f"UPDATE {kind} SET is_test = 0 WHERE id IN (SELECT id FROM test_marks WHERE kind = '{kind}')"
+            f" AND NOT ({' OR '.join(looks) or '0'})"
+        )
+        conn.execute(
+            f"DELETE FROM test_marks WHERE kind = '{kind}' AND id IN (SELECT id FROM {kind} WHERE is_test = 0)"
+        )

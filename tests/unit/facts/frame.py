@@ -1,0 +1,145 @@
+"""What the tests of facts share: rows put into a cache, facts kept and built anew, and whatever may change."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from scorecards.definition import Reporting
+from scorecards.facts import FACTS, Fact
+from syncagent import facts
+from syncagent.schema import TABLES, column_types
+
+#: A change: (table, id, values).
+Change = tuple[str, str, Mapping[str, Any]]
+
+REPORTING = Reporting(
+    timezone="Europe/Berlin",
+    tables={name: column_types(name) for name in TABLES},
+    references={name: dict(table.references) for name, table in TABLES.items()},
+)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def put(conn: sqlite3.Connection, table: str, id_: str, **values: Any) -> None:
+    """Insert a row or change the given columns of it."""
+    row = {"id": id_, "source": "salesforce", "source_name": "sf", "source_instance": "o", "source_id": id_}
+    row |= {"first_seen_at": "2026-01-01T00:00:00Z", "synced_at": "2026-01-01T00:00:00Z", **values}
+    sets = ", ".join(f"{name} = excluded.{name}" for name in values) or "id = excluded.id"
+    conn.execute(
+        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+        f" ON CONFLICT (id) DO UPDATE SET {sets}",
+        tuple(row.values()),
+    )
+
+
+def snapshot(conn: sqlite3.Connection, kept: Mapping[str, Fact] = FACTS) -> dict[str, list[tuple[Any, ...]]]:
+    """Every fact row, in a fixed order."""
+    return {
+        fact.name: sorted((tuple(r) for r in conn.execute(f"SELECT * FROM {fact.name}")), key=repr)
+        for fact in kept.values()
+    }
+
+
+def rebuilt(conn: sqlite3.Connection, kept: Mapping[str, Fact] = FACTS) -> dict[str, list[tuple[Any, ...]]]:
+    """The facts as they are when nothing of them is kept."""
+    conn.execute("DELETE FROM facts_meta")
+    facts.refresh(conn, REPORTING, facts=kept)
+    return snapshot(conn, kept)
+
+
+moments = st.integers(0, 300 * 24).map(lambda h: (START + timedelta(hours=h)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+days = st.integers(0, 300).map(lambda d: (START + timedelta(days=d)).date().isoformat())
+few = st.sampled_from("abc")
+
+
+def deal() -> st.SearchStrategy[Change]:
+    values = {
+        "state": st.sampled_from(["open", "won", "lost"]),
+        "close_date": st.none() | days,
+        "created_at": st.none() | moments,
+        "amount_minor": st.none() | st.integers(0, 10**6),
+        "is_deleted": st.sampled_from([0, 0, 0, 1]),
+        "account_id": st.sampled_from(["A a", "A b", "A c"]),
+        "sf_opportunity_id": st.sampled_from([None, None, "D a", "D b"]),
+        "source": st.sampled_from(["salesforce", "hubspot"]),
+    }
+    return st.tuples(st.just("opportunities"), few.map("D {}".format), st.fixed_dictionaries(values))
+
+
+def history() -> st.SearchStrategy[Change]:
+    values = {
+        "opportunity_id": few.map("D {}".format),
+        "changed_at": moments,
+        "state": st.sampled_from(["open", "won", "lost"]),
+        "seq": st.integers(0, 3),
+    }
+    return st.tuples(st.just("opportunity_stage_history"), few.map("H {}".format), st.fixed_dictionaries(values))
+
+
+def ticket() -> st.SearchStrategy[Change]:
+    values = {
+        "created_at": moments,
+        "closed_at": st.none() | moments,
+        "status_category": st.sampled_from([None, "open", "pending", "closed"]),
+        "account_id": st.sampled_from(["A a", "A b"]),
+        "merged_into": st.sampled_from([None, None, None, "T c"]),
+    }
+    return st.tuples(st.just("tickets"), st.sampled_from(["T a", "T b"]), st.fixed_dictionaries(values))
+
+
+def status() -> st.SearchStrategy[Change]:
+    values = {
+        "ticket_id": st.sampled_from(["T a", "T b"]),
+        "changed_at": moments,
+        "status_category": st.sampled_from(["open", "pending", "closed"]),
+    }
+    return st.tuples(st.just("ticket_status_history"), few.map("S {}".format), st.fixed_dictionaries(values))
+
+
+def activity() -> st.SearchStrategy[Change]:
+    values = {
+        "type": st.sampled_from(["email", "call", "note"]),
+        "direction": st.sampled_from(["outbound", "inbound"]),
+        "status": st.just("completed"),
+        "is_public": st.sampled_from([0, 1]),
+        "occurred_at": moments,
+        "ticket_id": st.sampled_from([None, "T a", "T b"]),
+        "lead_id": st.sampled_from([None, "L a"]),
+        "contact_id": st.sampled_from([None, "C a", "C b", "C c"]),
+        "is_deleted": st.sampled_from([0, 0, 1]),
+    }
+    return st.tuples(st.just("activities"), few.map("X {}".format), st.fixed_dictionaries(values))
+
+
+def others() -> st.SearchStrategy[Change]:
+    account = {"merged_into": st.sampled_from([None, None, "A c"]), "name": st.just("x")}
+    contact = {
+        "account_id": st.sampled_from([None, "A a", "A b"]),
+        "is_deleted": st.sampled_from([0, 1]),
+        "merged_into": st.sampled_from([None, None, "C c"]),
+    }
+    lead = {
+        "created_at": moments,
+        "status_category": st.sampled_from(["open", "converted"]),
+        "converted_date": st.none() | days,
+    }
+    return st.one_of(
+        st.tuples(st.just("accounts"), st.sampled_from(["A a", "A b"]), st.fixed_dictionaries(account)),
+        st.tuples(st.just("contacts"), st.sampled_from(["C a", "C b"]), st.fixed_dictionaries(contact)),
+        st.tuples(st.just("leads"), st.just("L a"), st.fixed_dictionaries(lead)),
+    )
+
+
+def answer() -> st.SearchStrategy[Change]:
+    values = {
+        "responded_at": moments,
+        "contact_id": st.sampled_from([None, "C a", "C b", "C c"]),
+        "is_deleted": st.sampled_from([0, 0, 1]),
+    }
+    return st.tuples(st.just("survey_responses"), few.map("R {}".format), st.fixed_dictionaries(values))
+
+
+changes = st.one_of(deal(), history(), ticket(), status(), activity(), answer(), others())
