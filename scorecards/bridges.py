@@ -18,6 +18,7 @@ def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dic
         rows = evaluator.rows(kpi, movements=True)
         moved = together(tallies(evaluator.conn, rows, [slice_], singly=False)[0]).excluded
         return {
+            "retention": tally.hits / tally.n if tally.n else None,
             "attrition": (tally.n - tally.hits) / tally.n if tally.n else None,
             "active_end": tally.hits + sum(moved.values()),
             "new": moved.get("new", 0),

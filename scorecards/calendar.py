@@ -74,3 +74,14 @@ def business_days(start: date, end: date, hours: Hours) -> int:
         for offset in range(max(0, (end - start).days))
         if hours.weekly.get((start + timedelta(offset)).weekday()) and start + timedelta(offset) not in hours.holidays
     )
+
+
+def after_business_days(day: date, days: int, hours: Hours) -> date:
+    """The first day after so many business days that follow `day`; a calendar that never opens counts every day."""
+    never = not any(hours.weekly.values())
+    at = day
+    while days > 0:
+        at += timedelta(1)
+        if never or (hours.weekly.get(at.weekday()) and at not in hours.holidays):
+            days -= 1
+    return at + timedelta(1)

@@ -1,6 +1,6 @@
 """`where` tables into SQL: closed operators, bound values, and the same filter in words for a reader."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -10,6 +10,8 @@ from scorecards.periods import midnight
 from scorecards.relations import Column, Language, Relation
 
 OPERATORS = ("not", "gt", "gte", "lt", "lte", "between", "contains", "set", "before", "after")
+#: In a filter, the key that holds several of which one must be passed.
+ANY = "any"
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "before": "<", "after": ">="}
 _WORDS = {
     "gt": "above",
@@ -55,7 +57,11 @@ class Sql:
         return f"major({column.sql}, {column.currency}, {day})"
 
     def conditions(self, where: Mapping[str, Any]) -> list[str]:
-        return [self._condition(name, wanted) for name, wanted in where.items()]
+        return [self._any(wanted) if name == ANY else self._condition(name, wanted) for name, wanted in where.items()]
+
+    def _any(self, filters: Sequence[Mapping[str, Any]]) -> str:
+        """True where one of several filters is; none of them is nobody's."""
+        return f"({' OR '.join(' AND '.join(self.conditions(one)) or '1' for one in filters) or '0'})"
 
     def _condition(self, name: str, wanted: Any) -> str:
         column = self.column(name)
@@ -121,9 +127,24 @@ def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def columns_of(where: Mapping[str, Any]) -> Iterator[str]:
+    """The columns a filter names, those of its alternatives included."""
+    for name, wanted in where.items():
+        if name == ANY:
+            for one in wanted:
+                yield from columns_of(one)
+        else:
+            yield name
+
+
 def in_words(where: Mapping[str, Any]) -> list[str]:
     """The filter as short phrases: "state is won", "priority is high or urgent"."""
-    return [_phrase(name.replace("_", " "), wanted) for name, wanted in where.items()]
+    return [
+        " or ".join(" and ".join(in_words(one)) for one in wanted)
+        if name == ANY
+        else _phrase(name.replace("_", " "), wanted)
+        for name, wanted in where.items()
+    ]
 
 
 def _phrase(name: str, wanted: Any) -> str:

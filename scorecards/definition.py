@@ -14,12 +14,16 @@ from pydantic import Field, field_validator, model_validator
 from scorecards.slots import (
     Action,
     Also,
+    Calc,
     Cohort,
+    Deadline,
     Duration,
     DurationSlot,
     Filled,
     Granularity,
+    MatureSlot,
     Model,
+    Per,
     Ratio,
     Retain,
     Stock,
@@ -27,9 +31,13 @@ from scorecards.slots import (
     aggregate_name,
 )
 
+#: What a KPI may be; without one it is a plain aggregate.
+SHAPES = ("share", "ratio", "calc", "cohort", "duration", "deadline", "stock", "retain", "filled", "sql")
+_FIELDLESS = {"duration", "deadline", "cohort", "sql", "ratio", "calc", "filled", "retain"}
+
 
 class Kpi(Model):
-    """One KPI: at most one shape of share, ratio, cohort, duration, stock, retain, filled, sql (or stock + share)."""
+    """One KPI: at most one shape (SHAPES), or stock with share."""
 
     # who it is
     id: str = ""  # NAME of [kpi.NAME], set by the loader
@@ -45,21 +53,28 @@ class Kpi(Model):
     field: str | None = None
     also: tuple[str, ...] | dict[str, Also] = ()
     where: dict[str, Any] = {}
+    out: dict[str, dict[str, Any]] = {}  # rows left out and counted, by the reason that is said
     latest_per: tuple[str, ...] = ()
+    first_per: tuple[str, ...] = ()
+    per: Per | None = None
+    per_distinct: str | None = None
+    weight: str = "count"  # what a row weighs on both sides of a share: 1, or a column
     # when
     date: str | None = None
     period: Granularity | None = None
     usual_period: Granularity = "month"
     partial: Literal["to_date"] | None = None
     window: Duration | None = None
-    mature: Duration | None = None  # rows count only once this old at as_of
+    mature: MatureSlot | None = None  # rows count only once this old at as_of
     # shape
     share: dict[str, Any] | None = None
     unless: Cohort | None = None  # on the share's side only rows that did not reach this in time
     headline: Literal["share", "count"] = "share"
     ratio: Ratio | None = None
+    calc: Calc | None = None
     cohort: Cohort | None = None
     duration: DurationSlot | None = None
+    deadline: Deadline | None = None
     stock: Stock | None = None
     retain: Retain | None = None
     filled: Filled | None = None
@@ -67,7 +82,7 @@ class Kpi(Model):
     # split, judge, act
     by: tuple[str, ...] = ()
     target: Target | None = None
-    compare: tuple[Literal["previous", "year_ago"], ...] = ("previous", "year_ago")
+    compare: tuple[Literal["previous", "year_ago", "month_ago"], ...] = ("previous", "year_ago")
     signal: Literal["xmr", "off"] = "xmr"
     n_min: Annotated[int | None, Field(ge=0)] = None
     action: Action | None = None
@@ -80,6 +95,12 @@ class Kpi(Model):
     perspective: str = ""
     group: str = ""
     needs: str = ""  # ends the sentence "no data: needs …"
+    maps: str = ""  # where to map what it needs, one sentence said after it
+    requires: tuple[str, ...] = ()  # "table", "table.column" or "table.column=value": without any, no data
+    configured_by: tuple[str, ...] = ()  # "params.types" or "table.column": without, not configured
+    additivity: Literal["A", "S", "N"] | None = None  # adds up over segments and time, over segments only, not
+    n_min_kind: str | None = None  # "R20": how many rows, and of what, make a figure (docs/definitions.md G12)
+    segments: tuple[str, ...] = ()  # what it is worth splitting by
     partner: str = ""  # a speed KPI's quality partner
     # the definition record [001]
     information: str = ""
@@ -98,7 +119,7 @@ class Kpi(Model):
     def _known_agg(cls, value: str) -> str:
         return aggregate_name(value)
 
-    @field_validator("by", "compare", "latest_per", mode="before")
+    @field_validator("by", "compare", "latest_per", "first_per", "requires", "configured_by", "segments", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -122,30 +143,41 @@ class Kpi(Model):
 
     @model_validator(mode="after")
     def _one_shape(self) -> "Kpi":
-        shapes = [
-            s
-            for s in ("share", "ratio", "cohort", "duration", "stock", "retain", "filled", "sql")
-            if getattr(self, s) is not None
-        ]
+        shapes = [s for s in SHAPES if getattr(self, s) is not None]
         if len(shapes) > 1 and set(shapes) != {"share", "stock"}:
             raise ValueError(f"at most one shape, this has {' and '.join(shapes)}")
-        if not shapes or shapes[0] not in ("ratio", "sql"):
+        if not shapes or shapes[0] not in ("ratio", "calc", "sql"):
             if self.of is None:
-                raise ValueError("says nothing to count: give of (a table), ratio or sql")
+                raise ValueError("says nothing to count: give of (a table), ratio, calc or sql")
         elif self.of is not None:
             raise ValueError(f"{shapes[0]} takes no of")
+        if self.latest_per and self.first_per:
+            raise ValueError("give either latest_per or first_per")
+        if self.per is not None and (shapes or self.agg in ("count", "distinct")):
+            raise ValueError("per takes no shape, and an agg over days such as max, avg or sum")
+        if self.per_distinct is not None and (shapes or self.agg != "sum"):
+            raise ValueError('per_distinct is of a plain sum: agg = "sum"')
+        if self.weight != "count" and "share" not in shapes:
+            raise ValueError("weight is of a share: what each row counts for on both sides")
         plain_values = self.agg in ("sum", "avg", "median", "min", "max", "distinct") or self.agg.startswith("p")
-        if plain_values and self.field is None and not {"duration", "sql", "ratio", "filled", "retain"} & set(shapes):
+        if plain_values and self.field is None and not (_FIELDLESS & set(shapes) or self.per):
             raise ValueError(f"agg = {self.agg!r} needs a field")
         return self
 
     @property
     def shape(self) -> str:
-        """The one shape: share, ratio, cohort, duration, stock, retain, filled, sql, or plain."""
-        for name in ("stock", "share", "ratio", "cohort", "duration", "retain", "filled", "sql"):
+        """The one shape, or plain; of stock with share: stock."""
+        for name in ("stock", *SHAPES):
             if getattr(self, name) is not None:
                 return name
         return "plain"
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """What a ratio or a sum of KPIs is made of, as written: names with their suffixes."""
+        if self.ratio is not None:
+            return (*self.ratio.tops, *self.ratio.bottoms)
+        return (*self.calc.plus, *self.calc.minus) if self.calc is not None else ()
 
     @property
     def title(self) -> str:

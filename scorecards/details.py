@@ -1,11 +1,13 @@
 """The further figures beside a KPI's value, over the very rows of its slice, under their public names."""
 
 from dataclasses import replace
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from scorecards.bridges import extras
+from scorecards.compiler.measure import runs_by_days
 from scorecards.definition import Kpi
-from scorecards.figures import scaled
+from scorecards.figures import Figure, figure, is_two_sided, n_min, scaled
 from scorecards.periods import Slice
 from scorecards.question import question_beside, question_of
 from scorecards.ratios import growths
@@ -18,39 +20,112 @@ if TYPE_CHECKING:
 
 def details_of(evaluator: "Evaluator", kpi: Kpi, main: Slice, tally: Tally | None) -> dict[str, Any]:
     """The KPI's further figures over the slice shown, under their public names."""
-    if kpi.ratio is not None:
-        return growths(evaluator, kpi, main)
+    if kpi.of is None:
+        found: dict[str, Any] = growths(evaluator, kpi, main) if kpi.ratio is not None else {}
+        return found | {name: _of_kpi(evaluator, kpi, also, main) for name, also in _beside(kpi).items() if also.kpi}
     if tally is None:
         return {}
-    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    found: dict[str, Any] = {f"excluded_{why}": tally.excluded.get(why, 0) for why in ("null", "no_fx")}
+    found = {f"excluded_{why}": tally.excluded.get(why, 0) for why in ("null", "no_fx")}
     if kpi.cohort is not None or kpi.mature is not None:
         found["immature"] = tally.excluded.get("immature", 0)
-    also = kpi.also
-    if isinstance(also, tuple):
-        also = {name: Also(agg=name) for name in also}
-    for name, wanted in also.items():
+    found |= _ruled_out(kpi, tally)
+    for name, wanted in (_automatic(evaluator, kpi) | _beside(kpi)).items():
         if wanted.excluded is not None:
             found[name] = tally.excluded.get(wanted.excluded, 0)
-            continue
-        question = question_beside(kpi, wanted)
-        if wanted.own:
-            question = replace(question, where=wanted.where)
-        if question.field is None and wanted.agg != "count" and kpi.duration is None:
-            question = replace(question, field=kpi.field)
-        if question == replace(question_of(kpi), agg=wanted.agg) and (tally.values or not needs_values(wanted.agg)):
-            part = tally  # the very rows of the value
+        elif wanted.kpi is not None:
+            found[name] = _of_kpi(evaluator, kpi, wanted, main)
+        elif wanted.by is not None:
+            found[name] = _split(evaluator, kpi, wanted.by, main)
         else:
-            rows = evaluator.compiler.rows(kpi, relation, question, own=wanted.own)
-            part = together(tallies(evaluator.conn, rows, [main], singly=needs_values(wanted.agg))[0])
-        if wanted.share is not None:
-            found[name] = part.hits / part.n if part.n else None
-        else:
-            value = aggregate(part, wanted.agg)
-            if value is not None and wanted.scale is not None:
-                value *= wanted.scale
-            elif value is not None and kpi.duration is not None and wanted.agg != "count":
-                value = scaled(kpi, value)
-            found[name] = value
+            found[name] = _figure_beside(evaluator, kpi, wanted, main, tally)
+    if is_two_sided(kpi) and kpi.filled is None and kpi.weight == "count" and tally.n >= max(1, n_min(kpi)):
+        found["wilson"] = wilson(tally.n - tally.hits if _counts_lost(kpi) else tally.hits, tally.n)
     found.update(extras(evaluator, kpi, main, tally))
     return found
+
+
+def wilson(hits: int, n: int) -> list[float]:
+    """The 95 % interval of a rate (docs/definitions.md G12): [low, high]. n is at least 1."""
+    z, p = 1.96, hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return [max(0.0, centre - half), min(1.0, centre + half)]
+
+
+def _counts_lost(kpi: Kpi) -> bool:
+    return kpi.retain is not None and kpi.retain.headline == "lost"
+
+
+def _beside(kpi: Kpi) -> dict[str, Also]:
+    """`also` by name."""
+    return {name: Also(agg=name) for name in kpi.also} if isinstance(kpi.also, tuple) else kpi.also
+
+
+def _automatic(evaluator: "Evaluator", kpi: Kpi) -> dict[str, Also]:
+    """Beside a duration: mean, median and 90th percentile, and the headline on the other clock (G7, G9)."""
+    if kpi.duration is None or kpi.agg not in ("avg", "median") or kpi.duration.unfinished == "so_far":
+        return {}
+    found = {"mean": Also(agg="avg"), "median": Also(agg="median"), "p90": Also(agg="p90")}
+    if not runs_by_days(evaluator.compiler, kpi):
+        other = "calendar" if kpi.duration.clock == "business" else "business"
+        stat = "mean" if kpi.agg == "avg" else "median"
+        found[f"{other}_{stat}"] = Also.model_validate({"agg": kpi.agg, "clock": other})
+    return found
+
+
+def _ruled_out(kpi: Kpi, tally: Tally) -> dict[str, Any]:
+    """Rows left out by name, each count and all of them; what a deadline cannot judge."""
+    found = {f"excluded_{name}": tally.excluded.get(name, 0) for name in kpi.out}
+    if kpi.deadline is not None:
+        found |= {why: tally.excluded.get(why, 0) for why in ("pending", "void")}
+    if found:
+        found["excluded"] = sum(tally.excluded.get(name, 0) for name in (*kpi.out, "void"))
+    return found
+
+
+def _of_kpi(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> Any:
+    """A part of another KPI over the same slice; how many rows are enough is this KPI's to say, where it says."""
+    other = evaluator.kpis[wanted.kpi or ""]
+    if kpi.n_min is not None:
+        other = other.model_copy(update={"n_min": kpi.n_min})
+    return getattr(evaluator.figures(other, [main])[0], wanted.part)
+
+
+def _split(evaluator: "Evaluator", kpi: Kpi, by: str, main: Slice) -> list[dict[str, Any]]:
+    """The KPI's figure per segment, in order of name."""
+    parts = tallies(evaluator.conn, evaluator.rows(kpi, by), [main], singly=needs_values(kpi.agg))[0]
+    return [_entry(segment, figure(kpi, parts[segment])) for segment in sorted(parts)]
+
+
+def _entry(segment: str, part: Figure) -> dict[str, Any]:
+    return {
+        "segment": segment,
+        "value": part.value,
+        "numerator": part.numerator,
+        "denominator": part.denominator,
+        "n": part.n,
+        "status": part.status,
+    }
+
+
+def _figure_beside(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice, tally: Tally) -> Any:
+    """Another aggregate, filter, share or clock over the KPI's rows."""
+    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
+    question = question_beside(kpi, wanted)
+    if wanted.own:
+        question = replace(question, where=wanted.where)
+    if question.field is None and wanted.agg != "count" and kpi.duration is None:
+        question = replace(question, field=kpi.field)
+    if question == replace(question_of(kpi), agg=wanted.agg) and (tally.values or not needs_values(wanted.agg)):
+        part = tally  # the very rows of the value
+    else:
+        rows = evaluator.compiler.rows(kpi, relation, question, own=wanted.own)
+        part = together(tallies(evaluator.conn, rows, [main], singly=needs_values(wanted.agg))[0])
+    if wanted.share is not None:
+        return part.hits / part.n if part.n else None
+    value = aggregate(part, wanted.agg)
+    if value is not None and wanted.scale is not None:
+        return value * wanted.scale
+    if value is not None and kpi.duration is not None and wanted.agg != "count":
+        return scaled(kpi, value)
+    return value

@@ -22,7 +22,7 @@ from scorecards.functions import register
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, is_stock, plan
 from scorecards.question import question_of
-from scorecards.ratios import ratio_figures
+from scorecards.ratios import calc_figures, ratio_figures
 from scorecards.reading import direction_of, is_money, stat_of, unit_of
 from scorecards.retention import retained
 from scorecards.segments import segments_of
@@ -177,19 +177,25 @@ class Evaluator:
             return [self._asked(kpi, slice_) for slice_ in slices]
         if kpi.ratio is not None:
             return ratio_figures(self, kpi, slices)
+        if kpi.calc is not None:
+            return calc_figures(self, kpi, slices)
         table = self._table(kpi)
+        if (lack := provenance.lacking(self.conn, kpi)) is not None:
+            return [Figure(None, None, None, 0, *lack)] * len(slices)
         if tallied is None:
             said = f"no data: needs {kpi.needs or table.replace('_', ' ')}"
+            said = f"{said}. {kpi.maps}" if kpi.maps else said
             if not self.are_facts_whole:
                 said = "no data: what follows from the records is being worked out; it takes some minutes"
             return [Figure(None, None, None, 0, "no_data", said)] * len(slices)
         if kpi.unless is not None and not self._keeps_history(table):
             return [Figure(None, None, None, 0, "no_data", f"no data: needs {kpi.needs}")] * len(slices)
-        begins = provenance.history_begins(self.conn, table)
+        begins = max(filter(None, (provenance.history_begins(self.conn, t) for t in self.tables(kpi))), default=None)
         found = []
         for slice_, tally in zip(slices, tallied, strict=True):
             begun = figure(kpi, tally)
-            if begins and not is_stock(kpi) and slice_.span.start < begins and slice_.span.granularity != "all":
+            first = slice_.at_day if is_stock(kpi) else slice_.span.start
+            if begins and first < begins and (is_stock(kpi) or slice_.span.granularity != "all"):
                 begun = Figure(None, None, None, begun.n, "no_data", f"no data: history begins {begins.isoformat()}")
             found.append(begun)
         return found
@@ -246,8 +252,8 @@ class Evaluator:
 
     def tables(self, kpi: Kpi) -> set[str]:
         """The canonical tables a KPI rests on."""
-        if kpi.ratio is not None:
-            names = [operand.partition(".")[0] for operand in (kpi.ratio.top, kpi.ratio.bottom)]
+        if kpi.operands:
+            names = [operand.partition(".")[0] for operand in kpi.operands]
             return set().union(*(self.tables(self.kpis[name]) for name in names if name in self.kpis))
         if kpi.of is None:
             return set()
@@ -297,7 +303,7 @@ class Evaluator:
         counts = [p for p in points if p is not None]
         if unit_of(kpi, self.kpis, self.compiler) == "count" and counts and sum(counts) / len(counts) < 1:
             return Signal("too_few_points", points=len(counts))
-        can_fall = kpi.ratio is not None or kpi.sql is not None
+        can_fall = bool(kpi.operands) or kpi.sql is not None
         ceiling = 1.0 if is_rate(kpi) and kpi.ratio is None else kpi.scale if kpi.unit == "score" else None
         return signal.judge(points, floor=None if can_fall else 0.0, ceiling=ceiling)
 

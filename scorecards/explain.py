@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from scorecards.conditions import in_words
 from scorecards.definition import Kpi
-from scorecards.figures import scaled
+from scorecards.figures import is_two_sided, scaled
 from scorecards.periods import Slice
-from scorecards.question import question_of
 from scorecards.ratios import sides_of
 from scorecards.tally import number, records
 
@@ -21,6 +20,8 @@ _REASONS = {
     "open": "not finished",
     "negative": "ends before it begins",
     "immature": "too young to be judged",
+    "pending": "not due yet",
+    "void": "ended before it was due",
     "new": "new in the period",
     "reactivated": "came back in the period",
 }
@@ -39,7 +40,7 @@ def explained(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]
         "records": [],
         "sources": [],
     }
-    if kpi.ratio is not None:
+    if kpi.operands:
         found["of"] = [
             explained(evaluator, evaluator.kpis[name], side) | {"period": f"{side.day_start}..{side.day_end}"}
             for name, side in sides_of(evaluator, kpi, slice_)
@@ -53,17 +54,18 @@ def explained(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]
     urls = dict(evaluator.conn.execute(f"SELECT id, url FROM {table} WHERE url IS NOT NULL").fetchall())
     found["sql"] = " ".join(rows.sql.split())
     found["parameters"] |= rows.of(slice_)
-    two_sided = kpi.share is not None or kpi.cohort is not None or kpi.retain is not None
+    two_sided = is_two_sided(kpi) and kpi.filled is None
+    is_lost = kpi.retain is not None and kpi.retain.headline == "lost"
     for row in records(evaluator.conn, rows, slice_):
         if row["why"] is not None:
             role = "excluded"
         elif not two_sided:
             role = "both" if kpi.filled is not None else "numerator"
         else:
-            role = "both" if row["hit"] else "denominator"
-        reason = _REASONS.get(row["why"], row["why"]) if row["why"] else None
+            role = "both" if bool(row["hit"]) != is_lost else "denominator"
+        reason = _REASONS.get(row["why"], row["why"].replace("_", " ")) if row["why"] else None
         record = {"id": row["id"], "url": urls.get(row["id"]), "role": role, "reason": reason}
-        if not two_sided or question_of(kpi).weight == "amount":
+        if not two_sided or kpi.weight != "count":
             record["measure"] = _measured(kpi, row)
         if kpi.filled is not None:
             record["required"] = row["y"]
@@ -90,13 +92,25 @@ def words(kpi: Kpi) -> list[str]:
         said.append(f"counted on top: {' and '.join(in_words(kpi.share))}")
     if kpi.cohort:
         said.append(f"reaching {kpi.cohort.reaches.replace('_', ' ')} within {kpi.cohort.within // 86400} days")
+    if kpi.cohort and kpi.cohort.or_:
+        said.append(f"or at once: {' and '.join(in_words(kpi.cohort.or_))}")
+    if kpi.deadline:
+        limit = kpi.deadline
+        began = f"by {limit.due}" if limit.due else f"in time from {limit.from_}, {limit.clock} clock"
+        said.append(f"{limit.to} {began}".replace("_", " "))
+    said += [f"left out as {name}: {' and '.join(in_words(only))}".replace("_", " ") for name, only in kpi.out.items()]
+    for name, chosen in (("latest", kpi.latest_per), ("first", kpi.first_per)):
+        if chosen:
+            said.append(f"the {name} of each {' and '.join(chosen)}".replace("_", " "))
     if kpi.unless:
         said.append(f"without {kpi.unless.reaches.replace('_', ' ')} within {kpi.unless.within // 86400} days")
     if kpi.duration:
         slot = kpi.duration
         said.append(f"time from {slot.from_} to {slot.to}, {slot.clock} clock".replace("_", " "))
     if kpi.ratio:
-        said = [f"{kpi.ratio.top} over {kpi.ratio.bottom}"]
+        said = [f"{' times '.join(kpi.ratio.tops)} over {' times '.join(kpi.ratio.bottoms)}"]
+    if kpi.calc:
+        said = [" less ".join([" plus ".join(kpi.calc.plus), *kpi.calc.minus])]
     if kpi.sql:
         said = ["as the statement says"]
     return said

@@ -1,6 +1,6 @@
 """From a tally to a figure with its status: value, sides, n, coverage, why there is none (docs/definitions.md G12)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scorecards.definition import Kpi
 from scorecards.tally import Tally, aggregate, number
@@ -39,17 +39,23 @@ def is_rate(kpi: Kpi) -> bool:
     """A fraction of something: shown in per cent, never prorated."""
     if kpi.unit is not None:
         return kpi.unit == "ratio"
-    shares = kpi.share is not None and kpi.headline == "share"
-    return shares or kpi.cohort is not None or kpi.retain is not None or kpi.filled is not None
+    return is_two_sided(kpi) and not (kpi.share is not None and kpi.headline == "count")
+
+
+def is_two_sided(kpi: Kpi) -> bool:
+    """Made of rows of which some are on top: a share of one form or another."""
+    return any(slot is not None for slot in (kpi.share, kpi.cohort, kpi.deadline, kpi.retain, kpi.filled))
 
 
 def n_min(kpi: Kpi) -> int:
     """The smallest n at which a value is given."""
     if kpi.n_min is not None:
         return kpi.n_min
+    if kpi.n_min_kind is not None and not kpi.agg.startswith("p"):
+        return int(kpi.n_min_kind.lstrip("RDSG") or 0)
     if is_rate(kpi):
         return N_MIN_RATIO
-    if kpi.ratio is not None or kpi.sql is not None or kpi.headline == "count":
+    if kpi.operands or kpi.sql is not None or kpi.headline == "count":
         return 0
     if kpi.unit == "score":
         return N_MIN_SURVEY
@@ -66,7 +72,9 @@ def _adds_up(kpi: Kpi) -> bool:
 def figure(kpi: Kpi, tally: Tally) -> Figure:
     """The KPI's figure over tallied rows."""
     minimum = n_min(kpi)
-    if kpi.share is not None or kpi.cohort is not None or kpi.retain is not None or kpi.filled is not None:
+    if kpi.per_distinct is not None:
+        return _over_distinct(kpi, tally, minimum)
+    if is_two_sided(kpi):
         part, whole = _sides(kpi, tally)
         if kpi.headline == "count" and kpi.share is not None:
             return _judged(kpi, tally, part, part, whole, minimum)
@@ -80,6 +88,8 @@ def figure(kpi: Kpi, tally: Tally) -> Figure:
     if kpi.unit == "score" and kpi.agg == "avg":
         scale = kpi.scale or 1
         top, bottom = float(tally.x) * scale, tally.n
+    elif kpi.agg == "avg" and kpi.duration is None and kpi.per is None and kpi.unit is None:
+        top, bottom = number(tally.x), tally.n
     if value is not None:
         value = scaled(kpi, value)
     return _judged(kpi, tally, value, top, bottom, minimum)
@@ -97,9 +107,22 @@ def scaled(kpi: Kpi, value: float | int) -> float | int:
 def _sides(kpi: Kpi, tally: Tally) -> tuple[float | int, float | int]:
     if kpi.filled is not None:
         return number(tally.x), number(tally.y)
-    if kpi.params.get("weight", "count") == "amount":
+    if kpi.weight != "count":
         return number(tally.x_hit), number(tally.x)
+    if kpi.retain is not None and kpi.retain.headline == "lost":
+        return tally.n - tally.hits, tally.n
     return tally.hits, tally.n
+
+
+def _over_distinct(kpi: Kpi, tally: Tally, minimum: int) -> Figure:
+    """A sum over how many different ones it belongs to: these are what there must be enough of."""
+    many = len(tally.keys)
+    value = number(tally.x) / many if many else None
+    counted = replace(tally, n=many)
+    return replace(
+        _judged(kpi, counted, value, number(tally.x), many, minimum, coverage=tally.coverage),
+        coverage=tally.coverage,
+    )
 
 
 def _judged(
@@ -109,8 +132,10 @@ def _judged(
     top: float | int | None,
     bottom: float | int | None,
     minimum: int,
+    *,
+    coverage: float | None = None,
 ) -> Figure:
-    coverage = tally.coverage
+    coverage = tally.coverage if coverage is None else coverage
     if value is None:
         return Figure(None, top, bottom, tally.n, "no_denominator", _nothing(kpi, tally), coverage)
     if tally.n < minimum and not (tally.n == 0 and _adds_up(kpi)):
@@ -126,6 +151,8 @@ def _judged(
 def _nothing(kpi: Kpi, tally: Tally) -> str:
     if tally.excluded.get("immature"):
         return f"the {noun(kpi)} of the period are too young to be judged"
+    if tally.excluded.get("pending"):
+        return f"{tally.excluded['pending']} {noun(kpi)} are not due yet, none is decided"
     if tally.excluded.get("open"):
         return f"{tally.excluded['open']} {noun(kpi)} are still waiting, none is done"
     return f"no {noun(kpi)} to count in the period"

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scorecards.calendar import BusinessClock
+from scorecards.calendar import BusinessClock, after_business_days
 from scorecards.definition import Reporting
 from scorecards.facts import epoch
 from scorecards.periods import midnight
@@ -70,7 +70,8 @@ def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:
     """Make the functions known to a connection; returns the rates, for sums kept exact outside SQL."""
     zone = ZoneInfo(reporting.timezone)
     rates = Rates(conn, reporting.currency)
-    clock = BusinessClock(reporting.hours)
+    hours = reporting.hours
+    clock = BusinessClock(hours)
 
     @lru_cache(maxsize=65536)
     def to_epoch(value: str | int | None) -> int | None:
@@ -96,6 +97,11 @@ def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:
     def business_seconds(start: int | None, end: int | None) -> int | None:
         return None if start is None or end is None else clock.seconds(start, end)
 
+    def business_deadline(start: int | None, days: int) -> int | None:
+        """The last second of the so manieth business day after the local day of an instant."""
+        day = None if start is None else local_day(start)
+        return None if day is None else midnight(after_business_days(date.fromisoformat(day), days, hours), zone) - 1
+
     def folded(text: Any) -> str | None:
         return None if text is None else str(text).casefold()
 
@@ -113,6 +119,7 @@ def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:
         ("local_day", 1, local_day),
         ("stamp", 1, stamp),
         ("business_seconds", 2, business_seconds),
+        ("business_deadline", 2, business_deadline),
         ("rate", 2, rates.factor),
         ("major", 3, rates.major),
     ):

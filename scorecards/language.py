@@ -3,19 +3,23 @@
 Each problem is (path below [kpi.NAME], sentence, mend), so the loader can put file and line in front.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from scorecards.conditions import OPERATORS
+from scorecards.conditions import ANY, OPERATORS
 from scorecards.definition import Kpi, Reporting
 from scorecards.periods import parse_period
 from scorecards.ratios import SUFFIXES
 from scorecards.relations import Column, Language, Relation
+from scorecards.slots import Deadline
 
 Problem = tuple[str, str, str]
 _COUNTING = ("count", "distinct")
+#: Why a row may be left out, beside what `out` names.
+REASONS = ("null", "no_fx", "open", "negative", "immature", "pending", "void")
 
 
 def problems(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> list[Problem]:
@@ -37,8 +41,12 @@ class _Check:
             yield "of", f"no table is called {kpi.of!r}.", _meant(kpi.of, names)
             return
         if kpi.ratio is not None:
-            yield from self._operand("ratio.top", kpi.ratio.top)
-            yield from self._operand("ratio.bottom", kpi.ratio.bottom)
+            yield from self._operands("ratio.top", kpi.ratio.tops)
+            yield from self._operands("ratio.bottom", kpi.ratio.bottoms)
+        if kpi.calc is not None:
+            yield from self._operands("calc.plus", kpi.calc.plus)
+            yield from self._operands("calc.minus", kpi.calc.minus)
+        yield from self._others()
         if kpi.sql is not None and not kpi.sql.lstrip().lower().startswith(("select", "with")):
             yield "sql", "is not a SELECT.", "Write one statement that returns a column named value."
         if self._relation is not None:
@@ -55,6 +63,8 @@ class _Check:
             yield "field", f"{kpi.field} holds {column.type}s, {kpi.agg} needs numbers.", "Choose a number or count."
         for slot in ("where", "share"):
             yield from self._filter(slot, getattr(kpi, slot) or {})
+        yield from self._left_out(kpi)
+        yield from self._split_off(kpi)
         if kpi.date is not None:
             yield from self._moment("date", kpi.date)
         elif not (kpi.stock or kpi.filled or kpi.retain):
@@ -66,8 +76,13 @@ class _Check:
             yield from self._moment("cohort.reaches", kpi.cohort.reaches)
             if kpi.date is None:
                 yield "cohort", "needs date, the column that places a row in its cohort.", 'Add date = "created_at".'
+            yield from self._filter("cohort.or", kpi.cohort.or_)
+        if kpi.mature is not None and kpi.mature.after is not None:
+            yield from self._moment("mature.after", kpi.mature.after)
         if kpi.unless is not None:
             yield from self._moment("unless.reaches", kpi.unless.reaches)
+        if kpi.deadline is not None:
+            yield from self._deadline(kpi.deadline)
         if kpi.duration is not None:
             yield from self._moment("duration.from", kpi.duration.from_)
             yield from self._moment("duration.to", kpi.duration.to)
@@ -83,12 +98,14 @@ class _Check:
                 yield from self._known(f"filled.required.{name}", name)
                 if isinstance(rule, Mapping):
                     yield from self._filter(f"filled.required.{name}.where", rule.get("where", {}))
-        for name in kpi.latest_per:
-            yield from self._known("latest_per", name)
         if isinstance(kpi.also, dict):
             for name, wanted in kpi.also.items():
                 if wanted.field is not None:
                     yield from self._known(f"also.{name}.field", wanted.field)
+                if wanted.by is not None:
+                    yield from self._dimension(f"also.{name}.by", wanted.by, relation)
+                if wanted.excluded is not None:
+                    yield from self._reason(f"also.{name}.excluded", wanted.excluded)
                 for slot in ("where", "share"):
                     yield from self._filter(f"also.{name}.{slot}", getattr(wanted, slot) or {})
         if kpi.action is not None:
@@ -102,15 +119,84 @@ class _Check:
 
     def _dimensions(self, relation: Relation) -> Iterator[Problem]:
         for name in self._kpi.by:
-            tables = self._reporting.dimensions.get(name)
-            if tables is None:
-                if self._language.column(relation, name) is None:
-                    known = list(self._reporting.dimensions)
-                    mend = _meant(name, known) if known else f'Add [dimension] {name} = {{ {relation.name} = "…" }}.'
-                    yield "by", f"no dimension is called {name!r}.", mend
-            elif relation.name not in tables:
-                mend = f'Add {relation.name} = "COLUMN" to {name} in [dimension].'
-                yield "by", f"dimension {name!r} says no column for {relation.name}.", mend
+            yield from self._dimension("by", name, relation)
+
+    def _dimension(self, path: str, name: str, relation: Relation) -> Iterator[Problem]:
+        tables = self._reporting.dimensions.get(name)
+        if tables is None:
+            if self._language.column(relation, name) is None:
+                known = list(self._reporting.dimensions)
+                mend = _meant(name, known) if known else f'Add [dimension] {name} = {{ {relation.name} = "…" }}.'
+                yield path, f"no dimension is called {name!r}.", mend
+        elif relation.name not in tables:
+            mend = f'Add {relation.name} = "COLUMN" to {name} in [dimension].'
+            yield path, f"dimension {name!r} says no column for {relation.name}.", mend
+
+    def _left_out(self, kpi: Kpi) -> Iterator[Problem]:
+        for reason, only in kpi.out.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", reason):
+                yield f"out.{reason}", "is no name for a reason.", "Write small letters, digits and _, such as spam."
+            elif reason in REASONS:
+                yield f"out.{reason}", "is a reason rows are left out for anyway.", "Give it a name of its own."
+            yield from self._filter(f"out.{reason}", only)
+        for slot in ("latest_per", "first_per"):
+            for name in getattr(kpi, slot):
+                yield from self._known(slot, name)
+
+    def _split_off(self, kpi: Kpi) -> Iterator[Problem]:
+        """The slots that make one figure of many rows before, or beside, the KPI's own."""
+        if kpi.per is not None:
+            if kpi.per.field is not None:
+                yield from self._known("per.field", kpi.per.field)
+            if kpi.per.agg == "sum":
+                yield from self._number("per.field", kpi.per.field or "")
+            if kpi.date is None:
+                yield "per", "needs date, the column that places a row on its day.", 'Add date = "created_at".'
+        if kpi.per_distinct is not None:
+            yield from self._known("per_distinct", kpi.per_distinct)
+        if kpi.weight != "count":
+            yield from self._known("weight", kpi.weight)
+            yield from self._number("weight", kpi.weight)
+
+    def _number(self, path: str, name: str) -> Iterator[Problem]:
+        assert self._relation is not None  # only called with one
+        column = self._language.column(self._relation, name)
+        if column is not None and column.type not in ("integer", "number", "money", "any"):
+            yield path, f"{name} holds {column.type}s, a number is needed.", "Choose a column of numbers."
+
+    def _deadline(self, slot: Deadline) -> Iterator[Problem]:
+        for key, name in (("from", slot.from_), ("to", slot.to), ("due", slot.due), ("void", slot.void)):
+            if name is not None:
+                yield from self._moment(f"deadline.{key}", name)
+        if slot.within is not None and slot.within.by is not None:
+            yield from self._known("deadline.within.by", slot.within.by)
+
+    def _reason(self, path: str, said: str) -> Iterator[Problem]:
+        known = (*REASONS, *self._kpi.out)
+        if said not in known:
+            yield path, f"no row is left out as {said!r}.", _meant(said, known)
+
+    def _others(self) -> Iterator[Problem]:
+        """What is said of other KPIs and of tables outside the KPI's own."""
+        if isinstance(self._kpi.also, dict):
+            for name, wanted in self._kpi.also.items():
+                if wanted.kpi is not None and wanted.kpi not in self._kpis:
+                    path = f"also.{name}.kpi"
+                    yield path, f"no KPI is called {wanted.kpi!r}.", _meant(wanted.kpi, list(self._kpis))
+        for slot in ("requires", "configured_by"):
+            for said in getattr(self._kpi, slot):
+                yield from self._place(slot, said)
+
+    def _place(self, slot: str, said: str) -> Iterator[Problem]:
+        table, _, column = said.partition("=")[0].partition(".")
+        tables = self._reporting.tables
+        if slot == "configured_by" and table == "params":
+            if column not in self._kpi.template.get("params", {}) and column not in self._kpi.params:
+                yield slot, f"no parameter is called {column!r}.", _meant(column, list(self._kpi.params))
+        elif table not in tables:
+            yield slot, f"no table is called {table!r}.", _meant(table, list(tables))
+        elif column and column not in tables[table]:
+            yield slot, f"{table} have no column {column!r}.", _meant(column, list(tables[table]))
 
     def _known(self, path: str, name: str) -> Iterator[Problem]:
         assert self._relation is not None  # only called with one
@@ -138,6 +224,13 @@ class _Check:
         assert self._relation is not None  # only called with one
         for name, wanted in where.items():
             here = f"{path}.{name}"
+            if name == ANY:
+                if not isinstance(wanted, list | tuple) or not all(isinstance(one, Mapping) for one in wanted):
+                    yield here, "takes a list of filters.", "Write any = [ { COLUMN = VALUE }, { OTHER = VALUE } ]."
+                    continue
+                for number, one in enumerate(wanted):
+                    yield from self._filter(f"{here}.{number}", one)
+                continue
             column = self._language.column(self._relation, name)
             if column is None:
                 yield here, f"{self._relation.name} have no column {name!r}.", self._language.near(self._relation, name)
@@ -165,14 +258,29 @@ class _Check:
             if said:
                 yield path, said, ""
 
+    def _operands(self, path: str, names: Sequence[str]) -> Iterator[Problem]:
+        for said in names:
+            yield from self._operand(path, said)
+
     def _operand(self, path: str, said: str) -> Iterator[Problem]:
         name, _, suffix = said.partition(".")
         if name not in self._kpis:
             yield path, f"no KPI is called {name!r}.", _meant(name, list(self._kpis))
-        elif self._kpis[name].ratio is not None:
-            yield path, f"{name} is itself a ratio.", "Name the KPIs it is made of."
+        elif self._leads_back(name, frozenset()):
+            yield path, f"{name} is made of this KPI, which is made of it.", "Name KPIs that do not need this one."
+        elif suffix in ("opening", "mean") and self._kpis[name].stock is None:
+            yield path, f"{name} is no stock: it has no value at the start of a period.", f"Give {name} a stock."
         if suffix and suffix not in SUFFIXES:
             yield path, f"{suffix!r} is nothing a KPI has.", f"After the dot may stand {', '.join(SUFFIXES)}."
+
+    def _leads_back(self, name: str, seen: frozenset[str]) -> bool:
+        """Is a KPI made of the one that is checked, by whatever steps?"""
+        if name == self._kpi.id or name in seen:
+            return True
+        part = self._kpis.get(name)
+        return part is not None and any(
+            self._leads_back(operand.partition(".")[0], seen | {name}) for operand in part.operands
+        )
 
     def _target(self) -> Iterator[Problem]:
         target = self._kpi.target

@@ -67,7 +67,7 @@ def plan(
         return Plan(main, True, (), (), grain)
     compared = []
     for against in kpi.compare:
-        other = shifted(span, -1) if against == "previous" else year_ago(span)
+        other = year_ago(span) if against == "year_ago" else shifted(span, -1)
         compared.append((against, like_for_like(_windowed(kpi, other), main, as_of, zone)))
     newest = span if main.complete else _before_running(span, main)
     series = [cut(_windowed(kpi, shifted(newest, -step)), as_of, zone) for step in reversed(range(POINTS))]
@@ -78,7 +78,7 @@ def _shown(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, grai
     if kpi.partial == "to_date":
         return span_holding(local_day(as_of, zone), grain, reporting)
     span = last_complete(as_of, grain, reporting, zone)
-    wait = kpi.cohort.within if kpi.cohort else kpi.mature
+    wait = kpi.cohort.within if kpi.cohort else kpi.mature.wait if kpi.mature else None
     while wait is not None and cut(span, as_of, zone).until + wait > int(as_of.timestamp()):
         span = shifted(span, -1)  # the newest cohort whose youngest row has had its time
     return span
@@ -105,8 +105,8 @@ def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, 
     for against in kpi.compare:
         moment = as_of.astimezone(zone)
         day = moment.date()
-        if against == "year_ago":
-            earlier = add_months(day, -12)
+        if against in ("year_ago", "month_ago"):
+            earlier = add_months(day, -12 if against == "year_ago" else -1)
         elif grain == "day" or grain == "week":
             earlier = day - timedelta(1 if grain == "day" else 7)
         else:

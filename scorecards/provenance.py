@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+from scorecards.definition import Kpi
 from scorecards.values import Freshness
 
 #: The name under which the sync notes a refused login; no table is called so.
@@ -78,6 +79,29 @@ def history_begins(conn: sqlite3.Connection, table: str) -> date | None:
     """The first day every source of a table covers; None when they cover all there is."""
     row = conn.execute("SELECT MAX(covered_from) FROM sync_state WHERE stream = ?", (table,)).fetchone()
     return date.fromisoformat(row[0][:10]) if row and row[0] else None
+
+
+def lacking(conn: sqlite3.Connection, kpi: Kpi) -> tuple[str, str] | None:
+    """(status, reason) where what a KPI must have is nowhere: a parameter or a mapping nobody set, data nobody has."""
+    for wanted in kpi.configured_by:
+        name = wanted.removeprefix("params.")
+        is_set = bool(kpi.params.get(name)) if name != wanted else _has(conn, wanted)
+        if not is_set:
+            hint = kpi.maps or (f"Set params.{name}." if name != wanted else f"Map {wanted}.")
+            return "not_configured", f"not configured: {wanted.replace('_', ' ')} is not set. {hint}"
+    for wanted in kpi.requires:
+        if not _has(conn, wanted):
+            return "no_data", f"no data: needs {kpi.needs or wanted}" + (f". {kpi.maps}" if kpi.maps else "")
+    return None
+
+
+def _has(conn: sqlite3.Connection, wanted: str) -> bool:
+    """Is there any live row ("table"), one with the column set ("table.column"), with this value ("table.column=v")?"""
+    place, has_value, value = wanted.partition("=")
+    table, _, column = place.partition(".")
+    test = "1" if not column else f"{column} = ?" if has_value else f"{column} IS NOT NULL"
+    statement = f"SELECT 1 FROM {table} WHERE is_deleted = 0 AND {test} LIMIT 1"
+    return conn.execute(statement, (value,) if has_value else ()).fetchone() is not None
 
 
 def facts_are_whole(conn: sqlite3.Connection) -> bool:

@@ -22,7 +22,7 @@ class Question:
 
 def question_of(kpi: Kpi) -> Question:
     clock = kpi.duration.clock if kpi.duration else None
-    return Question(kpi.agg, kpi.field, kpi.where, kpi.share, clock, str(kpi.params.get("weight", "count")))
+    return Question(kpi.agg, kpi.field, kpi.where, kpi.share, clock, kpi.weight)
 
 
 def question_beside(kpi: Kpi, also: Also) -> Question:

@@ -1,8 +1,9 @@
 """One KPI over another: "name", or "name.previous", ".base", ".change", ".target", ".gap"."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from math import prod
 from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
@@ -13,7 +14,9 @@ from scorecards.plan import is_stock
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
-SUFFIXES = ("value", "previous", "base", "change", "target", "gap")
+SUFFIXES = (
+    "value", "previous", "base", "change", "target", "gap", "opening", "mean", "n", "numerator", "denominator",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +28,62 @@ class _Operand:
 def ratio_figures(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[Figure]:
     """The ratio for each slice: no_denominator unless the bottom is above 0, too_few when a side is thin (G12)."""
     assert kpi.ratio is not None  # the caller looked
-    tops = _operands(evaluator, kpi, kpi.ratio.top, slices)
-    bottoms = _operands(evaluator, kpi, kpi.ratio.bottom, slices)
-    return [_over(kpi, top, bottom) for top, bottom in zip(tops, bottoms, strict=True)]
+    tops = _multiplied(evaluator, kpi, kpi.ratio.tops, slices)
+    bottoms = _multiplied(evaluator, kpi, kpi.ratio.bottoms, slices)
+    times = [_days(slice_) if kpi.ratio.times == "period_days" else kpi.ratio.times for slice_ in slices]
+    return [_over(kpi, *sides) for sides in zip(tops, bottoms, times, strict=True)]
+
+
+def calc_figures(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[Figure]:
+    """KPIs added up for each slice: what has no data is left out of the sum, but nothing may be taken away unknown."""
+    assert kpi.calc is not None  # the caller looked
+    added = [_operands(evaluator, kpi, name, slices) for name in kpi.calc.plus]
+    taken = [_operands(evaluator, kpi, name, slices) for name in kpi.calc.minus]
+    return [_summed([part[at] for part in added], [part[at] for part in taken]) for at in range(len(slices))]
 
 
 def sides_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> list[tuple[str, Slice]]:
-    """The KPIs a ratio is made of, each with the slice it is asked over."""
-    assert kpi.ratio is not None  # the caller looked
-    operands = [_operands(evaluator, kpi, said, [slice_])[0] for said in (kpi.ratio.top, kpi.ratio.bottom)]
+    """The KPIs a ratio or a sum is made of, each with the slice it is asked over."""
+    operands = [_operands(evaluator, kpi, said, [slice_])[0] for said in kpi.operands]
     return list(dict.fromkeys(side for operand in operands for side in operand.sides))
 
 
-def _over(kpi: Kpi, top: _Operand, bottom: _Operand) -> Figure:
+def _days(slice_: Slice) -> int:
+    """Local days of the period, so far where it still runs."""
+    return max(1, (min(slice_.day_end, slice_.at_day) - slice_.day_start).days)
+
+
+def _summed(added: Sequence[_Operand], taken: Sequence[_Operand]) -> Figure:
+    figures = [side for operand in (*added, *taken) for side in operand.sides.values()]
+    n = sum(side.n for operand in added for side in operand.sides.values())
+    coverage = min((f.coverage for f in figures if f.coverage is not None), default=None)
+    known = [operand.value for operand in added if operand.value is not None]
+    lacking = [operand for operand in taken if operand.value is None] or ([] if known else list(added))
+    if lacking:
+        why = next(iter(lacking[0].sides.values()))
+        return Figure(None, None, None, n, why.status if why.status != "ok" else "no_data", why.reason, coverage)
+    value = sum(known) - sum(operand.value for operand in taken if operand.value is not None)
+    partial = next((side for side in figures if side.status == "partial"), None)
+    if partial is not None:
+        return Figure(value, None, None, n, "partial", partial.reason, coverage)
+    return Figure(value, None, None, n, "ok", None, coverage)
+
+
+def _multiplied(evaluator: "Evaluator", kpi: Kpi, names: Sequence[str], slices: Sequence[Slice]) -> list[_Operand]:
+    """One side of a ratio: the product of its names for each slice."""
+    factors = [_operands(evaluator, kpi, name, slices) for name in names]
+    if len(factors) == 1:
+        return factors[0]
+    found = []
+    for at in range(len(slices)):
+        parts = [factor[at] for factor in factors]
+        known = [part.value for part in parts if part.value is not None]
+        sides = {key: side for part in parts for key, side in part.sides.items()}
+        found.append(_Operand(prod(known) if len(known) == len(parts) else None, sides))
+    return found
+
+
+def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
     sides = {**top.sides, **bottom.sides}
     # A rate rests on what it divides by; a change rests on both its sides (G12, A12).
     counted = bottom.sides if is_rate(kpi) else sides
@@ -54,7 +100,7 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand) -> Figure:
         thin = min(side.n for side in counted.values())
         reason = f"{thin} rows on one side: too few to rate (at least {least} needed)"
         return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
-    value = top.value / bottom.value
+    value = top.value / bottom.value * times
     partial = next((side for side in sides.values() if side.status == "partial"), None)
     if partial is not None:
         return Figure(value, top.value, bottom.value, n, "partial", partial.reason, coverage)
@@ -69,6 +115,10 @@ def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slic
         part = part.model_copy(update={"n_min": 0})  # the ratio's own minimum decides
     if suffix in ("", "value"):
         return [_Operand(f.value, {(name, s): f}) for s, f in zip(slices, evaluator.figures(part, slices), strict=True)]
+    if suffix in ("n", "numerator", "denominator"):
+        return [_part(name, s, f, suffix) for s, f in zip(slices, evaluator.figures(part, slices), strict=True)]
+    if suffix in ("opening", "mean"):
+        return _opened(evaluator, part, suffix, slices)
     if suffix in ("target", "gap"):
         return _wanted(evaluator, part, suffix, slices)
     others = [_other(evaluator, kpi, part, slice_, suffix) for slice_ in slices]
@@ -80,6 +130,25 @@ def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slic
     for slice_, now, other, then in zip(slices, here, others, there, strict=True):
         change = now.value - then.value if now.value is not None and then.value is not None else None
         found.append(_Operand(change, {(name, slice_): now, (name, other): then}))
+    return found
+
+
+def _part(name: str, slice_: Slice, figure: Figure, suffix: str) -> _Operand:
+    value: float | None = figure.n if suffix == "n" else getattr(figure, suffix)
+    return _Operand(value, {(name, slice_): figure})
+
+
+def _opened(evaluator: "Evaluator", part: Kpi, suffix: str, slices: Sequence[Slice]) -> list[_Operand]:
+    """A stock at the start of each slice, or the mean of its start and its end; it rests on those of the start."""
+    starts = [replace(slice_, at=slice_.since, at_day=slice_.day_start) for slice_ in slices]
+    found = []
+    ends = evaluator.figures(part, slices) if suffix == "mean" else []
+    for number, (start, opening) in enumerate(zip(starts, evaluator.figures(part, starts), strict=True)):
+        value = opening.value
+        if suffix == "mean":
+            closing = ends[number].value
+            value = None if value is None or closing is None else (value + closing) / 2
+        found.append(_Operand(value, {(part.id, start): opening}))
     return found
 
 

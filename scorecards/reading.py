@@ -13,9 +13,11 @@ def unit_of(kpi: Kpi, kpis: Mapping[str, Kpi], compiler: Compiler) -> str:
         return kpi.unit
     if is_rate(kpi):
         return "ratio"
-    if kpi.ratio is not None:
-        top, bottom = (kpis.get(name.partition(".")[0]) for name in (kpi.ratio.top, kpi.ratio.bottom))
-        units = {unit_of(k, kpis, compiler) for k in (top, bottom) if k is not None}
+    if kpi.operands:
+        parts = [kpis.get(name.partition(".")[0]) for name in kpi.operands]
+        units = {unit_of(part, kpis, compiler) for part in parts if part is not None}
+        if kpi.calc is not None:
+            return units.pop() if len(units) == 1 else "number"
         return "ratio" if len(units) == 1 else "number"
     if kpi.sql is not None:
         return {"percent": "ratio", None: "number"}.get(kpi.format, "money" if kpi.format != "number" else "number")

@@ -14,7 +14,14 @@ _AGGREGATES = re.compile(r"^(count|sum|avg|median|min|max|distinct|p[1-9][0-9]?)
 
 
 def duration_seconds(text: Any) -> int:
-    """Read "15m", "6h", "90d", "2w", "3y" (365 days) as seconds. Raises ValueError with a plain sentence."""
+    """Read "15m", "6h", "90d", "2w", "3y" (365 days) as seconds, also { seconds = 900 } and { days = 7 }.
+
+    Raises ValueError with a plain sentence.
+    """
+    if isinstance(text, Mapping) and len(text) == 1 and set(text) <= {"seconds", "days"}:
+        ((unit, number),) = text.items()
+        if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+            return number * (86400 if unit == "days" else 1)
     found = _DURATION.match(text) if isinstance(text, str) else None
     if not found:
         raise ValueError('not a duration. Write a number and s, m, h, d, w or y, such as "15m" or "90d".')
@@ -32,18 +39,141 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Ratio(Model):
-    """One KPI over another; each name may carry .value .target .gap .previous .base or .change."""
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
-    top: str
-    bottom: str
+
+#: One name or a list of them.
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Ratio(Model):
+    """KPIs over KPIs; each name may carry a suffix (.value .target .gap .previous .base .change .opening .mean ...).
+
+    Several names on a side are multiplied. `times` is what the quotient is multiplied by: a number, or the days of
+    the period.
+    """
+
+    tops: Names = Field(alias="top")
+    bottoms: Names = Field(alias="bottom")
+    times: float | Literal["period_days"] = 1.0
+
+    @property
+    def top(self) -> str:
+        """The first name above the line: mostly the only one."""
+        return self.tops[0]
+
+    @property
+    def bottom(self) -> str:
+        """The first name below the line."""
+        return self.bottoms[0]
+
+
+class Calc(Model):
+    """KPIs added up, and others taken away; names as in a ratio."""
+
+    plus: Names
+    minus: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
 
 
 class Cohort(Model):
-    """Of the rows placed by `date`, the share that reaches `reaches` within `within`; young rows leave both sides."""
+    """Of the rows placed by `date`, the share that reaches `reaches` within `within`; young rows leave both sides.
+
+    A row that passes `or` has succeeded at once.
+    """
 
     reaches: str
     within: Duration
+    or_: dict[str, Any] = Field(default={}, alias="or")
+
+
+def _wait(value: Any) -> Any:
+    return {"wait": value} if isinstance(value, str) else value
+
+
+class Mature(Model):
+    """Rows count only once this long has passed since `after` (the KPI's date when absent)."""
+
+    after: str | None = None
+    wait: Duration
+
+
+#: "14d", or { after = "ended_at", wait = "14d" }.
+MatureSlot = Annotated[Mature, BeforeValidator(_wait)]
+
+_BUSINESS_DAYS = re.compile(r"^\s*(\d+)\s*bd\s*$")
+
+
+class Within(Model):
+    """How long there is: seconds on the deadline's clock, or business days after the local day it began.
+
+    `by` names a column whose values have times of their own, in seconds: { by = "priority", of = { high = 3600 } }.
+    """
+
+    seconds: Annotated[int, Field(ge=0)] = 0
+    business_days: Annotated[int, Field(ge=1)] | None = None
+    by: str | None = None
+    of: dict[str, Annotated[int, Field(ge=0)]] = {}
+
+
+def _within(value: Any) -> Any:
+    if isinstance(value, str):
+        if found := _BUSINESS_DAYS.match(value):
+            return {"business_days": int(found[1])}
+        return {"seconds": duration_seconds(value)}
+    return value
+
+
+class Deadline(Model):
+    """Of the rows decided by now, the share done in time.
+
+    The limit is `within` after `from`, or `grace` after `due`. In time: `to` is not after it; late: `to` is, or
+    there is none and the limit has passed. Not passed and no `to`: pending, left out; so is what `void` ended
+    before the limit. `by = "day"`: the local day of `to` is what counts. `wait`: nothing is judged before its limit.
+    """
+
+    from_: str | None = Field(default=None, alias="from")
+    to: str
+    within: Annotated[Within | None, BeforeValidator(_within)] = None
+    clock: Literal["calendar", "business"] = "calendar"
+    due: str | None = None
+    grace: Duration = 0
+    void: str | None = None
+    by: Literal["instant", "day"] = "instant"
+    wait: bool = False
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "Deadline":
+        counted = self.from_ is not None and self.within is not None
+        if counted == (self.due is not None) or (self.due is not None and (self.from_ or self.within)):
+            raise ValueError("give either from and within, or due")
+        if self.due is not None and self.clock == "business":
+            raise ValueError("clock goes with from and within")
+        if self.grace and self.due is None:
+            raise ValueError("grace goes with due")
+        return self
+
+
+class Per(Model):
+    """An aggregate made per local day first; the KPI's `agg` is then over the days, those without rows being 0."""
+
+    unit: Literal["day"] = "day"
+    agg: str = "count"
+    field: str | None = None
+
+    @field_validator("agg")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        value = aggregate_name(value)
+        if value not in ("count", "sum", "distinct"):
+            raise ValueError("a day's figure is count, sum or distinct: only these are 0 on a day without rows")
+        return value
+
+    @model_validator(mode="after")
+    def _fielded(self) -> "Per":
+        if self.agg != "count" and self.field is None:
+            raise ValueError(f"agg = {self.agg!r} needs a field")
+        return self
 
 
 class DurationSlot(Model):
@@ -65,11 +195,15 @@ class Stock(Model):
 
 
 class Retain(Model):
-    """Of the things open at the period's start, the share open at its end (key: what is counted once)."""
+    """Of the things open at the period's start, the share open at its end (key: what is counted once).
+
+    `headline = "lost"`: the share that is not.
+    """
 
     opens: str
     closes: str
     key: str
+    headline: Literal["kept", "lost"] = "kept"
 
 
 class Filled(Model):
@@ -163,7 +297,7 @@ class Action(Model):
 
 
 class Also(Model):
-    """A further figure over the same rows, shown beside the value."""
+    """A further figure over the same rows, shown beside the value; or a part of another KPI; or a split (`by`)."""
 
     agg: str = "count"
     field: str | None = None
@@ -171,13 +305,26 @@ class Also(Model):
     clock: Literal["calendar", "business"] | None = None
     scale: float | None = None
     share: dict[str, Any] | None = None
-    excluded: Literal["open", "negative", "null", "no_fx", "immature"] | None = None  # count the rows left out so
+    excluded: str | None = (
+        None  # count the rows left out for this reason: open negative null no_fx immature pending ...
+    )
     own: bool = False  # its own rows: neither the KPI's period nor its filter
+    kpi: str | None = None  # another KPI over the same period
+    part: Literal["value", "n", "numerator", "denominator"] = "value"  # of it
+    by: str | None = None  # the KPI's own figure per segment, as a list
 
     @field_validator("agg")
     @classmethod
     def _known(cls, value: str) -> str:
         return aggregate_name(value)
+
+    @model_validator(mode="after")
+    def _alone(self) -> "Also":
+        said = self.model_fields_set - {"part"}
+        for name in ("kpi", "by", "excluded"):
+            if getattr(self, name) is not None and len(said) > 1:
+                raise ValueError(f"{name} stands alone: it takes no {', '.join(sorted(said - {name}))}")
+        return self
 
 
 def aggregate_name(value: str) -> str:

@@ -29,6 +29,7 @@ class Tally:
     y: Decimal = Decimal(0)
     excluded: dict[str, int] = field(default_factory=dict)
     values: list[float] | None = None
+    keys: set[Any] = field(default_factory=set)  # the different ones it belongs to, of per_distinct
 
     @property
     def rows(self) -> int:
@@ -48,6 +49,10 @@ def needs_values(agg: str) -> bool:
 
 def tallies(conn: sqlite3.Connection, rows: Rows, slices: Sequence[Slice], *, singly: bool) -> list[dict[str, Tally]]:
     """Per slice, the tally of each segment ("" when not split)."""
+    if rows.inner:
+        return [_per_day(conn, rows, slice_) for slice_ in slices]
+    if rows.keyed:
+        return [_keyed(conn, rows, rows.of(slice_)) for slice_ in slices]
     read = (_listed if rows.split or rows.rated else _plain) if singly else _grouped
     return [read(conn, rows, rows.of(slice_)) for slice_ in slices]
 
@@ -113,6 +118,47 @@ def _plain(conn: sqlite3.Connection, rows: Rows, values: Mapping[str, Any]) -> d
     return {"": tally} if tally.rows else {}
 
 
+def _keyed(conn: sqlite3.Connection, rows: Rows, values: Mapping[str, Any]) -> dict[str, Tally]:
+    """Sums, and the different ones they belong to."""
+    found: dict[str, Tally] = {}
+    for seg, why, x, rate, key in conn.execute(f"SELECT seg, why, x, rate, key FROM ({rows.sql})", values):
+        tally = found.setdefault(seg, Tally())
+        if why is not None:
+            tally.excluded[why] = tally.excluded.get(why, 0) + 1
+            continue
+        tally.n += 1
+        tally.hits += 1
+        tally.x += _exact(x) * (Decimal(rate) if rate is not None else 1)
+        tally.keys.add(key)
+    return found
+
+
+def _per_day(conn: sqlite3.Connection, rows: Rows, slice_: Slice) -> dict[str, Tally]:
+    """One value a local day of the slice, 0 where it has no rows; n is the number of days."""
+    days = max(0, (min(slice_.day_end, slice_.at_day) - slice_.day_start).days)
+    held: dict[str, dict[str, list[Any]]] = {}
+    excluded: dict[str, dict[str, int]] = {}
+    for seg, why, x, rate, day in conn.execute(f"SELECT seg, why, x, rate, day FROM ({rows.sql})", rows.of(slice_)):
+        if why is not None:
+            counts = excluded.setdefault(seg, {})
+            counts[why] = counts.get(why, 0) + 1
+            continue
+        value = x if rate is None else float(_exact(x) * Decimal(rate))
+        held.setdefault(seg, {}).setdefault(day, []).append(value)
+    found = {}
+    for seg in held.keys() | excluded.keys():
+        made = [_of_day(values, rows.inner) for values in held.get(seg, {}).values()]
+        made += [0] * (days - len(made))
+        found[seg] = Tally(n=len(made), hits=len(made), x=_sum(made), values=made, excluded=excluded.get(seg, {}))
+    return found
+
+
+def _of_day(values: Sequence[Any], agg: str) -> float:
+    if agg == "distinct":
+        return len(set(values))
+    return len(values) if agg == "count" else float(_sum(values))
+
+
 def records(
     conn: sqlite3.Connection, rows: Rows, slice_: Slice, *, only: str = "1", order: str = "id", limit: int = -1
 ) -> Iterator[dict[str, Any]]:
@@ -148,6 +194,7 @@ def together(parts: Mapping[str, Tally]) -> Tally:
         whole.y += part.y
         for why, count in part.excluded.items():
             whole.excluded[why] = whole.excluded.get(why, 0) + count
+        whole.keys |= part.keys
         if part.values is not None:
             whole.values = [*(whole.values or []), *part.values]
     return whole

@@ -6,6 +6,7 @@ Names are resolved as the compiler resolves them; a derived column stands for th
 import re
 from collections.abc import Iterator, Mapping
 
+from scorecards.conditions import columns_of
 from scorecards.definition import Kpi, Reporting
 from scorecards.relations import SPELLINGS, Language
 
@@ -70,11 +71,10 @@ def columns_used(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> fro
 
 
 def _places(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> Iterator[Place]:
-    if kpi.ratio is not None:
-        for operand in (kpi.ratio.top, kpi.ratio.bottom):
-            part = kpis.get(operand.partition(".")[0])
-            if part is not None and part.ratio is None:
-                yield from _places(part, kpis, reporting)
+    for operand in kpi.operands:
+        part = kpis.get(operand.partition(".")[0])
+        if part is not None and not part.operands:
+            yield from _places(part, kpis, reporting)
     if kpi.sql is not None:
         words = set(re.findall(r"\w+", kpi.sql))
         for table in words & reporting.tables.keys():
@@ -89,13 +89,23 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
     assert kpi.of is not None
     relation = Language(reporting).relation(kpi.of)
     yield from (name for name in (kpi.field, kpi.date, relation.anchor if relation else None) if name)
-    for slot in (kpi.where, kpi.share or {}, kpi.action.where if kpi.action else {}):
-        yield from slot
+    for slot in (kpi.where, kpi.share or {}, *kpi.out.values(), kpi.action.where if kpi.action else {}):
+        yield from columns_of(slot)
     if kpi.action is not None:
         yield from (name for name in (kpi.action.order or "", *kpi.action.show) if name)
     for goal in (kpi.cohort, kpi.unless):
         if goal is not None:
             yield goal.reaches
+            yield from columns_of(goal.or_)
+    if kpi.mature is not None and kpi.mature.after is not None:
+        yield kpi.mature.after
+    if kpi.deadline is not None:
+        limit = kpi.deadline.within.by if kpi.deadline.within is not None else None
+        ends = (kpi.deadline.from_, kpi.deadline.to, kpi.deadline.due, kpi.deadline.void, limit)
+        yield from (name for name in ends if name)
+    yield from (name for name in (kpi.per.field if kpi.per else None, kpi.per_distinct) if name)
+    if kpi.weight != "count":
+        yield kpi.weight
     if kpi.duration is not None:
         yield from (kpi.duration.from_, kpi.duration.to)
     if kpi.stock is not None:
@@ -106,9 +116,9 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
         for name, rule in kpi.filled.required.items():
             yield name
             yield from (rule.get("where", {}) if isinstance(rule, Mapping) else ())
-    yield from kpi.latest_per
+    yield from (*kpi.latest_per, *kpi.first_per)
     for beside in kpi.also.values() if isinstance(kpi.also, dict) else ():
-        yield from (name for name in (beside.field, *(beside.where or {}), *(beside.share or {})) if name)
+        yield from (name for name in (beside.field, *columns_of(beside.where), *columns_of(beside.share or {})) if name)
     for dimension in kpi.by:
         yield reporting.dimensions.get(dimension, {}).get(kpi.of, dimension)
 

@@ -1,12 +1,17 @@
 """What a row weighs, why it is left out, and whether it is on the numerator's side."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from scorecards.compiler.deadline import decided
 from scorecards.compiler.time import instant, rate_day
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi
 from scorecards.question import Question
 from scorecards.relations import Column, Relation
+
+if TYPE_CHECKING:
+    from scorecards.compiler.rows import Compiler
 
 #: The factor all rows of a table share (no foreign currency in it), else None.
 OneRate = Callable[[str], str | None]
@@ -16,11 +21,9 @@ def measured(
     kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool, one_rate: OneRate
 ) -> tuple[str, list[tuple[str, str]], Column | None]:
     """(x, why, money column): the measure, and the tests a row is left out by with their reasons."""
-    reasons: list[tuple[str, str]] = []
-    mature = kpi.cohort.within if kpi.cohort else kpi.mature
-    if mature is not None and not own:
-        start = instant(sql, kpi.date or relation.anchor or "created_at")
-        reasons.append((f"{start} + {int(mature)} > :as_of", "immature"))
+    reasons = [] if own else _left_out(kpi, relation, sql)
+    if kpi.deadline is not None and question.field is None and not own:
+        return "1", [*reasons, *decided(kpi, sql)[0]], None
     if kpi.cohort is not None and not own and (undated := sql.column(kpi.cohort.reaches).undated):
         reasons.append((undated, "null"))  # it has happened, nobody knows when: on neither side (G5)
     if kpi.duration is not None and question.field is None and question.agg != "count" and not own:
@@ -33,9 +36,12 @@ def measured(
         reasons.append((f"{end} < {begin}", "negative"))
         return _between(kpi, question, sql, begin, end), reasons, None
     name = question.field
-    if question.weight == "amount":
-        name = name or "amount"
-    if name is None or (question.agg == "count" and question.weight != "amount"):
+    if kpi.per is not None and not own:
+        name = kpi.per.field
+    if question.weight != "count":
+        name = question.weight
+    counts = question.agg == "count" and question.weight == "count" and kpi.per is None
+    if name is None or counts:
         return "1", reasons, None
     column = sql.column(name)
     value = sql.value_of(name)
@@ -48,6 +54,19 @@ def measured(
             reasons.append((f"rate({column.currency}, {day}) IS NULL", "no_fx"))
         return value, reasons, column
     return value, reasons, None
+
+
+def _left_out(kpi: Kpi, relation: Relation, sql: Sql) -> list[tuple[str, str]]:
+    """The tests that leave a row out before it is measured: ruled out by name, of nobody, too young."""
+    reasons = [(" AND ".join(sql.conditions(only)), name) for name, only in kpi.out.items()]
+    for name in (*kpi.first_per, *((kpi.per_distinct,) if kpi.per_distinct else ())):
+        reasons.append((f"{sql.column(name).sql} IS NULL", "null"))
+    wait = kpi.cohort.within if kpi.cohort else kpi.mature.wait if kpi.mature else None
+    if wait is not None:
+        after = kpi.mature.after if kpi.mature else None
+        start = instant(sql, after or kpi.date or relation.anchor or "created_at")
+        reasons.append((f"{start} + {wait} > :as_of", "immature"))
+    return reasons
 
 
 def _between(kpi: Kpi, question: Question, sql: Sql, begin: str, end: str) -> str:
@@ -65,12 +84,24 @@ def _by_days(kpi: Kpi, sql: Sql) -> bool:
     return "date" in (sql.column(kpi.duration.from_).type, sql.column(kpi.duration.to).type)
 
 
+def runs_by_days(compiler: "Compiler", kpi: Kpi) -> bool:
+    """Is the KPI a duration between days, on which no clock ticks?"""
+    if kpi.duration is None:
+        return False
+    relation = compiler.relation(kpi)
+    ends = (compiler.language.column(relation, name) for name in (kpi.duration.from_, kpi.duration.to))
+    return any(column is not None and column.type == "date" for column in ends)
+
+
 def _end_of_duration(kpi: Kpi, sql: Sql, name: str) -> str:
     moment = instant(sql, name)
     return f"epoch(local_day({moment}))" if _by_days(kpi, sql) else moment
 
 
 def hit(kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool) -> str:
+    """SQL, true when a row is on the numerator's side."""
+    if kpi.deadline is not None and question.share is None and not own:
+        return decided(kpi, sql)[1]
     if question.share is not None:
         wanted = sql.conditions(question.share)
         if kpi.unless is not None and not own:
@@ -79,6 +110,10 @@ def hit(kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool) -
             wanted.append(f"NOT COALESCE({event} <= {limit} AND {event} < :as_of, 0)")
         return f"COALESCE({' AND '.join(wanted) or '1'}, 0)"
     if kpi.cohort is not None and not own:
+        if kpi.cohort.or_:
+            without = kpi.model_copy(update={"cohort": kpi.cohort.model_copy(update={"or_": {}})})
+            at_once = f"COALESCE({' AND '.join(sql.conditions(kpi.cohort.or_))}, 0)"
+            return f"({at_once} OR {hit(without, relation, question, sql, own)})"
         start = instant(sql, kpi.date or "created_at")
         column = sql.column(kpi.cohort.reaches)
         if column.type == "date":

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from scorecards.compiler.measure import OneRate, hit, measured
-from scorecards.compiler.shapes import filled, latest, retained, spans
+from scorecards.compiler.shapes import filled, place, retained, spans
 from scorecards.compiler.statement import SLICE, Rows
-from scorecards.compiler.time import known_rows, placed, rate_day
+from scorecards.compiler.time import known_rows, local_day, placed, rate_day
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi, Reporting
 from scorecards.question import Question
@@ -75,7 +75,7 @@ class Compiler:
             on_top, money = "0", None
         else:
             x, why, money = measured(kpi, relation, question, sql, own, self._one_rate)
-            y = x if question.weight == "amount" else "1"
+            y = x if question.weight != "count" else "1"
             on_top = hit(kpi, relation, question, sql, own)
         shared = self._one_rate(relation.needs_table) if money is not None else None
         rate = "NULL"
@@ -90,9 +90,13 @@ class Compiler:
             value = sql.value_of(name)
             select += f", {sql.money(column, 's.at_day') if column.type == 'money' else value} AS c{number}"
         shown = "".join(f", c{number}" for number in range(len(show)))
-        only_latest = kpi.latest_per and not own
-        if only_latest:
-            select += f", {latest(kpi, sql)} AS place"
+        if kpi.per is not None and not own:
+            select, shown = f"{select}, {local_day(kpi, sql)} AS day", f"{shown}, day"
+        if kpi.per_distinct is not None and not own:
+            select, shown = f"{select}, {sql.column(kpi.per_distinct).sql} AS key", f"{shown}, key"
+        is_one_of_each = bool(kpi.latest_per or kpi.first_per) and not own
+        if is_one_of_each:
+            select += f", {place(kpi, sql)} AS place"
         statement = (
             f"SELECT {select} FROM {SLICE} AS s CROSS JOIN {relation.source} AS f"
             f" {' '.join(sql.joins.values())} WHERE {' AND '.join(filter(None, where)) or '1'}"
@@ -100,10 +104,18 @@ class Compiler:
         if kpi.filled is not None and not own:
             # Every required field filled: asked of the sums once made (LIMIT keeps them from being made again).
             statement = f"SELECT id, seg, why, x >= y AS hit, x, y, rate{shown} FROM ({statement} LIMIT -1)"
-        if only_latest:
+        if is_one_of_each:
             statement = f"SELECT id, seg, why, hit, x, y, rate{shown} FROM ({statement}) WHERE place = 1"
         reasons = tuple(reason for _, reason in why)
-        return Rows(statement, sql.values, reasons, by is not None, money is not None and not shared)
+        return Rows(
+            statement,
+            sql.values,
+            tuple(dict.fromkeys(reasons)),
+            split=by is not None,
+            rated=money is not None and not shared,
+            inner=kpi.per.agg if kpi.per is not None and not own else "",
+            keyed=kpi.per_distinct is not None and not own,
+        )
 
     def spans(self, kpi: Kpi, relation: Relation) -> tuple[Rows, int, int]:
         """Retention's keys with the days they open and close (see `shapes.spans`)."""

@@ -28,15 +28,20 @@ def filled(kpi: Kpi, sql: Sql) -> tuple[str, str]:
     return " + ".join(filled) or "0", " + ".join(wanted) or "0"
 
 
-def latest(kpi: Kpi, sql: Sql) -> str:
-    """Rows of one key count once, the latest; rows whose keys beyond the first are all empty stand alone."""
-    keys = [sql.column(name).sql for name in kpi.latest_per]
+def place(kpi: Kpi, sql: Sql) -> str:
+    """Which row of its key a row is, from the latest or the first: one of each counts.
+
+    Of `latest_per`, rows whose keys beyond the first are all empty stand alone; of `first_per`, any without a key.
+    """
+    keys = [sql.column(name).sql for name in kpi.latest_per or kpi.first_per]
     alone = " AND ".join(f"{key} IS NULL" for key in keys[1:]) or "0"
-    newest = sql.column(kpi.date or "created_at").sql
-    own = sql.column("id").sql
+    if kpi.first_per:
+        alone = " OR ".join(f"{key} IS NULL" for key in keys)
+    moment = sql.column(kpi.date or "created_at").sql
+    own, way = sql.column("id").sql, "DESC" if kpi.latest_per else "ASC"
     return (
         f"ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)}, CASE WHEN {alone} THEN {own} END"
-        f" ORDER BY {newest} DESC, {own} DESC)"
+        f" ORDER BY {moment} {way}, {own} {way})"
     )
 
 

@@ -16,6 +16,8 @@ class Rows:
     reasons: tuple[str, ...] = ()
     split: bool = False
     rated: bool = False
+    inner: str = ""  # the aggregate made per local day (column `day`) before the KPI's own
+    keyed: bool = False  # column `key` says which of the different ones a row belongs to
 
     def of(self, slice_: Slice) -> dict[str, Any]:
         """The bound values for one slice."""

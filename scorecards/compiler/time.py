@@ -75,3 +75,9 @@ def rate_day(kpi: Kpi, relation: Relation, sql: Sql) -> str:
         return "s.at_day"
     column = sql.column(name)
     return column.sql if column.type == "date" else f"local_day({column.sql})"
+
+
+def local_day(kpi: Kpi, sql: Sql) -> str:
+    """The local day the KPI's date places a row on."""
+    column = sql.column(kpi.date or "created_at")
+    return column.sql if column.type == "date" else f"local_day({column.sql})"

@@ -1,0 +1,80 @@
+"""Done in time or not: which rows are decided, which are still pending, void or out of order, in SQL."""
+
+from scorecards.compiler.time import instant
+from scorecards.conditions import Sql
+from scorecards.definition import Kpi
+from scorecards.slots import Deadline
+
+Reasons = list[tuple[str, str]]
+
+
+def decided(kpi: Kpi, sql: Sql) -> tuple[Reasons, str]:
+    """(the reasons a row is on neither side, true when it was done in time)."""
+    assert kpi.deadline is not None  # the caller looked
+    slot = kpi.deadline
+    if slot.due is not None and (slot.by == "day" or "date" in (sql.column(slot.due).type, sql.column(slot.to).type)):
+        return _by_days(slot, sql)
+    return _by_instants(slot, sql)
+
+
+def _by_days(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
+    """Whole local days: what is done on the last day is in time, and late is what that day ended without."""
+    assert slot.due is not None  # the caller looked
+    due = _day(sql, slot.due)
+    limit = f"date({due}, '+{slot.grace // 86400} days')"
+    done = f"(CASE WHEN {_is_past(sql, slot.to)} THEN {_day(sql, slot.to)} END)"
+    reasons = [(f"{due} IS NULL", "null")]
+    if slot.wait:
+        reasons.append((f"{limit} >= :today", "immature"))
+    if slot.void is not None:
+        ended = f"{_is_past(sql, slot.void)} AND {_day(sql, slot.void)} < {limit}"
+        reasons.append((f"{done} IS NULL AND {ended}", "void"))
+    reasons.append((f"{done} IS NULL AND {limit} >= :today", "pending"))
+    return reasons, f"COALESCE({done} <= {limit}, 0)"
+
+
+def _by_instants(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
+    """To the second, on the calendar or the business clock; the limit itself is in time."""
+    begin = instant(sql, slot.from_ or slot.due or "")
+    done = f"(CASE WHEN {_is_past(sql, slot.to)} THEN {instant(sql, slot.to)} END)"
+    seconds = str(slot.grace) if slot.within is None else _seconds(slot, sql)
+    if slot.clock == "business":
+        in_time = f"business_seconds({begin}, {done}) <= {seconds}"
+        has_passed = f"business_seconds({begin}, :as_of) > {seconds}"
+    else:
+        limit = f"({begin} + {seconds})"
+        if slot.within is not None and slot.within.business_days is not None:
+            limit = f"business_deadline({begin}, {slot.within.business_days})"
+        in_time, has_passed = f"{done} <= {limit}", f"{limit} < :as_of"
+    reasons = [(f"{begin} IS NULL", "null")]
+    if slot.from_ is not None:
+        reasons.append((f"{done} < {begin}", "negative"))
+    if slot.wait:
+        reasons.append((f"NOT ({has_passed})", "immature"))
+    if slot.void is not None:
+        ended = instant(sql, slot.void)
+        early = f"business_seconds({begin}, {ended}) < {seconds}" if slot.clock == "business" else f"{ended} < {limit}"
+        reasons.append((f"{done} IS NULL AND {_is_past(sql, slot.void)} AND {early}", "void"))
+    reasons.append((f"{done} IS NULL AND NOT ({has_passed})", "pending"))
+    return reasons, f"COALESCE({in_time}, 0)"
+
+
+def _seconds(slot: Deadline, sql: Sql) -> str:
+    """The time there is, which a column's value may change."""
+    assert slot.within is not None  # the caller looked
+    if slot.within.by is None or not slot.within.of:
+        return str(slot.within.seconds)
+    value = sql.value_of(slot.within.by)
+    cases = " ".join(f"WHEN {sql.bind(name)} THEN {int(seconds)}" for name, seconds in slot.within.of.items())
+    return f"(CASE {value} {cases} ELSE {slot.within.seconds} END)"
+
+
+def _is_past(sql: Sql, name: str) -> str:
+    """Known at as_of: an instant before it, a date whose day is over."""
+    column = sql.column(name)
+    return f"{column.sql} < :today" if column.type == "date" else f"{instant(sql, name)} < :as_of"
+
+
+def _day(sql: Sql, name: str) -> str:
+    column = sql.column(name)
+    return column.sql if column.type == "date" else f"local_day({sql.value_of(name)})"
