@@ -99,7 +99,8 @@ class Kpi(Model):
     requires: tuple[str, ...] = ()  # "table", "table.column" or "table.column=value": without any, no data
     configured_by: tuple[str, ...] = ()  # "params.types" or "table.column": without, not configured
     additivity: Literal["A", "S", "N"] | None = None  # adds up over segments and time, over segments only, not
-    n_min_kind: str | None = None  # "R20": how many rows, and of what, make a figure (docs/definitions.md G12)
+    # Instead of n_min: how many rows, and of what, make a figure (docs/definitions.md G12), such as "R20".
+    n_min_kind: Annotated[str | None, Field(pattern=r"^([RDSG]?\d+|-)$")] = None
     segments: tuple[str, ...] = ()  # what it is worth splitting by
     partner: str = ""  # a speed KPI's quality partner
     # the definition record [001]

@@ -52,7 +52,7 @@ def n_min(kpi: Kpi) -> int:
     if kpi.n_min is not None:
         return kpi.n_min
     if kpi.n_min_kind is not None and not kpi.agg.startswith("p"):
-        return int(kpi.n_min_kind.lstrip("RDSG") or 0)
+        return int(kpi.n_min_kind.lstrip("RDSG-") or 0)
     if is_rate(kpi):
         return N_MIN_RATIO
     if kpi.operands or kpi.sql is not None or kpi.headline == "count":

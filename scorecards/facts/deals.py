@@ -95,6 +95,7 @@ FACT = Fact(
         "(created_at, known_from, known_to)",
         "(known_to, known_from, amount_minor, currency, account_id, id) WHERE is_open = 1",
         "(account_id, known_from, known_to) WHERE is_open = 1",
+        "(account_id, outcome_date, known_from, known_to, id) WHERE state = 'won'",
     ),
     read=_DEALS,
     derive=_deals,

@@ -20,6 +20,15 @@ SPECS: Mapping[str, Spec] = {
             "is_public": bit("is_public"),
             "bounced": bit("bounced"),
             "connected": Column("f.connected", "boolean"),
+            # We reached out, whether it arrived or not; a task or a note is nobody's contact.
+            "is_outreach": flag(
+                "f.direction = 'outbound' AND f.status = 'completed' AND f.is_automated = 0"
+                " AND f.type IN ('call', 'email', 'meeting', 'chat')"
+            ),
+            "is_handled_call": flag("f.type = 'call' AND f.status = 'completed' AND COALESCE(f.connected, 1) = 1"),
+            # A call of no length was not measured.
+            "call_s": Column("NULLIF(f.duration_s, 0)", "integer"),
+            "handle_s": Column("(NULLIF(f.duration_s, 0) + COALESCE(r.wrap_s, 0))", "integer", joins=("r",)),
         },
         anchor="occurred_at",
     ),

@@ -2,10 +2,17 @@
 
 from collections.abc import Mapping
 
-from scorecards.relations.column import Spec
+from scorecards.relations.column import Column, Spec, flag
 
 SPECS: Mapping[str, Spec] = {
-    "orders": Spec(anchor="order_date"),
+    "orders": Spec(
+        # The first promise is the one that was made; one moved since is no other.
+        own={
+            "due_date": Column("COALESCE(f.original_promised_date, f.promised_date)", "date"),
+            "is_cancelled": flag("lower(f.status) IN ('cancelled', 'canceled')"),
+        },
+        anchor="order_date",
+    ),
     "invoices": Spec(anchor="issued_date"),
     "payments": Spec(anchor="paid_date"),
 }

@@ -22,6 +22,7 @@ SPECS: Mapping[str, Spec] = {
             "owner_id": Column("f.owner_id", "text"),
             "account_id": Column("f.account_id", "text"),
             "future_close": Column("f.future_close", "text"),
+            "profit": Column("(f.amount_minor - r.cost_minor)", "money", joins=("r",), currency="f.currency"),
         },
         anchor="created_at",
         current={

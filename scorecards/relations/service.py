@@ -32,6 +32,12 @@ SPECS: Mapping[str, Spec] = {
         own={
             # After merges: two records of one contact are one who answers.
             **{name: standing(name) for name in ("ticket_id", "contact_id", "account_id")},
+            "has_comment": flag("trim(COALESCE(f.comment, '')) <> ''"),
+            # Promoters less detractors is the mean of these; on the usual scale of 0 to 10.
+            "nps_points": Column(
+                "(CASE WHEN f.score >= 9 THEN 100 WHEN f.score <= 6 THEN -100 WHEN f.score IS NOT NULL THEN 0 END)",
+                "number",
+            ),
             "score_proportional": Column(f"(CASE WHEN {_ANSWERED} THEN f.score * 1.0 / f.scale_max END)", "number"),
             "score_min_max": Column(
                 f"(CASE WHEN {_ANSWERED} THEN (f.score - COALESCE(f.scale_min, 0)) * 1.0"

@@ -30,6 +30,12 @@ def test_shared_case(case: dict[str, object]) -> None:
     assert run_case(case).differences == ()
 
 
+def test_every_kpi_has_a_case() -> None:
+    """No built-in without a worked value of ours."""
+    worked = {case["kpi"] for case in cases_of(OWN)}
+    assert [name for name, kpi in BUILTINS.items() if not kpi.hidden and name not in worked] == []
+
+
 def test_a_wrong_value_is_seen() -> None:
     """The runner itself can fail."""
     case = cases_of(OWN)[0]
