@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
-from scorecards.definition import Recipient, Reporting, Scorecard
+from scorecards.definition import Recipient, Scorecard
 from scorecards.evaluate import Evaluator
 from scorecards.periods import cut, last_complete
 from scorecards.render.message import Issue
@@ -45,14 +45,12 @@ def granularity_of(card: Scorecard) -> CardPeriod:
     return cast(CardPeriod, schedule.default_period) if schedule is not None else "week"
 
 
-def reporting_of(config: Config, card: Scorecard) -> Reporting:
-    """What its KPIs are computed under: its days begin where its due times are meant."""
-    return config.reporting().model_copy(update={"timezone": card.timezone or config.agent.timezone})
-
-
 def period_of(config: Config, card: Scorecard, as_of: datetime) -> Period:
-    """The last complete period before `as_of`."""
-    reporting = reporting_of(config, card)
+    """The last complete period before `as_of`, in days of [agent] timezone whatever the card's own zone is.
+
+    What followed from an instant (a deal's outcome day) was settled in those days: one KPI has one value everywhere.
+    """
+    reporting = config.reporting()
     zone = ZoneInfo(reporting.timezone)
     return cut(last_complete(as_of, granularity_of(card), reporting, zone), as_of, zone).period(reporting.timezone)
 
@@ -101,7 +99,7 @@ def _snapshot(cache: sqlite3.Connection) -> Iterator[None]:
 
 def _values(config: Config, cache: sqlite3.Connection, card: Scorecard, as_of: datetime) -> list[KpiResult]:
     granularity = granularity_of(card)
-    evaluator = Evaluator(cache, config.kpis, reporting_of(config, card), as_of=as_of)
+    evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of)
     results = []
     for name in card.kpis:
         kpi = config.kpis[name]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scorecards.values import instant
-from syncagent import issues, ledger, runs
+from syncagent import facts, issues, ledger, runs
 from syncagent.store import open_cache, open_state, read_cache
 from tests.fakes.desk import DUE, Desk, desk_in
 
@@ -422,11 +422,18 @@ def test_due_times_can_be_written_down_before_anything_is_composed(desk: Desk) -
     assert len(owed(desk)) == 2
 
 
-def test_a_scorecard_s_own_zone_decides_its_days(desk: Desk) -> None:
-    """At 23:30 in New York on Sunday it is Monday in Berlin: each has its own last complete week."""
+def test_days_are_the_agent_s_whatever_zone_a_scorecard_is_sent_in(desk: Desk) -> None:
+    """A deal's day was settled in the agent's zone: cut in another one it would fall out of both weeks, or into two."""
     at = datetime(2026, 11, 2, 4, 30, tzinfo=UTC)
     card = desk.config.scorecards["sales"]
-    abroad = card.model_copy(update={"timezone": "America/New_York"})
-    assert issues.period_of(desk.config, card, at).start == date(2026, 10, 26)
-    assert issues.period_of(desk.config, abroad, at).start == date(2026, 10, 19)
-    assert issues.reporting_of(desk.config, abroad).timezone == "America/New_York"
+    with closing(open_cache(desk.config.agent.data_dir)) as writer:
+        # Berlin's Monday 00:30: the week after the one that ended at its midnight, also for New York.
+        writer.execute("UPDATE opportunities SET close_at = '2026-11-01T23:30:00Z', close_date = NULL")
+        facts.refresh(writer, desk.config.reporting())
+    for zone in (None, "America/New_York", "Asia/Tokyo"):
+        one = card.model_copy(update={"timezone": zone})
+        assert issues.period_of(desk.config, one, at).start == date(2026, 10, 26)
+        won = next(v for v in issues.values(desk.config, desk.cache, one, at) if v.kpi == "won_revenue")
+        assert (won.value, won.period and won.period.start) == (0, date(2026, 10, 26))
+        later = issues.values(desk.config, desk.cache, one, at + WEEK)
+        assert next(v for v in later if v.kpi == "won_revenue").value == 1000
