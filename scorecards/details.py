@@ -116,7 +116,8 @@ def _figure_beside(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice, 
         question = replace(question, where=wanted.where)
     if question.field is None and wanted.agg != "count" and kpi.duration is None:
         question = replace(question, field=kpi.field)
-    if question == replace(question_of(kpi), agg=wanted.agg) and (tally.values or not needs_values(wanted.agg)):
+    is_same = question == replace(question_of(kpi), agg=wanted.agg) and not wanted.own
+    if is_same and (tally.values or not needs_values(wanted.agg)):
         part = tally  # the very rows of the value
     else:
         rows = evaluator.compiler.rows(kpi, relation, question, own=wanted.own)

@@ -10,11 +10,21 @@ def known_rows(kpi: Kpi, relation: Relation, sql: Sql, own: bool) -> list[str]:
     moment = "s.at" if (kpi.stock is not None or kpi.filled is not None) and not own else ":as_of"
     if relation.versioned:
         return [f"f.known_from < {moment} AND f.known_to >= {moment}"]
-    if "created_at" not in relation.own:
-        return []
-    created = sql.column("created_at").sql
     text = "s.at_text" if moment == "s.at" else "stamp(:as_of)"
-    return [f"({created} IS NULL OR {created} < {text})"]
+    found = []
+    if "created_at" in relation.own:
+        created = sql.column("created_at").sql
+        found.append(f"({created} IS NULL OR {created} < {text})")
+    if relation.anchor is not None and (own or relation.anchor != kpi.date):
+        # What lies ahead has not happened, whatever else is asked of it (G2).
+        happened = sql.column(relation.anchor)
+        limit = moment if happened.epoch else text
+        if happened.type == "date":
+            limit = "s.at_day" if moment == "s.at" else ":today"
+        found.append(
+            f"({happened.sql} IS NULL OR {happened.sql} < {limit}{relation.ahead and f' OR {relation.ahead}'})"
+        )
+    return found
 
 
 def placed(kpi: Kpi, relation: Relation, sql: Sql) -> list[str]:

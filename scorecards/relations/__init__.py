@@ -65,9 +65,12 @@ class Language:
                 own={**base, **spec.own},
                 anchor=spec.anchor,
                 needs_table=name,
+                ahead=spec.ahead,
             )
         own = {**base_columns(types, "f"), **spec.own}
-        return Relation(name, name, live=LIVE.format("f"), own=own, anchor=spec.anchor, needs_table=name)
+        return Relation(
+            name, name, live=LIVE.format("f"), own=own, anchor=spec.anchor, needs_table=name, ahead=spec.ahead
+        )
 
     def current(self, name: str) -> Relation | None:
         """A canonical table as it is now, for what has no history; with the flags its own state gives."""

@@ -31,6 +31,7 @@ SPECS: Mapping[str, Spec] = {
             "handle_s": Column("(NULLIF(f.duration_s, 0) + COALESCE(r.wrap_s, 0))", "integer", joins=("r",)),
         },
         anchor="occurred_at",
+        ahead="COALESCE(f.status, '') <> 'completed'",
     ),
     "accounts": Spec(
         own={

@@ -48,6 +48,7 @@ class Relation:
     own: Mapping[str, Column] = field(default_factory=dict)
     anchor: str | None = None
     needs_table: str = ""  # the canonical table that must hold rows, or there is no data
+    ahead: str = ""  # SQL, true of rows that may lie ahead of the day KPIs are asked for: plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Spec:
     anchor: str | None = None
     current: Mapping[str, Column] = field(default_factory=dict)  # columns of the canonical rows as they are now
     made: Callable[[Options], Relation] | None = None
+    ahead: str = ""  # as in Relation
     behind: str = ""  # of a made one: the canonical table its references are those of
 
 

@@ -27,6 +27,7 @@ _ORDERED = (
 
 
 def _customer_spans(options: Options) -> Relation:
+    # A span is asked for by its own days, of which the last mostly lie ahead.
     name = "customer_spans"
     own = {
         "id": Column("f.id", "text"),
@@ -35,7 +36,7 @@ def _customer_spans(options: Options) -> Relation:
         "end_date": Column("f.end_date", "date"),
     }
     if options.customer_model == "contractual":
-        return Relation(name, _CONTRACTS, own=own, anchor="start_date", needs_table="contracts")
+        return Relation(name, _CONTRACTS, own=own, anchor="start_date", needs_table="contracts", ahead="1")
     # A purchase makes a customer for `lookback_days` days from the day after it: a purchase in [T - days, T).
     days = options.lookback_days + 1
     own["start_date"] = Column("date(f.outcome_date, '+1 day')", "date", days_after=("f.outcome_date", 1))
@@ -43,7 +44,7 @@ def _customer_spans(options: Options) -> Relation:
     if "orders" in options.purchases:
         deals = f"{_DEALS_BOUGHT} UNION ALL " if "deals" in options.purchases else ""
         table = "opportunities" if deals else "orders"
-        return Relation(name, f"({deals}{_ORDERED})", own=own, anchor="start_date", needs_table=table)
+        return Relation(name, f"({deals}{_ORDERED})", own=own, anchor="start_date", needs_table=table, ahead="1")
     return Relation(name, "fact_opportunities", live=_BOUGHT, own=own, anchor="start_date", needs_table="opportunities")
 
 

@@ -267,3 +267,35 @@ def test_retention_of_all_time_and_of_one_period_agree_with_its_records(cache: s
     counted = evaluator.evaluate(kpi, period=quarter)
     roles = [record["role"] for record in evaluator.explain(kpi, period=quarter)["records"]]
     assert (counted.numerator, counted.denominator) == (roles.count("both"), len(roles) - roles.count("excluded"))
+
+
+def test_rows_of_a_later_day_are_not_known_yet(cache: sqlite3.Connection) -> None:
+    """A KPI without a date counts what had happened: a payment dated after as_of has not been paid (G2)."""
+    for id_, day in (("paid", "2026-11-20"), ("today", "2026-11-21"), ("later", "2027-01-05"), ("undated", None)):
+        put(cache, "payments", id_, paid_date=day, amount_minor=100, currency="EUR")
+    put(cache, "survey_responses", "answered", responded_at="2026-11-20T00:00:00Z")
+    put(cache, "survey_responses", "not yet", responded_at="2026-12-20T00:00:00Z")
+    put(cache, "activities", "held", type="meeting", status="completed", occurred_at="2026-12-20T00:00:00Z")
+    put(cache, "activities", "planned", type="meeting", status="scheduled", occurred_at="2026-12-20T00:00:00Z")
+    assert asked(cache, {"paid": {"of": "payments", "agg": "sum", "field": "amount"}}, "paid").value == 2
+    assert asked(cache, {"answers": {"of": "survey_responses"}}, "answers").value == 1
+    assert asked(cache, {"meetings": {"of": "activities"}}, "meetings").value == 1
+    beside = {"all": {"own": True}}
+    flow = {"of": "payments", "date": "paid_date", "also": beside}
+    assert asked(cache, {"flow": flow}, "flow", "2026-11").details["all"] == 2
+
+
+def test_what_began_before_the_history_is_not_told(cache: sqlite3.Connection) -> None:
+    """Stocks too, and what rests on another table: before a source was read from, nobody knows (G17)."""
+    put(cache, "accounts", "A", kind="customer", created_at="2026-01-01T00:00:00Z")
+    put(cache, "tickets", "T", created_at="2026-09-05T00:00:00Z", status_category="open")
+    for stream, covered in (("tickets", "2026-08-01T00:00:00Z"), ("activities", "2026-10-01T00:00:00Z")):
+        cache.execute(
+            "INSERT INTO sync_state (source_name, stream, covered_from) VALUES ('sf', ?, ?)", (stream, covered)
+        )
+    evaluator, kpis = prepared(cache, {})
+    backlog, answered = kpis["ticket_backlog"], kpis["first_response_time"]
+    assert evaluator.evaluate(backlog, period=parse_period("2026-07-01..2026-07-31")).status == "no_data"
+    assert evaluator.evaluate(backlog, period=parse_period("2026-09")).value == 1
+    told = evaluator.evaluate(answered, period=parse_period("2026-09"))
+    assert (told.status, told.reason) == ("no_data", "no data: history begins 2026-10-01")
