@@ -5,11 +5,16 @@ from collections.abc import Iterable, Iterator
 from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
 
 _ACTIVITIES = f"""
-    SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_automated, a.owner_id, a.lead_id,
+    SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_automated, a.owner_id,
+           COALESCE(ll.canonical, a.lead_id),
            COALESCE(lc.canonical, a.contact_id), COALESCE(la.canonical, a.account_id, c.account_id, o.account_id,
-           t.account_id), a.opportunity_id, a.ticket_id, a.duration_s, a.connected, a.bounced, a.is_public
+           t.account_id), COALESCE(lo.canonical, a.opportunity_id), COALESCE(lt.canonical, a.ticket_id),
+            a.duration_s, a.connected, a.bounced, a.is_public
     FROM temp.wanted w CROSS JOIN activities a ON a.id = w.id
     LEFT JOIN aliases lc ON lc.id = a.contact_id
+    LEFT JOIN aliases ll ON ll.id = a.lead_id
+    LEFT JOIN aliases lo ON lo.id = a.opportunity_id
+    LEFT JOIN aliases lt ON lt.id = a.ticket_id
     LEFT JOIN contacts c ON c.id = COALESCE(lc.canonical, a.contact_id)
     LEFT JOIN opportunities o ON o.id = a.opportunity_id
     LEFT JOIN tickets t ON t.id = a.ticket_id
@@ -58,4 +63,5 @@ FACT = Fact(
         ("tickets", "ticket_id", "account_id"),
     ),
     anchors=("occurred_at",),
+    version=2,
 )

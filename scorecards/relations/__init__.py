@@ -54,9 +54,10 @@ class Language:
         types = self._reporting.tables.get(name)
         if types is None:
             return None
+        references = self._reporting.references.get(name)
         fact = FACTS.get(name)
         if fact is not None:
-            base = base_columns(types, "r", ("r",))
+            base = base_columns(types, "r", ("r",), references)
             return Relation(
                 name,
                 fact.name,
@@ -67,9 +68,15 @@ class Language:
                 needs_table=name,
                 ahead=spec.ahead,
             )
-        own = {**base_columns(types, "f"), **spec.own}
+        own = {**base_columns(types, "f", references=references), **spec.own}
         return Relation(
-            name, name, live=LIVE.format("f"), own=own, anchor=spec.anchor, needs_table=name, ahead=spec.ahead
+            name,
+            name,
+            live=" AND ".join(filter(None, (LIVE.format("f"), spec.live))),
+            own=own,
+            anchor=spec.anchor,
+            needs_table=name,
+            ahead=spec.ahead,
         )
 
     def current(self, name: str) -> Relation | None:
@@ -78,7 +85,7 @@ class Language:
         if types is None:
             return None
         spec = SPECS.get(name, Spec())
-        own = {**base_columns(types, "f"), **spec.current}
+        own = {**base_columns(types, "f", references=self._reporting.references.get(name)), **spec.current}
         return Relation(name, name, live=LIVE.format("f"), own=own, anchor=spec.anchor, needs_table=name)
 
     def references(self, relation: Relation) -> dict[str, tuple[str, Column]]:
@@ -109,7 +116,9 @@ class Language:
             key = _json_key(rest.removeprefix("custom."))
             return Column(f"json_extract({head}.custom, '$.\"{key}\"')", "any", joins=own_joins)
         rest = SPELLINGS.get(rest, rest) if rest not in self._reporting.tables.get(target, {}) else rest
-        return base_columns(self._reporting.tables.get(target, {}), head, own_joins).get(rest)
+        return base_columns(
+            self._reporting.tables.get(target, {}), head, own_joins, self._reporting.references.get(target)
+        ).get(rest)
 
     def join(self, relation: Relation, name: str) -> str:
         """The LEFT JOIN a column asked for."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scorecards.facts import LIVE
+
 #: Spellings of earlier pages that go on working.
 SPELLINGS = {
     "owner_name": "owner.name",
@@ -69,6 +71,7 @@ class Spec:
     current: Mapping[str, Column] = field(default_factory=dict)  # columns of the canonical rows as they are now
     made: Callable[[Options], Relation] | None = None
     ahead: str = ""  # as in Relation
+    live: str = ""  # SQL, what a row must be besides live itself: its parent's to say
     behind: str = ""  # of a made one: the canonical table its references are those of
 
 
@@ -82,9 +85,20 @@ def flag(sql: str) -> Column:
     return Column(f"({sql})", "flag")
 
 
-def standing(name: str) -> Column:
-    """A reference as the record that stands for it today."""
-    return Column(f"COALESCE((SELECT al.canonical FROM aliases al WHERE al.id = f.{name}), f.{name})", "text")
+def standing(sql: str) -> str:
+    """A reference (SQL) as the record that stands for it today."""
+    return f"COALESCE((SELECT al.canonical FROM aliases al WHERE al.id = {sql}), {sql})"
+
+
+def of_live(parent: str, column: str) -> str:
+    """Rows (SQL over f) whose parent counts: not deleted, no copy, no test; a merged one's are the survivor's.
+
+    A row whose parent was never synced stays: CRMs allow orphans.
+    """
+    return (
+        f"NOT EXISTS (SELECT 1 FROM {parent} p WHERE p.id = f.{column} AND p.dup_of IS NOT NULL) AND NOT EXISTS"
+        f" (SELECT 1 FROM {parent} p WHERE p.id = {standing(f'f.{column}')} AND NOT ({LIVE.format('p')}))"
+    )
 
 
 def bit(name: str) -> Column:
@@ -95,14 +109,23 @@ def bit(name: str) -> Column:
 MONEY = Column("f.amount_minor", "money", currency="f.currency")
 
 
-def base_columns(types: Mapping[str, str], alias: str, joins: tuple[str, ...] = ()) -> dict[str, Column]:
-    """The columns of a canonical table under an alias; money by its name without _minor."""
+#: Tables whose rows can be merged away, or be another's copy.
+_STOOD_FOR = ("accounts", "contacts", "leads", "opportunities", "tickets")
+
+
+def base_columns(
+    types: Mapping[str, str], alias: str, joins: tuple[str, ...] = (), references: Mapping[str, str] | None = None
+) -> dict[str, Column]:
+    """The columns of a canonical table under an alias; money by its name without _minor.
+
+    `references` (column -> table): what refers to a merged record refers to the one that stands for it (G3).
+    """
     columns = {}
     for name, kind in types.items():
+        sql = f"{alias}.{name}"
         if kind == "money":
-            columns[name.removesuffix("_minor")] = Column(
-                f"{alias}.{name}", "money", joins=joins, currency=f"{alias}.currency"
-            )
+            columns[name.removesuffix("_minor")] = Column(sql, "money", joins=joins, currency=f"{alias}.currency")
         elif kind != "json":
-            columns[name] = Column(f"{alias}.{name}", kind, joins=joins)
+            is_stood_for = (references or {}).get(name) in _STOOD_FOR
+            columns[name] = Column(standing(sql) if is_stood_for else sql, kind, joins=joins)
     return columns

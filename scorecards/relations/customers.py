@@ -45,7 +45,9 @@ def _customer_spans(options: Options) -> Relation:
         deals = f"{_DEALS_BOUGHT} UNION ALL " if "deals" in options.purchases else ""
         table = "opportunities" if deals else "orders"
         return Relation(name, f"({deals}{_ORDERED})", own=own, anchor="start_date", needs_table=table, ahead="1")
-    return Relation(name, "fact_opportunities", live=_BOUGHT, own=own, anchor="start_date", needs_table="opportunities")
+    return Relation(
+        name, "fact_opportunities", live=_BOUGHT, own=own, anchor="start_date", needs_table="opportunities", ahead="1"
+    )
 
 
 #: A deal's and an order's purchase by the account of the row `f`, for a look at what else it bought: an index each.

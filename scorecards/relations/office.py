@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from scorecards.relations.column import Column, Spec, flag
+from scorecards.relations.column import Column, Spec, flag, of_live
 
 SPECS: Mapping[str, Spec] = {
     "orders": Spec(
@@ -13,6 +13,7 @@ SPECS: Mapping[str, Spec] = {
         },
         anchor="order_date",
     ),
+    "order_lines": Spec(live=of_live("orders", "order_id")),
     "invoices": Spec(anchor="issued_date"),
-    "payments": Spec(anchor="paid_date"),
+    "payments": Spec(anchor="paid_date", live=of_live("invoices", "invoice_id")),
 }

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, flag
+from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, flag, of_live
 
 SPECS: Mapping[str, Spec] = {
+    "opportunity_lines": Spec(live=of_live("opportunities", "opportunity_id")),
     "opportunities": Spec(
         own={
             "id": Column("f.id", "text"),

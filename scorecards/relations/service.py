@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from scorecards.relations.column import Column, Spec, bit, epoch, flag, standing
+from scorecards.relations.column import Column, Spec, bit, epoch, flag
 
 _ANSWERED = "(f.score IS NOT NULL AND f.scale_max > COALESCE(f.scale_min, 0))"
 
@@ -30,8 +30,6 @@ SPECS: Mapping[str, Spec] = {
     ),
     "survey_responses": Spec(
         own={
-            # After merges: two records of one contact are one who answers.
-            **{name: standing(name) for name in ("ticket_id", "contact_id", "account_id")},
             "has_comment": flag("trim(COALESCE(f.comment, '')) <> ''"),
             # Promoters less detractors is the mean of these; on the usual scale of 0 to 10.
             "nps_points": Column(

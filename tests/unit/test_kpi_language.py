@@ -299,3 +299,57 @@ def test_what_began_before_the_history_is_not_told(cache: sqlite3.Connection) ->
     assert evaluator.evaluate(backlog, period=parse_period("2026-09")).value == 1
     told = evaluator.evaluate(answered, period=parse_period("2026-09"))
     assert (told.status, told.reason) == ("no_data", "no data: history begins 2026-10-01")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "target"),
+    [
+        ("orders", "account_id", "accounts"),
+        ("invoices", "account_id", "accounts"),
+        ("contracts", "account_id", "accounts"),
+        ("survey_invitations", "contact_id", "contacts"),
+        ("survey_invitations", "ticket_id", "tickets"),
+        ("survey_responses", "account_id", "accounts"),
+        ("tickets", "contact_id", "contacts"),
+        ("leads", "converted_account_id", "accounts"),
+        ("leads", "converted_contact_id", "contacts"),
+        ("activities", "lead_id", "leads"),
+        ("activities", "opportunity_id", "opportunities"),
+        ("activities", "ticket_id", "tickets"),
+        ("contacts", "account_id", "accounts"),
+        ("opportunity_lines", "opportunity_id", "opportunities"),
+    ],
+)
+def test_what_refers_to_a_merged_record_belongs_to_the_one_that_stands_for_it(
+    cache: sqlite3.Connection, table: str, column: str, target: str
+) -> None:
+    """Whatever the table, and through whatever steps (G3)."""
+    put(cache, target, "kept")
+    put(cache, target, "gone", merged_into="between")
+    put(cache, target, "between", merged_into="kept")
+    put(cache, table, "row of it", **{column: "gone"})
+    put(cache, table, "row", **{column: "kept"})
+    where = {"id": ["row", "row of it"]}
+    found = asked(cache, {"counted": {"of": table, "where": where, "by": [column]}}, "counted")
+    assert [(s.segment, s.n) for s in found.segments] == [("kept", 2)]
+
+
+def test_lines_of_a_deal_that_does_not_count_do_not_count(cache: sqlite3.Connection) -> None:
+    """Deleted, a copy, a test: their lines go with them; those of a merged deal are the survivor's."""
+    deal(cache, "live", "won", "2026-10-02", 1)
+    deal(cache, "deleted", "won", "2026-10-02", 1, is_deleted=1)
+    deal(cache, "copy", "won", "2026-10-02", 1, source="hubspot", sf_opportunity_id="live")
+    deal(cache, "test", "won", "2026-10-02", 1, is_test=1)
+    deal(cache, "merged", "won", "2026-10-02", 1, merged_into="live")
+    deal(cache, "into deleted", "won", "2026-10-02", 1, merged_into="deleted")
+    for parent in ("live", "deleted", "copy", "test", "merged", "into deleted", "never synced"):
+        put(cache, "opportunity_lines", f"line of {parent}", opportunity_id=parent, quantity=1)
+    put(cache, "orders", "off", is_deleted=1)
+    put(cache, "order_lines", "line of order", order_id="off", quantity=1)
+    put(cache, "invoices", "void", is_deleted=1)
+    put(cache, "payments", "payment", invoice_id="void", amount_minor=1)
+    counted = {"of": "opportunity_lines", "agg": "count", "by": ["id"]}
+    lines = [s.segment for s in asked(cache, {"lines": counted}, "lines").segments]
+    assert lines == ["line of live", "line of merged", "line of never synced"]
+    assert asked(cache, {"lines": {"of": "order_lines"}}, "lines").value == 0
+    assert asked(cache, {"paid": {"of": "payments"}}, "paid").value == 0
