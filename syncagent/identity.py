@@ -4,17 +4,29 @@ Writes `dup_of` where a HubSpot row names its Salesforce record, and `aliases`: 
 the id that stands for it. Runs inside the writer's transaction, before the facts.
 """
 
+import logging
 import sqlite3
+from collections import Counter
+from collections.abc import Iterable
 
-from syncagent.errors import StoreError
+log = logging.getLogger(__name__)
 
 #: The column in which a row names its Salesforce twin. A link by stored id is the only automatic one for deals.
 HARD_LINKS = {"opportunities": "sf_opportunity_id", "accounts": "sf_account_id", "contacts": "sf_contact_id"}
 #: Tables whose rows can be merged away or stand for each other.
 ALIASED = ("accounts", "contacts", "leads", "opportunities", "tickets")
 MAX_HOPS = 10
+_NAMED = 5
 
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+#: (copy, original, the copy's instance, the original's), live copies first.
+_TWINS = """
+    SELECT h.id, s.id, COALESCE(h.source_instance, ''), COALESCE(s.source_instance, '') FROM {table} h
+    JOIN {table} s ON s.source_id = to_18(h.{column}) AND s.source = 'salesforce'
+    WHERE h.{column} IS NOT NULL AND h.source <> 'salesforce' AND h.merged_into IS NULL
+    ORDER BY h.is_deleted, h.is_test, h.id, s.id
+"""
 
 INSTALL = [
     "CREATE TABLE IF NOT EXISTS aliases (id TEXT PRIMARY KEY, canonical TEXT NOT NULL) WITHOUT ROWID",
@@ -51,18 +63,37 @@ def link(conn: sqlite3.Connection, system_of_record: str) -> None:
     A copy of a deleted record is out too (7.6); a copy of one never synced stays, as an orphan.
     """
     conn.create_function("to_18", 1, to_18, deterministic=True)
-    for table, column in HARD_LINKS.items():
-        twins = (
-            f"SELECT h.id AS copy, MIN(s.id) AS original FROM {table} h JOIN {table} s"
-            f" ON s.source_id = to_18(h.{column}) AND s.source = 'salesforce'"
-            f" WHERE h.{column} IS NOT NULL AND h.source <> 'salesforce' AND h.merged_into IS NULL GROUP BY h.id"
-        )
-        pairs = conn.execute(twins).fetchall()
-        wanted = {original: copy for copy, original in pairs} if system_of_record == "hubspot" else dict(pairs)
+    pairs = {
+        table: conn.execute(_TWINS.format(table=table, column=column)).fetchall()
+        for table, column in HARD_LINKS.items()
+    }
+    orgs = _orgs(pair for found in pairs.values() for pair in found)
+    for table in HARD_LINKS:
+        wanted: dict[str, str] = {}
+        kept: dict[str, str] = {}
+        for copy, original, portal, org in pairs[table]:
+            if orgs[portal] != org:
+                continue
+            if system_of_record != "hubspot":
+                wanted.setdefault(copy, original)
+            elif original not in kept:  # live ones come first
+                wanted[original] = kept[original] = copy
+            else:
+                wanted[copy] = kept[original]  # a second copy of the same record: one of them counts
         present = dict(conn.execute(f"SELECT id, dup_of FROM {table} WHERE dup_of IS NOT NULL").fetchall())
-        changes = [(into, id_) for id_, into in wanted.items() if present.get(id_) != into]
+        changes: list[tuple[str | None, str]] = [
+            (into, id_) for id_, into in wanted.items() if present.get(id_) != into
+        ]
         changes += [(None, id_) for id_ in present if id_ not in wanted]
         conn.executemany(f"UPDATE {table} SET dup_of = ? WHERE id = ?", changes)
+
+
+def _orgs(pairs: Iterable[tuple[str, str, str, str]]) -> dict[str, str]:
+    """The org each portal is connected with: a portal has one, that most of the ids it names lie in."""
+    counts: dict[str, Counter[str]] = {}
+    for _, _, portal, org in pairs:
+        counts.setdefault(portal, Counter())[org] += 1
+    return {portal: min(held, key=lambda org: (-held[org], org)) for portal, held in counts.items()}
 
 
 def refresh_aliases(conn: sqlite3.Connection) -> dict[str, tuple[str | None, str | None]]:
@@ -75,7 +106,16 @@ def refresh_aliases(conn: sqlite3.Connection) -> dict[str, tuple[str | None, str
                 " WHERE merged_into IS NOT NULL OR dup_of IS NOT NULL"
             ).fetchall()
         )
-    wanted = {id_: _end(id_, step) for id_ in step}
+    ends = {id_: _end(id_, step) for id_ in step}
+    wanted = {id_: end for id_, end in ends.items() if end is not None}
+    if lost := sorted(ends.keys() - wanted.keys()):
+        log.warning(
+            "the merges of %s records run in a circle or over %s steps; they are left out: %s",
+            len(lost),
+            MAX_HOPS,
+            ", ".join(lost[:_NAMED]) + (" ..." if len(lost) > _NAMED else ""),
+            extra={"action": "merge_circle"},
+        )
     present = dict(conn.execute("SELECT id, canonical FROM aliases").fetchall())
     changed = {id_ for id_ in wanted.keys() | present.keys() if wanted.get(id_) != present.get(id_)}
     conn.executemany("DELETE FROM aliases WHERE id = ?", [(id_,) for id_ in changed])
@@ -83,13 +123,11 @@ def refresh_aliases(conn: sqlite3.Connection) -> dict[str, tuple[str | None, str
     return {id_: (present.get(id_), wanted.get(id_)) for id_ in changed}
 
 
-def _end(id_: str, step: dict[str, str]) -> str:
+def _end(id_: str, step: dict[str, str]) -> str | None:
+    """The record a chain of merges ends at; None where it has no end, or too far away to be believed."""
     at = id_
     for _ in range(MAX_HOPS):
         if at not in step:
             return at
         at = step[at]
-    raise StoreError(
-        f"the merges of record {id_} run in a circle or over {MAX_HOPS} steps",
-        mend="Look at merged_into of these rows in cache.db; `syncagent sync --full` reads them anew.",
-    )
+    return None

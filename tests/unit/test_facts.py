@@ -3,12 +3,12 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from scorecards import definition
 from syncagent import facts
-from syncagent.errors import StoreError
 from syncagent.identity import to_18
 from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING, put
@@ -45,13 +45,59 @@ def test_children_of_a_merged_account_belong_to_the_survivor(cache: sqlite3.Conn
     assert cache.execute("SELECT account_id FROM fact_opportunities").fetchone()[0] == "C"
 
 
-def test_a_circle_of_merges_is_an_error_not_a_hang(cache: sqlite3.Connection) -> None:
-    """A circle is named."""
+def test_a_circle_of_merges_stops_nothing_else(cache: sqlite3.Connection, caplog: pytest.LogCaptureFixture) -> None:
+    """Its own records are left out and named; all others are counted, and a mended chain counts again."""
     put(cache, "accounts", "A", merged_into="B")
     put(cache, "accounts", "B", merged_into="A")
-    put(cache, "opportunities", "D", state="open", account_id="A")
-    with pytest.raises(StoreError, match="circle"):
-        facts.refresh(cache, REPORTING)
+    put(cache, "accounts", "into it", merged_into="A")
+    put(cache, "accounts", "itself", merged_into="itself")
+    put(cache, "accounts", "old", merged_into="new")
+    put(cache, "accounts", "new")
+    put(cache, "opportunities", "of nobody", state="open", account_id="into it")
+    put(cache, "opportunities", "of somebody", state="open", account_id="old")
+    put(cache, "opportunities", "O", state="open", merged_into="P")
+    put(cache, "opportunities", "P", state="open", merged_into="O")
+    facts.refresh(cache, REPORTING)
+    held = dict(cache.execute("SELECT id, account_id FROM fact_opportunities").fetchall())
+    assert held == {"of nobody": "into it", "of somebody": "new"}
+    assert "circle" in caplog.text
+    assert "A" in caplog.text
+    put(cache, "accounts", "B", merged_into=None)
+    facts.refresh(cache, REPORTING)
+    assert dict(cache.execute("SELECT id, account_id FROM fact_opportunities").fetchall())["of nobody"] == "B"
+
+
+@pytest.mark.parametrize("record_system", ["salesforce", "hubspot"])
+def test_two_copies_of_one_deal_count_once(
+    cache: sqlite3.Connection, record_system: Literal["salesforce", "hubspot"]
+) -> None:
+    """Whichever CRM's row counts, one does; a copy taken away leaves another (7.6)."""
+    reporting = REPORTING.model_copy(update={"system_of_record": record_system})
+    put(cache, "opportunities", "S", state="won", close_date="2026-01-05")
+    for copy in ("H1", "H2", "H3"):
+        put(cache, "opportunities", copy, source="hubspot", source_instance="p", state="won", close_date="2026-01-05",
+            sf_opportunity_id="S")  # fmt: skip
+    facts.refresh(cache, reporting)
+    kept = {r[0] for r in cache.execute("SELECT id FROM fact_opportunities")}
+    assert kept == ({"S"} if record_system == "salesforce" else {"H1"})
+    put(cache, "opportunities", "H1", is_deleted=1)
+    facts.refresh(cache, reporting)
+    kept = {r[0] for r in cache.execute("SELECT id FROM fact_opportunities")}
+    assert kept == ({"S"} if record_system == "salesforce" else {"H2"})
+
+
+def test_a_copy_is_linked_to_the_org_its_portal_is_connected_with(cache: sqlite3.Connection) -> None:
+    """A full copy of an org holds the same ids; a portal is connected with one org: the one most of its ids lie in."""
+    for org in ("production", "copy of it"):
+        for number in range(3 if org == "production" else 2):
+            put(cache, "opportunities", f"{org} {number}", source_instance=org, source_id=f"00{number}", state="won",
+                close_date="2026-01-05")  # fmt: skip
+    for number in range(3):
+        put(cache, "opportunities", f"H{number}", source="hubspot", source_instance="portal", state="won",
+            close_date="2026-01-05", sf_opportunity_id=f"00{number}")  # fmt: skip
+    facts.refresh(cache, REPORTING)
+    linked = dict(cache.execute("SELECT id, dup_of FROM opportunities WHERE dup_of IS NOT NULL").fetchall())
+    assert linked == {f"H{number}": f"production {number}" for number in range(3)}
 
 
 def test_a_copy_comes_back_when_its_link_is_taken_away(cache: sqlite3.Connection) -> None:
