@@ -186,7 +186,7 @@ class Evaluator:
             said = f"no data: needs {kpi.needs or table.replace('_', ' ')}"
             said = f"{said}. {kpi.maps}" if kpi.maps else said
             if not self.are_facts_whole:
-                said = "no data: what follows from the records is being worked out; it takes some minutes"
+                said = "no data: what follows from the records is being worked out, and is whole after the next sync"
             return [Figure(None, None, None, 0, "no_data", said)] * len(slices)
         if kpi.unless is not None and not self._keeps_history(table):
             return [Figure(None, None, None, 0, "no_data", f"no data: needs {kpi.needs}")] * len(slices)

@@ -63,6 +63,8 @@ class _Check:
             yield "field", f"{kpi.field} holds {column.type}s, {kpi.agg} needs numbers.", "Choose a number or count."
         for slot in ("where", "share"):
             yield from self._filter(slot, getattr(kpi, slot) or {})
+        if "month_ago" in kpi.compare and kpi.stock is None:
+            yield "compare", "month_ago is of a stock: what is taken at an instant.", 'Write "previous".'
         yield from self._left_out(kpi)
         yield from self._split_off(kpi)
         if kpi.date is not None:

@@ -392,6 +392,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"also": {"x": {"kpi": "won_revenu"}}}, "also.x.kpi", "no KPI is called", "won_revenue"),
     ({"also": {"x": {"by": "prority"}}}, "also.x.by", "no dimension", ""),
     ({"also": {"x": {"excluded": "imature"}}}, "also.x.excluded", "no row is left out", "immature"),
+    ({"compare": ["month_ago"]}, "compare", "of a stock", "previous"),
     ({"requires": ["activites"]}, "requires", "no table is called 'activites'", "activities"),
     ({"requires": ["activities.directon=inbound"]}, "requires", "no column 'directon'", "direction"),
     ({"configured_by": ["params.typs"], "params": {"types": []}}, "configured_by", "no parameter", "types"),
