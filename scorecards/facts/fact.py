@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from scorecards.calendar import BusinessClock
+from scorecards.days import Day
 from scorecards.definition import Reporting
-from scorecards.periods import midnight
 
 #: A row of a query, its columns in the query's order.
 Row = tuple[Any, ...]
@@ -58,25 +57,17 @@ class Book:
 
     def __init__(self, reporting: Reporting) -> None:
         self.reporting = reporting
-        self.zone = ZoneInfo(reporting.timezone)
-        self._of: dict[str, str] = {}
-        self._end: dict[str, int] = {}
+        self._days = Day(reporting)
+        self.zone = self._days.zone
         self._clock: BusinessClock | None = None
 
     def day(self, instant: str) -> str:
         """The local date (text) of a UTC instant (text)."""
-        found = self._of.get(instant)
-        if found is None:
-            moment = datetime.strptime(instant, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-            found = self._of[instant] = moment.astimezone(self.zone).date().isoformat()
-        return found
+        return self._days.of(instant)
 
     def last_second(self, day: str) -> int:
         """The last epoch second of a local date: an event "that day" is known once the day is over."""
-        found = self._end.get(day)
-        if found is None:
-            found = self._end[day] = midnight(date.fromisoformat(day) + timedelta(1), self.zone) - 1
-        return found
+        return self._days.last_second(day)
 
     def business(self, start: int, end: int) -> int:
         """Opening hours between two instants, in seconds. A fact that asks says uses = ("hours",)."""
