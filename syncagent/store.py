@@ -21,6 +21,8 @@ BUSY_TIMEOUT_S = 120.0
 LOCK_NAME = "lock"
 #: The command that holds the data directory as long as it is to be kept up to date.
 DAEMON = "run"
+#: How often, and how long between, one looks who has just taken the lock.
+_LOOKS, _LOOK_S = 20, 0.01
 
 _RIGHTS = "Let this user read and write the data folder and the files in it."
 _LOST = {
@@ -91,34 +93,55 @@ def lock_data_dir(data_dir: Path, command: str = DAEMON) -> Iterator[None]:
                 place=str(data_dir),
                 mend="Stop it first, or give this one another data_dir.",
             )
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()} {command}".encode(), 0)
-        yield
+        text = f"{os.getpid()} {command}\n".encode()
+        os.pwrite(fd, text, 0)  # the line's end ends it, whatever longer text of a killed one is still behind it
+        os.ftruncate(fd, len(text))
+        try:
+            yield
+        finally:
+            os.ftruncate(fd, 0)  # the next one is not to be taken for this one while it takes the lock
     finally:
         os.close(fd)
 
 
-def is_locked(data_dir: Path) -> bool:
-    """Whether an instance holds the data directory right now."""
-    return holder(data_dir) is not None
-
-
 def holder(data_dir: Path) -> str | None:
-    """The command that holds the data directory right now: DAEMON, "sync" ...; None where nobody does."""
+    """The command that holds the data directory right now: DAEMON, "sync" ...; None where nobody does.
+
+    Who has just taken the lock has not said so yet, and the file may still name one that was killed: what it says is
+    believed once that process lives; or, after a moment, as it stands (one in another container is not seen).
+    """
     try:
-        fd = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(data_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return None
     try:
-        return None if _try_lock(fd) else _holder(fd)[1]
+        for _ in range(_LOOKS):
+            if _try_lock(fd, fcntl.LOCK_SH):  # shared: two that look do not take each other for a holder
+                return None
+            process, command = _holder(fd)
+            if _lives(process):
+                break
+            time.sleep(_LOOK_S)
+        return command
     finally:
         os.close(fd)
 
 
 def _holder(fd: int) -> tuple[str, str]:
-    """Process and command as they stand in the lock file."""
-    process, _, command = os.pread(fd, 80, 0).decode("ascii", "replace").strip().partition(" ")
+    """Process and command as they stand in the lock file; no process where nobody has said so yet."""
+    line, _, _ = os.pread(fd, 200, 0).decode("ascii", "replace").partition("\n")
+    process, _, command = line.strip().partition(" ")
     return process, command or DAEMON
+
+
+def _lives(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True  # it is another user's
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True
 
 
 def ensure_data_dir(data_dir: Path) -> None:
@@ -338,9 +361,9 @@ def _open_lock(data_dir: Path) -> int:
         ) from error
 
 
-def _try_lock(fd: int) -> bool:
+def _try_lock(fd: int, how: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -7,8 +7,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ import pytest
 from syncagent.errors import AlreadyRunning, NewerSchema, StoreError
 from syncagent.store import (
     holder,
-    is_locked,
     lock_data_dir,
     open_cache,
     open_state,
@@ -215,11 +215,11 @@ def test_a_read_only_file_is_said_so(shared_folder: Path) -> None:
 
 def test_a_second_instance_is_turned_away(tmp_path: Path) -> None:
     with lock_data_dir(tmp_path):
-        assert is_locked(tmp_path)
+        assert holder(tmp_path) == "run"
         with pytest.raises(AlreadyRunning, match=f"process {os.getpid()}") as caught, lock_data_dir(tmp_path):
             pass
         assert caught.value.exit_code == 75
-    assert not is_locked(tmp_path)
+    assert holder(tmp_path) is None
     with lock_data_dir(tmp_path):
         pass
 
@@ -241,13 +241,64 @@ def test_a_killed_instance_frees_its_lock_at_once(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from syncagent.store import lock_data_dir\n"
         "with lock_data_dir(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        assert is_locked(tmp_path)
-        holder.kill()
-        holder.wait()
-    assert not is_locked(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert holder(tmp_path) == "run"
+        process.kill()
+        process.wait()
+    assert holder(tmp_path) is None
+
+
+_LOOKER = """
+import sys; from pathlib import Path; from syncagent.store import holder
+seen = set()
+print("looking", flush=True)
+for _ in range(int(sys.argv[2])):
+    seen.add(str(holder(Path(sys.argv[1]))))
+print(",".join(sorted(seen)), flush=True)
+"""
+
+
+def test_many_who_look_at_once_see_that_nobody_holds_the_folder(tmp_path: Path) -> None:
+    """Looking must not itself look like holding."""
+    with lock_data_dir(tmp_path):
+        pass
+    command = [sys.executable, "-c", _LOOKER, str(tmp_path), "4000"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as one,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other,
+    ):
+        said = [process.communicate()[0].split() for process in (one, other)]
+    assert said == [["looking", "None"]] * 2
+
+
+def test_the_former_holder_is_never_named(tmp_path: Path) -> None:
+    """While one takes the lock the file still says what the one before was: a daemon that was killed, say."""
+    command = [sys.executable, "-c", _LOOKER, str(tmp_path), "20000"]
+    with lock_data_dir(tmp_path, "scorecard preview"):
+        pass
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as looker:
+        assert looker.stdout is not None
+        looker.stdout.readline()
+        while looker.poll() is None:
+            (tmp_path / "lock").write_text(f"{dead.pid} scorecard preview --of-a-very-long-name")
+            with suppress(AlreadyRunning), lock_data_dir(tmp_path, "sync"):  # the looker never lets go
+                time.sleep(0.002)
+        seen = set(looker.stdout.readline().strip().split(","))
+    assert seen <= {"None", "sync"}
+    assert "sync" in seen
+
+
+def test_a_holder_whose_process_cannot_be_seen_is_believed(tmp_path: Path) -> None:
+    """One in a container of its own holds the folder under a number that means nothing here."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    with lock_data_dir(tmp_path):
+        (tmp_path / "lock").write_text(f"{dead.pid} run\n")
+        assert holder(tmp_path) == "run"
 
 
 def test_a_database_held_by_another_writer_is_waited_for(tmp_path: Path) -> None:
