@@ -3,6 +3,7 @@
 Whatever is wrong with a whole file is a StreamError that names it; what is wrong with a row is a problem beside it.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -59,13 +60,10 @@ class SourceFile:
         plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
         self._is_json = plain.suffix.lower() in _JSON_NAMES
         self._delimiter = entry.delimiter or ("\t" if plain.suffix.lower() == ".tsv" else ",")
-        self._encoding = (
-            "utf-8-sig" if entry.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else entry.encoding
-        )
+        encoding = codecs.lookup(entry.encoding).name  # by any of its names
+        self._encoding = "utf-8-sig" if encoding == "utf-8" else encoding
         # A character of UTF-16 and UTF-32 is no row of bytes that could be kept apart: one slip shifts what follows.
-        self._errors = (
-            "strict" if re.match(r"utf[-_]?(16|32|7)|u(16|32)", self._encoding.lower()) else "surrogateescape"
-        )
+        self._errors = "strict" if re.match(r"utf-(16|32|7)", self._encoding) else "surrogateescape"
 
     def chunks(self) -> Iterator[bytes]:
         """Its content, unpacked, as bytes. Raises StreamError."""
@@ -260,13 +258,14 @@ class SourceFile:
             try:
                 found = orjson.loads(line)
             except orjson.JSONDecodeError:
-                found = None  # reported as a row
+                # It refuses half a character (\\ud83d alone), which rows are read with: its keys count as well.
+                found = _object(line) if "\\u" in line and not has_bad_bytes(line) else None
             if isinstance(found, dict):
                 is_json = True
                 keys.update(dict.fromkeys(found))
         if has_lines and not is_json:
             raise StreamError(f"{self.label} holds no JSON object.", mend="Is it JSON Lines, one object a line?")
-        return list(keys)
+        return [key for key in keys if not has_bad_bytes(key)]
 
     def _json_rows(self, text: IO[str], header: Sequence[str]) -> Iterator[Row]:
         lines = self._lines(text)
@@ -276,18 +275,15 @@ class SourceFile:
             bad = lines.take_bad()
             if bad is not None:
                 line = without_bad_bytes(line)
-            try:
-                found = _JSON.decode(line.strip())
-            except (ValueError, RecursionError):
-                found = None
-            if not isinstance(found, dict):
+            found = _object(line)
+            if found is None:
                 problem = self._bad_byte(bad, number) if bad is not None else "is not a JSON object on one line"
                 yield Row(number, (), problem, line.strip())
                 continue
             cells = [_json_cell(found.get(name)) for name in header]
             is_long = len(line) > LONGEST_FIELD and max(len(cell or "") for cell in cells) > LONGEST_FIELD
             problem = f"a value has more than {LONGEST_FIELD:,} characters" if is_long else ""
-            if "\\u" in line and any(cell and has_bad_bytes(cell) for cell in cells):
+            if "\\u" in line and any(text and has_bad_bytes(text) for text in (*found, *cells)):
                 problem = "holds half a character: the other half of its \\ud… is missing"
                 cells = [cell and without_bad_bytes(cell) for cell in cells]
             if bad is not None:
@@ -302,6 +298,15 @@ def _refuse_constant(name: str) -> Any:
 
 #: Numbers stay the text they are: amounts must not pass through binary fractions.
 _JSON = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse_constant)
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    """The JSON object of a line; None where it holds none."""
+    try:
+        found = _JSON.decode(line.strip())
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _json_cell(value: Any) -> str | None:

@@ -54,6 +54,25 @@ def test_half_a_character_in_json_costs_its_row(load: Load) -> None:
     assert [r.reason for r in rejects] == ["holds half a character: the other half of its \\ud… is missing"]
 
 
+def test_what_only_lines_with_half_a_character_hold_is_refused_too(load: Load) -> None:
+    """A key found nowhere else is a key all the same, and one that is itself half a character is none."""
+    content = b'{"source_id":"1","subject":"\\ud83d"}\n{"source_id":"2"}\n{"source_id":"3","\\ud83d":"x"}\n'
+    records, rejects = load(content, name="export.jsonl")
+    assert [r["source_id"] for r in records] == ["2"]
+    assert [(r.place, r.reason) for r in rejects] == [
+        (f"export.jsonl line {line}", "holds half a character: the other half of its \\ud… is missing")
+        for line in (1, 3)
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-8-sig", "utf_8_sig", "U8", "cp65001"])
+def test_by_whatever_name_its_encoding_goes_a_byte_is_told_where_it_is(load: Load, encoding: str) -> None:
+    content = b"\xef\xbb\xbfsource_id,subject\n1,caf\xe9\n2," + "é".encode() + b"\n"
+    records, rejects = load(content, encoding=encoding)
+    assert [(r["source_id"], r["subject"]) for r in records] == [("2", "é")]
+    assert rejects[0].reason.startswith("byte 0xE9 at position 6 is not ")
+
+
 def test_an_id_that_cannot_be_read_is_no_id(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"source_id,status\n1,x\n2\xe9,y\n")
     (tmp_path / "b.jsonl").write_bytes(b'{"source_id":"3"}\n{"source_id":\n')
