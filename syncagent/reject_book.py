@@ -78,7 +78,7 @@ class RejectBook:
         """Rows that cannot be told apart stay where they are: no reason to stop a sync."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:  # half a character in a place is no text
             log.warning("%s is not cleared: %s", self._path.name, error, extra={"action": "rejects.kept"})
             self._close()
 

@@ -91,7 +91,9 @@ class FilesConnector:
                     with closing(source.rows([])) as rows:
                         next(rows, None)  # whether it can be read at all
                 else:
-                    plan = plan_for(entry, self._settings, self._targets[entry.table], source.header(), label=path.name)
+                    plan = plan_for(
+                        entry, self._settings, self._targets[entry.table], source.header(), label=source.label
+                    )
                     if plan.export is not None:
                         exports[plan.export.object] = None
                 return None
@@ -165,11 +167,11 @@ class FilesConnector:
         source = SourceFile(path, entry)
         header = source.header(most_lines=FIRST_LINES)
         if source.has_header:
-            plan = plan_for(entry, self._settings, target, header, label=path.name)
+            plan = plan_for(entry, self._settings, target, header, label=source.label)
         else:
             keys = set(header)
             header = lenient_header(entry, target, header)
-            plan = plan_for(entry, self._settings, target, header, label=path.name)
+            plan = plan_for(entry, self._settings, target, header, label=source.label)
         named = name if plan.export is None else f"{name} ({plan.export.object})"
         fed: list[tuple[str, str]] = list(plan.fed)
         labels: dict[str, str] = {}

@@ -19,6 +19,7 @@ from typing import Any
 from connectors.base import Bookmark
 from connectors.errors import StreamError
 from connectors.files import exports
+from connectors.files.lines import printable
 from connectors.files.reader import SourceFile
 from connectors.files.settings import FilesTable
 
@@ -129,10 +130,11 @@ class NoMatch(StreamError):
 def no_file(entry: FilesTable) -> StreamError:
     mend = "Paths are relative to the config file; check path."
     if glob.has_magic(entry.path):
-        return NoMatch(f"no file matches {entry.path}.", mend=mend)
+        return NoMatch(f"no file matches {printable(entry.path)}.", mend=mend)
     if Path(entry.path).is_dir():
-        return StreamError(f"{entry.path} is a folder, not a file.", mend=f'Name its files: "{entry.path}/*.csv".')
-    return StreamError(f"there is no file {entry.path}.", mend=mend)
+        path = printable(entry.path)
+        return StreamError(f"{path} is a folder, not a file.", mend=f'Name its files: "{path}/*.csv".')
+    return StreamError(f"there is no file {printable(entry.path)}.", mend=mend)
 
 
 def find(entry: FilesTable) -> list[tuple[Path, os.stat_result]]:
@@ -158,6 +160,11 @@ def find(entry: FilesTable) -> list[tuple[Path, os.stat_result]]:
     except OSError as error:
         raise unreadable(Path(entry.path), error) from None
     return list(found.values())
+
+
+def key_of(path: Path, mark: str) -> str:
+    """Under what the bookmark knows a file: its path, and how it is read."""
+    return f"{printable(str(path))}|{mark}"
 
 
 def natural(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
@@ -187,7 +194,7 @@ def _is_plain(pattern: str) -> bool:
 
 def unreadable(path: Path, error: OSError) -> StreamError:
     why = error.strerror or type(error).__name__
-    return StreamError(f"{path} cannot be read: {why}.", mend="Check the path and its permissions.")
+    return StreamError(f"{printable(str(path))} cannot be read: {why}.", mend="Check the path and its permissions.")
 
 
 def mark_of(entry: FilesTable, values: Mapping[str, Any], currency: str, timezone: str) -> str:
@@ -233,14 +240,14 @@ def has_moved(path: Path, state: FileState) -> bool:
 
 def labels(entries: Sequence[tuple[FilesTable, Path]]) -> list[str]:
     """A name for each file: its path below the pattern's root, with folders in front where two would be alike."""
-    names = [path.relative_to(root_of(entry.path)).as_posix() for entry, path in entries]
+    names = [printable(path.relative_to(root_of(entry.path)).as_posix()) for entry, path in entries]
     first: dict[str, Path] = {}
     found = []
     for (_, path), name in zip(entries, names, strict=True):
         unique, depth = name, len(Path(name).parts)
         while first.get(unique, path) != path and depth < len(path.parts):
             depth += 1
-            unique = "/".join(path.parts[-depth:])
+            unique = printable("/".join(path.parts[-depth:]))
         first.setdefault(unique, path)
         found.append(unique)
     return found

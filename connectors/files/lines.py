@@ -122,3 +122,8 @@ def has_bad_bytes(text: str) -> bool:
 def without_bad_bytes(text: str) -> str:
     """A text that can be stored."""
     return text if text.isascii() else _ESCAPED.sub(BAD_CHARACTER, text)
+
+
+def printable(name: str) -> str:
+    """A file's name as it can be written down: bytes of it that are no UTF-8 as %E9."""
+    return name if name.isascii() else _ESCAPED.sub(lambda one: f"%{ord(one[0]) & 0xFF:02X}", name)

@@ -51,7 +51,7 @@ class _Settler:
     """One settling. `holders` are those that are sure of their place so far."""
 
     def __init__(self, jobs: Sequence[Job], book: Book, held: Mapping[str, FileState]) -> None:
-        paths = {str(job.path) for job in jobs}
+        paths = {_path(job.key) for job in jobs}
         known = {**book.gone, **book.files}
         self.dropped: list[FileState] = []
         self.gone = {k: one for k, one in known.items() if one.place and k not in held and _path(k) not in paths}

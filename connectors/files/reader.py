@@ -26,6 +26,7 @@ from connectors.files.lines import (
     WrongEncoding,
     has_bad_bytes,
     is_mostly_other,
+    printable,
     without_bad_bytes,
 )
 from connectors.files.settings import FilesTable
@@ -53,7 +54,7 @@ class SourceFile:
 
     def __init__(self, path: Path, entry: FilesTable, label: str = "") -> None:
         self.path = path
-        self.label = label or path.name  # names it in what is said
+        self.label = label or printable(path.name)  # names it in what is said
         self.ends_midway = False  # after `rows`: the last line has no end, so it may be half of one
         self._plain: IO[bytes] | None = None
         self._entry = entry
@@ -135,12 +136,11 @@ class SourceFile:
         except gzip.BadGzipFile:
             raise StreamError(f"{self.label} is not a gzip file.", mend="Name it without .gz.") from None
         except OSError as error:
+            path = printable(str(self.path))
             if self.path.is_dir():
-                raise StreamError(f"{self.path} is a folder.", mend=f'Name its files: "{self.path}/*.csv".') from None
+                raise StreamError(f"{path} is a folder.", mend=f'Name its files: "{path}/*.csv".') from None
             why = error.strerror or type(error).__name__
-            raise StreamError(
-                f"{self.path} cannot be read: {why}.", mend="Check the path and its permissions."
-            ) from None
+            raise StreamError(f"{path} cannot be read: {why}.", mend="Check the path and its permissions.") from None
 
     def _binary(self, *, counted: bool = True) -> "io.BufferedReader[Any]":
         """Its unpacked content; `counted`: what is read of it counts as progress."""

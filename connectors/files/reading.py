@@ -12,11 +12,13 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from glob import has_magic
+from pathlib import Path
 
 from connectors.base import Bookmark, Page, Tombstone
 from connectors.errors import ConnectorError, StreamError, TransientError
 from connectors.files import inventory, places
 from connectors.files.inventory import Book, FileState, Job
+from connectors.files.lines import printable
 from connectors.files.mapping import Target
 from connectors.files.pages import Outcome, Pager
 from connectors.files.settings import FilesSettings, FilesTable
@@ -236,17 +238,18 @@ class Reading:
                 self._miss(entry, book, is_first=is_first)
             newest = files[-1:] if self.is_snapshot else files
             found += [(entry, path, status) for path, status in newest]
+        found = [one for one in found if self._has_own_name(one[1], [path for _, path, _ in found])]
         names = inventory.labels([(entry, path) for entry, path, _ in found])
         marks = [self._mark(entry) for entry, _, _ in found]
-        keys = {f"{path}|{mark}" for (_, path, _), mark in zip(found, marks, strict=True)}
+        keys = {inventory.key_of(path, mark) for (_, path, _), mark in zip(found, marks, strict=True)}
         known_keys = {**book.gone, **book.files}  # a file that comes back under its path is the same file
         former = {key.rpartition("|")[0]: key for key in known_keys if key not in keys}
         lengths = places.lengths(book) if self._is_event and not self.is_snapshot else ()
         self._is_one_file = len(found) == 1 and not self._held
         jobs = []
         for (entry, path, status), label, mark in zip(found, names, marks, strict=True):
-            key = f"{path}|{mark}"
-            known = known_keys.get(key if key in known_keys else former.pop(str(path), ""))
+            key = inventory.key_of(path, mark)
+            known = known_keys.get(key if key in known_keys else former.pop(key.rpartition("|")[0], ""))
             place = self._place(entry) if self.is_snapshot else label
             if known is not None and not known.label:
                 known = replace(known, label=label, place=place)  # from before places were noted
@@ -263,6 +266,17 @@ class Reading:
             jobs.append(Job(entry, path, key, label, state, known, beginnings, is_remapped=is_remapped))
         return jobs
 
+    def _has_own_name(self, path: Path, paths: Sequence[Path]) -> bool:
+        """Whether a file can be told from the others once bytes of its name that are no text are written as %E9."""
+        name = printable(str(path))
+        if name == str(path) or Path(name) not in paths:
+            return True
+        mend = "Rename one of the two."
+        self._failures.append(
+            StreamError(f"{name} has the same name as another file but for bytes not UTF-8.", mend=mend)
+        )
+        return False
+
     def _miss(self, entry: FilesTable, book: Book, *, is_first: bool) -> None:
         """No file: an error, unless a pattern ran dry because its files were archived once they were loaded."""
         if is_first or self.is_snapshot or not has_magic(entry.path):
@@ -271,14 +285,16 @@ class Reading:
         if self._keys_of(entry, book):
             log.warning(
                 "%s %s: no file matches %s any more; the rows loaded stay",
-                self._name, self._target.name, entry.path,
+                self._name, self._target.name, printable(entry.path),
                 extra={"action": "files_gone", "source": self._name, "stream": self._target.name},
             )  # fmt: skip
 
     def _keys_of(self, entry: FilesTable, book: Book) -> list[str]:
         """The files of an entry that the bookmark knows."""
         found = [(key, *key.rpartition("|")) for key in book.files]
-        return [key for key, path, _, mark in found if mark == self._mark(entry) and fnmatch(path, entry.path)]
+        return [
+            key for key, path, _, mark in found if mark == self._mark(entry) and fnmatch(path, printable(entry.path))
+        ]
 
     def _mark(self, entry: FilesTable) -> str:
         values = self._settings.value_maps(entry)

@@ -225,3 +225,36 @@ def test_a_log_that_cannot_be_read_for_a_while_keeps_its_rows_and_their_names(tm
     sync(source, cache)
     assert kinds(cache) == ["c", "d"]
     assert "costs.csv.gz#2" in cache.rows
+
+
+def test_a_file_whose_name_is_no_text_is_read_under_one_that_is(tmp_path: Path) -> None:
+    """Its rows load as any others, its name is written with the byte it holds, and a second look finds it known."""
+    cache, source = PageCache("tickets"), connector({"path": str(tmp_path / "*.csv"), "table": "tickets"})
+    (tmp_path / "a.csv").write_text("source_id,created_at\n1,2026-01-01\n")
+    (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_text("source_id,created_at\n7,nonsense\n8,2026-01-01\n")
+    assert source.check().warnings == ()
+    sync(source, cache, "tickets")
+    assert sorted(cache.rows) == ["1", "8"]
+    assert [reject.place for reject in cache.rejects] == ["caf%E9.csv line 2"]
+    sync(source, cache, "tickets")
+    assert cache.read == 0
+
+
+def test_rows_without_an_id_are_named_by_such_a_name_too(tmp_path: Path) -> None:
+    cache, source = PageCache("costs"), connector({"path": str(tmp_path / "*.csv"), "table": "costs"})
+    path = tmp_path / os.fsdecode(b"\xe9.csv")
+    path.write_text(f"{COSTS}2026-01,ads,1\n2026-02,ads,2\n")
+    sync(source, cache)
+    assert sorted(cache.rows) == ["%E9.csv#2", "%E9.csv#3"]
+    path.write_text(f"{COSTS}2026-01,ads,1\n")
+    sync(source, cache)
+    assert sorted(cache.rows) == ["%E9.csv#2"]
+
+
+def test_a_file_that_cannot_be_told_from_another_by_name_is_refused_and_the_others_load(tmp_path: Path) -> None:
+    cache, source = PageCache("tickets"), connector({"path": str(tmp_path / "*.csv"), "table": "tickets"})
+    for number, name in enumerate((b"a\xe9.csv", b"a%E9.csv", b"b.csv")):
+        (tmp_path / os.fsdecode(name)).write_text(f"source_id,created_at\n{number},2026-01-01\n")
+    with pytest.raises(StreamError, match=r"a%E9\.csv has the same name as another file but for bytes .* Rename"):
+        sync(source, cache, "tickets")
+    assert sorted(cache.rows) == ["1", "2"]

@@ -62,6 +62,14 @@ def test_a_file_gone_or_half_written_is_no_error(tmp_path: Path) -> None:
     assert count_rejects(path) == 0
 
 
+def test_a_place_that_is_no_text_is_no_error(tmp_path: Path) -> None:
+    path = refuse(tmp_path, [Reject("leads 1", "bad")])
+    book = RejectBook(tmp_path, "desk", "leads", 2)
+    book.note(Page({"leads": [{"source_id": "\udce9"}]}), None, [Reject("\udce9 line 1", "bad")])
+    book.settle()
+    assert places(path) == ["leads 1"]
+
+
 @pytest.mark.timeout(120)
 def test_its_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     peaks = []
