@@ -88,13 +88,21 @@ class Book:
     again: bool = False  # a reading from the beginning is under way
     rows: int = 0  # usable rows of the last snapshot
     suspect: str = ""  # the digests of a snapshot that was refused
+    several: bool = False  # rows of more than one file may be here, whatever became of the files
 
     @classmethod
     def load(cls, bookmark: Bookmark | None) -> "Book":
         found = bookmark or {}
         files = {key: FileState.load(state) for key, state in (found.get("files") or {}).items()}
         gone = {key: FileState.load(state) for key, state in (found.get("gone") or {}).items()}
-        return cls(files, gone, bool(found.get("again")), int(found.get("rows") or 0), str(found.get("suspect") or ""))
+        return cls(
+            files,
+            gone,
+            bool(found.get("again")),
+            int(found.get("rows") or 0),
+            str(found.get("suspect") or ""),
+            bool(found.get("several")),
+        )
 
     def dump(self) -> Bookmark:
         now_ns = time.time_ns()  # the file system's clock, not the agent's
@@ -103,7 +111,12 @@ class Book:
             bookmark["gone"] = {key: state.dump(now_ns) for key, state in self.gone.items()}
         return bookmark | {
             key: value
-            for key, value in (("again", self.again), ("rows", self.rows), ("suspect", self.suspect))
+            for key, value in (
+                ("again", self.again),
+                ("rows", self.rows),
+                ("suspect", self.suspect),
+                ("several", self.several),
+            )
             if value
         }
 

@@ -112,7 +112,7 @@ class Reading:
                 done[job.key] = self._kept(job)
                 continue
             known = {} if again else _untouched(jobs[place:], book, touched)
-            told = replace(book, again=True) if again else Book({**known, **done}, gone)
+            told = replace(book, again=True) if again else Book({**known, **done}, gone, several=book.several)
             outcome = Outcome()
             try:
                 yield from pager.read(job, outcome, None if again else told.dump())
@@ -134,10 +134,10 @@ class Reading:
                 pager.gone += self._lines(job.state.place, outcome.last_line, job.before.last_line)
             if pager.is_full and not again:
                 known = _untouched(jobs[place + 1 :], book, touched)
-                yield pager.page(Book({**known, **done}, gone).dump())
+                yield pager.page(Book({**known, **done}, gone, several=book.several).dump())
         if not self._is_event:  # they could not have the last word now
             done |= {k: replace(one, digest="") for k, one in self._held.items() if touched.meets(one.span)}
-        yield pager.page(Book(done, gone).dump())
+        yield pager.page(Book(done, gone, several=book.several).dump())
 
     def _is_wanted(self, job: Job, since: date | None) -> bool:
         """Whether a file is new, changed, read in another way, or asked for by the day it changed."""
@@ -201,7 +201,8 @@ class Reading:
             yield pager.page(replace(book, suspect=f"{mark}|{reason}").dump())
             raise self._refusal(reason)
         files = {job.key: self._state(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)}
-        yield pager.page(Book(files, {}, rows=sum(outcome.rows for outcome in outcomes)).dump(), whole=True)
+        rows = sum(outcome.rows for outcome in outcomes)
+        yield pager.page(Book(files, {}, rows=rows, several=book.several).dump(), whole=True)
 
     def _doubt(self, book: Book, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
         """Why these files cannot be all there is; "" where they can."""
@@ -245,7 +246,9 @@ class Reading:
         known_keys = {**book.gone, **book.files}  # a file that comes back under its path is the same file
         former = {key.rpartition("|")[0]: key for key in known_keys if key not in keys}
         lengths = places.lengths(book) if self._is_event and not self.is_snapshot else ()
-        self._is_one_file = len(found) == 1 and not self._held
+        others = known_keys.keys() - keys - {former.get(printable(str(path)), "") for _, path, _ in found}
+        book.several = book.several or len(found) > 1 or bool(self._held) or bool(others)
+        self._is_one_file = len(found) == 1 and not book.several
         jobs = []
         for (entry, path, status), label, mark in zip(found, names, marks, strict=True):
             key = inventory.key_of(path, mark)

@@ -113,3 +113,23 @@ def test_a_row_without_a_date_is_one_in_the_next_page_as_well(tmp_path: Path) ->
         cache = PageCache("tickets")
         sync(files_in(folder, "tickets"), cache, "tickets")
         assert cache.rows["1"]["subject"] == "c/0"
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_row_without_a_date_has_none_also_when_the_dated_file_is_gone(tmp_path: Path, is_removed: bool) -> None:
+    """Else the date of a file long gone stays with it, and keeps what later files say out."""
+    source, cache = files_in(tmp_path, "tickets"), PageCache("tickets")
+    (tmp_path / "t-2.csv").write_text("id,updated_at,subject\n1,2026-05-01T00:00:00Z,a\n")
+    sync(source, cache, "tickets")
+    if is_removed:
+        (tmp_path / "t-2.csv").unlink()
+    (tmp_path / "t-9.csv").write_text("id,subject\n1,b\n")
+    sync(source, cache, "tickets")
+    assert cache.rows["1"]["updated_at"] is None
+    (tmp_path / "t-9.csv").unlink()
+    sync(source, cache, "tickets")  # nothing matches any more
+    (tmp_path / "t-9.csv").write_text("id,subject\n1,b\n")
+    sync(source, cache, "tickets")
+    (tmp_path / "t-10.csv").write_text("id,updated_at,subject\n1,2026-04-01T00:00:00Z,c\n")
+    sync(source, cache, "tickets")
+    assert cache.rows["1"]["subject"] == "c"
