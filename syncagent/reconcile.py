@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from connectors.base import Bookmark, Page, Stream
+from connectors.base import Bookmark, Page, Reject, Stream
 from scorecards.values import instant
 from syncagent.rows import Origin, record_id
 from syncagent.store import transaction
@@ -85,6 +85,10 @@ class Sweep:
     was_suspect: bool = False  # the comparison before this one was not believed
     gone: int = 0  # suspect: so many were not listed
     of: int = 0  # suspect: of so many
+    is_counted: bool = False  # what it found was counted from its beginning on
+    found_missing: int = 0  # records the cache lacked
+    found_gone: int = 0  # live ones of it that are gone there
+    compared: int = 0  # clean: so many passed by
 
     def is_too_old(self, now: datetime) -> bool:
         """Whether what it saw first may be long gone; one that begins after `now` says nothing of its age."""
@@ -121,7 +125,8 @@ def start(
     now: datetime,
     was_suspect: bool = False,
 ) -> Sweep:
-    sweep = Sweep(mode, instant(now), was_suspect=was_suspect)
+    # What a full read brings is written as it comes: nobody counts what of it was missing.
+    sweep = Sweep(mode, instant(now), was_suspect=was_suspect, is_counted=mode == "list")
     with transaction(cache):
         save(cache, origin, stream, sweep)
     return sweep
@@ -151,8 +156,8 @@ class Known(NamedTuple):
 
 def compare_page(
     cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page, run: Run, sweep: Sweep, *, now: datetime
-) -> int:
-    """One page of the listing: take over what is known at this version, note the rest as wanted; how many are wanted.
+) -> list[Reject]:
+    """One page of the listing: take over what is known at this version, note the rest as wanted; rows of no use.
 
     A listing has no history, so a record that is new to the cache, newer than there, or there as deleted or merged is
     asked for by its id. At the same version the later read wins: a formula or a link has changed.
@@ -176,8 +181,7 @@ def compare_page(
         save(conn, origin, stream, sweep)
 
     known_page = replace(page, records={**page.records, table: same}, read=0)
-    write_page(cache, origin, stream, known_page, run, now=now, also=also)
-    return len(sweep.wanted)
+    return write_page(cache, origin, stream, known_page, run, now=now, also=also).rejects
 
 
 def see(cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page) -> None:
@@ -206,17 +210,13 @@ def _known(cache: sqlite3.Connection, origin: Origin, table: str, ids: Sequence[
 # --- asked by id ------------------------------------------------------------------------------------------------
 
 
-class Found(NamedTuple):
-    """What the vendor's answers by id brought: records the cache lacked, and live ones of it that are gone."""
-
-    missing: int
-    gone: int
-
-
 def write_answer(
-    cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page, run: Run, *, now: datetime
-) -> Found:
-    """A page of what the vendor answered about ids it was asked for."""
+    cache: sqlite3.Connection, origin: Origin, stream: Stream, page: Page, run: Run, sweep: Sweep, *, now: datetime
+) -> list[Reject]:
+    """A page of what the vendor answered about ids it was asked for; the rows of it that could not be used.
+
+    Counts the records the cache lacked, and the live ones of it that are gone.
+    """
     table = stream.tables[0]
     alive = [str(record["source_id"]) for record in page.records.get(table, ())]
     gone = [one.source_id for one in page.tombstones if one.table == table]
@@ -225,9 +225,14 @@ def write_answer(
     missing = [id_ for id_ in dict.fromkeys(alive) if id_ not in known or not known[id_].is_live]
     lost = [id_ for id_ in dict.fromkeys(gone) if id_ in known and known[id_].is_live]
     unmarked = replace(page, bookmark=None)
-    also = lambda conn: see(conn, origin, stream, page)  # noqa: E731
-    write_page(cache, origin, stream, unmarked, run, now=now, also=also, is_certain=True)
-    return Found(len(missing), len(lost))
+    sweep.found_missing += len(missing)
+    sweep.found_gone += len(lost)
+
+    def also(conn: sqlite3.Connection) -> None:
+        see(conn, origin, stream, page)
+        save(conn, origin, stream, sweep)  # asked again after a kill, they are here, and not counted twice
+
+    return write_page(cache, origin, stream, unmarked, run, now=now, also=also, is_certain=True).rejects
 
 
 def forget_wanted(
@@ -320,9 +325,9 @@ def give_up(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sw
     enter(cache, origin, stream, sweep, "clean")
 
 
-def conclude(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep) -> None:
-    """Everything was compared."""
-    sweep.is_done, sweep.gone, sweep.of = True, 0, 0
+def conclude(cache: sqlite3.Connection, origin: Origin, stream: Stream, sweep: Sweep, *, compared: int) -> None:
+    """Everything was compared: so many records passed by."""
+    sweep.is_done, sweep.gone, sweep.of, sweep.compared = True, 0, 0, compared
     enter(cache, origin, stream, sweep, "clean")
 
 

@@ -342,6 +342,7 @@ class _Source:
             reconciled=reading.is_reconciled,
             found_missing=reading.missing,
             found_gone=reading.gone,
+            is_counted=reading.is_counted,
             crm_count=reading.crm_count,
             cache_count=reading.cache_count,
             still_rejected=still_rejected,

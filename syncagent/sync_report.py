@@ -34,7 +34,8 @@ class StreamReport:
 
     `reject_file` holds the rows that could not be used; `first_reject` is the place and reason of the first one.
     `reconciled`: every record was compared with the CRM; `found_missing` records came in by that, `found_gone` were
-    deleted or merged there with no word. `crm_count`, `cache_count`: live records there and here (None: not counted).
+    deleted or merged there with no word, also before it was cut short and gone on with; `is_counted`: from its
+    beginning on, so that none is none. `crm_count`, `cache_count`: live records there and here (None: not counted).
     `still_rejected`: rows of earlier runs that have not been read well since. `compared`: so many live records the
     CRM listed when they were compared; `suspect`: of so many here so many were not listed, which was not believed
     (gone, of). `bulk`: a bulk job read them. `rests_until`: the source failed as a whole, and the daemon leaves it
@@ -55,6 +56,7 @@ class StreamReport:
     reconciled: bool = False
     found_missing: int = 0
     found_gone: int = 0
+    is_counted: bool = True
     crm_count: int | None = None
     cache_count: int | None = None
     rests_until: datetime | None = None

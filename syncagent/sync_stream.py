@@ -7,7 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 from typing import TypeVar
@@ -68,6 +68,7 @@ class Reading:
     missing: int = 0
     gone: int = 0
     compared: int = 0  # live records that passed by
+    is_counted: bool = True  # missing and gone are those of the whole comparison
     suspect: tuple[int, int] | None = None  # so many of so many were not listed, which was not believed
     crm_count: int | None = None
     cache_count: int | None = None
@@ -96,6 +97,7 @@ class Reading:
                 if sweep.phase != "clean":
                     lane.ask(self._on(reconcile.give_up, sweep))
                 self._clean(lane, sweep)
+                self._take_counts(sweep)
                 self.is_reconciled = sweep.is_done
                 sweep = None
         if sweep is None and self.wishes.full and self.wishes.since is None:
@@ -147,9 +149,10 @@ class Reading:
                 lane.ask(self._on(reconcile.enter, sweep, phase="back"))
         if sweep.phase == "back":
             self._ask_each(lane, sweep, reconcile.seen_but_dead)
-            self.compared = lane.ask(self._on(reconcile.count_seen, sweep))
-            lane.ask(self._on(reconcile.conclude, sweep))
+            compared = lane.ask(self._on(reconcile.count_seen, sweep))
+            lane.ask(self._on(reconcile.conclude, sweep, compared=compared))
         self._clean(lane, sweep)
+        self._take_counts(sweep)
         self.is_reconciled = sweep.is_done
 
     def _list(self, lane: Lane, sweep: Sweep) -> None:
@@ -165,20 +168,20 @@ class Reading:
     def _ask_wanted(self, lane: Lane, sweep: Sweep) -> None:
         while sweep.wanted:
             asked = sweep.wanted[:CHUNK]
-            self._ask(lane, asked)
+            self._ask(lane, asked, sweep)
             lane.ask(self._on(reconcile.forget_wanted, sweep, asked=asked))
 
     def _ask_each(self, lane: Lane, sweep: Sweep, next_ids: Callable[..., list[str]]) -> None:
         while ids := lane.ask(self._on(next_ids, sweep)):
-            self._ask(lane, ids)
+            self._ask(lane, ids, sweep)
             lane.ask(self._on(reconcile.note_asked, sweep, last=ids[-1]))
 
-    def _ask(self, lane: Lane, ids: Sequence[str]) -> None:
+    def _ask(self, lane: Lane, ids: Sequence[str], sweep: Sweep) -> None:
         """The vendor's answers about these ids into the cache."""
         pages = self.connector.read_ids(self.stream.name, ids, now=self.clock())
         with _closing(pages):
             for page in pages:
-                lane.post(partial(self._write_answer, page))
+                lane.post(partial(self._write_answer, page, sweep))
 
     def _clean(self, lane: Lane, sweep: Sweep) -> None:
         while not lane.ask(self._on(reconcile.clean, sweep, now=self.clock())):
@@ -280,18 +283,26 @@ class Reading:
 
     def _compare_page(self, page: Page, sweep: Sweep, cache: sqlite3.Connection) -> int:
         assert self.run is not None
-        wanted = reconcile.compare_page(cache, self.origin, self.stream, page, self.run, sweep, now=self.clock())
+        assert self.book is not None
+        refused = reconcile.compare_page(cache, self.origin, self.stream, page, self.run, sweep, now=self.clock())
+        self.book.note(replace(page, bookmark=None), None, refused)
         self.seen += page.read
         self.total = page.total if page.total is not None else self.total
         self._answered()
-        return wanted
+        return len(sweep.wanted)
 
-    def _write_answer(self, page: Page, cache: sqlite3.Connection) -> None:
+    def _write_answer(self, page: Page, sweep: Sweep, cache: sqlite3.Connection) -> None:
         assert self.run is not None
-        found = reconcile.write_answer(cache, self.origin, self.stream, page, self.run, now=self.clock())
-        self.missing += found.missing
-        self.gone += found.gone
+        assert self.book is not None
+        refused = reconcile.write_answer(cache, self.origin, self.stream, page, self.run, sweep, now=self.clock())
+        self.book.note(replace(page, bookmark=None), None, refused)
+        self._take_counts(sweep)
         self._answered()
+
+    def _take_counts(self, sweep: Sweep) -> None:
+        """What a comparison has found, also in runs before this one that were cut short."""
+        self.missing, self.gone, self.compared = sweep.found_missing, sweep.found_gone, sweep.compared
+        self.is_counted = sweep.is_counted
 
     def _note_count(self, count: int, cache: sqlite3.Connection) -> int:
         return completeness.note_count(

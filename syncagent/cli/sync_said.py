@@ -75,11 +75,13 @@ def _differs(report: "StreamReport") -> bool:
 def _show_source(reports: Sequence["StreamReport"], timezone: str) -> None:
     """What is worth knowing of all streams of one source together."""
     source = reports[0].source
-    clean = [r for r in reports if r.reconciled and not (r.found_missing or r.found_gone)]
-    if clean:
-        records = count_of(sum(report.compared for report in clean), "record")
-        streams = count_of(len(clean), "stream") if len(clean) > 1 else clean[0].stream
-        click.echo(f"{source}: compared with the CRM: {records} in {streams}, none missing here, none gone there")
+    for is_counted, none in ((True, ", none missing here, none gone there"), (False, "")):
+        clean = [r for r in reports if r.reconciled and not (r.found_missing or r.found_gone)]
+        clean = [r for r in clean if r.is_counted == is_counted]
+        if clean:
+            records = count_of(sum(report.compared for report in clean), "record")
+            streams = count_of(len(clean), "stream") if len(clean) > 1 else clean[0].stream
+            click.echo(f"{source}: compared with the CRM: {records} in {streams}{none}")
     if bulk := [report.stream for report in reports if report.bulk]:
         click.echo(f"{source}: read by bulk jobs: {', '.join(bulk)}")
     until = next((report.rests_until for report in reports if report.rests_until), None)

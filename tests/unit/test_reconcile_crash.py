@@ -95,6 +95,36 @@ def test_killed_before_any_statement_it_ends_with_the_right_rows(tmp_path: Path,
     assert deaths > 40
 
 
+def test_killed_anywhere_it_tells_all_it_found(tmp_path: Path) -> None:
+    """What a comparison found before it was killed is told by the run that ends it."""
+    vendor = vendor_of(*(f"{n:02}" for n in range(12)))
+    first = tmp_path / "first"
+    with closing(open_cache(first)) as cache:
+        run(cache, VendorConnector(vendor, page_size=5))
+        cache.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    change(vendor)
+    ended = 0
+    for deadly in range(1, 1000):
+        folder = tmp_path / f"{deadly}"
+        folder.mkdir()
+        shutil.copy(first / "cache.db", folder)
+        with closing(mortal(folder, deadly)) as conn:
+            try:
+                run(conn, VendorConnector(vendor, page_size=5), NOW + DAY, due=always)
+                break
+            except Killed:
+                pass
+        with closing(open_cache(folder)) as cache:
+            report = run(cache, VendorConnector(vendor, page_size=5), NOW + DAY)
+        if report.reconciled:
+            ended += 1
+            # 20 was missing here; 00, 11 and 01 are gone there.
+            assert (report.found_missing, report.found_gone, report.compared) == (1, 3, 10), deadly
+            assert report.is_counted
+        shutil.rmtree(folder)
+    assert ended > 20
+
+
 # --- against a model --------------------------------------------------------------------------------------------
 
 IDS = [f"{n:02}" for n in range(14)]

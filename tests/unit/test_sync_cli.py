@@ -99,6 +99,11 @@ def test_a_comparison_that_finds_nothing_says_so(capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_of_a_comparison_not_counted_from_its_beginning_none_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    report = StreamReport("sf", "leads", reconciled=True, compared=1500, is_counted=False)
+    assert said_of(capsys, report) == ["sf: compared with the CRM: 1,500 records in leads"]
+
+
 def test_what_bulk_jobs_read_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     reports = [StreamReport("sf", "leads", bulk=True), StreamReport("sf", "users"), StreamReport("sf", "x", bulk=True)]
     assert said_of(capsys, *reports) == ["sf: read by bulk jobs: leads, x"]
