@@ -244,7 +244,7 @@ class HubSpotConnector:
         if stream == "fx_rates":
             from connectors.hubspot.rates import rate_pages
 
-            return rate_pages(self._client, self._portal, self._reporting)
+            return rate_pages(self._client, self._portal, self._reporting, bookmark)
         from connectors.hubspot.mail import MailLog
 
         mail = MailLog(self._client, self._fetcher, self._portal, begin_of(self._settings.start, stream))

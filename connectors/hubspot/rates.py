@@ -11,20 +11,28 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors import parse
-from connectors.base import Children, Page, Record, Reject
+from connectors.base import Bookmark, Children, Page, Record, Reject
 from connectors.errors import TransientError
-from connectors.hubspot.answers import next_after
+from connectors.hubspot.answers import next_after, total_of
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.portal import Portal
+from connectors.whole import Whole
 
 log = logging.getLogger(__name__)
 
 #: currency -> day -> what one unit is worth in the portal's currency.
 Rates = dict[str, dict[str, float]]
+_PAGE = 100
 
 
-def rate_pages(client: HubSpotClient, portal: Portal, reporting: str) -> Iterator[Page]:
-    """All rates, a small list that is read whole each time. `reporting`: amount * rate is in this currency."""
+def rate_pages(
+    client: HubSpotClient, portal: Portal, reporting: str, bookmark: Bookmark | None = None
+) -> Iterator[Page]:
+    """All rates, a small list that is read whole each time. `reporting`: amount * rate is in this currency.
+
+    Where much is missing that was there at the last reading (`bookmark`; None: a person asked for everything), nothing
+    is called gone until the next one says the same.
+    """
     rejects: list[Reject] = []
     rates: Rates = {}
     stamps: dict[tuple[str, str], str] = {}
@@ -47,22 +55,33 @@ def rate_pages(client: HubSpotClient, portal: Portal, reporting: str) -> Iterato
         log.warning(
             "HubSpot has no exchange rate for %s, the currency reports are in", reporting, extra={"action": "no_rate"}
         )
+    names = (f"{currency}:{day}" for currency, own in rates.items() for day in own)
+    whole = Whole(bookmark, names, may_go_on=read > 0 and read % _PAGE == 0)
+    if whole.doubt:
+        log.warning(
+            "HubSpot's exchange rates: %s; none is taken for gone yet", whole.doubt, extra={"action": "rates_doubt"}
+        )
     # A rate that cannot be read is there all the same, and may be one we hold.
-    everything = [] if rejects else [Children("fx_rates", "source_instance", [portal.instance])]
-    yield Page(
-        {"fx_rates": records}, rejects=rejects, children=everything, read=read, total=read, bookmark={"objects": {}}
-    )
+    is_all = not rejects and not whole.doubt
+    everything = [Children("fx_rates", "source_instance", [portal.instance])] if is_all else []
+    mark = {"objects": {}, **whole.bookmark}
+    yield Page({"fx_rates": records}, rejects=rejects, children=everything, read=read, total=read, bookmark=mark)
 
 
 def _rows(client: HubSpotClient) -> Iterator[Mapping[str, Any]]:
     seen: set[str] = set()
     mark: str | None = None
+    given = 0
     while True:
-        query = {"limit": 100} | ({"after": mark} if mark else {})
+        query = {"limit": _PAGE} | ({"after": mark} if mark else {})
         document = client.results("currencies", "/exchange-rates", query)
+        given += len(document["results"])
         yield from document["results"]
         mark = next_after(document)
         if mark is None:
+            total = total_of(document)
+            if total is not None and total > given:
+                raise TransientError(f"HubSpot's list of exchange rates ended after {given} of {total}.")
             return
         if mark in seen:
             raise TransientError("HubSpot's pages of exchange rates lead in a circle.")

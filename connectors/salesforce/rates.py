@@ -4,6 +4,7 @@ Salesforce's rates are units of a currency for one unit of the corporate one; ou
 They are few: when anything changed they are read anew, a currency at a time, and a currency's page holds all of it.
 """
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -15,6 +16,9 @@ from connectors.base import Bookmark, Children, Page, Record
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.marks import LATE
 from connectors.salesforce.schema import OrgSchema
+from connectors.whole import Whole
+
+log = logging.getLogger(__name__)
 
 #: Where a rate has no first day of its own: before every row of ours.
 ALWAYS = "1900-01-01"
@@ -46,21 +50,25 @@ class Rates:
         since = min(before["at"], at) if before.get("at") else None  # a place beyond the clock hides what changes
         is_same = {key: before.get(key) for key in seen} == seen
         if is_same and since and not (has_dated and self._has_changed(since)):
-            yield Page(bookmark={**seen, "at": at})
+            yield Page(bookmark={**seen, "at": at, "held": before.get("held") or 0})
+            return
+        rows = self._dated() if has_dated else []
+        names = [str(row.get("IsoCode")) for row in types] + [f"{r.get('IsoCode')}:{r.get('StartDate')}" for r in rows]
+        whole = Whole(bookmark, names)
+        if whole.doubt:
+            log.warning(
+                "Salesforce's exchange rates: %s; left as they are", whole.doubt, extra={"action": "rates_doubt"}
+            )
+            yield Page(bookmark={**before, **whole.bookmark})  # the next reading tells
             return
         fixed = {str(row.get("IsoCode")): _rate(row) for row in types}
         ours = self._own_series(fixed, has_dated)  # empty: no rate towards it is known, and those we had are gone
         left, dated = dict(fixed), set[str]()
-        if has_dated:
-            rows = self._client.query_whole(
-                "SELECT Id, IsoCode, StartDate, ConversionRate FROM DatedConversionRate"
-                " ORDER BY IsoCode ASC, StartDate ASC, Id ASC"
-            )
-            for code, group in groupby(rows, key=lambda row: str(row.get("IsoCode"))):
-                left.pop(code, None)
-                dated.add(code)
-                if code != self._currency:
-                    yield self._page(code, _series(group), ours)
+        for code, group in groupby(rows, key=lambda row: str(row.get("IsoCode"))):
+            left.pop(code, None)
+            dated.add(code)
+            if code != self._currency:
+                yield self._page(code, _series(group), ours)
         for code, rate in left.items():
             if code != self._currency:
                 yield self._page(code, [(ALWAYS, rate)] if rate else [], ours)
@@ -69,7 +77,13 @@ class Rates:
             {self._currency, *(former - left.keys() - dated)}
         ):  # ours: from when reports were in another one
             yield self._page(code, [], ours)
-        yield Page(bookmark={**seen, "at": at})
+        yield Page(bookmark={**seen, "at": at, **whole.bookmark})
+
+    def _dated(self) -> list[dict[str, Any]]:
+        return self._client.query_whole(
+            "SELECT Id, IsoCode, StartDate, ConversionRate FROM DatedConversionRate"
+            " ORDER BY IsoCode ASC, StartDate ASC, Id ASC"
+        )
 
     def _own_series(self, fixed: Mapping[str, float], has_dated: bool) -> Series:
         """What one unit of the corporate currency is in the agent's, by day; empty where the org does not know it."""

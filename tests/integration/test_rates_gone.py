@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Connector
+from connectors.whole import Whole
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.change import office
 from syncagent.store import open_cache
@@ -71,8 +72,27 @@ def test_a_rate_and_a_whole_currency_deleted_there_are_gone_here(box: Sandbox, c
     box.apply(office.remove_rate, "GBP")
     box.pass_time(60)
     sync(box, cache, crm)
+    assert "GBP" in {currency for currency, _ in held(cache)}, "so much at once is believed the second time"
+    sync(box, cache, crm)
     assert {currency for currency, _ in held(cache)} == {"USD"}
     assert held(cache) == truth(box)
+
+
+@pytest.mark.parametrize("crm", list(CONNECTORS))
+def test_an_empty_list_once_deletes_nothing_and_twice_is_believed(box: Sandbox, crm: str) -> None:
+    cache, rates = MemoryCache(), list(box.company.rates)
+    sync(box, cache, crm)
+    before = held(cache)
+    for is_empty in (True, False, True, False):
+        box.company.rates[:] = [] if is_empty else rates
+        box.pass_time(60)
+        sync(box, cache, crm)
+        assert held(cache) == before
+    box.company.rates[:] = []
+    for _ in range(2):
+        box.pass_time(60)
+        sync(box, cache, crm)
+    assert held(cache) == {}
 
 
 @pytest.mark.parametrize("crm", list(CONNECTORS))
@@ -101,6 +121,21 @@ def test_read_in_full_the_same_is_gone(box: Sandbox, crm: str, day: str) -> None
         cache.apply("fx_rates", page)
     connector.close()
     assert held(cache) == truth(box)
+
+
+def test_what_is_missing_from_a_list_is_believed_by_how_much_it_is() -> None:
+    names = [f"USD:{n}" for n in range(100)]
+    first = Whole(None, names)
+    assert (first.doubt, first.bookmark) == ("", {"held": 100})
+    assert Whole(first.bookmark, names[:80]).doubt == ""
+    assert Whole(first.bookmark, names[:80], may_go_on=True).doubt == "20 of 100 are missing"
+    less = Whole(first.bookmark, names[:79])
+    assert less.doubt == "21 of 100 are missing"
+    assert Whole(less.bookmark, names[:78]).doubt == "22 of 100 are missing", "not the same as before"
+    assert (Whole(less.bookmark, names[:79]).doubt, Whole(less.bookmark, names).doubt) == ("", "")
+    assert Whole(Whole(None, names[:4]).bookmark, []).doubt == "the list is empty"
+    assert Whole({"objects": {}}, []).doubt == "the list is empty", "how many there were is not known"
+    assert Whole(Whole(None, []).bookmark, []).doubt == ""
 
 
 def test_a_rate_that_cannot_be_read_deletes_none(box: Sandbox) -> None:
