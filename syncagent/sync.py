@@ -313,7 +313,7 @@ class _Source:
                 self.complete[name] = reading.is_whole
             if reading.book is not None:
                 with contextlib.suppress(OSError):
-                    reading.book.settle()
+                    run.rejected -= reading.book.settle()
             end(
                 self._cache,
                 source,

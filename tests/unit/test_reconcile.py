@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.base import Children, Page
+from connectors.base import Children, Page, Reject
 from connectors.errors import StreamError, TransientError
 from syncagent.reconcile import always, daily, nightly
-from syncagent.store import open_cache
+from syncagent.store import data_dir_of, open_cache
 from syncagent.sync import StreamReport, sync_source
+from syncagent.sync_state import append_rejects
 from tests.fakes.connector import ScriptedConnector, Vendor, VendorConnector
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -394,3 +395,13 @@ def test_reading_again_from_a_day_on_compares_nothing_and_disturbs_nothing(cache
     assert held(cache) == {**truth(vendor), "a": "name of a"}, "seen alive before the fault; the next comparison tells"
     assert run(cache, VendorConnector(vendor), NOW + 2 * DAY).reconciled
     assert held(cache) == truth(vendor)
+
+
+def test_a_reject_is_settled_once_a_comparison_reads_its_row_well(cache: sqlite3.Connection) -> None:
+    """Else it stands, a row of an earlier sync, until the record is edited."""
+    vendor = vendor_of("a", "b")
+    run(cache, VendorConnector(vendor))
+    append_rejects(data_dir_of(cache), "sf", "leads", [Reject("leads b", "bad"), Reject("leads c", "bad")], run=0)
+    assert run(cache, VendorConnector(vendor), NOW + timedelta(hours=1)).still_rejected == 2
+    report = run(cache, VendorConnector(vendor), NOW + DAY, due=always)
+    assert (report.reconciled, report.rejected, report.still_rejected) == (True, 0, 1)

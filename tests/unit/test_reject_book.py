@@ -62,6 +62,29 @@ def test_a_file_gone_or_half_written_is_no_error(tmp_path: Path) -> None:
     assert count_rejects(path) == 0
 
 
+def test_a_row_bad_and_then_well_within_one_run_is_taken_out(tmp_path: Path) -> None:
+    path = refuse(tmp_path, [Reject("leads 1", "bad")])
+    book = RejectBook(tmp_path, "desk", "leads", 2)
+    rejects = [Reject(f"leads {n}", "worse") for n in (1, 2, 3)]
+    refuse(tmp_path, rejects, run=2)
+    book.note(Page(), None, rejects)
+    book.note(Page({"leads": [{"source_id": "1"}, {"source_id": "2"}]}), None, [])
+    assert book.settle() == 2
+    assert places(path) == ["leads 3"]
+
+
+def test_a_row_well_and_then_bad_or_both_on_one_page_stands(tmp_path: Path) -> None:
+    book = RejectBook(tmp_path, "desk", "leads", 1)
+    rejects = [Reject("leads 1", "bad"), Reject("leads 2", "bad")]
+    path = refuse(tmp_path, rejects)
+    book.note(Page({"leads": [{"source_id": "1"}]}), None, rejects[:1])
+    book.note(Page({"leads": [{"source_id": "2"}]}), None, [])
+    book.note(Page(), None, rejects[1:])
+    book.note(Page({"leads": [{"source_id": "9"}]}), None, [])
+    assert book.settle() == 0
+    assert places(path) == ["leads 1", "leads 2"]
+
+
 def test_a_place_that_is_no_text_is_no_error(tmp_path: Path) -> None:
     path = refuse(tmp_path, [Reject("leads 1", "bad")])
     book = RejectBook(tmp_path, "desk", "leads", 2)
