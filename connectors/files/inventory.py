@@ -48,6 +48,7 @@ class FileState:
     length: int = 0  # bytes of the unpacked content
     earlier: tuple[Beginning, ...] = ()  # what a log held before it grew
     shared: Beginning | None = None  # the rows of this beginning belong to another file, from which this was copied
+    ends_midway: bool | None = None  # its last line has no end; None: not known
 
     @property
     def beginnings(self) -> dict[int, str]:
@@ -64,18 +65,19 @@ class FileState:
         return [
             self.size, mtime_ns, self.digest, self.last_line, self.label, self.place, self.rows,
             list(self.span) if self.span else None, self.length,
-            [list(one) for one in self.earlier], list(self.shared) if self.shared else None,
+            [list(one) for one in self.earlier], list(self.shared) if self.shared else None, self.ends_midway,
         ]  # fmt: skip
 
     @classmethod
     def load(cls, values: Sequence[Any]) -> "FileState":
-        span, length, earlier, shared = (*values[7:], *(None,) * 4)[:4]
+        span, length, earlier, shared, ends_midway = (*values[7:], *(None,) * 5)[:5]
         return replace(
             cls(*values[:7]),
             span=tuple(span) if span else None,
             length=values[0] if length is None else length,  # from before it was noted: right where nothing is packed
             earlier=tuple(tuple(one) for one in earlier or ()),
             shared=tuple(shared) if shared else None,
+            ends_midway=ends_midway,
         )
 
 
@@ -134,6 +136,7 @@ class Job:
     beginnings: Mapping[int, str] = field(default_factory=dict)  # digests of its content up to lengths known
     is_read: bool = True  # False: what it holds is loaded already
     is_remapped: bool = False  # known, but read in another way than before
+    is_ended: bool = False  # its program ends every line, so a last one without an end has broken off
 
 
 class NoMatch(StreamError):
@@ -240,6 +243,17 @@ def state_of(
         length += len(rest)
     whole = digest.hexdigest()
     return FileState(status.st_size, status.st_mtime_ns, whole, length=length), {**beginnings, length: whole}
+
+
+def ends_midway(path: Path, entry: FilesTable) -> bool | None:
+    """Whether the last line of a file has no end; None where it has no line, or cannot be looked at."""
+    last = b""
+    try:
+        for chunk in SourceFile(path, entry).chunks():
+            last = (last + chunk[-4:])[-4:]
+    except StreamError:
+        return None
+    return last.rstrip(b"\0")[-1:] not in (b"\n", b"\r") if last else None  # UTF-16 and 32 have zeros behind
 
 
 def has_moved(path: Path, state: FileState) -> bool:

@@ -52,9 +52,10 @@ class Lines:
         self._long = False
         self._bad: BadByte | None = None
         self.ends_midway = False
+        self.ends_quoted = False  # the last line closes with a quote, so its last value is whole
 
     def __iter__(self) -> Iterator[str]:
-        begun = ""
+        begun = line = ""
         number = 0
         for line in self._text:
             if begun:
@@ -70,6 +71,7 @@ class Lines:
             self.ends_midway = True
             self._look(begun, number + 1)
             yield begun
+        self.ends_quoted = (begun or line).rstrip("\r\n").endswith('"')
 
     def take_long(self) -> bool:
         """Whether a line since the last call was so long that a cell of it may be too long."""

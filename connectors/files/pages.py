@@ -29,6 +29,8 @@ class Outcome:
     nameless: int = 0  # bad rows whose id cannot be read
     has_moved: bool = False  # it was written to meanwhile
     is_cut: bool = False  # its last row is bad and has no line end
+    is_open: bool = False  # its last row was left out: it has no line end, as those of its program have
+    ends_midway: bool = False  # its last line has no end
     _low: str | None = None
     _high: str | None = None
     _undated: bool = False
@@ -131,7 +133,7 @@ class Pager:
             plan = plan_for(job.entry, self._settings, self._target, header, label=job.label, now=self._now)
             others = job.state.shared[2] if job.state.shared else 0  # lines whose rows belong to another file
             with closing(source.rows(header)) as rows:  # an error on the way must not leave the file open
-                for row in _settled(rows, source, job):
+                for row in _settled(rows, source, job, outcome):
                     if row.line <= others:
                         continue
                     if self.is_full:
@@ -143,7 +145,8 @@ class Pager:
                         yield self.page(bookmark, position=source.position)
                         bookmark = None
                         self._by_id[over["source_id"]] = over
-            outcome.is_cut = source.ends_midway and outcome.is_cut
+            outcome.is_cut = (source.ends_midway or source.ends_in_value) and outcome.is_cut
+            outcome.ends_midway = source.ends_midway
         outcome.has_moved = has_moved(job.path, job.state)
         self._bytes_done += job.state.size
 
@@ -211,15 +214,19 @@ def plan_for(
         raise StreamError(f"{label}: {error.message}", mend=error.mend) from None
 
 
-def _settled(rows: Iterable[Row], source: SourceFile, job: Job) -> Iterator[Row]:
-    """The rows of a file; its last one only if it is not half of one that is being written right now."""
+def _settled(rows: Iterable[Row], source: SourceFile, job: Job, outcome: Outcome) -> Iterator[Row]:
+    """The rows of a file; its last one only if it is not half of one: being written right now, or broken off."""
     held: Row | None = None
     for row in rows:
         if held is not None:
             yield held
         held = row
-    if held is not None and not (source.ends_midway and has_moved(job.path, job.state)):
-        yield held
+    if held is None or (source.ends_midway and has_moved(job.path, job.state)):
+        return
+    if job.is_ended and source.ends_in_value and not held.problem:
+        outcome.is_open = True
+        return
+    yield held
 
 
 def _content(row: Row) -> str:

@@ -56,6 +56,7 @@ class SourceFile:
         self.path = path
         self.label = label or printable(path.name)  # names it in what is said
         self.ends_midway = False  # after `rows`: the last line has no end, so it may be half of one
+        self.ends_in_value = False  # after `rows`: and nothing says that its last value is whole
         self._plain: IO[bytes] | None = None
         self._entry = entry
         plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
@@ -209,6 +210,7 @@ class SourceFile:
         reader = csv.reader(lines, delimiter=self._delimiter)
         width = len(header)
         end = 0
+        cells: list[str] = []
         is_header = True
         is_after_blank = False
         footer: list[Row] = []
@@ -241,6 +243,8 @@ class SourceFile:
                     is_after_blank = False
                 yield Row(start, cells, problem)
             self.ends_midway = lines.ends_midway
+            is_quote_open = bool(cells) and cells[-1].endswith(("\n", "\r"))
+            self.ends_in_value = (lines.ends_midway or is_quote_open) and not lines.ends_quoted and not footer
         except csv.Error as error:
             why = "a quote is left open" if "field limit" in str(error) else f"not CSV ({error})"
             raise StreamError(f"{self.label} line {end + 1}: {why}.", mend="Mend the file at that line.") from None

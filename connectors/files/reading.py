@@ -160,7 +160,8 @@ class Reading:
     def _state(self, job: Job, outcome: Outcome) -> FileState:
         """The state of a file just read; one that was written to meanwhile is read again next time."""
         state = replace(
-            job.state, last_line=outcome.last_line, label=job.label, rows=outcome.rows, span=outcome.span
+            job.state, last_line=outcome.last_line, label=job.label, rows=outcome.rows, span=outcome.span,
+            ends_midway=outcome.ends_midway,
         )  # fmt: skip
         return replace(state, digest="") if outcome.has_moved else state
 
@@ -183,6 +184,8 @@ class Reading:
             raise self._refusal(reason)
         book = replace(book, again=True)  # killed or refused, what it wrote is put right by the next one
         yield Page(bookmark=book.dump(), anew=True)
+        if not full:
+            jobs = [replace(job, is_ended=self._is_ended(job, book)) for job in jobs]
         pager = self._pager(jobs, anew=True)
         outcomes = []
         for job in jobs:
@@ -204,9 +207,22 @@ class Reading:
         rows = sum(outcome.rows for outcome in outcomes)
         yield pager.page(Book(files, {}, rows=rows, several=book.several).dump(), whole=True)
 
+    def _is_ended(self, job: Job, book: Book) -> bool:
+        """Whether the program that writes these files ends their last line: its file before this one says so.
+
+        Some programs never do. Without a file before it the other lines say, which are ended.
+        """
+        known = [state.ends_midway for key, state in book.files.items() if _is_of(job.entry, key)]
+        if not any(one is not None for one in known):
+            older = [path for path, _ in inventory.find(job.entry) if path != job.path]
+            known = [inventory.ends_midway(older[-1], job.entry)] if older else []
+        return True not in known
+
     def _doubt(self, book: Book, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
         """Why these files cannot be all there is; "" where they can."""
         for job, outcome in zip(jobs, outcomes, strict=True):
+            if outcome.is_open:
+                return f"{job.label} breaks off in its last line, which has no end and was not loaded"
             if outcome.is_cut:
                 return f"{job.label} ends in the middle of a line, as if it were still being written"
             if outcome.nameless:
@@ -319,6 +335,11 @@ class Reading:
             page_rows=self._page_rows,
             is_one_file=self._is_one_file,
         )
+
+
+def _is_of(entry: FilesTable, key: str) -> bool:
+    """Whether a file that the bookmark knows is one of an entry, however it was read."""
+    return fnmatch(key.rpartition("|")[0], entry.path)
 
 
 class _Touched:

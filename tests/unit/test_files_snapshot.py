@@ -114,6 +114,63 @@ def test_an_unreadable_file_deletes_nothing_not_even_when_asked(tmp_path: Path, 
     assert ids(cache) == {2}
 
 
+@pytest.mark.parametrize("cut", ["1,a,100.00\n2,b,47", '1,a,100.00\n2,b,"47', '1,a,100.00\n2,b,"47\n'])
+def test_a_file_cut_inside_its_last_value_loads_no_half_of_it_and_deletes_nothing(tmp_path: Path, cut: str) -> None:
+    cache, path, head = PageCache("opportunities"), tmp_path / "o-1.csv", "source_id,name,amount\n"
+    source = snapshot(tmp_path / "o-*.csv", "opportunities")
+    path.write_text(f"{head}1,a,100.00\n2,b,479.50\n3,c,5.00\n")
+    sync(source, cache, "opportunities")
+    (tmp_path / "o-2.csv").write_text(head + cut)
+    for _ in range(2):
+        with pytest.raises(StreamError) as caught:
+            sync(source, cache, "opportunities")
+        assert caught.value.message == (
+            "o-2.csv breaks off in its last line, which has no end and was not loaded: nothing was deleted."
+        )
+        assert "syncagent sync desk --full" in caught.value.mend
+        assert [row["amount_minor"] for row in cache.rows.values()] == [10000, 47950, 500]
+    (tmp_path / "o-3.csv").write_text(f"{head}1,a,100.00\n2,b,479.50\n")
+    sync(source, cache, "opportunities")
+    assert ids(cache) == {1, 2}
+
+
+def test_a_program_that_never_ends_the_last_line_is_known_by_its_file_before(tmp_path: Path) -> None:
+    cache, source = PageCache("tickets"), snapshot(tmp_path / "t-*.csv")
+    write(tmp_path / "t-1.csv", [1, 2, 3], end="")
+    with pytest.raises(StreamError, match="breaks off in its last line"):
+        sync(source, cache)
+    assert ids(cache) == {1, 2}
+    sync(source, cache, full=True)  # a person says that it is whole
+    assert ids(cache) == {1, 2, 3}
+    for number, found in enumerate(([2, 3], [3, 4]), 2):
+        write(tmp_path / f"t-{number}.csv", found, end="")
+        sync(source, cache)
+        assert ids(cache) == set(found)
+    write(tmp_path / "t-4.csv", [4, 5])
+    sync(source, cache)
+    write(tmp_path / "t-5.csv", [5, 6], end="")
+    with pytest.raises(StreamError, match="breaks off"):  # the one before it was ended
+        sync(source, cache)
+
+
+def test_older_files_of_a_pattern_say_at_the_first_sync_how_their_program_ends_them(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(tmp_path / f"t-{number}.csv", [number, 3], end="")
+    cache = PageCache("tickets")
+    sync(snapshot(tmp_path / "t-*.csv"), cache)
+    assert ids(cache) == {2, 3}
+
+
+def test_a_last_value_that_is_quoted_or_a_json_object_is_whole_without_a_line_end(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text('source_id,status\n1,"x"\n2,"two\nlines, ""quoted"""')
+    (tmp_path / "j.jsonl").write_text('{"source_id": "1", "status": "x"}\n{"source_id": "2", "status": "y"}')
+    (tmp_path / "m.csv").write_text('source_id,status,subject\n1,"two\nlines",x\n2,"a\nb",y\n')
+    for name in ("q.csv", "j.jsonl", "m.csv"):
+        cache = PageCache("tickets")
+        sync(snapshot(tmp_path / name), cache)
+        assert ids(cache) == {1, 2}
+
+
 def test_losing_up_to_half_is_ordinary(tmp_path: Path) -> None:
     cache, path = PageCache("tickets"), tmp_path / "t.csv"
     source = snapshot(path)
