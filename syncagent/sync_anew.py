@@ -8,11 +8,11 @@ import sqlite3
 
 from connectors.base import Page, Stream
 from connectors.errors import StreamError
-from syncagent.reconcile import see
+from syncagent.reconcile import SUSPECT_ROWS, SUSPECT_SHARE, see
 from syncagent.rows import Origin, record_id
 
-#: A whole reading that lacks more rows than this, and more than this share of them, is not believed.
-BELIEVED_LOSS, BELIEVED_SHARE = 100, 0.5
+#: A whole reading that lacks more rows than this, and more than this share of them, is not believed: as of a CRM.
+BELIEVED_LOSS, BELIEVED_SHARE = SUSPECT_ROWS, SUSPECT_SHARE
 
 
 def forget_seen(cache: sqlite3.Connection, origin: Origin, stream: Stream) -> None:
@@ -72,7 +72,7 @@ def delete_unseen(
     )
     names = (*_span(origin, table), origin.name, stream.name)
     gone: int = cache.execute(f"SELECT count(*) FROM {unseen}", names).fetchone()[0]
-    if gone > BELIEVED_LOSS and gone > BELIEVED_SHARE * known and not is_asked:
+    if gone > max(BELIEVED_LOSS, BELIEVED_SHARE * known) and not is_asked:
         raise StreamError(
             f"{gone:,} of {known:,} rows are no longer there: nothing was deleted.",
             mend=f"If that is right, run `syncagent sync {origin.name} --full`.",

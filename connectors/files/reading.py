@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 
 _NAMED = 3  # so many files with errors are named beside the first
 
-#: A snapshot with fewer than this share of the rows known, and this many fewer, is not believed.
-BELIEVED_SHARE = 0.5
-BELIEVED_LOSS = 100
+#: A snapshot with so many fewer rows than known is believed, or with this share of them fewer: what is more.
+BELIEVED_LOSS, BELIEVED_SHARE = 100, 0.2
+_NO_ROWS = "holds no rows"
 
 
 class Reading:
@@ -200,9 +200,10 @@ class Reading:
             yield pager.page()  # read again next time, and nothing deleted by half of what there is
             return
         reason = self._doubt(book, jobs, outcomes)
-        if reason and not full:
+        is_empty = _NO_ROWS in reason
+        if reason and (not full or (is_empty and refused != mark)):  # a file without rows is asked for twice
             yield pager.page(replace(book, suspect=f"{mark}|{reason}").dump())
-            raise self._refusal(reason)
+            raise self._refusal(reason, is_asked=full)
         files = {job.key: self._state(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)}
         rows = sum(outcome.rows for outcome in outcomes)
         yield pager.page(Book(files, {}, rows=rows, several=book.several).dump(), whole=True)
@@ -220,6 +221,8 @@ class Reading:
 
     def _doubt(self, book: Book, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
         """Why these files cannot be all there is; "" where they can."""
+        found = sum(outcome.rows for outcome in outcomes)
+        known = book.rows or sum(state.rows for state in book.files.values())  # read as mode = "append" before
         for job, outcome in zip(jobs, outcomes, strict=True):
             if outcome.is_open:
                 return f"{job.label} breaks off in its last line, which has no end and was not loaded"
@@ -228,15 +231,17 @@ class Reading:
             if outcome.nameless:
                 rows = "1 row" if outcome.nameless == 1 else f"{outcome.nameless:,} rows"
                 return f"{job.label} has {rows} whose id cannot be read (they are in the reject file)"
-            if book.rows and not outcome.rows:
-                return f"{job.label} holds no rows"
-        found = sum(outcome.rows for outcome in outcomes)
-        if found < BELIEVED_SHARE * book.rows and book.rows - found > BELIEVED_LOSS:
+            before = sum(state.rows for key, state in book.files.items() if _is_of(job.entry, key))
+            if not outcome.rows and (before or (known and not found)):
+                return f"{job.label} {_NO_ROWS} where there were {before or known:,}"
+        if book.rows - found > max(BELIEVED_LOSS, BELIEVED_SHARE * book.rows):
             return f"{jobs[-1].label} holds {found:,} rows where there were {book.rows:,}"
         return ""
 
-    def _refusal(self, reason: str) -> StreamError:
+    def _refusal(self, reason: str, *, is_asked: bool = False) -> StreamError:
         mend = f"Export it again, or carry it out with `syncagent sync {self._name} --full`."
+        if is_asked:
+            mend = f"Export it again; if nothing is left there, run `syncagent sync {self._name} --full` once more."
         return StreamError(f"{reason}: nothing was deleted.", mend=mend)
 
     # --- what there is

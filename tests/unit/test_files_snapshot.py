@@ -66,8 +66,8 @@ def test_several_entries_of_a_table_are_one_truth_together(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("source_id,status\n", "t.csv holds no rows: nothing was deleted. Export it again, or carry it out with "
-                               "`syncagent sync desk --full`."),
+        ("source_id,status\n", "t.csv holds no rows where there were 200: nothing was deleted. Export it again, or carry it "
+                               "out with `syncagent sync desk --full`."),
         ("source_id,status\n" + "".join(f"{n},x\n" for n in range(99)),
          "t.csv holds 99 rows where there were 200: nothing was deleted."),
         ("source_id,status\n" + "".join(f"{n},x\n" for n in range(150)) + "150",
@@ -171,14 +171,51 @@ def test_a_last_value_that_is_quoted_or_a_json_object_is_whole_without_a_line_en
         assert ids(cache) == {1, 2}
 
 
-def test_losing_up_to_half_is_ordinary(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("before", "after"), [(120, 20), (1_000, 800)])
+def test_losing_a_hundred_rows_or_a_fifth_is_ordinary_and_one_more_is_not(
+    tmp_path: Path, before: int, after: int
+) -> None:
     cache, path = PageCache("tickets"), tmp_path / "t.csv"
     source = snapshot(path)
-    write(path, range(400))
+    write(path, range(before))
     sync(source, cache)
-    write(path, range(200))
+    write(path, range(after - 1))
+    with pytest.raises(StreamError, match=f"holds {after - 1} rows where there were {before:,}: nothing was deleted"):
+        sync(source, cache)
+    assert len(cache.rows) == before
+    write(path, range(after))
     sync(source, cache)
-    assert len(cache.rows) == 200
+    assert len(cache.rows) == after
+
+
+def test_a_file_without_rows_has_to_be_asked_for_twice(tmp_path: Path) -> None:
+    cache = PageCache("tickets")
+    write(tmp_path / "t-1.csv", [1, 2])
+    sync(connector({"path": str(tmp_path / "t-*.csv"), "table": "tickets"}), cache)
+    source = snapshot(tmp_path / "t-*.csv")  # what it holds is known from the reading before
+    (tmp_path / "t-2.csv").write_text("source_id,status\n")
+    with pytest.raises(StreamError) as caught:
+        sync(source, cache, full=True)
+    assert str(caught.value) == (
+        "t-2.csv holds no rows where there were 2: nothing was deleted."
+        " Export it again; if nothing is left there, run `syncagent sync desk --full` once more."
+    )
+    assert ids(cache) == {1, 2}
+    sync(source, cache, full=True)
+    assert ids(cache) == set()
+    (tmp_path / "t-3.csv").write_text("source_id,status\n")
+    sync(source, cache)  # an empty file after an empty one takes nothing away
+
+
+def test_one_of_several_files_that_never_held_a_row_keeps_nothing_from_being_deleted(tmp_path: Path) -> None:
+    one, two = ({"path": str(tmp_path / name), "table": "tickets", "mode": "snapshot"} for name in ("eu.csv", "us.csv"))
+    cache, source = PageCache("tickets"), connector(one, two)
+    write(tmp_path / "eu.csv", [1, 2])
+    (tmp_path / "us.csv").write_text("source_id,status\n")
+    sync(source, cache)
+    write(tmp_path / "eu.csv", [2])
+    sync(source, cache)
+    assert ids(cache) == {2}
 
 
 def test_a_bad_row_whose_id_can_be_read_keeps_its_record(tmp_path: Path) -> None:
