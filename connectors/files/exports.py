@@ -1,7 +1,7 @@
 """Recognises a CRM's own export by its header and says how it is read; knows no file and no row."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,8 +11,19 @@ from connectors.files import exports_hubspot, exports_salesforce
 from connectors.files.derive import Derive, derive_for
 
 #: Part of what makes a file be read again: raised when a map below or a rule of `derive` changes.
-VERSION = 1
+VERSION = 2
 
+#: Names other programs write too: in another case than Salesforce's own, one of them alone tells nothing.
+_EVERYONES = frozenset(
+    (
+        "isactive", "accountid", "ownerid", "parentid", "createddate", "startdate", "enddate", "ordernumber",
+        "contractnumber", "closedate", "closeddate", "opportunityid", "caseid", "productcode",
+    )
+)  # fmt: skip
+_NAMES_OF_PEOPLE = frozenset(("firstname", "lastname"))
+#: Fields every object of Salesforce has that feed no column of ours.
+_SYSTEM = frozenset(("createdbyid", "lastmodifiedbyid", "userroleid", "profileid", "recordtypeid", "lastvieweddate"))
+_COMPOUND = re.compile(r"[a-z][A-Z]|__c$")
 _LINE = re.compile(r"\s*(\S+)\s*=\s*(.+?)\s*")
 _ACCOUNT_KINDS = {"customer": "customer", "prospect": "prospect", "partner": "partner", "reseller": "partner"}
 _DEAL_TYPES = {
@@ -85,36 +96,63 @@ class _Form:
     zone: str | None
     object: str
 
+    @property
+    def names(self) -> Collection[str]:
+        """Every header it knows."""
+        return {name for one in self.needed for name in one} | {n for _, options in self.columns for n, _ in options}
+
 
 def recognise(table: str, header: Sequence[str], wanted: str = "auto") -> Export | None:
     """The export a header belongs to, among those that feed `table`; None for any other file.
 
-    `wanted` is what the entry says: "auto", one CRM's name, or "none".
+    `wanted` is what the entry says: "auto", one CRM's name, or "none". Salesforce takes the API names of its fields in
+    any case, and Data Loader writes them in capitals: then "auto" needs one that no other program would write.
     """
     if wanted == "none":
         return None
     exact = {name: name for name in header if name}
     folded = {_fold(name): name for name in reversed(header) if name}
-    for form in _forms(table):
-        names = exact if form.exact else folded
-        if wanted in ("auto", form.crm) and all(any(name in names for name in one) for one in form.needed):
-            chosen = {ours: found for ours, options in form.columns if (found := _first(options, names))}
-            return Export(
-                form.crm,
-                form.label,
-                {ours: names[name] for ours, (name, _) in chosen.items()},
-                {ours: kind for ours, (_, kind) in chosen.items() if kind},
-                form.zone,
-                derive_for(form.crm, form.object, table),
-                {ours: options[0][0] for ours, options in form.columns if options and ours not in chosen},
-            )
+    forms = [form for form in _forms(table) if wanted in ("auto", form.crm)]
+    for form in forms:
+        if _has_needed(form, exact if form.exact else folded):
+            return _export(form, table, {**folded, **exact})
+    for form in forms:
+        in_any_case = {one: folded[_fold(one)] for one in form.names if _fold(one) in folded}
+        if form.exact and _has_needed(form, in_any_case) and (wanted != "auto" or _is_salesforces(form, folded)):
+            return _export(form, table, {**folded, **in_any_case})
     return None
+
+
+def _has_needed(form: "_Form", names: Collection[str]) -> bool:
+    return all(any(name in names for name in one) for one in form.needed)
+
+
+def _is_salesforces(form: "_Form", folded: Collection[str]) -> bool:
+    """Whether names in another case are Salesforce's all the same: one only it has, or two that others have too."""
+    found = {_fold(name) for name in form.names if _COMPOUND.search(name)} & set(folded) - _NAMES_OF_PEOPLE
+    is_own = bool(found - _EVERYONES or _SYSTEM & set(folded) or any(name.endswith("__c") for name in folded))
+    return is_own or len(found) > 1
+
+
+def _export(form: "_Form", table: str, names: Mapping[str, str]) -> Export:
+    """`names`: each header as the form writes it -> as the file does."""
+    chosen = {ours: found for ours, options in form.columns if (found := _first(options, names))}
+    return Export(
+        form.crm,
+        form.label,
+        {ours: names[name] for ours, (name, _) in chosen.items()},
+        {ours: kind for ours, (_, kind) in chosen.items() if kind},
+        form.zone,
+        derive_for(form.crm, form.object, table),
+        {ours: options[0][0] for ours, options in form.columns if options and ours not in chosen},
+    )
 
 
 def may_be_export(table: str, theirs: Sequence[str]) -> bool:
     """Whether columns mapped to these headers may be meant to override single ones of an export."""
     known = {name for form in _forms(table) for _, options in form.columns for name, _ in options}
-    return any(name.endswith("__c") or name in known or _fold(name) in known for name in theirs)
+    folded = {_fold(name) for name in known}
+    return any(_fold(name).endswith("__c") or _fold(name) in folded for name in theirs)
 
 
 def _first(options: Sequence[tuple[str, str]], names: Mapping[str, str]) -> tuple[str, str] | None:

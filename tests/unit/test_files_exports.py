@@ -214,6 +214,39 @@ def test_owners_an_export_only_names_become_users_unless_a_file_gives_users(tmp_
     assert all("users" not in page.records for page in fetch(both, "opportunities"))
 
 
+@pytest.mark.parametrize("spelled", [str.upper, str.lower, str.title])
+@pytest.mark.parametrize("export", ["auto", "salesforce"])
+def test_data_loader_writes_field_names_in_any_case(read: Any, spelled: Any, export: str) -> None:
+    header = "Id,Name,StageName,Amount,CloseDate,IsWon,IsClosed,OwnerId,Why__c"
+    records, rejects = read(
+        spelled(header),
+        f"{DEAL[:15]},Big,Closed Won,10,2026-10-28,true,true,005A00000012345IAA,Price",
+        table="opportunities", export=export, columns={"loss_reason": spelled("Why__c")},
+    )  # fmt: skip
+    assert rejects == []
+    assert records == [
+        {"source": "salesforce", "source_id": DEAL, "name": "Big", "stage": "Closed Won", "state": "won",
+         "amount_minor": 1000, "currency": "EUR", "close_date": "2026-10-28", "owner_id": "005A00000012345IAA",
+         "loss_reason": "Price"}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "row"),
+    [
+        ("leads", "id,status,company,name", "1,Open,Acme,Kim"),
+        ("contacts", "id,lastname,email,last_name", "1,Doe,kim@acme.test,Doe"),
+        ("accounts", "id,name,industry,createddate,created_at", "1,Acme,Steel,,2026-01-01"),
+        ("users", "id,username,isactive,name", "1,kim,1,Kim"),
+    ],
+)
+def test_names_that_any_program_writes_in_another_case_are_no_salesforce_export(
+    read: Any, table: str, header: str, row: str
+) -> None:
+    ((record,), rejects) = read(header, row, table=table)
+    assert (record["source_id"], record.get("source"), rejects) == ("1", None, [])
+
+
 def test_what_the_admin_maps_overrides_single_columns_and_values(read: Any) -> None:
     header = "Id,StageName,OwnerId,Rep__c,IsWon,IsClosed,CreatedDate,Why__c"
     row = f"{DEAL},Angebot,005A00000012345IAA,kim,0,0,2026-01-02 09:30:00,Price"

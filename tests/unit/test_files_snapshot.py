@@ -66,8 +66,8 @@ def test_several_entries_of_a_table_are_one_truth_together(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("source_id,status\n", "t.csv holds no rows where there were 200: nothing was deleted. Export it again, or carry it "
-                               "out with `syncagent sync desk --full`."),
+        ("source_id,status\n", "t.csv holds no rows where there were 200: nothing was deleted. Export it again, or "
+                               "carry it out with `syncagent sync desk --full`."),
         ("source_id,status\n" + "".join(f"{n},x\n" for n in range(99)),
          "t.csv holds 99 rows where there were 200: nothing was deleted."),
         ("source_id,status\n" + "".join(f"{n},x\n" for n in range(150)) + "150",
