@@ -135,7 +135,13 @@ class FilesConnector:
         if stream not in self._targets:
             raise StreamError(f"no file feeds {stream}.", mend=f"Streams: {', '.join(self._targets)}.")
         return Reading(
-            self.name, self._settings, self._targets[stream], now=now, stop=self._stop, page_rows=self._page_rows
+            self.name,
+            self._settings,
+            self._targets[stream],
+            now=now,
+            stop=self._stop,
+            page_rows=self._page_rows,
+            users=self._targets.get("users"),
         )
 
     def count(self, stream: str) -> int | None:

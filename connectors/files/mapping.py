@@ -217,7 +217,10 @@ class _Compiler:
             plan.constants["currency"] = self._target.currency
         if self._export is not None:
             plan.constants["source"] = self._export.crm
-            plan.names_owners = self._export.kinds.get("owner_id") == "owner" and "owner_id" not in self._entry.columns
+            owner = self._export.columns.get("owner_id")
+            plan.names_owners = (
+                self._export.kinds.get("owner_id") == "owner" and self._entry.columns.get("owner_id", owner) == owner
+            )
             if self._export.derive is not None:
                 places = {name.casefold(): place for name, place in reversed(self._index.items())}
                 kept = frozenset(filter(None, (resolve(name, self._target) for name in self._entry.columns)))

@@ -10,12 +10,13 @@ from connectors.base import Bookmark, Page, Record, Reject, Tombstone
 from connectors.errors import SourceConfigError, StreamError, TransientError
 from connectors.files.inventory import Job, has_moved
 from connectors.files.mapping import BadRow, Plan, Target, compile_plan
+from connectors.files.owners import Owners
 from connectors.files.reader import Row, SourceFile
 from connectors.files.settings import FilesSettings, FilesTable
 
 #: Rows of a page: one transaction, and what is held in memory at once.
 PAGE_ROWS = 5_000
-_SALESFORCE_ID = re.compile(r"00[0-9A-Za-z]{16}", re.ASCII)
+_SALESFORCE_ID = re.compile(r"00[0-9A-Za-z]{13}(?:[0-9A-Za-z]{3})?", re.ASCII)
 #: Characters of a bad row kept for the reject file.
 _CONTENT = 1_000
 
@@ -62,6 +63,7 @@ class Pager:
         stop: threading.Event,
         page_rows: int,
         is_one_file: bool,
+        owners: Owners,
     ) -> None:
         self._target = target
         self._settings = settings
@@ -75,9 +77,9 @@ class Pager:
         self.gone: list[Tombstone] = []  # told with the next page
         # A row of a file without dates has none, or that of its copy in another file would be taken for its own.
         self._says_undated = not is_one_file and "updated_at" in target.columns
-        # An export that names owners is often all there is of them: each becomes a user, unless a file gives users.
-        self._makes_users = all(entry.table != "users" for entry in settings.table)
-        self._owners: set[str] = set()
+        # An export that names owners is often all there is of them: each becomes a user, unless a file gives that one.
+        self._users_of_files = owners
+        self._owners: dict[str, str] = {}  # as the export calls them -> source_id
         self._over: Record | None = None  # begins the next page
         self._begin()
 
@@ -160,7 +162,7 @@ class Pager:
             if record is None:
                 return
             source_id = record.get("source_id")
-            if plan.names_owners and self._makes_users:
+            if plan.names_owners:
                 self._note_owner(record)
             if self._target.shape.is_event:
                 if not source_id:
@@ -187,9 +189,14 @@ class Pager:
 
     def _note_owner(self, record: Record) -> None:
         owner = record.get("owner_id")
-        if owner and owner not in self._owners and not _SALESFORCE_ID.fullmatch(owner):
-            self._owners.add(owner)
-            self._users.append({"source_id": owner, "source": record["source"], "name": owner})
+        if not owner or _SALESFORCE_ID.fullmatch(owner):
+            return
+        if owner not in self._owners:
+            known = self._users_of_files.find(owner)
+            self._owners[owner] = known or owner
+            if known is None:
+                self._users.append({"source_id": owner, "source": record["source"], "name": owner})
+        record["owner_id"] = self._owners[owner]
 
     def _reject(self, row: Row, reason: str, plan: Plan, job: Job, outcome: Outcome) -> None:
         outcome.is_cut = True

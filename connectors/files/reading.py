@@ -20,6 +20,7 @@ from connectors.files import inventory, places
 from connectors.files.inventory import Book, FileState, Job
 from connectors.files.lines import printable
 from connectors.files.mapping import Target
+from connectors.files.owners import Owners
 from connectors.files.pages import Outcome, Pager
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.parse import format_instant
@@ -45,7 +46,9 @@ class Reading:
         now: datetime,
         stop: threading.Event,
         page_rows: int,
+        users: Target | None = None,
     ) -> None:
+        self._owners = Owners(settings, users)
         self._name = name
         self._settings = settings
         self._target = target
@@ -339,6 +342,7 @@ class Reading:
             stop=self._stop,
             page_rows=self._page_rows,
             is_one_file=self._is_one_file,
+            owners=self._owners,
         )
 
 

@@ -209,7 +209,7 @@ def test_owners_an_export_only_names_become_users_unless_a_file_gives_users(tmp_
     entry = {"path": str(deals), "table": "opportunities"}
     users = [row for page in fetch(connector(entry), "opportunities") for row in page.records.get("users", ())]
     assert users == [{"source_id": "Kim Doe", "source": "hubspot", "name": "Kim Doe"}]
-    (tmp_path / "users.csv").write_text("source_id,name\nKim Doe,Kim\n")
+    (tmp_path / "users.csv").write_text("source_id,name\nKim Doe,Kim\nSam Poe,Sam\n")
     both = connector(entry, {"path": str(tmp_path / "users.csv"), "table": "users"})
     assert all("users" not in page.records for page in fetch(both, "opportunities"))
 
@@ -245,6 +245,29 @@ def test_names_that_any_program_writes_in_another_case_are_no_salesforce_export(
 ) -> None:
     ((record,), rejects) = read(header, row, table=table)
     assert (record["source_id"], record.get("source"), rejects) == ("1", None, [])
+
+
+@pytest.mark.parametrize("columns", [{}, {"owner_id": "Lead Owner"}])
+def test_owners_a_salesforce_report_names_are_the_users_of_that_name_or_become_users(
+    tmp_path: Path, columns: dict[str, str]
+) -> None:
+    (tmp_path / "leads.csv").write_text(
+        "Lead ID,Last Name,Company / Account,Lead Status,Lead Owner\n"
+        "00QA0000001AAAA,A,Acme,Open,Kim Doe\n00QA0000001AAAB,B,Acme,Open,Sam Poe\n00QA0000001AAAC,C,Acme,Open,Two\n"
+    )
+    (tmp_path / "User.csv").write_text(
+        "Id,Username,Name,SystemModstamp\n005A00000012345IAA,kim@acme.test,Kim  doe,2026-01-01 00:00:00\n"
+        "005A00000012346IAA,a@acme.test,Two,2026-01-01 00:00:00\n"
+        "005A00000012347IAA,b@acme.test,Two,2026-01-01 00:00:00\n"
+    )
+    leads = {"path": str(tmp_path / "leads.csv"), "table": "leads", "columns": columns}
+    both = fetch(connector(leads, {"path": str(tmp_path / "User.csv"), "table": "users"}), "leads")
+    assert [row["owner_id"] for page in both for row in page.records["leads"]] == [
+        "005A00000012345IAA", "Sam Poe", "Two",
+    ]  # fmt: skip
+    assert [row["name"] for page in both for row in page.records["users"]] == ["Sam Poe", "Two"]
+    alone = fetch(connector(leads), "leads")
+    assert [row["source_id"] for page in alone for row in page.records["users"]] == ["Kim Doe", "Sam Poe", "Two"]
 
 
 def test_what_the_admin_maps_overrides_single_columns_and_values(read: Any) -> None:
