@@ -36,7 +36,12 @@ _STAGE_COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 #: Fields nobody maps that are named in one line of the log.
 _FIELDS_NAMED = 5
-_WORDS = {"added": "is new", "removed": "is gone, or hidden from this login", "retyped": "changed its type"}
+_WORDS = {
+    "added": "is new",
+    "removed": "is gone, or hidden from this login",
+    "absent": "is not in the newest file any more",  # a column of files
+    "retyped": "changed its type",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Change:
     source: str
     object: str
     name: str
-    change: str  # added | removed | retyped | stage
+    change: str  # added | removed | absent | retyped | stage
     detail: str
     places: tuple[Place, ...]
     noticed_at: str
@@ -224,7 +229,8 @@ def _compare(
         if not places:
             unmapped.setdefault(change, []).append(field)
         if places or not is_file:
-            noted.append(_keep(cache, source, name, field, change, detail, places, at))
+            word = "absent" if is_file and change == "removed" else change
+            noted.append(_keep(cache, source, name, field, word, detail, places, at))
     if unmapped:
         said = "; ".join(f"{len(fields)} {change}: {_some(fields)}" for change, fields in unmapped.items())
         log.info("%s: %s, not mapped: %s", source, name, said, extra={"action": "unmapped_changed"})

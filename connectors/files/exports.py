@@ -84,6 +84,7 @@ class Export:
     zone: str | None  # of naive times; None: the entry's or the agent's
     derive: Derive | None  # states and categories that no column holds
     absent: Mapping[str, str]  # our column = the header that would feed it
+    is_report: bool  # of Salesforce: totals and words stand below its rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ def _export(form: "_Form", table: str, names: Mapping[str, str]) -> Export:
         form.zone,
         derive_for(form.crm, form.object, table),
         {ours: options[0][0] for ours, options in form.columns if options and ours not in chosen},
+        is_report=form.crm == "salesforce" and not form.exact,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from connectors.base import Bookmark, Page, Record, Reject, Tombstone
 from connectors.errors import SourceConfigError, StreamError, TransientError
+from connectors.files.footers import without_footer
 from connectors.files.inventory import Job, has_moved
 from connectors.files.mapping import BadRow, Plan, Target, compile_plan
 from connectors.files.owners import Owners
@@ -135,7 +136,10 @@ class Pager:
             plan = plan_for(job.entry, self._settings, self._target, header, label=job.label, now=self._now)
             others = job.state.shared[2] if job.state.shared else 0  # lines whose rows belong to another file
             with closing(source.rows(header)) as rows:  # an error on the way must not leave the file open
-                for row in _settled(rows, source, job, outcome):
+                settled = _settled(rows, source, job, outcome)
+                if plan.export is not None and plan.export.is_report:
+                    settled = without_footer(settled, job.label)
+                for row in settled:
                     if row.line <= others:
                         continue
                     if self.is_full:

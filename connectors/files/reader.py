@@ -227,7 +227,7 @@ class SourceFile:
                 if (end > start or lines.take_long()) and max(map(len, cells)) > LONGEST_FIELD:
                     problem = f"a cell has more than {LONGEST_FIELD:,} characters"
                 elif len(cells) != width:
-                    problem = f"{len(cells)} cells where the header has {width}"
+                    problem = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} where the header has {width}"
                 if problem and end > start:
                     problem += f"; the row runs to line {end}: is a quote left open?"
                 if bad := lines.take_bad():

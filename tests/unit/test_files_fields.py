@@ -97,8 +97,10 @@ def test_a_header_that_lacks_a_column_is_told_with_its_file(tmp_path: Path, cach
     (tmp_path / "week-9.csv").write_text("source_id,name,industry\n1,x,it\n")
     assert told(cache, entry) == []
     (tmp_path / "week-10.csv").write_text("source_id,name\n2,x\n")
-    assert told(cache, entry) == [("industry", "removed")]
-    assert [one.object for one in drift.changes(cache)] == ["*.csv"]
+    assert told(cache, entry) == [("industry", "absent")]
+    (change,) = drift.changes(cache)
+    assert change.object == "*.csv"
+    assert change.sentence == "desk: *.csv.industry is not in the newest file any more."
 
 
 @pytest.mark.parametrize("filler", [0, 1, 2, 3])
