@@ -13,6 +13,7 @@ from pathlib import Path
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Tombstone, Usage
 from connectors.errors import ConnectorError, SourceConfigError, StreamError
 from connectors.files import inventory
+from connectors.files.failures import Failure, together
 from connectors.files.mapping import TableShape, Target, lenient_header
 from connectors.files.pages import PAGE_ROWS, plan_for
 from connectors.files.reader import SourceFile
@@ -21,6 +22,8 @@ from connectors.files.settings import FilesSettings, FilesTable
 
 #: Lines of JSON Lines that are looked at for their keys, where only what there may be is told.
 FIRST_LINES = 1_000
+#: Files of an entry that `check` looks at: the newest ones.
+LOOKED_AT = 50
 
 __all__ = ["PAGE_ROWS", "FilesConnector", "FilesSettings"]
 
@@ -66,9 +69,13 @@ class FilesConnector:
         """
         entries = self._settings.table
         exports: dict[str, None] = {}
-        problems = [problem for entry in entries if (problem := self._problem(entry, exports)) is not None]
-        is_hopeless = len(problems) == len(entries) and not any(isinstance(p, inventory.NoMatch) for p in problems)
-        if is_hopeless:
+        problems: list[ConnectorError] = []
+        hopeless = 0
+        for entry in entries:
+            failures, will_do = self._failures(entry, exports)
+            problems += [together(failures)] if failures else []
+            hopeless += bool(failures) and not will_do and not isinstance(failures[0][1], inventory.NoMatch)
+        if hopeless == len(entries):
             raise SourceConfigError(problems[0].message, mend=problems[0].mend)
         count = len({path for entry in entries for path in _paths(entry)})
         account = "1 file" if count == 1 else f"{count} files"
@@ -76,15 +83,20 @@ class FilesConnector:
             account += f" ({', '.join(exports)})"
         return Identity(instance=self.name, account=account, warnings=tuple(map(str, problems)))
 
-    def _problem(self, entry: FilesTable, exports: dict[str, None]) -> ConnectorError | None:
-        """What keeps an entry from being read; None when one of its files will do. Notes exports it recognises."""
-        problem: ConnectorError | None = inventory.no_file(entry)
+    def _failures(self, entry: FilesTable, exports: dict[str, None]) -> tuple[list[Failure], bool]:
+        """The files of an entry that a sync will refuse by their beginning, and whether one of them will do.
+
+        Looks at the newest LOOKED_AT, of a snapshot at the newest alone. Notes exports it recognises.
+        """
         try:
             paths = [path for path, _ in inventory.find(entry)]
         except StreamError as error:
-            return error
-        # The newest first: it is what the others will look like.
-        for number, path in enumerate(reversed(paths)):
+            return [(entry.path, error)], False
+        if not paths:
+            return [(entry.path, inventory.no_file(entry))], False
+        failures: list[Failure] = []
+        looked_at = paths[-1:] if entry.mode == "snapshot" else paths[-LOOKED_AT:]
+        for path in reversed(looked_at):
             try:
                 source = SourceFile(path, entry)
                 if not source.has_header:
@@ -96,10 +108,9 @@ class FilesConnector:
                     )
                     if plan.export is not None:
                         exports[plan.export.object] = None
-                return None
             except ConnectorError as error:
-                problem = error if number == 0 else problem
-        return problem
+                failures.append((path.name, error))
+        return failures, len(failures) < len(looked_at)
 
     def streams(self) -> list[Stream]:
         """None is reconciled: a snapshot says itself what is gone, and of an appended file nothing is."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from connectors.base import Bookmark, Page, Tombstone
 from connectors.errors import ConnectorError, StreamError, TransientError
 from connectors.files import inventory, places
+from connectors.files.failures import Failure, together
 from connectors.files.inventory import Book, FileState, Job
 from connectors.files.lines import printable
 from connectors.files.mapping import Target
@@ -26,8 +27,6 @@ from connectors.files.settings import FilesSettings, FilesTable
 from connectors.parse import format_instant
 
 log = logging.getLogger(__name__)
-
-_NAMED = 3  # so many files with errors are named beside the first
 
 #: A snapshot with so many fewer rows than known is believed, or with this share of them fewer: what is more.
 BELIEVED_LOSS, BELIEVED_SHARE = 100, 0.2
@@ -57,7 +56,7 @@ class Reading:
         self._now = format_instant(now)
         self._stop = stop
         self._page_rows = page_rows
-        self._failures: list[ConnectorError] = []
+        self._failures: list[Failure] = []
         self._held: dict[str, FileState] = {}  # known files that cannot be looked at now
         self._is_one_file = False
 
@@ -88,11 +87,7 @@ class Reading:
 
     def _raise_failures(self) -> None:
         if self._failures:
-            first, *others = self._failures
-            named = " ".join(one.message for one in others[:_NAMED])
-            rest = f" Errors in {len(others) - _NAMED} more." if len(others) > _NAMED else ""
-            more = f" Also: {named}{rest}" if others else ""
-            raise StreamError(first.message, mend=f"{first.mend}{more}")
+            raise together(self._failures)
 
     # --- append
 
@@ -122,7 +117,7 @@ class Reading:
             except TransientError:
                 raise
             except ConnectorError as error:
-                self._failures.append(error)
+                self._failures.append((job.label, error))
                 if job.before is not None:
                     done[job.key] = replace(job.before, digest="")
                 if not self._is_event and outcome.rows:
@@ -198,7 +193,7 @@ class Reading:
             except TransientError:
                 raise
             except ConnectorError as error:
-                self._failures.append(error)
+                self._failures.append((job.label, error))
         if self._failures or any(outcome.has_moved for outcome in outcomes):
             yield pager.page()  # read again next time, and nothing deleted by half of what there is
             return
@@ -256,7 +251,7 @@ class Reading:
             try:
                 files = inventory.find(entry)
             except StreamError as error:
-                self._failures.append(error)
+                self._failures.append((entry.path, error))
                 self._held.update((key, book.files[key]) for key in self._keys_of(entry, book))
                 continue
             if not files:
@@ -283,7 +278,7 @@ class Reading:
             try:
                 state, beginnings = inventory.state_of(path, entry, status, known, lengths)
             except ConnectorError as error:
-                self._failures.append(error)
+                self._failures.append((label, error))
                 if known is not None:
                     self._held[key] = replace(known, digest="")
                 continue
@@ -307,7 +302,7 @@ class Reading:
     def _miss(self, entry: FilesTable, book: Book, *, is_first: bool) -> None:
         """No file: an error, unless a pattern ran dry because its files were archived once they were loaded."""
         if is_first or self.is_snapshot or not has_magic(entry.path):
-            self._failures.append(inventory.no_file(entry))
+            self._failures.append((entry.path, inventory.no_file(entry)))
             return
         if self._keys_of(entry, book):
             log.warning(

@@ -390,6 +390,28 @@ def test_checking_names_what_cannot_be_read_and_fails_when_that_is_everything(tm
     assert (sound.instance, sound.account, sound.warnings) == ("desk", "1 file", ())
 
 
+def test_checking_names_the_files_that_a_sync_will_refuse(tmp_path: Path) -> None:
+    entry = {"path": str(tmp_path / "t-*.csv"), "table": "tickets"}
+    for number in range(1, 61):
+        (tmp_path / f"t-{number}.csv").write_text("source_id\n1\n")
+    (tmp_path / "t-5.csv").write_bytes(b"\0\1\n")  # too old to be looked at
+    (tmp_path / "t-20.csv").write_bytes(b"\0\1\n")
+    (tmp_path / "t-30.csv").write_text("sauce_id,status\n")
+    (warning,) = connector(entry).check().warnings
+    assert warning.startswith("t-30.csv: nothing says what identifies a row of tickets. Map it:")
+    assert warning.endswith(" Also: t-20.csv (holds NUL bytes).")
+
+
+def test_checking_looks_at_the_newest_file_of_a_snapshot_alone(tmp_path: Path) -> None:
+    entry = {"path": str(tmp_path / "t-*.csv"), "table": "tickets", "mode": "snapshot"}
+    (tmp_path / "t-1.csv").write_bytes(b"\0\1\n")
+    (tmp_path / "t-2.csv").write_text("source_id\n1\n")
+    assert connector(entry).check().warnings == ()
+    (tmp_path / "t-3.csv").write_bytes(b"\0\1\n")
+    with pytest.raises(SourceConfigError, match=r"t-3\.csv holds NUL bytes"):
+        connector(entry).check()
+
+
 def test_an_unreadable_file_does_not_keep_the_others_from_loading(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"")
     (tmp_path / "b.csv").write_text("source_id\n2\n")

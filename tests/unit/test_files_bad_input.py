@@ -64,6 +64,24 @@ def test_single_cells_below_a_blank_line_are_a_footer_only_at_the_end(load: Load
     assert [r.place for r in rejects] == ["export.csv line 4"]
 
 
+def test_of_many_bad_files_the_first_has_its_mend_and_three_are_named_shortly(tmp_path: Path) -> None:
+    for number in range(1, 7):
+        (tmp_path / f"t-{number}.csv").write_bytes(b"" if number < 3 else b"other\n1\n")
+    source = connector(
+        {"path": str(tmp_path / "t-*.csv"), "table": "tickets"}, {"path": str(tmp_path / "x.csv"), "table": "tickets"}
+    )
+    _, sentence = partly(source, "tickets")
+    assert sentence.startswith(
+        f"there is no file {tmp_path / 'x.csv'}. Paths are relative to the config file; check path."
+    )
+    also = sentence.partition(" Also: ")[2]
+    assert also.startswith(
+        "t-1.csv (is empty: it has not even a header), t-2.csv (is empty: it has not even a header), t-3"
+    )
+    assert also.endswith(" and 3 more.")
+    assert "Export it again" not in sentence  # the mends of the others would contradict that of the first
+
+
 def test_every_bad_file_of_a_glob_is_named_and_the_good_ones_load(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"")
     (tmp_path / "b.csv").write_text("source_id\n2\n")
@@ -75,7 +93,7 @@ def test_every_bad_file_of_a_glob_is_named_and_the_good_ones_load(tmp_path: Path
     assert [r["source_id"] for r in records_of(pages)] == ["2", "4"]
     assert sentence == (
         "a.csv is empty: it has not even a header. Export it again."
-        " Also: c.csv line 1: byte 0xE9 at position 14 is not utf-8 text."
+        " Also: c.csv (line 1: byte 0xE9 at position 14 is not utf-8 text)."
     )
     again = source.fetch_pages("tickets", pages[-1].bookmark, full=False, since=None, now=NOW)
     with pytest.raises(StreamError):
