@@ -151,7 +151,9 @@ def source_troubles(config: "Config", rows: list[dict[str, Any]], now: datetime)
         elif row["error"]:
             since = f" since {local_time(row['failing_since'], zone)}" if row["failing_since"] else ""
             message = f"source {name} is failing{since}: {row['error']}"
-            mend = _after(row["error_mend"], f"Try it again: `syncagent sync {name}`.")
+            mend = row["error_mend"] or ""
+            if "`syncagent sync " not in mend:  # else it says itself what to run
+                mend = _after(mend, f"Try it again: `syncagent sync {name}`.")
             found.append(Trouble("source_failing", message, mend))
         elif row["synced_at"] is None:
             found.append(_never_synced(row))

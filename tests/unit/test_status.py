@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import AuthError
+from connectors.errors import AuthError, StreamError
 from syncagent import ledger, runs
 from syncagent.config import load_config
 from syncagent.daemon_jobs import Jobs
@@ -79,6 +79,15 @@ def test_a_single_sync_is_not_taken_for_the_daemon(office: Office) -> None:
 def test_a_source_not_read_for_three_intervals_is_stale(office: Office) -> None:
     assert codes(office, DUE + timedelta(minutes=34)) == []
     assert codes(office, DUE + timedelta(minutes=36)) == ["source_stale"]
+
+
+def test_a_failure_that_says_what_to_run_is_followed_by_no_other_order(office: Office) -> None:
+    mend = "Export it again, or carry it out with `syncagent sync desk --full`."
+    with closing(open_cache(office.data_dir)) as cache:
+        error = StreamError("t.csv holds no rows: nothing was deleted.", mend=mend)
+        note_error(cache, "desk", "opportunities", error, datetime.fromisoformat(SYNCED))
+    (problem,) = look(office)["problems"]
+    assert problem["mend"] == mend
 
 
 def test_a_source_that_fails_says_since_when(office: Office) -> None:
