@@ -1,9 +1,32 @@
 """Being told to stop: an event that signal handlers may set, and that ends the waits of everything under way."""
 
+import signal
 import threading
 import time
+from collections.abc import Sequence
 
 _NAP_S = 0.1
+
+
+class ToldToStop(KeyboardInterrupt):
+    """A class of our own: after a bare KeyboardInterrupt within exec (as named tuples are made while modules load)
+    Python ends the process by SIGINT, whatever exit code it was given.
+    """
+
+
+def heed_signals() -> None:
+    """From now on a command that is told to end says so and exits with its code, also while it is still loading."""
+
+    def stop(number: int, _: object) -> None:
+        raise ToldToStop
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+def stopped_line(arguments: Sequence[str]) -> str:
+    """What is said of a command that ends before its work is done."""
+    return "stopped; the next sync goes on from there" if "sync" in arguments else "stopped"
 
 
 class StopEvent(threading.Event):

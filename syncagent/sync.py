@@ -110,7 +110,7 @@ def sync_source(
         rest = breaker.note_failure(cache, connector.name, work.given_up, clock())
         reports = [replace(report, rests_until=rest.until) if rest else report for report in reports]
     if stop is not None and stop.is_set():
-        return reports
+        return reports or [StreamReport(connector.name, LOGIN, error=STOPPED)]
     if work.given_up is None:
         breaker.note_success(cache, connector.name)
         if streams is None:
@@ -224,7 +224,11 @@ class _Source:
 
     def run(self) -> list[StreamReport]:
         """Read them; the reports, in the order of the streams. One that a stop kept from beginning has none."""
-        self._crew.work(self._next, self._ended)
+        try:
+            self._crew.work(self._next, self._ended)
+        except KeyboardInterrupt:  # asked again, or the grace is over: what was read is told all the same
+            if not self._crew.is_stopped:
+                raise
         if self.given_up is not None:
             for stream in self._waiting:
                 note_error(self._cache, self._origin.name, stream.name, self.given_up, self._clock())

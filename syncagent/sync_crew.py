@@ -156,7 +156,7 @@ class Crew(Generic[T]):
         except BaseException:
             self.cancel()
             with contextlib.suppress(Exception):
-                self._drain()
+                self._drain(ended)
             raise
 
     def cancel(self) -> None:
@@ -200,11 +200,11 @@ class Crew(Generic[T]):
             thread.join()
             ended(script)
 
-    def _drain(self) -> None:
+    def _drain(self, ended: Callable[[Script[T]], None]) -> None:
         """After a failure of this thread: answer the readers until they have ended, for a short while."""
         deadline = time.monotonic() + _LAST_S
         while self._running and time.monotonic() < deadline:
-            self._serve(lambda script: None)
+            self._serve(ended)
 
     def _leave_behind(self, ended: Callable[[Script[T]], None]) -> None:
         for script, _ in [self._running.pop(key) for key in list(self._running)]:

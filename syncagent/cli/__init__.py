@@ -23,6 +23,7 @@ from syncagent.cli.setup import check_command, config_group, init_command
 from syncagent.cli.source import source_group
 from syncagent.cli.sync import sync_command
 from syncagent.errors import FAILED, USAGE, AgentError
+from syncagent.stopping import stopped_line
 
 _GLOBAL_FLAGS = frozenset({"-v", "-vv", "-vvv", "--verbose", "-q", "--quiet"})
 
@@ -83,8 +84,10 @@ for command in (
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with its code."""
-    sys.exit(run_cli(sys.argv[1:]))
+    """Where an installed script may begin; `syncagent.__main__` heeds signals before it loads this."""
+    from syncagent.__main__ import main as begin
+
+    begin()
 
 
 def run_cli(arguments: list[str]) -> int:
@@ -96,8 +99,8 @@ def run_cli(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.Abort:
-        return _say("stopped", FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        return _say(stopped_line(arguments), FAILED)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "syncagent"
         return _say(f"{path}: {_sentence(error.format_message())} See `{path} --help`.", USAGE)
@@ -107,8 +110,6 @@ def run_cli(arguments: list[str]) -> int:
         # The reader of our output went away, as `head` does; nothing more can be told it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except KeyboardInterrupt:
-        return _say("stopped", 130)
     except AgentError as error:
         return _fail(str(error), error.exit_code, verbose)
     except Exception as error:

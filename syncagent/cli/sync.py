@@ -15,10 +15,10 @@ from syncagent.cli.common import App, json_option, known, offered, pass_app, pri
 from syncagent.cli.sync_progress import progress_shown
 from syncagent.cli.sync_said import LOGIN, show_changes, show_reports
 from syncagent.errors import FAILED, OK, UsageError
+from syncagent.stopping import StopEvent, stopped_line
 
 if TYPE_CHECKING:
     from syncagent.config import Config
-    from syncagent.stopping import StopEvent
     from syncagent.sync import StreamReport
 
 #: A source that does not answer is waited for so long once we are told to stop.
@@ -77,14 +77,18 @@ def sync_command(
             clock=app.clock,
             reconciles=reconcile,
         )
+    was_stopped = stop.is_set()
+    is_ok = not was_stopped and all(report.error is None for report in reports)
     if as_json:
-        print_json({"ok": all(r.error is None for r in reports), "streams": [report.to_json() for report in reports]})
+        print_json({"ok": is_ok, "stopped": was_stopped, "streams": [report.to_json() for report in reports]})
     else:
         show_reports(reports, config.agent.timezone)
         show_changes(config, began)
-    if streams and not any(report.stream == LOGIN for report in reports):
+    if was_stopped:
+        click.echo(stopped_line(["sync"]), err=True)
+    elif streams and not any(report.stream == LOGIN for report in reports):
         _check_names(config, names, streams)
-    return FAILED if any(report.error for report in reports) else OK
+    return OK if is_ok else FAILED
 
 
 def _check_names(config: "Config", sources: Sequence[str], streams: Sequence[str]) -> None:
@@ -104,7 +108,7 @@ def sync_all(
     names: Sequence[str],
     *,
     clock: Any,
-    stop: "StopEvent | None" = None,
+    stop: StopEvent | None = None,
     tell: Any = None,
     full: bool = False,
     since: date | None = None,
@@ -132,7 +136,7 @@ def sync_all(
             except Exception as error:
                 reports.append(login_failed(cache, name, error, clock()))
                 continue
-            with closing(built) as connector:
+            with _unless_stopped(stop), closing(built) as connector:
                 reports += sync_source(
                     connector,
                     cache,
@@ -146,15 +150,24 @@ def sync_all(
                     recounts=True,
                 )
         if stop is None or not stop.is_set():
-            refresh_facts(cache, config.reporting())
+            with _unless_stopped(stop):
+                refresh_facts(cache, config.reporting())
     return reports
 
 
 @contextmanager
-def stop_on_signals(*, quietly: bool = False) -> Iterator["StopEvent"]:
-    """An event that SIGINT and SIGTERM set; a second one, or GRACE_S without an end, ends the process at once."""
-    from syncagent.stopping import StopEvent
+def _unless_stopped(stop: StopEvent | None) -> Iterator[None]:
+    """Asked to stop and asked again, or for too long: leave this, but tell what was read until then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if stop is None or not stop.is_set():
+            raise
 
+
+@contextmanager
+def stop_on_signals(*, quietly: bool = False) -> Iterator[StopEvent]:
+    """An event that SIGINT and SIGTERM set; a second one, or GRACE_S without an end, ends the process at once."""
     stop = StopEvent()
 
     def ask(number: int, _: object) -> None:

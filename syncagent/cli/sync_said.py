@@ -21,6 +21,8 @@ LOGIN = "login"
 
 def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
     """A table that fits 80 columns, then what a person should know, a line each."""
+    from syncagent.sync import STOPPED
+
     table = [
         (r.source, r.stream, f"{r.read:,}", f"{r.changed:,}", f"{r.deleted:,}", _held(r), _took(r.seconds))
         for r in reports
@@ -32,7 +34,9 @@ def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
     for report in reports:
         for line in _lines(report):
             click.echo(line)
-        if report.error:
+        if report.error == STOPPED and report.stream == LOGIN:
+            click.echo(f"{report.source}: stopped before any of it was read; the next sync goes on there", err=True)
+        elif report.error:
             click.echo(f"{report.source} {report.stream}: {report.error}", err=True)
     for source in dict.fromkeys(report.source for report in reports):
         _show_source([report for report in reports if report.source == source], timezone)

@@ -221,6 +221,7 @@ def test_sync_prints_a_table_and_json_prints_json_alone(run: Run, office: Office
     assert said.err == ""
     assert said.json == {
         "ok": True,
+        "stopped": False,
         "streams": [
             {
                 "source": "desk", "stream": "opportunities", "read": 4, "changed": 0, "deleted": 0, "rejected": 0,
