@@ -3,11 +3,22 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -45,10 +56,46 @@ def check_address(value: str | None, *, key: str) -> str | None:
     return value.rstrip("/")
 
 
+#: What a CRM, or those who use it, call what has another name here.
+VENDORS_WORDS: Mapping[str, str] = {
+    "deals": "opportunities", "companies": "accounts", "company": "accounts", "organizations": "accounts",
+    "customers": "accounts", "cases": "tickets", "incidents": "tickets", "owners": "users", "people": "contacts",
+    "tasks": "activities", "calls": "activities", "meetings": "activities", "emails": "activities",
+    "notes": "activities", "events": "activities", "engagements": "activities", "line_items": "opportunity_lines",
+    "feedback_submissions": "survey_responses", "surveys": "survey_responses", "exchange_rates": "fx_rates",
+}  # fmt: skip
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """The known name that a CRM's own word stands for, else the nearest one; empty when none is close."""
+    lower = name.lower()
+    word = VENDORS_WORDS.get(lower) or VENDORS_WORDS.get(f"{lower}s", "")
+    return word if word in known else next(iter(difflib.get_close_matches(lower, known, n=1)), "")
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """` Did you mean "x"?` where a known name is close, else empty."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f' Did you mean "{close[0]}"?' if close else ""
+    close = meant(name, known)
+    return f' Did you mean "{close}"?' if close else ""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLike:
+    """A text of a form that is said in words where it is not kept to; editors get the pattern."""
+
+    pattern: str
+    mend: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^{self.pattern}$"}
+
+    def _checked(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(f"not of the form wanted; {self.mend}")
+        return value
 
 
 class Part(BaseModel):
@@ -88,11 +135,15 @@ class CrmSettings(Part):
     @field_validator("streams", mode="after")
     @classmethod
     def _check_streams(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in value or ():
-            if name not in cls.offered():
-                raise ValueError(
-                    f"there is no stream {name!r};{nearest(name, cls.offered())} offered: {', '.join(cls.offered())}"
-                )
+        offered = cls.offered()
+        if wrong := [name for name in value or () if name not in offered]:
+            mends = {name: meant(name, offered) for name in wrong}
+            named = [f'"{name}" (did you mean "{mend}"?)' if mend else f'"{name}"' for name, mend in mends.items()]
+            if len(wrong) == 1:
+                named = [f'"{wrong[0]}"']
+            hint = nearest(wrong[0], offered) if len(wrong) == 1 else ""
+            what = "is no stream" if len(wrong) == 1 else "are no streams"
+            raise ValueError(f"there {what} {', '.join(named)};{hint} Offered: {', '.join(offered)}.")
         if value is not None and not value:
             raise ValueError("streams is empty: name at least one table, or leave it out for all")
         return value

@@ -20,10 +20,10 @@ from structlog.typing import EventDict
 REDACTED = "***"
 #: Shorter secrets would blank ordinary words.
 _SHORTEST = 4
-#: `token=...`, `"password": "..."`, `Authorization: Bearer ...` of secrets nobody told us.
+#: `token=...`, `"password": "..."`, `Authorization: Bearer ...` of secrets nobody told us; the name of a file is none.
 _LOOKS_SECRET = re.compile(
     r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+"
-    r"|\b[\w-]*(?:access_token|refresh_token|client_secret|password|passwd|session_id|api_key|hapikey|sid)"
+    r"|(?<![\w/-])(?<!file:)(?<!env:)[\w-]*(?:access_token|refresh_token|client_secret|password|passwd|session_id|api_key|hapikey|sid)"
     r"[\"']?\s*[:=]\s*[\"']?)(?!env:|file:)([^\s\"',;&]{6,})"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/_.=!-]{8,}")

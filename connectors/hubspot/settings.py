@@ -1,10 +1,10 @@
 """What `[source.NAME]` of type "hubspot" may hold; imports no vendor package."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.settings import CrmSettings, Duration, Part, require
+from connectors.settings import CrmSettings, Duration, Part, WrittenLike, require
 
 OFFERED = (
     "users",
@@ -46,7 +46,9 @@ class HubSpotSettings(CrmSettings):
     client_id: str | None = None
     client_secret: SecretStr | None = None
     refresh_token: SecretStr | None = None
-    api_path: str = Field(default="2026-09", pattern=r"^(v3|20\d\d-(03|09))$")
+    api_path: Annotated[
+        str, WrittenLike(r"(v3|20\d\d-(03|09))", 'write "v3", or year and month of a version, like "2026-09"')
+    ] = "2026-09"
     limits: HubSpotLimits = HubSpotLimits()
     leads: Literal["leads", "contacts"] = "leads"
     converted: Converted = Converted()

@@ -1,10 +1,10 @@
 """What `[source.NAME]` of type "salesforce" may hold; imports no vendor package."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.settings import CrmSettings, Part, check_address, require
+from connectors.settings import CrmSettings, Part, WrittenLike, check_address, require
 
 OFFERED = (
     "users",
@@ -42,7 +42,7 @@ class SalesforceSettings(CrmSettings):
     session_id: SecretStr | None = None
     password: SecretStr | None = None
     security_token: SecretStr | None = None
-    api_version: str = Field(default="66.0", pattern=r"^\d{2,3}\.0$")
+    api_version: Annotated[str, WrittenLike(r"\d{2,3}\.0", 'write the version with its ".0", like "66.0"')] = "66.0"
     limits: SalesforceLimits = SalesforceLimits()
     bulk_from: int = Field(default=10_000, ge=1)
 

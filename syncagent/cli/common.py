@@ -72,15 +72,15 @@ as_of_option = click.option(
 
 def known(name: str, names: Iterable[str], what: str) -> str:
     """`name` if it is among `names`. Raises UsageError with the nearest one."""
-    import difflib
+    from connectors.settings import meant
 
     names = list(names)
     if name in names:
         return name
     by_lower = {one.lower(): one for one in names}
-    near = difflib.get_close_matches(name.lower(), by_lower, 1)
+    near = meant(name, list(by_lower))
     if near:
-        mend = f"Did you mean {by_lower[near[0]]}?"
+        mend = f"Did you mean {by_lower[near]}?"
     elif names:
         mend = f"There {'is' if len(names) == 1 else 'are'} {', '.join(sorted(names)[:30])}{' …' * (len(names) > 30)}."
     else:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from connectors.files.check import check_tables
 from connectors.files.settings import FilesSettings, FilesTable
-from connectors.settings import CrmSettings
+from connectors.settings import CrmSettings, nearest
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
 from syncagent.config.kpi import mistakes
 from syncagent.config.models import check_currency, check_locale, check_timezone
@@ -93,7 +93,7 @@ def check_table(report: Report, path: KeyPath, table: str) -> bool:
     """Whether `table` is one of the cache's."""
     if table in TABLES:
         return True
-    mend = did_you_mean(table, TABLES) or f"Tables are {', '.join(TABLES)}."
+    mend = nearest(table, list(TABLES)).strip() or f"Tables are {', '.join(TABLES)}."
     report.problem(path, f"there is no table {table}", mend)
     return False
 

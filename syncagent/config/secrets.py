@@ -78,7 +78,7 @@ class Secrets:
             return self._lack(path, given, f"the environment variable {name} is not set", "Set it and try again.")
         if not self.environ[name].strip():
             return self._lack(path, given, f"the environment variable {name} is empty", "Set it and try again.")
-        return _without_line_end(self.environ[name])
+        return self._one_line(self.environ[name], path, given, f"the environment variable {name}")
 
     def _from_file(self, given: str, path: KeyPath) -> str:
         name = given.removeprefix("file:")
@@ -103,7 +103,14 @@ class Secrets:
             return self._lack(path, given, f"{place} is empty", "Put the secret there as one line of text.")
         if mode & (stat.S_IRWXG | stat.S_IRWXO) and not self._is_credential(place):
             self.warning(path, given, f"{place} can be read by others than its owner", f"Run: chmod 600 {place}")
-        return _without_line_end(content)
+        return self._one_line(content, path, given, str(place))
+
+    def _one_line(self, content: str, path: KeyPath, given: str, place: str) -> str:
+        """The secret without the line end after it. A second line would go into a header or a login as it is."""
+        secret = content.rstrip("\r\n")
+        if ("\n" in secret or "\r" in secret) and not secret.lstrip().startswith("-----BEGIN "):
+            return self._lack(path, given, f"{place} holds more than one line", "Leave only the line with the secret.")
+        return secret
 
     def _is_credential(self, place: Path) -> bool:
         """systemd guards its credentials by the folder, whatever the mode of the file."""
@@ -114,10 +121,6 @@ class Secrets:
         self.missing.add(path)
         self.problem(path, f'"{given}"', message, mend)
         return UNSET
-
-
-def _without_line_end(text: str) -> str:
-    return text.removesuffix("\n").removesuffix("\r")
 
 
 def masked(tree: Any, path: KeyPath = ()) -> Any:

@@ -38,8 +38,8 @@ def test_references_are_filled_wherever_they_stand(tmp_path: Path) -> None:
     assert (noted.problems, noted.warnings) == ([], [])
 
 
-def test_only_one_line_end_is_taken_away(tmp_path: Path) -> None:
-    for content, expected in (("x\n\n", "x\n"), ("x\r\n", "x"), (" x ", " x ")):
+def test_line_ends_after_it_are_taken_away(tmp_path: Path) -> None:
+    for content, expected in (("x\n\n", "x"), ("x\r\n", "x"), (" x ", " x ")):
         (tmp_path / "s").write_bytes(content.encode())
         (tmp_path / "s").chmod(0o600)
         assert filled({"token": "file:s"}, tmp_path)[0] == {"token": expected}
@@ -57,6 +57,8 @@ def test_only_one_line_end_is_taken_away(tmp_path: Path) -> None:
         ("file:folder", "{folder}/folder cannot be read: Is a directory"),
         ("file:blank", "{folder}/blank is empty"),
         ("file:binary", "{folder}/binary does not hold text"),
+        ("file:two", "{folder}/two holds more than one line"),
+        ("env:TWO", "the environment variable TWO holds more than one line"),
         ("file:a\0b", "{folder}/a\0b cannot be read: its name cannot be used"),
     ],
 )
@@ -64,9 +66,18 @@ def test_a_secret_that_cannot_be_had_is_named(tmp_path: Path, reference: str, sa
     (tmp_path / "folder").mkdir()
     (tmp_path / "blank").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    found, noted = filled({"token": reference}, tmp_path, EMPTY=" ")
+    (tmp_path / "two").write_text("# of the portal\npat-canary\n")
+    found, noted = filled({"token": reference}, tmp_path, EMPTY=" ", TWO="a\rb")
     assert found == {"token": UNSET}
     assert noted.problems == [f'token "{reference}": ' + said.format(folder=tmp_path)]
+
+
+def test_a_key_in_pem_has_lines(tmp_path: Path) -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
+    (tmp_path / "key").write_text(key)
+    (tmp_path / "key").chmod(0o600)
+    found, noted = filled({"private_key": "file:key"}, tmp_path)
+    assert (found, noted.problems) == ({"private_key": key.rstrip()}, [])
 
 
 def test_a_file_others_can_read_is_warned_of(tmp_path: Path) -> None:

@@ -98,6 +98,12 @@ def test_what_looks_like_a_secret_is_cut_out_too(text: str) -> None:
     assert "abcdef123456" not in logs.redact(text)
 
 
+@pytest.mark.parametrize("name", ["secrets/hs_access_token", "hs_access_token", "/run/client_secret"])
+def test_the_path_of_a_secret_is_none(name: str) -> None:
+    text = f'config.toml:9: source.hs.access_token = "file:{name}": /etc/syncagent/{name} is empty. Put it there.'
+    assert logs.redact(text) == text
+
+
 def test_ordinary_words_stay() -> None:
     text = "the token of [source.hs] was refused. Renew it; the password policy: see side=left"
     assert logs.redact(text) == text
