@@ -91,3 +91,15 @@ def test_help_needs_no_vendor_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_no_test_depends_on_how_busy_the_machine_is() -> None:
+    """Hypothesis' deadline is off in the one profile of tests/conftest.py, and no test sets its own."""
+    from hypothesis import settings
+
+    assert settings.default is not None
+    assert settings.default.deadline is None
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "settings":
+                assert "deadline" not in {word.arg for word in node.keywords}, path

@@ -254,7 +254,6 @@ class HubSpotHistories(Histories):
 _SETTINGS = settings(
     max_examples=EXAMPLES,
     stateful_step_count=9,
-    deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -138,7 +138,7 @@ def test_no_subject_breaks_its_header(seed: int) -> None:
     assert str(message["Subject"]) == re.sub(" +", " ", subject).strip()[:120].rstrip()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=st.text(max_size=200))
 def test_no_text_smuggles_a_header_or_a_second_recipient(text: str) -> None:
     clean = text.encode("utf-8", "replace").decode()

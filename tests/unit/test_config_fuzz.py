@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncagent.config import ConfigError, Problem, load_config
@@ -46,14 +46,14 @@ def problems_of(place: Path) -> Sequence[Problem]:
 
 
 @given(st.sampled_from(LINES), st.sampled_from(VALUES), st.booleans())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 def test_any_value_anywhere(place: Path, line: str, value: str, is_default: bool) -> None:
     changed = re.sub(r"^#?(\w+ *= ).*$", lambda match: match[1] + value, line)
     attempt(place, TEXT.replace(line, changed, 1))
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_any_damage_to_the_text(place: Path, data: Any) -> None:
     start = data.draw(st.integers(0, len(TEXT)))
     cut = data.draw(st.integers(0, 60))
@@ -62,7 +62,7 @@ def test_any_damage_to_the_text(place: Path, data: Any) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_any_inner_value(place: Path, data: Any) -> None:
     """Values within inline tables and lists, live and commented ones alike."""
     spots = [

@@ -119,7 +119,7 @@ def written(tree: dict[str, Any], gap: str, path: tuple[str, ...] = ()) -> Itera
 
 
 @given(st.dictionaries(keys, trees, max_size=4), st.sampled_from(["", " ", "\n", "\n# x ]\n"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_tree_is_found_again(tree: dict[str, Any], gap: str) -> None:
     text = "\n".join(written(tree, gap))
     positions = find_positions(text)
@@ -131,7 +131,7 @@ def test_any_tree_is_found_again(tree: dict[str, Any], gap: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_text_makes_it_fail(data: st.DataObject) -> None:
     text = (ROOT / "config.example.toml").read_text(encoding="utf-8")
     start = data.draw(st.integers(0, len(text)))

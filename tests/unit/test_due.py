@@ -198,7 +198,7 @@ def test_every_date_is_due_exactly_once(zone: str) -> None:
         assert [due.astimezone(area).date() for due in schedule.due_between(start, end, area)] == dates
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     zone=st.sampled_from(ZONES),
     expression=st.sampled_from(
@@ -216,7 +216,7 @@ def test_ticks_of_any_length_find_the_same_due_times(zone: str, expression: str,
     assert in_ticks == schedule.due_between(marks[0], marks[-1], area)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(zone=st.sampled_from(ZONES), moment=st.integers(0, 5 * 366 * 86400))
 def test_a_local_time_reads_back_as_itself_or_as_the_end_of_its_gap(zone: str, moment: int) -> None:
     area, asked = ZoneInfo(zone), datetime.fromisoformat("2025-01-01") + timedelta(seconds=moment)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.files_cache import PageCache
@@ -155,7 +155,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_every_line_of_logs_that_grow_and_fork_counts_once(
     steps: list[tuple[Callable[[Path, Path, Path, Write], None], str, str, int]],

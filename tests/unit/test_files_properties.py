@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.errors import StreamError
@@ -79,7 +79,6 @@ def perform(source: FilesConnector, cache: PageCache, table: str, when: object) 
             assert "no file matches" in str(error)  # noqa: PT017 - before the first file there is none
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), ROWS, SYNCS), max_size=8))
 def test_rows_split_over_growing_files_count_once_whatever_was_read_when(
     steps: list[tuple[str, list[Row], Any]],
@@ -97,7 +96,6 @@ def test_rows_split_over_growing_files_count_once_whatever_was_read_when(
         assert held(cache) == latest(folder, sorted(lines, key=natural))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.one_of(st.none(), ROWS), SYNCS), min_size=1, max_size=8))
 def test_a_full_reading_takes_the_files_word_for_every_row_they_hold(
     steps: list[tuple[str, list[Row] | None, Any]],
@@ -120,7 +118,6 @@ def test_a_full_reading_takes_the_files_word_for_every_row_they_hold(
         assert {key: row for key, row in held(cache).items() if key in truth} == truth
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.one_of(st.none(), ROWS), SYNCS), min_size=1, max_size=8))
 def test_a_snapshot_leaves_what_the_newest_file_holds_and_nothing_else(
     steps: list[tuple[str, list[Row] | None, Any]],
@@ -180,7 +177,6 @@ def content(path: Path) -> str:
 Act = Callable[[Path, str, str, list[Row]], None]
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

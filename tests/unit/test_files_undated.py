@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.errors import StreamError
@@ -39,7 +39,6 @@ def by_place(folder: Path, names: list[str]) -> dict[str, str]:
     return {key: subject for key, (_, subject) in found.items()}
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), ROWS, st.booleans(), SYNCS), min_size=1, max_size=8))
 def test_whatever_was_read_when_the_later_place_counts(steps: list[tuple[str, list[Any], bool, Any]]) -> None:
     """Files are written anew again and again, with dates or without; the cache says what they say read once."""
@@ -56,7 +55,6 @@ def test_whatever_was_read_when_the_later_place_counts(steps: list[tuple[str, li
         assert held == truth
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), ROWS, SYNCS), min_size=1, max_size=8))
 def test_files_that_grow_without_dates_count_by_place(steps: list[tuple[str, list[Any], Any]]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncagent.reconcile import always
@@ -140,10 +140,9 @@ HISTORY = {
     "page_size": st.integers(1, 6),
     "start": st.sets(st.sampled_from(IDS)),
 }
-CHECKS = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
-@settings(max_examples=25, **CHECKS)  # type: ignore[arg-type]
+@settings(max_examples=25)  # type: ignore[arg-type]
 @given(**HISTORY)
 def test_whatever_happened_the_cache_ends_as_the_vendor_is(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], page_size: int, start: set[str]
@@ -154,7 +153,7 @@ def test_whatever_happened_the_cache_ends_as_the_vendor_is(
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@settings(max_examples=500, **CHECKS)  # type: ignore[arg-type]
+@settings(max_examples=500)  # type: ignore[arg-type]
 @given(**HISTORY)
 def test_whatever_happened_in_five_hundred_histories(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], page_size: int, start: set[str]
