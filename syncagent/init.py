@@ -194,7 +194,7 @@ business_hours = {{ days = ["mon", "tue", "wed", "thu", "fri"], from = 09:00:00,
 _SALESFORCE = """\
 [source.salesforce]
 type          = "salesforce"
-auth          = "client_credentials"   # a connected app; or "jwt"
+auth          = "client_credentials"   # of an External Client App; or "jwt"
 instance_url  = {url}
 client_id     = "env:SF_CLIENT_ID"
 client_secret = "env:SF_CLIENT_SECRET"
@@ -203,7 +203,7 @@ every         = "15m"
 _HUBSPOT = """\
 [source.hubspot]
 type         = "hubspot"
-access_token = "env:HUBSPOT_TOKEN"   # of a private app
+access_token = "env:HUBSPOT_TOKEN"   # a service key
 every        = "10m"
 """
 _FILES = """\

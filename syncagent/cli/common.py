@@ -88,6 +88,12 @@ def known(name: str, names: Iterable[str], what: str) -> str:
     raise UsageError(f"there is no {what} of this name", place=name, mend=mend)
 
 
+def no_source(config: "Config") -> UsageError:
+    """What every command says that would read the sources, when there are none."""
+    mend = "Add a [source.NAME] table, or begin with `syncagent init NEW.toml`."
+    return UsageError("no source is configured, so there is nothing to do", place=str(config.path), mend=mend)
+
+
 def parse_as_of(text: str | None, zone_name: str, now: datetime, *, option: str = "--as-of") -> datetime:
     """An instant, or the start of a local date; now when nothing is given. Raises UsageError."""
     if text is None:

@@ -2,7 +2,7 @@
 
 import click
 
-from syncagent.cli.common import App, json_option, pass_app, print_json, print_table
+from syncagent.cli.common import App, json_option, no_source, pass_app, print_json, print_table
 from syncagent.clock import local_time
 from syncagent.errors import FAILED, OK, one_line
 
@@ -22,6 +22,8 @@ def run_command(app: App, once: bool, tick_s: float) -> int:
       syncagent run --once        from cron, where no daemon is wanted
     """
     config = app.whole_config
+    if not config.sources:
+        click.echo(f"warning: {no_source(config)}", err=True)
     app.set_up_logs(is_service=True)
     from syncagent.daemon import Daemon
 

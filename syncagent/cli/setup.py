@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncagent.cli.common import App, count_of, pass_app, print_json
+from syncagent.cli.common import App, count_of, no_source, pass_app, print_json
 from syncagent.errors import FAILED, OK, AgentError
 
 if TYPE_CHECKING:
@@ -61,9 +61,12 @@ def check_command(app: App, offline: bool) -> int:
         click.echo(f"warning: {warning}")
     for stranger in strangers(packages_distributions()):
         click.echo(f"warning: {stranger}")
+    kpis = [name for name, kpi in config.kpis.items() if not kpi.hidden]
+    if not config.sources:
+        click.echo(f"warning: {no_source(config)}")
     click.echo(
-        f"{config.path}: {_count(config.sources, 'source')}, {_count(config.kpis, 'KPI')} known,"
-        f" {_count(config.scorecards, 'scorecard')}; no problem found"
+        f"{config.path}: {_count(config.sources, 'source')}, {_count(kpis, 'KPI')} known,"
+        f" {_count(config.scorecards, 'scorecard')}{'; no problem found' if config.sources else ''}"
     )
     if offline:
         return OK
@@ -166,18 +169,22 @@ def _check_kpis(app: App, config: "Config") -> bool:
         click.echo(f"KPIs: FAILED: {error}")
         return True
     with closing(cache):
-        for name in names:
-            click.echo(f"KPI {name}: {_data_of(app, config, cache, name)}")
+        lacking = {name: why for name in names if (why := _lacking(app, config, cache, name))}
+    there = "all" if not lacking else f"{len(names) - len(lacking)} of"
+    click.echo(f"KPIs: the data of {there} {len(names)} is there")
+    for name, why in lacking.items():
+        click.echo(f"KPI {name}: {why}")
     return False
 
 
-def _data_of(app: App, config: "Config", cache: sqlite3.Connection, name: str) -> str:
+def _lacking(app: App, config: "Config", cache: sqlite3.Connection, name: str) -> str:
+    """Why a KPI has no value now; empty when it has one."""
     from scorecards.errors import ScorecardError
     from scorecards.evaluate import evaluate
 
     with suppress(ScorecardError):
         result = evaluate(cache, config.kpis[name], config.kpis, config.reporting(), as_of=app.clock())
-        return "its data is there" if result.status == "ok" else f"{result.status}: {result.reason or ''}".rstrip(": ")
+        return "" if result.status == "ok" else f"{result.status}: {result.reason or ''}".rstrip(": ")
     return "cannot be computed"
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from syncagent.cli.common import App, json_option, known, offered, pass_app, print_json
+from syncagent.cli.common import App, json_option, known, no_source, offered, pass_app, print_json
 from syncagent.cli.sync_progress import progress_shown
 from syncagent.cli.sync_said import LOGIN, show_changes, show_reports
 from syncagent.errors import FAILED, OK, UsageError
@@ -56,7 +56,7 @@ def sync_command(
     config = app.config_for(*([f"source.{name}" for name in sources] or ["source"]))
     names = [known(name, config.sources, "source") for name in sources] or list(config.sources)
     if not names:
-        raise UsageError("no source is configured", place=str(config.path), mend="Add a [source.NAME] table.")
+        raise no_source(config)
     began = app.clock()
     day = _day(since, began.astimezone(ZoneInfo(config.agent.timezone)).date())
     if day is not None and full:

@@ -501,6 +501,34 @@ def test_check_says_what_was_reached(run: Run, office: Office) -> None:
     assert "FAILED" in said.out
 
 
+def test_check_says_in_one_line_whose_data_is_there(run: Run, office: Office) -> None:
+    assert "KPIs: nothing synced yet" in run("check").out
+    run("sync")
+    said = run("check").out.splitlines()
+    assert said[-1] == "KPIs: the data of all 2 is there"
+    office.config.write_text(office.config.read_text().replace('"won_revenue"', '"csat_score"'))
+    said = run("check").out.splitlines()
+    assert said[-2] == "KPIs: the data of 1 of 2 is there"
+    assert said[-1].startswith("KPI csat_score: no_data")
+
+
+def test_without_a_source_every_command_says_how_to_begin(run: Run, office: Office) -> None:
+    office.config.write_text("")
+    begin = "no source is configured, so there is nothing to do. Add a [source.NAME] table, or begin with"
+    said = run("check", "--offline")
+    assert (said.code, said.out.count(begin)) == (0, 1)
+    assert "no problem found" not in said.out
+    said = run("run", "--once")
+    assert (said.code, said.err.count(begin)) == (0, 1)
+    said = run("sync")
+    assert (said.code, said.err.count(begin)) == (2, 1)
+
+
+def test_check_counts_the_kpis_that_are_listed(run: Run, office: Office) -> None:
+    listed = run("kpi", "list", "--json").json
+    assert f"{len(listed)} KPIs known" in run("check", "--offline").out  # type: ignore[arg-type]
+
+
 def test_a_mistake_of_ours_is_one_line_and_a_traceback_only_on_demand(run: Run, office: Office) -> None:
     run("sync")
     with closing(sqlite3.connect(office.data_dir / "cache.db")) as cache:

@@ -45,6 +45,12 @@ def test_the_defaults_load_once_the_secrets_are_set(tmp_path: Path) -> None:
     assert len(caught.value.problems) == len(answers.secrets) == 4
 
 
+def test_the_ways_in_are_called_as_the_readme_calls_them() -> None:
+    text = init.text_of(Answers())
+    assert ("External Client App" in text, "service key" in text) == (True, True)
+    assert ("connected app" in text, "private app" in text) == (False, False)
+
+
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     init.write_config(path, Answers())

@@ -142,7 +142,7 @@ HISTORY = {
 }
 
 
-@settings(max_examples=25)  # type: ignore[arg-type]
+@settings(max_examples=25)
 @given(**HISTORY)
 def test_whatever_happened_the_cache_ends_as_the_vendor_is(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], page_size: int, start: set[str]
@@ -153,7 +153,7 @@ def test_whatever_happened_the_cache_ends_as_the_vendor_is(
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@settings(max_examples=500)  # type: ignore[arg-type]
+@settings(max_examples=500)
 @given(**HISTORY)
 def test_whatever_happened_in_five_hundred_histories(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], page_size: int, start: set[str]
