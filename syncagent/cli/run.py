@@ -1,10 +1,13 @@
 """`run` and `status`."""
 
+from dataclasses import replace
+from typing import Any
+
 import click
 
 from syncagent.cli.common import App, json_option, no_source, pass_app, print_json, print_table
 from syncagent.clock import local_time
-from syncagent.errors import FAILED, OK, one_line
+from syncagent.errors import FAILED, OK, ConfigError, one_line
 
 
 @click.command("run")
@@ -40,11 +43,17 @@ def status_command(app: App, as_json: bool) -> int:
     Example:
       syncagent status --json | jq .problems
     """
+    from syncagent.config import find_config
+    from syncagent.config.partly import load_partly
     from syncagent.status import status
 
-    config = app.config
-    found = status(config, app.clock())
-    code = OK if found["healthy"] else FAILED
+    try:
+        config, code = app.config, None
+        found = status(config, app.clock())
+    except ConfigError as error:  # a daemon goes on with what it had read before
+        config, code = load_partly(find_config(app.config_path)), error.exit_code
+        found = _with_mistakes(status(config, app.clock()), error)
+    code = code or (OK if found["healthy"] else FAILED)
     if as_json:
         print_json(found)
         return code
@@ -88,3 +97,16 @@ def status_command(app: App, as_json: bool) -> int:
     states = found["outbox"]["states"]
     click.echo(f"\noutbox: {', '.join(f'{n} {state}' for state, n in states.items()) if states else 'empty'}")
     return code
+
+
+def _with_mistakes(found: dict[str, Any], error: ConfigError) -> dict[str, Any]:
+    """How things stand, with what is wrong with the configuration in front."""
+    mistakes = [
+        {"code": "config", "severity": "error", "message": str(replace(problem, mend="")), "mend": problem.mend}
+        for problem in error.problems
+    ]
+    changed = [problem for problem in found["problems"] if problem["code"] == "config_changed"]
+    for problem in changed:
+        problem["mend"] = f"It goes on with that one. Once the mistakes are mended: {problem['mend']}"
+    others = [problem for problem in found["problems"] if problem not in changed]
+    return {**found, "healthy": False, "problems": [*mistakes, *changed, *others]}

@@ -90,7 +90,8 @@ class Loader:
                 if isinstance(node[key], str) and node[key]:
                     node[key] = str(folder / os.path.expanduser(node[key]))
 
-    def load(self) -> Config | None:
+    def load(self, *, despite_mistakes: bool = False) -> Config | None:
+        """The whole; None when anything is wrong. `despite_mistakes`: what is left without that, for a look at it."""
         report = self.report
         for name in self.tree:
             if name not in SECTIONS:
@@ -107,8 +108,10 @@ class Loader:
         reporting = make_reporting(agent, calendar, frozenset(), dimensions, identity, customers, test_rows)
         kpis = self._kpis(reporting)
         scorecards = dict(self._scorecards(kpis, mail))
-        if report.problems:
+        if report.problems and not despite_mistakes:
             return None
+        wrong = {tuple(problem.path.split(".")[:2]) for problem in report.problems}
+        scorecards = {name: card for name, card in scorecards.items() if ("scorecard", name) not in wrong}
         settings = {**agent.model_dump(), "data_dir": self.path.absolute().parent / agent.data_dir}
         return Config(
             path=self.path,

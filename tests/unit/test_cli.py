@@ -477,6 +477,36 @@ def test_status_is_the_health(run: Run, office: Office) -> None:
     assert (said.code, said.json["problems"][0]["code"]) == (1, "source_failing")  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("typo", "said_of_it"),
+    [
+        ('data_dir = "elsewhere"\nnmae = "Acme"', 'config.toml:3: agent.nmae: unknown key. Did you mean "name"?'),
+        ('data_dir = "elsewhere"\nname = Acme', "config.toml:3: agent.name: not a value TOML knows"),
+        ('data_dir = "elsewhere"\n[source.x\n', "config.toml:3: "),
+    ],
+)
+def test_status_stays_of_use_while_the_configuration_has_a_mistake(
+    run: Run, office: Office, typo: str, said_of_it: str
+) -> None:
+    whole = office.config.read_text().replace('name = "Acme"', 'data_dir = "elsewhere"', 1)
+    office.config.write_text(whole)
+    assert run("sync").code == 0
+    office.config.write_text(whole.replace('data_dir = "elsewhere"', typo, 1))
+    said = run("status")
+    assert said.code == 2
+    assert said.out.splitlines()[0] == "NOT HEALTHY; not running"
+    assert said.out.splitlines()[1].startswith(f"- {said_of_it}")
+    assert [line.split()[0] for line in said.out.splitlines() if line.startswith("desk ")] == ["desk"]
+    assert "outbox: empty" in said.out
+    said = run("status", "--json")
+    assert (said.code, said.json["healthy"], said.json["problems"][0]["code"]) == (2, False, "config")  # type: ignore[index]
+
+
+def test_status_without_a_readable_file_is_the_mistake_alone(run: Run, office: Office) -> None:
+    said = run("status", "--config", "nowhere.toml")
+    assert (said.code, said.out, said.err.startswith("nowhere.toml: there is no such file")) == (2, "", True)
+
+
 def test_a_backup_can_be_restored(run: Run, office: Office) -> None:
     run("sync")
     assert run("backup", "copy.tar").code == 0
