@@ -210,6 +210,7 @@ def note_login(
             ),
         )
         cache.execute("DELETE FROM sync_state WHERE source_name = ? AND stream = ?", (connector.name, LOGIN))
+    end_login_failure(cache, connector.name)
 
 
 def offered_streams(cache: sqlite3.Connection) -> dict[str, list[str]]:
@@ -242,6 +243,29 @@ def calls_of_last_day(cache: sqlite3.Connection, source: str, now: datetime) -> 
         (source, instant(now - timedelta(hours=24)), instant(now + timedelta(hours=24))),
     )
     return [(max((now - datetime.fromisoformat(at)).total_seconds(), 0.0), calls) for at, calls in found]
+
+
+def end_login_failure(cache: sqlite3.Connection, source: str) -> None:
+    """A login that works ends what was said of the login, also in streams that are not read now."""
+    said = {
+        row[0]
+        for row in cache.execute(
+            """SELECT DISTINCT error FROM sync_runs WHERE source_name = ?1 AND stream = ?2 AND ok = 0
+               UNION SELECT rest_reason FROM sources WHERE source_name = ?1 AND rest_cause = 'refused'""",
+            (source, LOGIN),
+        )
+    }
+    failing = cache.execute(
+        "SELECT stream, error, error_mend FROM sync_state WHERE source_name = ? AND error IS NOT NULL", (source,)
+    ).fetchall()
+    ended = [(source, row[0]) for row in failing if {row[1], f"{row[1]} {row[2] or ''}".strip()} & said]
+    if ended:
+        with transaction(cache):
+            cache.executemany(
+                """UPDATE sync_state SET error = NULL, error_mend = NULL, error_at = NULL
+                   WHERE source_name = ? AND stream = ?""",
+                ended,
+            )
 
 
 def note_login_failure(cache: sqlite3.Connection, source: str, error: ConnectorError, now: datetime) -> None:

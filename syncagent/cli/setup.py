@@ -127,13 +127,15 @@ def _say_meanwhile(line: str) -> None:
 
 
 def _wake(config: "Config", name: str) -> None:
-    """A source that rests after failures may be tried again: its login works."""
+    """Its login works: a source that rests after failures may be tried again, and a refusal is no news any more."""
     from syncagent import breaker
     from syncagent.store import open_cache
+    from syncagent.sync_state import end_login_failure
 
     if not (config.agent.data_dir / "cache.db").exists():
         return
     with suppress(AgentError, sqlite3.DatabaseError), closing(open_cache(config.agent.data_dir)) as cache:
+        end_login_failure(cache, name)
         if breaker.last_rest(cache, name) is not None:
             breaker.wake(cache, name)
 

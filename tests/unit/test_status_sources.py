@@ -1,5 +1,6 @@
 """What `status` says of sources: resting, incomplete, not believed, about to lose something they use."""
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Sunset
-from connectors.errors import AuthError
+from connectors.base import Page, Sunset
+from connectors.errors import AuthError, SourceConfigError
 from syncagent import breaker
+from syncagent.cli import run_cli
 from syncagent.config import load_config
 from syncagent.daemon_jobs import Jobs
 from syncagent.status import status
@@ -105,6 +107,41 @@ def test_streams_that_were_never_read_are_named(office: Office) -> None:
         assert found["sources"][0]["never_read"] == ["users", "tickets", "orders"]
         sync_source(connector, cache, clock=lambda: DUE)
     assert look(office)["problems"] == []
+
+
+def test_a_login_that_works_ends_what_was_said_of_the_login(office: Office) -> None:
+    """Also of streams that are not read now; what was said of a stream itself stays."""
+    pages: dict[str, list[Page | Exception | Callable[[], object]]] = {
+        name: [] for name in ("users", "leads", "orders")
+    }
+
+    def read(login: Exception | None = None, **options: object) -> None:
+        connector = ScriptedConnector(pages, login=login)
+        connector.name = "desk"
+        with closing(open_cache(office.data_dir)) as cache:
+            sync_source(connector, cache, clock=lambda: DUE, **options)  # type: ignore[arg-type]
+
+    def failing() -> set[str]:
+        return {stream["stream"] for stream in look(office)["sources"][0]["streams"] if stream["error"]}
+
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("DELETE FROM sync_state")
+    read()
+    read(AuthError("the token was refused", mend="Renew it."))
+    assert failing() == {"users", "leads", "orders"}
+    read(streams=["leads"])
+    assert failing() == set()
+    read(SourceConfigError("no portal there"))
+    assert failing() == {"users", "leads", "orders"}
+    pages["orders"] = [SourceConfigError("no such field")]
+    read(streams=["orders"])
+    read(streams=["leads"])
+    assert failing() == {"orders"}
+    pages["orders"] = [AuthError("the session was refused")]
+    read()
+    assert "orders" in failing()
+    assert run_cli(["--config", str(office.config), "check"]) in (0, 1)
+    assert failing() == set()
 
 
 def test_a_login_refused_before_anything_was_read_is_no_stream(office: Office) -> None:
