@@ -1,13 +1,19 @@
 """`run` and `status`."""
 
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from syncagent.cli.common import App, json_option, no_source, pass_app, print_json, print_table
 from syncagent.clock import local_time
-from syncagent.errors import FAILED, OK, ConfigError, one_line
+from syncagent.errors import FAILED, OK, AgentError, ConfigError, one_line
+
+if TYPE_CHECKING:
+    from syncagent.config import Config
 
 
 @click.command("run")
@@ -66,13 +72,14 @@ def status_command(app: App, as_json: bool) -> int:
     zone = config.agent.timezone
     if found["sources"]:
         click.echo()
+        more = ("last read", "problem")
         print_table(
-            ("source", "streams", "rows", "last read", "problem"),
+            ("source", "streams", "here, of CRM" if any(map(_counted, found["sources"])) else "here", *more),
             [
                 (
                     row["source"],
                     sum(stream["stream"] != "login" for stream in row["streams"]),
-                    sum(stream["rows"] for stream in row["streams"]),
+                    _held(config, row),
                     local_time(row["synced_at"], zone),
                     row["error"] or "",
                 )
@@ -97,6 +104,32 @@ def status_command(app: App, as_json: bool) -> int:
     states = found["outbox"]["states"]
     click.echo(f"\noutbox: {', '.join(f'{n} {state}' for state, n in states.items()) if states else 'empty'}")
     return code
+
+
+def _counted(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The streams of a source that its CRM counts."""
+    return [s for s in row["streams"] if s["crm_count"] is not None and not s["withdrawn_at"]]
+
+
+def _held(config: "Config", row: dict[str, Any]) -> str:
+    """The live records of a source beside the CRM's own count, as `sync` has them; here alone where nobody counts."""
+    from syncagent.cli.sync_said import held
+
+    if counted := _counted(row):
+        return held(sum(s["cache_count"] for s in counted), sum(s["crm_count"] for s in counted))
+    return f"{_live(config, row['source'], [stream['stream'] for stream in row['streams']]):,}"
+
+
+def _live(config: "Config", source: str, streams: Sequence[str]) -> int:
+    """How many records of these streams are here, neither deleted nor merged away."""
+    from syncagent.schema import TABLES
+    from syncagent.store import read_cache
+
+    ranges = {name: (f"{source}:{name}:", f"{source}:{name};") for name in streams if name in TABLES}
+    with suppress(AgentError, sqlite3.DatabaseError), closing(read_cache(config.agent.data_dir)) as cache:
+        sql = "SELECT count(*) FROM {} WHERE id >= ? AND id < ? AND is_deleted = 0 AND merged_into IS NULL"
+        return sum(cache.execute(sql.format(name), ends).fetchone()[0] for name, ends in ranges.items())
+    return 0
 
 
 def _with_mistakes(found: dict[str, Any], error: ConfigError) -> dict[str, Any]:

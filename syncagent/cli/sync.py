@@ -44,6 +44,9 @@ def sync_command(
 ) -> int:
     """Read what is new in the sources (all of them, or SOURCES) into the cache.
 
+    `read` counts records, `changed` the rows that became others here: lines, links and history of a record too, so that
+    it may be more.
+
     \b
     Examples:
       syncagent sync

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Under this name a login that failed is reported: it belongs to no stream, and has nothing for the table.
 LOGIN = "login"
+#: The column of the table that files do not have: nobody counts them.
+_HELD = 5
 
 
 def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
@@ -24,13 +26,24 @@ def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
     from syncagent.sync import STOPPED
 
     table = [
-        (r.source, r.stream, f"{r.read:,}", f"{r.changed:,}", f"{r.deleted:,}", _held(r), _took(r.seconds))
+        (
+            r.source,
+            r.stream,
+            f"{r.read:,}",
+            f"{r.changed:,}",
+            f"{r.deleted:,}",
+            held(r.cache_count, r.crm_count),
+            _took(r.seconds),
+        )
         for r in reports
         if r.stream != LOGIN
     ]
     if table:
         headings = ("source", "stream", "read", "changed", "deleted", "here, of CRM", "took")
-        print_table(headings, table, right=(2, 3, 4, 5, 6))
+        shown = [at for at in range(len(headings)) if at != _HELD or any(row[at] for row in table)]
+        print_table(
+            [headings[at] for at in shown], [[row[at] for at in shown] for row in table], right=range(2, len(shown))
+        )
     for report in reports:
         for line in _lines(report):
             click.echo(line)
@@ -104,13 +117,11 @@ def show_changes(config: "Config", since: datetime) -> None:
             click.echo(f"{change.sentence} {drift.touched(change, config).sentence}")
 
 
-def _held(report: "StreamReport") -> str:
+def held(here: int | None, of_crm: int | None) -> str:
     """`12,345 of 12,347`: live records here, and in the CRM; `all 12,347` where that is the same."""
-    if report.crm_count is None or report.cache_count is None:
+    if here is None or of_crm is None:
         return ""
-    if report.crm_count == report.cache_count:
-        return f"all {report.cache_count:,}"
-    return f"{report.cache_count:,} of {report.crm_count:,}"
+    return f"all {here:,}" if here == of_crm else f"{here:,} of {of_crm:,}"
 
 
 def _took(seconds: float) -> str:

@@ -20,7 +20,7 @@ from click.shell_completion import ShellComplete
 
 from syncagent.cli import cli, run_cli
 from syncagent.cli.sync import stop_on_signals
-from syncagent.store import lock_data_dir
+from syncagent.store import lock_data_dir, open_cache
 from tests.fakes.office import Office
 from tests.fakes.smtp import FaultServer
 
@@ -500,6 +500,23 @@ def test_status_stays_of_use_while_the_configuration_has_a_mistake(
     assert "outbox: empty" in said.out
     said = run("status", "--json")
     assert (said.code, said.json["healthy"], said.json["problems"][0]["code"]) == (2, False, "config")  # type: ignore[index]
+
+
+def test_status_shows_live_records_and_the_crms_count(run: Run, office: Office) -> None:
+    assert "here, of CRM" not in run("sync").out, "nobody counts files"
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("UPDATE opportunities SET is_deleted = 1 WHERE source_id = '1'")
+
+        def shown() -> list[str]:
+            lines = run("status").out.splitlines()
+            return [" ".join(line.split()[:4]) for line in lines if line.startswith(("source ", "desk "))]
+
+        assert shown()[0] == "source streams here last"
+        assert shown()[1].startswith("desk 1 3 ")
+        cache.execute("UPDATE sync_state SET crm_count = 12347, cache_count = 12345")
+        assert shown()[0] == "source streams here, of"
+        lines = [line for line in run("status").out.splitlines() if line.startswith("desk ")]
+        assert "12,345 of 12,347" in lines[0]
 
 
 def test_status_without_a_readable_file_is_the_mistake_alone(run: Run, office: Office) -> None:
