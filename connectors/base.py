@@ -167,6 +167,9 @@ class Connector(Protocol):
         `now` is the agent's clock (aware UTC), used only where the vendor's own clock cannot be had. `since`
         re-reads what changed from that day. The last page's bookmark makes the next call incremental; each
         page's bookmark alone is enough to resume there after a crash.
+
+        With `full` the positions of `bookmark` do not count, but what it says was read before does: raises
+        NotReadable where this login may not read the stream, or a part of it that was read before, after the rest.
         """
         ...
 

@@ -4,7 +4,8 @@ ConnectorError
 ├── TransientError      worth trying again later; the stream stops here for now, its bookmark stands
 │   └── RateLimited     the vendor asked for a pause (`retry_after_s`)
 ├── AuthError           the login was refused: stop this source, tell a person
-├── StreamError         this stream cannot be read (missing object, permission, unusable answer); others go on
+├── StreamError         this stream cannot be read (missing object, unusable answer); others go on
+│   └── NotReadable     this login may not read it, or not all of it: no later try brings it until a person allows it
 └── SourceConfigError   the settings cannot work (missing file, unknown column): tell the admin
 
 Messages are one plain sentence with the mend where there is one; never a token, never a vendor's response body.
@@ -41,6 +42,10 @@ class AuthError(ConnectorError):
 
 class StreamError(ConnectorError):
     """This stream cannot be read; the others can."""
+
+
+class NotReadable(StreamError):
+    """This login may not read the stream, or a part of it; or the CRM has no such object (for this login)."""
 
 
 class SourceConfigError(ConnectorError):

@@ -19,6 +19,7 @@ from scorecards.uses import Place, columns_used
 from scorecards.values import instant
 from syncagent import notices
 from syncagent.store import transaction
+from syncagent.sync_state import AGAIN
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -158,7 +159,7 @@ def _read_again(cache: sqlite3.Connection, source: str, streams: Sequence[Stream
         for stream in streams:
             place = (source, stream.name)
             cache.execute(
-                """UPDATE sync_state SET bookmark = NULL, sweep = CASE
+                f"""UPDATE sync_state SET bookmark = json_set(bookmark, '$.{AGAIN}', json('true')), sweep = CASE
                        WHEN sweep ->> 'phase' = 'suspect' THEN sweep
                        WHEN sweep ->> 'mode' = 'full' AND sweep ->> 'phase' <> 'clean' THEN json_object(
                            'mode', 'full', 'began_at', ?,

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Name under which a failed login is reported: it belongs to no stream.
 LOGIN = "login"
 MAX_REJECT_BYTES = 50_000_000
+#: Key beside a stored bookmark whose stream is to be read from its beginning.
+AGAIN = "again"
 #: Key of the line that stands for the rows a full reject file does not list, and no such line is longer.
 MORE, _LINE_OF_MORE = "more", 256
 
@@ -45,9 +47,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What earlier syncs of a stream left behind. `sweep` is the state of a reconciliation that has not ended."""
+    """What earlier syncs of a stream left behind. `sweep` is the state of a reconciliation that has not ended.
+
+    `is_again`: what `bookmark` stands for is to be read from its beginning.
+    """
 
     bookmark: Bookmark | None
+    is_again: bool
     ok_at: datetime | None
     reconciled_at: datetime | None
     counted_at: datetime | None
@@ -61,9 +67,9 @@ def remembered(cache: sqlite3.Connection, source: str, stream: str) -> Remembere
            WHERE source_name = ? AND stream = ?""",
         (source, stream),
     ).fetchone()
-    return Remembered(
-        _document(bookmark), _moment(ok_at), _moment(reconciled_at), _moment(counted_at), _document(sweep)
-    )
+    place = _document(bookmark)
+    is_again = place is not None and bool(place.pop(AGAIN, False))
+    return Remembered(place, is_again, _moment(ok_at), _moment(reconciled_at), _moment(counted_at), _document(sweep))
 
 
 def _document(text: str | None) -> Any:

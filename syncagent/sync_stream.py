@@ -110,13 +110,14 @@ class Reading:
         full = self.wishes.full and sweep is None
         if sweep is not None and is_sweeping:
             full = not sweep.is_begun
-        # A file's rows keep their places by the bookmark, even where it is read from its beginning.
-        bookmark = None if full and self.origin.crm != "files" else before.bookmark
-        self.is_whole = self.wishes.since is None and (full or bookmark is None)
-        if full or bookmark is None:
+        full = full or before.is_again
+        self.is_whole = self.wishes.since is None and (full or before.bookmark is None)
+        if full or before.bookmark is None:
             lane.ask(self._forget_rejects)
+        # What was read before is told even where all is read from its beginning: a file's rows keep their places by
+        # it, and a CRM knows by it what this login has lost.
         pages = self.connector.fetch_pages(
-            self.stream.name, bookmark, full=full, since=self.wishes.since, now=self.clock()
+            self.stream.name, before.bookmark, full=full, since=self.wishes.since, now=self.clock()
         )
         with _closing(pages):
             for page in pages:

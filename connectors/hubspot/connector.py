@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Stream, Usage
-from connectors.errors import RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.errors import NotReadable, RateLimited, SourceConfigError, StreamError, TransientError
 from connectors.field_words import check_custom, custom_of
 from connectors.hubspot import fields as data
 from connectors.hubspot.paths import sunsets
@@ -160,7 +160,7 @@ class HubSpotConnector:
                     raise
                 log.warning("%s: %s is left out: %s", self.name, stream, error, extra={"action": "object_skipped"})
             return
-        yield from self._read_objects(stream, {} if full else bookmark or {}, full=full, since=since, now=now)
+        yield from self._read_objects(stream, bookmark or {}, full=full, since=since, now=now)
 
     def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
         """Every live record of a stream; see `base.Connector`."""
@@ -215,6 +215,9 @@ class HubSpotConnector:
 
         marks: dict[str, Any] = dict(bookmark.get("objects") or {})
         kinds, lost = self._readable(stream)
+        gone = self._gone(kinds, lost, marks)
+        if full:  # what was read before and cannot be now is to be read from the beginning; lines, from where they were
+            marks = {name: marks[name] if name == data.LINE_ITEMS.name else {"phase": "list"} for name in gone}
         if not kinds and self._settings.streams is not None and lost:
             raise next(iter(lost.values()))  # asked for by name
         listed = [kind for kind in kinds if marks.get(kind.name, {}).get("phase", "list") == "list"]
@@ -234,9 +237,20 @@ class HubSpotConnector:
                 counted=counts.get(kind.name, (None, None)),
                 total=max(sum(left), 0) if left else None,
             )
-        gone = [error for name, error in lost.items() if name in marks]
         if gone:  # could be read before: the rest of the stream is up to date, this is not
-            raise gone[0]
+            name, error = next(iter(gone.items()))
+            raise NotReadable(f"{name} cannot be read. {error.message}", mend=error.mend)
+
+    def _gone(
+        self, kinds: Sequence[data.ObjectType], lost: Mapping[str, StreamError], marks: Mapping[str, Any]
+    ) -> dict[str, StreamError]:
+        """What was read before, as `marks` say, and cannot be now; lines are known by their list of archived ones."""
+        gone = {name: error for name, error in lost.items() if name in marks}
+        for lines in (kind.lines for kind in kinds if kind.lines is not None):
+            error = self._portal.reason_unreadable(lines.name)
+            if error is not None and "swept_ms" in marks.get(lines.name, {}):
+                gone[lines.name] = error
+        return gone
 
     def _log_pages(
         self, stream: str, bookmark: Bookmark | None, *, since: date | None, now: datetime

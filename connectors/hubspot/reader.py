@@ -92,7 +92,7 @@ class Reader:
         began_ms = int(mark.get("began_ms") or self._client.now_ms(now))  # before any of it is read
         self._mapper.known.now = parse.from_ms(self._client.now_ms(now))
         live = {"phase": "live", "ms": began_ms, "far_ms": began_ms - _SETTLED_MS, "done": True}
-        if self._kind.lines is not None:
+        if self._kind.lines is not None:  # lines come with what they are on; a mark that stays is of lines now lost
             marks.setdefault(self._kind.lines.name, dict(live))
         there, top = counted
         fetcher, mapper = self._fetcher, self._mapper

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from connectors import parse
-from connectors.errors import ConnectorError, RateLimited, StreamError, TransientError
+from connectors.errors import ConnectorError, NotReadable, RateLimited, StreamError, TransientError
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import NotReadable, UnknownField
+from connectors.salesforce.errors import UnknownField
 from connectors.salesforce.query import Row
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import requests
 
 from connectors.base import Usage
-from connectors.errors import AuthError, RateLimited, StreamError, TransientError
+from connectors.errors import AuthError, NotReadable, RateLimited, StreamError, TransientError
 from connectors.limiter import DayShare, Limiter, Window, shared
 from connectors.retry import Retry, Stopped
 from connectors.salesforce import login
@@ -29,7 +29,6 @@ from connectors.salesforce.errors import (
     LostPosition,
     Metered,
     Mistake,
-    NotReadable,
     SessionExpired,
     Short,
     TooMuch,

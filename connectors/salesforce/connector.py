@@ -85,7 +85,7 @@ class SalesforceConnector:
                     missing = schema.missing(name) if name in data.MAPS or name == schema.survey_object else []
                     schema.describe(name)
                 except StreamError as error:
-                    warnings.append(f"{stream}: {name} cannot be read. {error.message}")
+                    warnings.append(f"{stream}: {error.message}")
                     continue
                 if missing:
                     warnings.append(f"{stream}: {name} has no {', '.join(missing)}; left empty")
@@ -125,31 +125,31 @@ class SalesforceConnector:
         self._require(stream)
         org, schema = self._org_and_schema()
         before = (bookmark or {}).get("feeds") or {}
-        if self._is_left_out(stream, schema, was_read=bool(before) or (stream == "fx_rates" and bookmark is not None)):
+        if self._is_left_out(stream, schema, was_read=bookmark is not None):
             return
         if stream == "fx_rates":
             rates = Rates(self._client, schema, currency=self._currency, instance=org.instance)
-            yield from rates.pages(None if full else bookmark, now=now)
+            yield from rates.pages(bookmark, full=full, now=now)
             return
         mapper, definitions = self._mapper(stream, now)
         marks: dict[str, Any] = {name: dict(mark) for name, mark in before.items()}
         if definitions:
             yield Page({"stage_defs": definitions}, read=len(definitions))
         feeds = [feed for feed in feeds_of(stream, schema) if self._is_readable(schema, feed.object)]
+        lost = [feed for feed in feeds_of(stream, schema) if feed.name in before and feed not in feeds]
         if full:
             for name, mark in marks.items():
                 JobReader(self._client).forget(name, mark.get("job") or mark.get("over") or {})
-            marks = {}
+            marks = {feed.name: {} for feed in lost}  # read before, and to be read from the beginning
         reader = Reader(self._client, schema, mapper, self._settings.bulk_from, self._begin(stream))
         for feed in feeds:
-            if feed.until_now:
-                marks.setdefault(feed.name, reader.beginning())
+            if feed.until_now and not marks.get(feed.name):
+                marks[feed.name] = reader.beginning()
         # Unfinished ones first: a read that is killed again and again still comes to its end.
         for feed in sorted(feeds, key=lambda feed: bool(marks.get(feed.name, {}).get("done"))):
             yield from reader.read(feed, marks, since=since, now=now)
-        for feed in feeds_of(stream, schema):
-            if feed.name in before and feed not in feeds:  # was read before: the rest is up to date, this is not
-                schema.describe(feed.object)  # says why not
+        for feed in lost:  # was read before: the rest is up to date, this is not
+            schema.describe(feed.object)  # says why not
 
     def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
         """Every live record of a stream; see `base.Connector`."""

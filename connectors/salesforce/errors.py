@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors import parse
-from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.errors import (
+    AuthError,
+    ConnectorError,
+    NotReadable,
+    RateLimited,
+    SourceConfigError,
+    StreamError,
+    TransientError,
+)
 from connectors.retry import parse_retry_after
 from connectors.transport import Answer
 
@@ -41,10 +49,6 @@ class Short(TransientError):
 
 class TooMuch(StreamError):
     """The query takes too long or touches too much: ask for less of it at once."""
-
-
-class NotReadable(StreamError):
-    """The object is not there for this login; another one may be."""
 
 
 class Mistake(TransientError):

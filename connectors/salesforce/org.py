@@ -11,9 +11,9 @@ from typing import Any
 
 from connectors import parse
 from connectors.base import Record
-from connectors.errors import StreamError
+from connectors.errors import NotReadable, StreamError
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import NotReadable, TooMuch, UnknownField
+from connectors.salesforce.errors import TooMuch, UnknownField
 from connectors.salesforce.records import Known, StageMeta
 
 log = logging.getLogger(__name__)

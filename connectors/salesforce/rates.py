@@ -34,8 +34,11 @@ class Rates:
         self._currency = currency
         self._instance = instance
 
-    def pages(self, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
-        """Every rate where one changed since `bookmark`, a page a currency; nothing new: one page without records."""
+    def pages(self, bookmark: Bookmark | None, *, full: bool, now: datetime) -> Iterator[Page]:
+        """Every rate where one changed since `bookmark` (or `full`), a page a currency; nothing new: one without.
+
+        Raises NotReadable where rates by day were read before and cannot be now.
+        """
         has_dated = self._schema.can_read("DatedConversionRate")
         types = self._client.query_whole("SELECT Id, IsoCode, ConversionRate, SystemModstamp FROM CurrencyType")
         seen = {
@@ -48,7 +51,7 @@ class Rates:
             self._schema.describe("DatedConversionRate")  # says why not: what is known by day is not to be flattened
         at = parse.format_instant(self._client.vendor_now(now))
         since = min(before["at"], at) if before.get("at") else None  # a place beyond the clock hides what changes
-        is_same = {key: before.get(key) for key in seen} == seen
+        is_same = not full and {key: before.get(key) for key in seen} == seen
         if is_same and since and not (has_dated and self._has_changed(since)):
             yield Page(bookmark={**seen, "at": at, "held": before.get("held") or 0})
             return

@@ -8,10 +8,11 @@ from typing import Any
 
 from connectors import parse
 from connectors.base import Bookmark, Page, Tombstone
+from connectors.errors import NotReadable
 from connectors.salesforce import wide
 from connectors.salesforce.bulk import NoBulk
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import NotReadable, TooMuch, UnknownField
+from connectors.salesforce.errors import TooMuch, UnknownField
 from connectors.salesforce.feeds import Feed, main_feeds
 from connectors.salesforce.jobs import JobReader
 from connectors.salesforce.mapping import NO_HISTORY, Mapper

@@ -8,11 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors import parse
+from connectors.errors import NotReadable
 from connectors.field_words import CHOICES, Convert, Field, Offer, check_custom, custom_of, read_map
 from connectors.fields import FieldMap
 from connectors.salesforce import fields as data
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import NotReadable
 from connectors.salesforce.settings import SalesforceSettings
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class OrgSchema:
                     with self._lock:
                         self._described[name] = found
         if isinstance(found, NotReadable):
-            raise NotReadable(found.message, mend=found.mend)
+            raise NotReadable(f"{name} cannot be read. {found.message}", mend=found.mend)
         return found
 
     def _make_map(self, name: str, offer: Offer, kinds_there: Mapping[str, str]) -> FieldMap:

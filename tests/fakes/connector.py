@@ -76,7 +76,7 @@ class ScriptedConnector:
         self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
     ) -> Iterator[Page]:
         self.asked.append((stream, bookmark, full))
-        yield from self._play(stream, self.pages[stream], bookmark)
+        yield from self._play(stream, self.pages[stream], None if full else bookmark)
 
     def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
         yield from self._play(stream, self.listing.get(stream, ()), bookmark)
@@ -188,7 +188,7 @@ class VendorConnector(ScriptedConnector):
         self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
     ) -> Iterator[Page]:
         self.asked.append((stream, bookmark, full))
-        after = ("", "") if bookmark is None else (bookmark["at"], bookmark["id"])
+        after = ("", "") if full or bookmark is None else (bookmark["at"], bookmark["id"])
         changed = sorted((str(r["updated_at"]), str(r["source_id"])) for r in self._listed())
         for chunk in self._pages([key for key in changed if key > after]):
             at, last = chunk[-1]

@@ -8,7 +8,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.errors import (
+    AuthError,
+    ConnectorError,
+    NotReadable,
+    RateLimited,
+    SourceConfigError,
+    StreamError,
+    TransientError,
+)
 from connectors.retry import Retry
 from connectors.salesforce.bulk import rows_of
 from connectors.salesforce.client import SalesforceClient
@@ -17,7 +25,6 @@ from connectors.salesforce.errors import (
     LostPosition,
     Metered,
     Mistake,
-    NotReadable,
     SessionExpired,
     TooMuch,
     UnknownField,

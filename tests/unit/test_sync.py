@@ -64,7 +64,7 @@ def test_the_next_sync_goes_on_at_the_bookmark(cache: sqlite3.Connection) -> Non
     assert connector.asked == [("leads", {"page": 1}, False)]
     assert (report.read, report.changed) == (1, 1)
     (again,) = run(cache, connector, full=True)
-    assert connector.asked[-1] == ("leads", None, True)
+    assert connector.asked[-1] == ("leads", {"page": 2}, True)
     assert (again.read, again.changed) == (2, 0)
 
 
