@@ -168,8 +168,10 @@ class Connector(Protocol):
         re-reads what changed from that day. The last page's bookmark makes the next call incremental; each
         page's bookmark alone is enough to resume there after a crash.
 
-        With `full` the positions of `bookmark` do not count, but what it says was read before does: raises
-        NotReadable where this login may not read the stream, or a part of it that was read before, after the rest.
+        With `full` the positions of `bookmark` do not count, but what it says was read before does.
+
+        Raises NotReadable where this login may not read the stream; where that is a part of it that was read before,
+        after the rest. A stream that was never read and that the settings ask for by name is a StreamError instead.
         """
         ...
 

@@ -11,6 +11,9 @@ ConnectorError
 Messages are one plain sentence with the mend where there is one; never a token, never a vendor's response body.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ConnectorError(Exception):
     """Root of everything a connector raises on purpose. `mend` says what a person can do about it."""
@@ -50,3 +53,14 @@ class NotReadable(StreamError):
 
 class SourceConfigError(ConnectorError):
     """The source's settings cannot work."""
+
+
+@contextmanager
+def asked_for(is_asked: bool) -> Iterator[None]:
+    """Around a stream being read: one the settings ask for by name is not left out, but fails like any other."""
+    try:
+        yield
+    except NotReadable as error:
+        if not is_asked:
+            raise
+        raise StreamError(error.message, mend=error.mend) from None

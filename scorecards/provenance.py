@@ -33,6 +33,7 @@ def freshness(conn: sqlite3.Connection, tables: Collection[str]) -> list[Freshne
         synced = _moment(ok_at)
         if known is not None and (known.synced_at is None or (synced is not None and known.synced_at <= synced)):
             synced = known.synced_at  # a source is as fresh as its oldest stream
+        error = None if withdrawn_at is not None else error  # its records say themselves that they are old
         failing = error or (known.error if known else None)
         since = _moment(error_at) if error else (known.failing_since if known else None)
         gone = [*(known.withdrawn if known else ())]

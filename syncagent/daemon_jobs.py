@@ -190,6 +190,7 @@ class Jobs:
                 sentence = f"rests until {local_time(rest.until, config.agent.timezone)}: {rest.reason}"
                 log.debug("source %s %s", name, sentence, extra={"action": "source_rests", "source": name})
                 return [StreamReport(name, LOGIN, error=sentence)]
+            began = self.clock()
             try:
                 reports = self._read(name, cache)
             except sqlite3.DatabaseError as error:
@@ -205,7 +206,9 @@ class Jobs:
                 if report.error:
                     place = f"{report.source} {report.stream}"
                     extra = {"action": "sync_failed", "source": report.source, "stream": report.stream}
-                    log.warning("%s: %s", place, report.error, extra=extra)
+                    is_known = report.withdrawn_at is not None and report.withdrawn_at < began - timedelta(seconds=1)
+                    level = logging.INFO if is_known else logging.WARNING  # it lasts until a person does something
+                    log.log(level, "%s: %s", place, report.error, extra=extra)
         return reports
 
     def _read(self, name: str, cache: sqlite3.Connection) -> list[StreamReport]:

@@ -19,6 +19,7 @@ from syncagent.sync_state import LOGIN, count_rejects, offered_streams, reject_f
 
 if TYPE_CHECKING:
     from syncagent.config import Config
+    from syncagent.sync_report import Outcome
 
 #: A source is stale after so many of its intervals without a complete sync, but not before the time below.
 STALE_INTERVALS = 3
@@ -64,12 +65,14 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
         with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
             for row in cache.execute(
                 """SELECT source_name, stream, ok_at AS synced_at, rows, error, error_mend, error_at, reconciled_at,
-                       crm_count, cache_count, counted_at, differs_since, sweep AS comparison, withdrawn_at
+                       crm_count, cache_count, counted_at, differs_since, sweep AS comparison, withdrawn_at,
+                       bookmark IS NOT NULL AS has_place
                    FROM sync_state
                    ORDER BY source_name, stream"""
             ):
                 entry = dict(row)
                 entry["comparison"] = _comparison(entry["comparison"])
+                entry["outcome"] = _outcome(entry, has_place=bool(entry.pop("has_place")))
                 states.setdefault(entry.pop("source_name"), []).append(entry)
             logins = {
                 row["source_name"]: dict(row)
@@ -83,8 +86,9 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
     rows = []
     for name, settings in config.sources.items():
         streams = states.get(name, [])
-        there = [stream for stream in streams if not stream["withdrawn_at"]] or streams
-        never_read = _never_read(settings, there, offers.get(name, []))
+        known = [stream for stream in streams if stream["outcome"] != "not_readable"] or streams
+        there = [stream for stream in known if not stream["withdrawn_at"]] or known
+        never_read = _never_read(settings, there, streams, offers.get(name, []))
         synced = [stream["synced_at"] for stream in there]
         failing = sorted((s for s in there if s["error"]), key=lambda stream: str(stream["error_at"]))
         synced_at = min(synced) if synced and all(synced) and not never_read else None
@@ -119,12 +123,24 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
     return rows
 
 
-def _never_read(settings: Any, there: list[dict[str, Any]], offered: list[str]) -> list[str]:
-    """The streams a source offers, and is wanted for, that no sync has read to their end."""
-    known = {stream["stream"]: stream["synced_at"] for stream in there}
+def _outcome(stream: dict[str, Any], *, has_place: bool) -> "Outcome | None":
+    """What became of a stream the last time it was read; None while nothing did. `has_place`: it holds a bookmark."""
+    if stream["withdrawn_at"]:
+        return "withdrawn" if stream["synced_at"] or has_place else "not_readable"
+    return "failing" if stream["error"] else "ok" if stream["synced_at"] else None
+
+
+def _never_read(
+    settings: Any, there: list[dict[str, Any]], streams: list[dict[str, Any]], offered: list[str]
+) -> list[str]:
+    """The streams a source offers, and is wanted for, that no sync has read to their end.
+
+    `there`: those of `streams`, the ones it has tried, that this login may read.
+    """
+    known = {stream["stream"] for stream in streams}
     asked = getattr(settings, "streams", None)
     more = [name for name in offered if name not in known and (asked is None or name in asked)]
-    return [name for name, synced_at in known.items() if not synced_at and name != LOGIN] + more
+    return [one["stream"] for one in there if not one["synced_at"] and one["stream"] != LOGIN] + more
 
 
 def _comparison(document: str | None) -> dict[str, Any] | None:
@@ -147,6 +163,8 @@ def source_troubles(config: "Config", rows: list[dict[str, Any]], now: datetime)
             until, because = local_time(row["rests_until"], zone), breaker.because(row["rest_cause"], row["failures"])
             message = f"source {name} rests until {until} {because}: {row['rest_reason']}"
             mend = "It is tried again then; sooner once `syncagent check` finds its login in order."
+            if row["rest_cause"] == "asked":  # whoever asks sooner is only asked for a longer pause
+                mend = "It is tried again then."
             found.append(Trouble("source_resting", message, _after(row["rest_mend"], mend)))
         elif row["error"]:
             since = f" since {local_time(row['failing_since'], zone)}" if row["failing_since"] else ""
@@ -215,10 +233,12 @@ def _withdrawn(config: "Config", rows: list[dict[str, Any]]) -> list[Trouble]:
         settings = config.sources[row["source"]]
         asked = getattr(settings, "streams", None)
         for stream in row["streams"] if settings.type != "files" else ():
-            if stream["withdrawn_at"] and stream["synced_at"] and (asked is None or stream["stream"] in asked):
-                at = local_time(stream["synced_at"], config.agent.timezone)
-                message = f"{row['source']} {stream['stream']} can no longer be read by this login; last read {at}"
-                mend = "Give the login access again, or name the `streams` it is to read."
+            if stream["outcome"] == "withdrawn" and (asked is None or stream["stream"] in asked):
+                at = stream["synced_at"]
+                last = f"last read {local_time(at, config.agent.timezone)}" if at else "never read to the end"
+                why = f": {stream['error']}" if stream["error"] else ""
+                message = f"{row['source']} {stream['stream']} can no longer be read by this login; {last}{why}"
+                mend = _after(stream["error_mend"], "Give the login access again, or name the `streams` it is to read.")
                 found.append(Trouble("stream_withdrawn", message, mend, "warning"))
     return found
 

@@ -16,14 +16,14 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from connectors.base import Connector, Identity, Stream
-from connectors.errors import AuthError, ConnectorError, SourceConfigError, TransientError
+from connectors.errors import AuthError, ConnectorError, NotReadable, SourceConfigError, TransientError
 from syncagent import breaker, reconcile
 from syncagent.errors import AgentError
 from syncagent.reconcile import Due
 from syncagent.rows import Origin
 from syncagent.store import data_dir_of, explain
 from syncagent.sync_crew import Cancelled, Crew, Script, alongside
-from syncagent.sync_report import Progress, StreamReport
+from syncagent.sync_report import STOPPED, Progress, StreamReport
 from syncagent.sync_state import (
     LOGIN,
     Run,
@@ -49,7 +49,6 @@ log = logging.getLogger(__name__)
 GIVE_UP_AFTER = 3
 #: While it is in doubt whether the source can be reached, one more stream is begun after so long, though others run.
 DOUBT_S = 60.0
-STOPPED = "stopped before the end; the next sync goes on there"
 
 
 def sync_source(
@@ -108,7 +107,9 @@ def sync_source(
     reports = work.run()
     if work.given_up is not None:
         rest = breaker.note_failure(cache, connector.name, work.given_up, clock())
-        reports = [replace(report, rests_until=rest.until) if rest else report for report in reports]
+        reports = [
+            replace(report, rests_until=rest.until, rest_cause=rest.cause) if rest else report for report in reports
+        ]
     if stop is not None and stop.is_set():
         return reports or [StreamReport(connector.name, LOGIN, error=STOPPED)]
     if work.given_up is None:
@@ -129,7 +130,8 @@ def login_failed(cache: sqlite3.Connection, source: str, error: Exception, now: 
         error = ConnectorError(sentence, mend=getattr(error, "mend", "") or "Run again with -vv.")
     note_login_failure(cache, source, error, now)
     rest = breaker.note_failure(cache, source, error, now)
-    return StreamReport(source, LOGIN, error=str(error), rests_until=rest.until if rest else None)
+    report = StreamReport(source, LOGIN, error=str(error))
+    return replace(report, rests_until=rest.until, rest_cause=rest.cause) if rest else report
 
 
 def _log_in(connector: Connector) -> Identity:
@@ -302,7 +304,7 @@ class _Source:
 
     def _close(self, script: Script[None], reading: Reading, error: Exception | None) -> None:
         source, name = self._origin.name, script.name
-        run = reading.run
+        run, withdrawn_at = reading.run, None
         seconds = time.monotonic() - script.began
         sentence = str(error) if error else None
         if sentence is None and (script.error is not None or run is None):
@@ -318,7 +320,7 @@ class _Source:
             if reading.book is not None:
                 with contextlib.suppress(OSError):
                     run.rejected -= reading.book.settle()
-            end(
+            withdrawn_at = end(
                 self._cache,
                 source,
                 reading.stream,
@@ -328,6 +330,7 @@ class _Source:
                 calls=reading.tally.calls,
                 now=self._clock(),
             )
+        is_left_out = isinstance(error, NotReadable) and withdrawn_at is None
         self._tell(reading, done=True)
         rejects = reject_file(data_dir_of(self._cache), source, name)
         still_rejected = max(count_rejects(rejects) - run.rejected, 0)
@@ -340,7 +343,7 @@ class _Source:
             run.rejected,
             seconds,
             reading.tally.calls,
-            sentence,
+            None if is_left_out else sentence,
             reject_file=rejects if run.rejected or still_rejected else None,
             first_reject=f"{run.first_reject.place}: {run.first_reject.reason}" if run.first_reject else None,
             reconciled=reading.is_reconciled,
@@ -353,6 +356,8 @@ class _Source:
             compared=reading.compared,
             suspect=reading.suspect,
             bulk=reading.tally.is_bulk,
+            withdrawn_at=withdrawn_at,
+            not_readable=sentence if is_left_out else None,
         )
 
     def _tell(self, reading: Reading, *, done: bool = False) -> None:

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from scorecards.values import instant
 
+STOPPED = "stopped before the end; the next sync goes on there"
+#: What became of a stream: `withdrawn` was read before and may not be read any more, `not_readable` never could be.
+Outcome = Literal["ok", "failing", "withdrawn", "not_readable", "stopped"]
 #: Reading what is new, or comparing every record with the CRM.
 Phase = Literal["reading", "comparing"]
 
@@ -39,7 +42,8 @@ class StreamReport:
     `still_rejected`: rows of earlier runs that have not been read well since. `compared`: so many live records the
     CRM listed when they were compared; `suspect`: of so many here so many were not listed, which was not believed
     (gone, of). `bulk`: a bulk job read them. `rests_until`: the source failed as a whole, and the daemon leaves it
-    alone until then.
+    alone until then. `withdrawn_at`: since when this login may not read it any more (`error` says why); `not_readable`:
+    why it never could, which is no error.
     """
 
     source: str
@@ -60,10 +64,21 @@ class StreamReport:
     crm_count: int | None = None
     cache_count: int | None = None
     rests_until: datetime | None = None
+    rest_cause: str | None = None  # as breaker.Cause
     still_rejected: int = 0
     compared: int = 0
     suspect: tuple[int, int] | None = None
     bulk: bool = False
+    withdrawn_at: datetime | None = None
+    not_readable: str | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.not_readable:
+            return "not_readable"
+        if self.error is None or self.error == STOPPED:
+            return "stopped" if self.error else "ok"
+        return "withdrawn" if self.withdrawn_at else "failing"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -75,7 +90,10 @@ class StreamReport:
             "rejected": self.rejected,
             "seconds": round(self.seconds, 3),
             "calls": self.calls,
+            "outcome": self.outcome,
             "error": self.error,
+            "not_readable": self.not_readable,
+            "withdrawn_at": instant(self.withdrawn_at) if self.withdrawn_at else None,
             "reject_file": str(self.reject_file) if self.reject_file else None,
             "reconciled": self.reconciled,
             "found_missing": self.found_missing,

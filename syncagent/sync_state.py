@@ -16,7 +16,7 @@ from typing import IO, Any
 import orjson
 
 from connectors.base import Bookmark, Connector, Identity, Page, Reject, Stream
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorError, NotReadable, StreamError
 from scorecards.values import instant
 from syncagent.store import transaction
 
@@ -88,7 +88,7 @@ def begin(
         cache.execute(
             """INSERT INTO sync_state (source_name, stream, started_at, covered_from) VALUES (?, ?, ?, ?)
                ON CONFLICT DO UPDATE SET started_at = excluded.started_at, covered_from = excluded.covered_from,
-                   withdrawn_at = NULL""",
+                   withdrawn_at = iif(error IS NULL, NULL, withdrawn_at)""",  # what the login lost, until read
             (source, stream, instant(now), covered_from.isoformat() if covered_from else None),
         )
         run_id = cache.execute(
@@ -124,8 +124,8 @@ def end(
     seconds: float,
     calls: int,
     now: datetime,
-) -> None:
-    """Close the run. `ok_at` moves only when the stream was read to its end."""
+) -> datetime | None:
+    """Close the run; since when the stream is withdrawn, if it is. `ok_at` moves only when it was read to its end."""
     with contextlib.suppress(sqlite3.DatabaseError), transaction(cache):
         cache.execute(
             """UPDATE sync_runs SET ended_at = ?, ok = ?, read = ?, changed = ?, deleted = ?, rejected = ?,
@@ -148,11 +148,14 @@ def end(
             # A first load that was read to its end has compared everything.
             cache.execute(
                 """UPDATE sync_state SET ok_at = ?1, error = NULL, error_mend = NULL, error_at = NULL, rows = ?2,
+                       withdrawn_at = NULL,
                        reconciled_at = CASE WHEN ok_at IS NULL AND sweep IS NULL THEN coalesce(reconciled_at, ?1)
                                             ELSE reconciled_at END
                    WHERE source_name = ?3 AND stream = ?4""",
                 (instant(now), rows, source, stream.name),
             )
+    if isinstance(run.error, NotReadable):
+        return _note_not_readable(cache, source, stream, run.error, now)
     if run.error is not None:
         note_error(cache, source, stream.name, run.error, now)
     else:
@@ -166,6 +169,37 @@ def end(
             seconds,
             extra={"action": "synced", "source": source, "stream": stream.name, "calls": calls},
         )
+    return None
+
+
+def _note_not_readable(
+    cache: sqlite3.Connection, source: str, stream: Stream, error: ConnectorError, now: datetime
+) -> datetime | None:
+    """This login may not read a stream: withdrawn (since when) where it was read before, else one it never had (None).
+
+    Either waits for a person and holds up nobody. What never was read holds nothing that could be fresh or old.
+    """
+    log.info("%s %s: %s", source, stream.name, error, extra={"action": "object_skipped", "source": source})
+    place = (source, stream.name)
+    with transaction(cache):
+        cache.execute(
+            """UPDATE sync_state SET error_at = CASE WHEN withdrawn_at IS NULL THEN ?1 ELSE coalesce(error_at, ?1) END,
+                   error = ?2, error_mend = ?3, withdrawn_at = coalesce(withdrawn_at, ?1)
+               WHERE source_name = ?4 AND stream = ?5""",
+            (instant(now), error.message, error.mend or None, *place),
+        )
+        bookmark, since = cache.execute(
+            "SELECT bookmark, withdrawn_at FROM sync_state WHERE source_name = ? AND stream = ?", place
+        ).fetchone()
+        if bookmark is not None or _count(cache, source, stream.tables[0]):
+            return _moment(since)
+        cache.execute(
+            """UPDATE sync_state SET ok_at = NULL, covered_from = NULL, reconciled_at = NULL, sweep = NULL, rows = 0
+               WHERE source_name = ? AND stream = ?""",
+            place,
+        )
+        cache.execute("DELETE FROM sweep_seen WHERE source_name = ? AND stream = ?", place)
+    return None
 
 
 def _count(cache: sqlite3.Connection, source: str, table: str) -> int:
@@ -177,15 +211,19 @@ def _count(cache: sqlite3.Connection, source: str, table: str) -> int:
 
 
 def note_error(cache: sqlite3.Connection, source: str, stream: str, error: Exception, now: datetime) -> None:
-    """Keep what is wrong with a stream, what can be done about it, and since when."""
+    """Keep what is wrong with a stream, what can be done about it, and since when.
+
+    Of one that is withdrawn, what ails the source as a whole says nothing; any other fault of its own ends that.
+    """
+    is_its_own = isinstance(error, StreamError) or not isinstance(error, ConnectorError)
     sentence = getattr(error, "message", None) or str(error)
     mend = getattr(error, "mend", None) or None
     with contextlib.suppress(sqlite3.DatabaseError), transaction(cache):
         cache.execute(
             """INSERT INTO sync_state (source_name, stream, error, error_at, error_mend) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO UPDATE SET error_at = CASE WHEN error IS NULL THEN ?4 ELSE error_at END, error = ?3,
-                   error_mend = ?5""",
-            (source, stream, sentence, instant(now), mend),
+                   error_mend = ?5, withdrawn_at = NULL WHERE withdrawn_at IS NULL OR ?6""",
+            (source, stream, sentence, instant(now), mend, is_its_own),
         )
 
 
@@ -229,7 +267,8 @@ def note_offered(cache: sqlite3.Connection, source: str, streams: Collection[str
     """Note since when the other streams of a source, read before, are not offered any more."""
     with transaction(cache):
         cache.execute(
-            f"""UPDATE sync_state SET withdrawn_at = ? WHERE source_name = ? AND withdrawn_at IS NULL
+            f"""UPDATE sync_state SET withdrawn_at = ?, error = NULL, error_mend = NULL, error_at = NULL
+                WHERE source_name = ? AND withdrawn_at IS NULL
                 AND stream NOT IN ({", ".join("?" * len(streams))})""",
             (instant(now), source, *streams),
         )

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Stream, Usage
-from connectors.errors import NotReadable, RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.errors import RateLimited, SourceConfigError, StreamError, TransientError, asked_for
 from connectors.field_words import check_custom, custom_of
 from connectors.hubspot import fields as data
 from connectors.hubspot.paths import sunsets
@@ -147,20 +147,20 @@ class HubSpotConnector:
         self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
     ) -> Iterator[Page]:
         """Pages of one stream; see `base.Connector`."""
+        from connectors.hubspot.errors import not_readable
+
         self._check_name(stream)
-        if stream == "users":
-            yield self._owners()
-            return
-        if stream in _LOGS:
-            pages = self._log_pages(stream, None if full else bookmark, since=since, now=now)
-            try:
-                yield from pages
-            except StreamError as error:
-                if bookmark is not None or self._settings.streams is not None:
-                    raise
-                log.warning("%s: %s is left out: %s", self.name, stream, error, extra={"action": "object_skipped"})
-            return
-        yield from self._read_objects(stream, bookmark or {}, full=full, since=since, now=now)
+        with asked_for(self._settings.streams is not None and bookmark is None):
+            if stream == "users":
+                yield self._owners()
+                return
+            if stream in _LOGS:
+                try:
+                    yield from self._log_pages(stream, None if full else bookmark, since=since, now=now)
+                except StreamError as error:
+                    raise not_readable(stream, error) from None
+                return
+            yield from self._read_objects(stream, bookmark or {}, full=full, since=since, now=now)
 
     def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
         """Every live record of a stream; see `base.Connector`."""
@@ -211,6 +211,7 @@ class HubSpotConnector:
     def _read_objects(
         self, stream: str, bookmark: Mapping[str, Any], *, full: bool, since: date | None, now: datetime
     ) -> Iterator[Page]:
+        from connectors.hubspot.errors import not_readable
         from connectors.hubspot.reader import Reader, counted
 
         marks: dict[str, Any] = dict(bookmark.get("objects") or {})
@@ -218,8 +219,8 @@ class HubSpotConnector:
         gone = self._gone(kinds, lost, marks)
         if full:  # what was read before and cannot be now is to be read from the beginning; lines, from where they were
             marks = {name: marks[name] if name == data.LINE_ITEMS.name else {"phase": "list"} for name in gone}
-        if not kinds and self._settings.streams is not None and lost:
-            raise next(iter(lost.values()))  # asked for by name
+        if not kinds and lost:
+            raise not_readable(*next(iter(lost.items())))
         listed = [kind for kind in kinds if marks.get(kind.name, {}).get("phase", "list") == "list"]
         counts = {kind.name: counted(self._client, kind) for kind in listed}
         left = [there - int(marks.get(name, {}).get("read") or 0) for name, (there, _) in counts.items() if there]
@@ -238,8 +239,7 @@ class HubSpotConnector:
                 total=max(sum(left), 0) if left else None,
             )
         if gone:  # could be read before: the rest of the stream is up to date, this is not
-            name, error = next(iter(gone.items()))
-            raise NotReadable(f"{name} cannot be read. {error.message}", mend=error.mend)
+            raise not_readable(*next(iter(gone.items())))
 
     def _gone(
         self, kinds: Sequence[data.ObjectType], lost: Mapping[str, StreamError], marks: Mapping[str, Any]
@@ -297,13 +297,15 @@ class HubSpotConnector:
                 readable.append(kind)
             else:
                 lost[kind.name] = error
-                log.warning("%s: %s is left out: %s", self.name, kind.name, error, extra={"action": "object_skipped"})
+                log.info("%s: %s is left out: %s", self.name, kind.name, error, extra={"action": "object_skipped"})
         return readable, lost
 
     def _missing(self, stream: str) -> Iterator[str]:
         """One sentence for each object of a stream that cannot be read, and for each that lacks properties."""
         try:
-            if stream == "email_events":
+            if stream == "users":
+                self._portal.owners()
+            elif stream == "email_events":
                 self._client.mail_events({"limit": 1})
             elif stream == "fx_rates":
                 self._client.results("currencies", "/exchange-rates", {"limit": 1})

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors import parse
-from connectors.errors import AuthError, ConnectorError, RateLimited, StreamError, TransientError
+from connectors.errors import AuthError, ConnectorError, NotReadable, RateLimited, StreamError, TransientError
 from connectors.limiter import seconds_to_midnight
 from connectors.retry import parse_retry_after
 from connectors.transport import Answer
@@ -136,7 +136,15 @@ def _forbidden(category: str, document: Mapping[str, Any]) -> ConnectorError:
         return AuthError(f"HubSpot shuts this login out (HTTP 403, {category}).", mend="Ask the portal's admin.")
     scopes = ", ".join(_scopes(document))
     mend = f"Give the app the scope {scopes}." if scopes else "Check the app's scopes."
-    return StreamError(f"HubSpot does not let this login read it (HTTP 403{_in_words(category)}).", mend=mend)
+    # One without a word of HubSpot's own may come from anything on the way.
+    kind = NotReadable if category or scopes else StreamError
+    return kind(f"HubSpot does not let this login read it (HTTP 403{_in_words(category)}).", mend=mend)
+
+
+def not_readable(what: str, error: StreamError) -> StreamError:
+    """`error`, met where one asks what there is of `what`: not allowed, or not in this portal, as HubSpot puts it."""
+    kind = NotReadable if isinstance(error, NotReadable | NotThere | Invalid) else StreamError
+    return kind(f"{what} cannot be read. {error.message}", mend=error.mend)
 
 
 def _scopes(document: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors import parse
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Stream, Usage
-from connectors.errors import SourceConfigError, StreamError
+from connectors.errors import NotReadable, SourceConfigError, StreamError, asked_for
 from connectors.retry import Retry
 from connectors.salesforce import fields as data
 from connectors.salesforce.settings import OFFERED, SalesforceSettings
@@ -117,6 +117,12 @@ class SalesforceConnector:
         self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
     ) -> Iterator[Page]:
         """Pages of one stream; see `base.Connector`."""
+        with asked_for(self._settings.streams is not None and bookmark is None):
+            yield from self._read(stream, bookmark, full=full, since=since, now=now)
+
+    def _read(
+        self, stream: str, bookmark: Bookmark | None, *, full: bool, since: date | None, now: datetime
+    ) -> Iterator[Page]:
         from connectors.salesforce.feeds import feeds_of
         from connectors.salesforce.jobs import JobReader
         from connectors.salesforce.rates import Rates
@@ -125,8 +131,7 @@ class SalesforceConnector:
         self._require(stream)
         org, schema = self._org_and_schema()
         before = (bookmark or {}).get("feeds") or {}
-        if self._is_left_out(stream, schema, was_read=bookmark is not None):
-            return
+        self._require_readable(stream, schema)
         if stream == "fx_rates":
             rates = Rates(self._client, schema, currency=self._currency, instance=org.instance)
             yield from rates.pages(bookmark, full=full, now=now)
@@ -154,7 +159,7 @@ class SalesforceConnector:
     def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
         """Every live record of a stream; see `base.Connector`."""
         _, schema = self._org_and_schema()
-        if self._is_left_out(stream, schema, was_read=False):
+        if self._is_left_out(stream, schema):
             return  # nothing is said of it: by ids neither
         mapper, _ = self._mapper(stream, now)
         yield from self._census(stream).pages(mapper, bookmark, now=now)
@@ -168,7 +173,7 @@ class SalesforceConnector:
     def count(self, stream: str) -> int | None:
         """Live records of a stream's main table; None for what cannot be read, and exchange rates are no records."""
         _, schema = self._org_and_schema()
-        if stream == "fx_rates" or self._is_left_out(stream, schema, was_read=False):
+        if stream == "fx_rates" or self._is_left_out(stream, schema):
             return None
         return self._census(stream).count()
 
@@ -266,21 +271,23 @@ class SalesforceConnector:
         _, schema = self._org_and_schema()
         return Census(self._client, schema, stream, self._settings.bulk_from, self._begin(stream))
 
-    def _is_left_out(self, stream: str, schema: "OrgSchema", *, was_read: bool) -> bool:
-        """Whether this login may read no object of a stream. Raises NotReadable where it was read, or is asked for."""
+    def _require_readable(self, stream: str, schema: "OrgSchema") -> None:
+        """Raises NotReadable where this login may read no object of a stream."""
         from connectors.salesforce.feeds import objects_of
 
         self._require(stream)
         objects = objects_of(stream, schema)
-        if any(map(schema.can_read, objects)):
-            return False
-        try:
+        if not any(map(schema.can_read, objects)):
             schema.describe(objects[0])  # says why not
-        except StreamError as error:
-            if was_read or self._settings.streams is not None:
-                raise
-            log.warning("%s: %s is left out: %s", self.name, stream, error, extra={"action": "object_skipped"})
-        return True
+
+    def _is_left_out(self, stream: str, schema: "OrgSchema") -> bool:
+        """Whether this login may read no object of a stream. Raises StreamError where the settings ask for it."""
+        try:
+            with asked_for(self._settings.streams is not None):
+                self._require_readable(stream, schema)
+        except NotReadable:
+            return True
+        return False
 
     def _is_readable(self, schema: "OrgSchema", name: str) -> bool:
         if schema.can_read(name):

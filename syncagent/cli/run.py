@@ -78,7 +78,9 @@ def status_command(app: App, as_json: bool) -> int:
             [
                 (
                     row["source"],
-                    sum(stream["stream"] != "login" for stream in row["streams"]),
+                    sum(
+                        stream["stream"] != "login" and stream["outcome"] != "not_readable" for stream in row["streams"]
+                    ),
                     _held(config, row),
                     local_time(row["synced_at"], zone),
                     row["error"] or "",

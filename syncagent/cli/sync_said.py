@@ -36,7 +36,7 @@ def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
             _took(r.seconds),
         )
         for r in reports
-        if r.stream != LOGIN
+        if r.stream != LOGIN and not r.not_readable
     ]
     if table:
         headings = ("source", "stream", "read", "changed", "deleted", "here, of CRM", "took")
@@ -50,7 +50,8 @@ def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
         if report.error == STOPPED and report.stream == LOGIN:
             click.echo(f"{report.source}: stopped before any of it was read; the next sync goes on there", err=True)
         elif report.error:
-            click.echo(f"{report.source} {report.stream}: {report.error}", err=True)
+            what = "can no longer be read by this login: " if report.outcome == "withdrawn" else ""
+            click.echo(f"{report.source} {report.stream}: {what}{report.error}", err=True)
     for source in dict.fromkeys(report.source for report in reports):
         _show_source([report for report in reports if report.source == source], timezone)
 
@@ -101,10 +102,14 @@ def _show_source(reports: Sequence["StreamReport"], timezone: str) -> None:
             click.echo(f"{source}: compared with the CRM: {records} in {streams}{none}")
     if bulk := [report.stream for report in reports if report.bulk]:
         click.echo(f"{source}: read by bulk jobs: {', '.join(bulk)}")
-    until = next((report.rests_until for report in reports if report.rests_until), None)
-    if until is not None:
-        mend = "sooner once `syncagent check` finds its login in order"
-        click.echo(f"{source}: the daemon leaves it alone until {local_time(until, timezone)}; {mend}", err=True)
+    if left_out := [report.stream for report in reports if report.not_readable]:
+        click.echo(f"{source}: not read, as this login may not: {', '.join(left_out)} (`syncagent check` says why)")
+    resting = next((report for report in reports if report.rests_until), None)
+    if resting is not None and resting.rests_until is not None:
+        is_asked = resting.rest_cause == "asked"  # for the pause: nobody is to come sooner
+        mend = "it asked for that pause" if is_asked else "sooner once `syncagent check` finds its login in order"
+        at = local_time(resting.rests_until, timezone)
+        click.echo(f"{source}: the daemon leaves it alone until {at}; {mend}", err=True)
 
 
 def show_changes(config: "Config", since: datetime) -> None:

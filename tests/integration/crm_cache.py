@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from connectors.base import Bookmark, Connector, Page
+from connectors.errors import NotReadable
 from connectors.hubspot.connector import HubSpotConnector, HubSpotSettings
 from connectors.retry import Patience, Retry
 from connectors.salesforce.connector import SalesforceConnector, SalesforceSettings
@@ -126,13 +127,18 @@ class MemoryCache:
         pages = 0
         for stream in connector.streams():
             seen = 0
-            found = connector.fetch_pages(stream.name, self.bookmarks.get(stream.name), full=full, since=since, now=NOW)
-            for page in found:
-                assert set(page.records) <= set(stream.tables)
-                self.apply(stream.name, page)
-                pages, seen = pages + 1, seen + 1
-                if seen == stop_after:
-                    break
+            before = self.bookmarks.get(stream.name)
+            found = connector.fetch_pages(stream.name, before, full=full, since=since, now=NOW)
+            try:
+                for page in found:
+                    assert set(page.records) <= set(stream.tables)
+                    self.apply(stream.name, page)
+                    pages, seen = pages + 1, seen + 1
+                    if seen == stop_after:
+                        break
+            except NotReadable:  # one that never could be read is left out
+                if before is not None:
+                    raise
         return pages
 
     def reconcile(self, connector: Connector) -> None:

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Connector
-from syncagent import reconcile
+from connectors.base import Connector, Stream
+from connectors.errors import AuthError, StreamError
+from scorecards import provenance
+from syncagent import freshness, reconcile
 from syncagent.sandbox import Sandbox
 from syncagent.store import open_cache
 from syncagent.sync import StreamReport, sync_source
+from syncagent.sync_state import begin, end, note_login_failure
 from tests.fakes.truth_check import differences
 from tests.integration.crm_cache import hubspot, salesforce
 
@@ -136,3 +139,114 @@ def test_a_stream_that_is_to_be_read_again_is_known_to_have_been_read(place: Pla
     read_at = place.state("activities")["ok_at"]
     assert place.sync()["activities"].error
     assert place.state("activities")["ok_at"] == read_at
+
+
+# -- read before, and not now ----------------------------------------------------------------------------------------
+
+WEEK = timedelta(days=7)
+MAX_AGE_S = 6 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("lost", "stream"), [("tickets", "tickets"), ("activities", "activities"), ("lines", "opportunities")]
+)
+def test_what_was_read_before_and_cannot_be_now_is_withdrawn_and_waits_for_nobody(
+    place: Place, lost: str, stream: str
+) -> None:
+    place.sync()
+    read_at = place.state(stream)["ok_at"]
+    place.hide(lost)
+    since = None
+    for _ in range(3):
+        place.box.pass_time(int(WEEK.total_seconds()))
+        reports = place.sync()
+        assert reports[stream].outcome == "withdrawn"
+        assert "cannot be read" in (reports[stream].error or "")
+        assert {one.outcome for one in reports.values()} <= {"ok", "withdrawn", "not_readable"}
+        since = since or place.state(stream)["withdrawn_at"]
+        assert place.state(stream)["withdrawn_at"] == since == max(since, read_at)
+        found = freshness.of_sources(place.cache, [place.name], {stream, "accounts"})
+        assert freshness.late(found, place.box.now, MAX_AGE_S) == []
+        assert [name for one in found for name, _ in one.withdrawn] == [stream]
+        assert all(one.error is None for one in provenance.freshness(place.cache, {stream}))
+    place.show()
+    reports = place.sync()
+    assert (reports[stream].outcome, reports[stream].error) == ("ok", None)
+    state = place.state(stream)
+    assert (state["withdrawn_at"], state["error"], state["error_mend"]) == (None, None, None)
+    place.sync(due=reconcile.always)
+    assert place.wrong() == []
+
+
+def test_an_outage_or_a_refused_login_meanwhile_ends_no_withdrawal(place: Place) -> None:
+    place.sync()
+    place.hide("tickets")
+    place.sync()
+    before = place.state("tickets")
+    faults = place.box.faults.salesforce if place.crm == "salesforce" else place.box.faults.hubspot
+    faults.add("status", times=None, status=503)
+    place.sync()
+    assert place.state("tickets") == before
+    assert place.state("accounts")["error"]
+    faults.clear()
+    note_login_failure(place.cache, place.name, AuthError("refused"), place.box.now)
+    assert place.state("tickets") == before
+    place.sync(named=["accounts"])
+    place.sync()
+    assert place.state("tickets")["withdrawn_at"] == before["withdrawn_at"]
+
+
+def test_a_withdrawn_stream_that_fails_otherwise_is_failing(place: Place) -> None:
+    place.sync()
+    place.hide("tickets")
+    place.sync()
+    place.show()
+    run, _ = begin(place.cache, place.name, "tickets", place.box.now)
+    run.error = StreamError("HTTP 418")
+    end(place.cache, place.name, Stream("tickets", ("tickets",)), run, "HTTP 418", seconds=0, calls=0, now=AS_OF)
+    state = place.state("tickets")
+    assert (state["withdrawn_at"], state["error"]) == (None, "HTTP 418")
+
+
+# -- never readable --------------------------------------------------------------------------------------------------
+
+
+def test_what_could_never_be_read_is_no_fresh_stream_of_no_rows(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    place.hide("tickets")
+    for more in ({}, {"full": True}, {"due": reconcile.always}):
+        reports = place.sync(**more)
+        report = reports.pop("tickets")
+        assert (report.outcome, report.error, report.reconciled) == ("not_readable", None, False)
+        assert "cannot be read" in (report.not_readable or "")
+        assert {one.outcome for one in reports.values()} <= {"ok", "not_readable"}
+        state = place.state("tickets")
+        assert (state["ok_at"], state["covered_from"], state["sweep"], state["rows"]) == (None, None, None, 0)
+        assert freshness.of_sources(place.cache, [place.name], {"tickets"}) == []
+        assert provenance.freshness(place.cache, {"tickets"}) == []
+    skipped = [record for record in caplog.records if getattr(record, "action", "") == "object_skipped"]
+    assert {record.levelname for record in skipped} == {"INFO"}, "it is no news with every sync"
+    place.show()
+    assert place.sync()["tickets"].outcome == "ok"
+    assert place.live("tickets")
+    assert place.state("tickets")["withdrawn_at"] is None
+    place.sync(due=reconcile.always)
+    assert place.wrong() == []
+
+
+def test_one_that_was_asked_for_by_name_is_an_error(place: Place) -> None:
+    place.hide("tickets")
+    report = place.sync(named=["accounts", "tickets"])["tickets"]
+    assert (report.outcome, place.state("tickets")["withdrawn_at"]) == ("failing", None)
+    assert "cannot be read" in (report.error or "")
+
+
+def test_rows_of_an_older_cache_that_called_it_read_say_nothing(place: Place) -> None:
+    """Earlier versions noted a stream they had left out as read, with no rows and no place to go on from."""
+    place.hide("tickets")
+    place.cache.execute(
+        "INSERT INTO sync_state (source_name, stream, ok_at, rows) VALUES (?, 'tickets', '2026-11-01T00:00:00Z', 0)",
+        (place.name,),
+    )
+    assert place.sync()["tickets"].outcome == "not_readable"
+    assert place.state("tickets")["ok_at"] is None

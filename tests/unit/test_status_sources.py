@@ -235,3 +235,49 @@ def test_a_stream_the_login_may_not_read_any_more_is_a_note(office: Office, stre
     assert [one["severity"] for one in notes] == ["warning"] * expected
     for note in notes:
         assert note["message"].startswith("hs leads can no longer be read by this login; last read ")
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_stream_the_login_never_could_read_is_shown_and_no_fault(office: Office, others: bool) -> None:
+    office.write(every="15m", more='[source.hs]\ntype = "hubspot"\naccess_token = "x"\n')
+    with closing(open_cache(office.data_dir)) as cache:
+        if others:
+            cache.execute("INSERT INTO sync_state (source_name, stream, ok_at) VALUES ('hs', 'users', ?)", (SYNCED,))
+        cache.execute(
+            """INSERT INTO sync_state (source_name, stream, error, error_at, withdrawn_at)
+               VALUES ('hs', 'orders', 'orders cannot be read.', ?1, ?1)""",
+            (SYNCED,),
+        )
+        cache.execute(
+            """INSERT INTO sources (source_name, crm, streams) VALUES ('hs', 'hubspot', '["users", "orders"]')
+               ON CONFLICT DO UPDATE SET streams = excluded.streams"""
+        )
+        if not others:
+            cache.execute("""UPDATE sources SET streams = '["orders"]' WHERE source_name = 'hs'""")
+    found = look(office)
+    (source,) = (one for one in found["sources"] if one["source"] == "hs")
+    assert {one["stream"]: one["outcome"] for one in source["streams"]}["orders"] == "not_readable"
+    codes = [one["code"] for one in found["problems"] if "hs" in one["message"]]
+    assert codes == ([] if others else ["source_failing"]), "where nothing at all may be read, that is one"
+    assert source["never_read"] == ([] if others else ["orders"])
+
+
+def test_a_stream_that_is_withdrawn_says_why_and_what_to_do(office: Office) -> None:
+    office.write(every="15m", more='[source.hs]\ntype = "hubspot"\naccess_token = "x"\n')
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("INSERT INTO sync_state (source_name, stream, ok_at) VALUES ('hs', 'users', ?)", (SYNCED,))
+        cache.execute(
+            """INSERT INTO sync_state (source_name, stream, ok_at, error, error_mend, error_at, withdrawn_at)
+               VALUES ('hs', 'leads', '2026-01-01T00:00:00Z', 'leads cannot be read.', 'Give the scope.', ?1, ?1)""",
+            (SYNCED,),
+        )
+        cache.execute(
+            "INSERT INTO sources (source_name, crm, streams) VALUES ('hs', 'hubspot', '[\"users\", \"leads\"]')"
+        )
+    found = look(office)
+    (note,) = (one for one in found["problems"] if "hs" in one["message"])
+    assert (note["code"], note["severity"]) == ("stream_withdrawn", "warning")
+    assert note["message"].endswith(": leads cannot be read.")
+    assert note["mend"].startswith("Give the scope. ")
+    (source,) = (one for one in found["sources"] if one["source"] == "hs")
+    assert (source["never_read"], source["error"], source["synced_at"]) == ([], None, SYNCED)
