@@ -261,15 +261,12 @@ class SalesforceClient:
         url = request.url or ""
         path = urlsplit(url).path
         headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
-        if is_login := login.is_login(path):
-            self._count.check(self._clock())  # one thread logs in at a time: see `_connected`
+        is_login = login.is_login(path)
         with self._limiter.slot("call", self.retry.stop, self.retry.on_wait):
             answer = self._transport.send(request.method or "GET", url, headers=headers, body=request.body)
         self._learn(answer)
         is_fault = login.is_soap(path) and b"exceptionCode" in answer.body
         refusal = None if 200 <= answer.status < 300 or is_fault else login_error_of(answer) if is_login else None
-        if isinstance(refusal, AuthError) or (is_fault and login.is_refusal(answer.body)):
-            self._count.add(self._clock())
         if refusal is not None:
             raise refusal
         if 200 <= answer.status < 300 or is_fault:
@@ -332,13 +329,19 @@ class SalesforceClient:
         with self._lock:
             if self._token == token:  # another thread may have logged in again already
                 self._token = ""
-                self._count.add(self._clock())
+                self._count.lost(self._clock())
 
     def _log_in(self) -> login.Session:
         """A fresh session. Raises AuthError when refused, or after too many logins."""
         if self._settings.auth == "session" and self.login_count:
             raise AuthError("The Salesforce session has ended.", mend="Give a fresh session_id.")
-        session = login.log_in(self._settings, self.exchange, lambda: self.last_answer_at)
+        self._count.check(self._clock())  # one thread logs in at a time: see `_connected`
+        try:
+            session = login.log_in(self._settings, self.exchange, lambda: self.last_answer_at)
+        except AuthError:
+            self._count.refused(self._clock())
+            raise
+        self._count.succeeded()
         self.login_count += 1
         return session
 

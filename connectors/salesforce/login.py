@@ -5,7 +5,6 @@ Every call goes through the client's own exchange (timeouts, retries, limits); n
 
 import hashlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -57,22 +56,35 @@ class LoginCount:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: list[float] = []
+        self._refused: list[float] = []
+        self._lost: list[float] = []  # sessions that ended early
 
     def check(self, now: float) -> None:
-        """Raise AuthError when there were too many; `now` in seconds of a steady clock, as in `add`."""
+        """Raise AuthError when there were too many; `now` in seconds of a steady clock, as below."""
         with self._lock:
-            self._made = [at for at in self._made if now - at < _LOGIN_WINDOW_S]
-            if len(self._made) < MAX_LOGINS:
+            self._refused = [at for at in self._refused if now - at < _LOGIN_WINDOW_S]
+            self._lost = [at for at in self._lost if now - at < _LOGIN_WINDOW_S]
+            if len(self._refused) + len(self._lost) < MAX_LOGINS:
                 return
         raise AuthError(
             f"{MAX_LOGINS} logins within a quarter of an hour did not last; no further one is tried.",
             mend="Check the session settings of the app and the user.",
         )
 
-    def add(self, now: float) -> None:
+    def refused(self, now: float) -> None:
+        """A login ended refused, however many calls it took."""
         with self._lock:
-            self._made.append(now)
+            self._refused.append(now)
+
+    def lost(self, now: float) -> None:
+        """A session ended before its time."""
+        with self._lock:
+            self._lost.append(now)
+
+    def succeeded(self) -> None:
+        """A login went through: those refused before lock nobody out. Whether its session lasts is to be seen."""
+        with self._lock:
+            self._refused.clear()
 
 
 _COUNTS: dict[str, LoginCount] = {}
@@ -89,13 +101,21 @@ def account_of(settings: SalesforceSettings) -> str:
 def shared_count(settings: SalesforceSettings) -> LoginCount:
     """The count of the vain logins by these settings, one a process: it outlives the connector.
 
-    Another secret is another login, so that a mended one is tried at once.
+    Another secret is another login, so that a mended one is tried at once; a key is its file's content.
     """
     secrets = [_secret(one) for one in (settings.client_secret, settings.password, settings.security_token)]
-    given = [account_of(settings), settings.auth, settings.username, settings.private_key_file, *secrets]
+    given = [account_of(settings), settings.auth, settings.username, _key_mark(settings.private_key_file), *secrets]
     key = hashlib.sha256("|".join(str(one) for one in given).encode()).hexdigest()
     with _COUNTS_LOCK:
         return _COUNTS.setdefault(key, LoginCount())
+
+
+def _key_mark(path: str | None) -> str:
+    """What tells one key file's content from another's; its path where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+    except OSError:
+        return str(path)
 
 
 def is_login(path: str) -> bool:
@@ -104,12 +124,6 @@ def is_login(path: str) -> bool:
 
 def is_soap(path: str) -> bool:
     return path.startswith(_SOAP_PATH)
-
-
-def is_refusal(fault: bytes) -> bool:
-    """Whether a fault of the SOAP login is a refusal, and no passing trouble."""
-    code = re.search(rb"exceptionCode>([^<]*)<", fault)
-    return isinstance(soap_error_of(code[1].decode("utf-8", "ignore") if code else ""), AuthError)
 
 
 def log_in(settings: SalesforceSettings, exchange: Exchange, vendor_clock: Callable[[], datetime | None]) -> Session:

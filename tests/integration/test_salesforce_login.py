@@ -3,12 +3,17 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.errors import AuthError, TransientError
+from connectors.salesforce.connector import SalesforceConnector
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.salesforce import server as sandbox_salesforce
 from tests.integration.crm_cache import NOW, salesforce, salesforce_settings
@@ -250,4 +255,52 @@ def test_a_signed_login_refused_under_a_wrong_clock_is_not_tried_without_end(box
     finally:
         box.salesforce.skew_s = 0
         connector.close()
-    assert box.salesforce.calls[TOKEN] == 3
+    assert box.salesforce.calls[TOKEN] == 2 * 3, "each is signed by our clock, then by theirs"
+
+
+def test_syncs_under_a_wrong_clock_go_on(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal before signing by Salesforce's clock belongs to a login that goes well."""
+    box.write_config(box.dir / "config.toml")
+    monkeypatch.setattr(box.salesforce.login, "clock", box.now.timestamp)  # theirs is days behind ours
+    for _ in range(5):  # a connector for each sync
+        connector = _by_key(box, box.dir / "secrets" / "sf_private_key.pem")
+        assert connector.check().instance
+        connector.close()
+    assert box.salesforce.calls[TOKEN] == 2 * 5
+
+
+def test_a_login_that_goes_well_forgets_those_refused(box: Sandbox) -> None:
+    limits = salesforce_settings(box).limits
+    for _ in range(3):
+        box.faults.salesforce.add("status", TOKEN, times=2, status=400, body=b'{"error": "invalid_grant"}')
+        for _ in range(2):
+            with closing(salesforce(box, limits=limits)) as connector, pytest.raises(AuthError):
+                connector.check()
+        with closing(salesforce(box, limits=limits)) as connector:
+            assert connector.check().instance
+
+
+def test_a_mended_key_file_is_tried_at_once(box: Sandbox, tmp_path: Path) -> None:
+    box.write_config(box.dir / "config.toml")
+    good = (box.dir / "secrets" / "sf_private_key.pem").read_bytes()
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = tmp_path / "key.pem"
+    key.write_bytes(
+        other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    limits = salesforce_settings(box).limits
+    for _ in range(4):
+        with closing(_by_key(box, key, limits=limits)) as connector, pytest.raises(AuthError):
+            connector.check()
+    assert box.salesforce.calls[TOKEN] == 2 * 3
+    key.write_bytes(good)
+    with closing(_by_key(box, key, limits=limits)) as connector:
+        assert connector.check().instance
+
+
+_LIMITS = {"daily_share": 0.4}
+
+
+def _by_key(box: Sandbox, key: Path, **more: Any) -> SalesforceConnector:
+    given = {"limits": _LIMITS, "client_secret": None, "username": sandbox_salesforce.USERNAME}
+    return salesforce(box, auth="jwt", private_key_file=str(key), **{**given, **more})
