@@ -70,14 +70,12 @@ class Org:
             if self._clock() - self._users_at > _USERS_KEEP_S:
                 try:
                     rows = self._client.query_whole("SELECT Id, UserType FROM User")
-                except (
-                    NotReadable,
-                    TooMuch,
-                    UnknownField,
-                ) as error:
-                    # Then who changed a record is not known; the next to ask tries again.
+                except (NotReadable, TooMuch, UnknownField) as error:
+                    # Then who changed a record is not known; what was refused is not asked for again for as long.
                     log.info("who the users are is not known: %s", error, extra={"action": "users_unknown"})
-                    return {}
+                    if isinstance(error, TooMuch):
+                        return {}  # the next to ask may be answered
+                    rows = []
                 types = {parse.salesforce_id(row["Id"]): str(row.get("UserType") or "Standard") for row in rows}
                 self._user_types, self._users_at = types, self._clock()
             return self._user_types
