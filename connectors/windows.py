@@ -224,6 +224,8 @@ class Window:
         if tell is None or not self._window_s or now < self._told_until:
             return
         wait_s, why = self._wait_s(), f"the limit of {self._ceiling:,} calls in {self._window_s:g} s is used up"
+        if wait_s is not None and self._held_until >= now + wait_s:
+            why = "the vendor asked for a pause"
         if wait_s is None and now < self._foreign_until:
             wait_s, why = self._foreign_until - now, "another program uses the limit"
         if wait_s is None or wait_s < _TELL_S:

@@ -317,6 +317,20 @@ def test_a_long_wait_for_the_limit_is_told_once(window_s: float, told: int) -> N
     assert heard == ["9.5 s: the limit of 190 calls in 10 s is used up"][:told]
 
 
+def test_a_pause_the_vendor_asked_for_is_not_told_as_a_limit_used_up() -> None:
+    now = 0.0
+    window, stop, heard = Window(190, 10.0, clock=lambda: now), threading.Event(), list[str]()
+    window.penalise(20.0)
+
+    def tell(seconds: float, why: str) -> None:
+        heard.append(f"{seconds:.0f} s: {why}")
+        stop.set()
+
+    with pytest.raises(Stopped):
+        window.take(stop, tell)
+    assert heard == ["20 s: the vendor asked for a pause"]
+
+
 def test_the_share_of_the_limit_used_lately_is_told() -> None:
     clock = Clock()
     window = Window(10, 10.0, clock=clock)
