@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.errors import (
+    AuthError,
+    ConnectorError,
+    NotReadable,
+    RateLimited,
+    SourceConfigError,
+    StreamError,
+    TransientError,
+)
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.hubspot import gate as hs_gate
@@ -260,9 +268,11 @@ def test_a_missing_scope_is_named(box: Sandbox) -> None:
 
 def test_a_portal_without_surveys_has_just_none(box: Sandbox) -> None:
     box.faults.hubspot.hubspot_error(403, "MISSING_SCOPES", path=r"feedback_submissions", times=None)
-    assert _read(hubspot(box), "survey_responses").rows == {}
-    with pytest.raises(StreamError):
+    with pytest.raises(NotReadable, match="feedback_submissions cannot be read"):
+        _read(hubspot(box), "survey_responses")
+    with pytest.raises(StreamError, match="feedback_submissions cannot be read") as caught:  # asked for by name
         _read(hubspot(box, streams=["survey_responses"]), "survey_responses")
+    assert not isinstance(caught.value, NotReadable)
 
 
 def test_pages_that_lead_in_a_circle_are_noticed(box: Sandbox) -> None:
