@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from connectors.base import Bookmark, Page, Reject
-from syncagent.sync_state import MORE, each_reject, reject_file
+from syncagent.reject_file import MORE, each_reject, reject_file
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from syncagent import breaker, sunsets
 from syncagent.clock import local_time
 from syncagent.completeness import is_incomplete
 from syncagent.errors import one_line
+from syncagent.reject_file import count_rejects, reject_file
 from syncagent.store import DAEMON, explain, holder, read_cache
-from syncagent.sync_state import LOGIN, count_rejects, offered_streams, reject_file
+from syncagent.sync_state import LOGIN, offered_streams
 
 if TYPE_CHECKING:
     from syncagent.config import Config

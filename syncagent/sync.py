@@ -20,6 +20,7 @@ from connectors.errors import AuthError, ConnectorError, NotReadable, SourceConf
 from syncagent import breaker, reconcile
 from syncagent.errors import AgentError
 from syncagent.reconcile import Due
+from syncagent.reject_file import count_rejects, reject_file
 from syncagent.rows import Origin
 from syncagent.store import data_dir_of, explain
 from syncagent.sync_crew import Cancelled, Crew, Script, alongside
@@ -28,13 +29,11 @@ from syncagent.sync_state import (
     LOGIN,
     Run,
     calls_of_last_day,
-    count_rejects,
     end,
     note_error,
     note_login,
     note_login_failure,
     note_offered,
-    reject_file,
 )
 from syncagent.sync_stream import Reading, Wishes
 

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from connectors.base import Page, Reject, Stream
 from scorecards.values import instant
+from syncagent.reject_file import append_rejects
 from syncagent.rows import Origin, write_children, write_merges, write_records, write_tombstones
 from syncagent.stages import write_stage_defs
 from syncagent.store import data_dir_of, transaction
-from syncagent.sync_state import Run, append_rejects
+from syncagent.sync_state import Run
 
 #: What else belongs into the page's transaction: a bookmark, the marks of a reconciliation.
 Also = Callable[[sqlite3.Connection], object]

@@ -19,12 +19,13 @@ from scorecards.values import instant
 from syncagent import completeness, reconcile, sync_anew
 from syncagent.reconcile import CHUNK, Due, Mode, Sweep
 from syncagent.reject_book import RejectBook
+from syncagent.reject_file import reject_file
 from syncagent.rows import Origin
 from syncagent.store import data_dir_of, transaction
 from syncagent.sync_crew import Lane
 from syncagent.sync_pages import write_page
 from syncagent.sync_report import Phase
-from syncagent.sync_state import Remembered, Run, begin, reject_file, remembered, save_bookmark
+from syncagent.sync_state import Remembered, Run, begin, remembered, save_bookmark
 
 log = logging.getLogger(__name__)
 

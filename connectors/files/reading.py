@@ -294,9 +294,8 @@ class Reading:
         if name == str(path) or Path(name) not in paths:
             return True
         mend = "Rename one of the two."
-        self._failures.append(
-            StreamError(f"{name} has the same name as another file but for bytes not UTF-8.", mend=mend)
-        )
+        error = StreamError(f"{name} has the same name as another file but for bytes not UTF-8.", mend=mend)
+        self._failures.append((name, error))
         return False
 
     def _miss(self, entry: FilesTable, book: Book, *, is_first: bool) -> None:

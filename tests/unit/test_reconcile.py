@@ -13,9 +13,9 @@ import pytest
 from connectors.base import Children, Page, Reject
 from connectors.errors import StreamError, TransientError
 from syncagent.reconcile import always, daily, nightly
+from syncagent.reject_file import append_rejects
 from syncagent.store import data_dir_of, open_cache
 from syncagent.sync import StreamReport, sync_source
-from syncagent.sync_state import append_rejects
 from tests.fakes.connector import ScriptedConnector, Vendor, VendorConnector
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 
 from connectors.base import Page, Reject
 from syncagent.reject_book import RejectBook
-from syncagent.sync_state import append_rejects, count_rejects, read_rejects, reject_file
+from syncagent.reject_file import append_rejects, count_rejects, read_rejects, reject_file
 
 FILE = {"files": {"/x/f.csv|m": [1, 1, "abc", 0, "f.csv"]}}
 

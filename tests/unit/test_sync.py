@@ -16,9 +16,10 @@ from scorecards.catalogue import BUILTINS
 from scorecards.evaluate import evaluate
 from scorecards.periods import parse_period
 from syncagent.reject_book import RejectBook
+from syncagent.reject_file import append_rejects, count_rejects, read_rejects, reject_file
 from syncagent.store import open_cache
 from syncagent.sync import Progress, StreamReport, refresh_facts, sync_source
-from syncagent.sync_state import append_rejects, begin, count_rejects, read_rejects, reject_file
+from syncagent.sync_state import begin
 from tests.fakes.connector import Script, ScriptedConnector
 from tests.unit.facts.frame import REPORTING, put
 
