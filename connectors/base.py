@@ -5,8 +5,8 @@ holds is committed in one transaction together with the page's bookmark, so a ki
 nor repeats anything that matters.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -118,13 +118,21 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class FieldInfo:
-    """One field a source offers for a table, and our column it feeds ("" when it feeds none)."""
+    """One field a source offers for a table, and our column it feeds ("" when it feeds none).
+
+    A field that feeds several columns is named once for each. What a record is linked or worked out with stands here
+    too, as a field of it, and feeds its columns as long as this login may read it.
+    """
 
     name: str
     label: str
     type: str
     column: str = ""
     object: str = ""  # the vendor's object it belongs to ("Case", "deals"); several may feed one table
+
+    def feeding(self, columns: Iterable[str]) -> "list[FieldInfo]":
+        """This field once for each of these columns, once with none where there are none."""
+        return [replace(self, column=column) for column in columns] or [self]
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,10 +85,13 @@ class FieldMap:
         if self._currency_field:
             asked[self._currency_field] = None
         self.theirs = tuple(asked)
-        self.columns_by_field = {theirs: column for column, theirs, _ in self._steps}
-        self.columns_by_field |= {theirs: column for column, theirs in self._money}
-        self.columns_by_field |= {theirs: f"custom.{name}" for name, theirs, _ in self._custom}
         self._fed = self._columns_fed()
+        named = {theirs: [f"custom.{name}" for name, other, _ in self._custom if other == theirs] for theirs in asked}
+        #: All columns of ours each of their fields has a part in: the currency in every amount.
+        self.columns_by_field = {
+            theirs: tuple([column for column in columns if column != "custom"] + named[theirs])
+            for theirs, columns in self._fed.items()
+        }
         self._fast = self._compiled()
 
     def _columns_fed(self) -> dict[str, list[str]]:
@@ -98,7 +101,7 @@ class FieldMap:
         extras = (("custom", theirs) for _, theirs, _ in self._custom)
         for column, theirs in (*((c, t) for c, t, _ in self._steps), *self._money, *nested, *extras):
             fed.setdefault(theirs, []).append(column)
-        if self._currency_field:
+        if self._currency_field and self._money:
             fed.setdefault(self._currency_field, []).extend(("currency", *(column for column, _ in self._money)))
         return fed
 

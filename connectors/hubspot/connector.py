@@ -1,7 +1,7 @@
 """The HubSpot connector: one portal's streams as pages of our records."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +107,8 @@ class HubSpotConnector:
         return begin_of(self._settings.start, stream)
 
     def fields(self, table: str) -> list[FieldInfo]:
-        """What the portal offers for one of our tables, with the column each property feeds."""
-        found = []
+        """What the portal offers for one of our tables, with the columns each property or association feeds."""
+        found: list[FieldInfo] = []
         lost = []
         for kind in self._kinds(table):
             error = self._portal.reason_unreadable(kind.name)
@@ -116,11 +116,14 @@ class HubSpotConnector:
                 lost.append(error)
                 continue
             columns = self._portal.map_of(kind).columns_by_field
-            found += [_field_info(one, kind.name, columns) for one in self._portal.properties(kind.name)]
+            for one in self._portal.properties(kind.name):
+                found += _field_infos(one, kind.name, columns)
+            found += self._link_infos(kind, {column for fed in columns.values() for column in fed})
         lines = next((kind.lines for kind in data.TYPES.values() if kind.lines and kind.lines.table == table), None)
         if lines is not None:
             columns = self._portal.map_of_lines(lines).columns_by_field
-            found += [_field_info(one, lines.name, columns) for one in self._portal.properties(lines.name)]
+            for one in self._portal.properties(lines.name):
+                found += _field_infos(one, lines.name, columns)
         if lost and not found:
             raise lost[0]
         return found
@@ -300,6 +303,18 @@ class HubSpotConnector:
                 log.info("%s: %s is left out: %s", self.name, kind.name, error, extra={"action": "object_skipped"})
         return readable, lost
 
+    def _link_infos(self, kind: data.ObjectType, fed: Collection[str]) -> Iterator[FieldInfo]:
+        """The associations of a type whose columns no property feeds (`fed`): they feed them as long as the other
+        type may be read, without which HubSpot tells no association with it.
+        """
+        for target in kind.links:
+            column = data.LINKS[target][0]
+            column = f"converted_{column}" if kind.table == "leads" else column
+            if column not in fed:
+                label = f"Associated {target}"
+                info = FieldInfo(f"associations.{target}", label, "association", object=kind.name)
+                yield from info.feeding((column,) if self._portal.reason_unreadable(target) is None else ())
+
     def _missing(self, stream: str) -> Iterator[str]:
         """One sentence for each object of a stream that cannot be read, and for each that lacks properties."""
         try:
@@ -327,6 +342,7 @@ class HubSpotConnector:
             raise SourceConfigError(f"{self.name} has no stream {stream!r}.")
 
 
-def _field_info(one: Mapping[str, Any], object_name: str, columns: Mapping[str, str]) -> FieldInfo:
+def _field_infos(one: Mapping[str, Any], object_name: str, columns: Mapping[str, Sequence[str]]) -> list[FieldInfo]:
     own = str(one.get("name") or one.get("id"))
-    return FieldInfo(own, str(one.get("label") or own), str(one.get("type")), columns.get(own, ""), object_name)
+    info = FieldInfo(own, str(one.get("label") or own), str(one.get("type")), object=object_name)
+    return info.feeding(columns.get(own, ()))

@@ -187,8 +187,8 @@ class SalesforceConnector:
 
     def fields(self, table: str) -> list[FieldInfo]:
         """What the org offers for one of our tables, with the column each field feeds."""
-        _, schema = self._org_and_schema()
-        found = []
+        org, schema = self._org_and_schema()
+        found: list[FieldInfo] = []
         objects = [name for name, known in data.TABLES.items() if known == table]
         if table == "survey_responses":
             objects = [schema.survey_object]
@@ -196,17 +196,11 @@ class SalesforceConnector:
             is_asked_for = len(objects) == 1 and table in (self._settings.streams or ())
             if not is_asked_for and not self._is_readable(schema, name):
                 continue
-            columns = schema.feeds(name)
-            for field in schema.describe(name):
-                own = str(field["name"])
-                label = str(field.get("label") or own)
-                found.append(FieldInfo(own, label, str(field.get("type")), columns.get(own, ""), name))
+            found += _field_infos(name, schema.describe(name), schema.feeds(name), org.help_with(name))
         log_of_changes, feeds = data.LOGS.get(table, ("", {}))
         if log_of_changes and (found or not objects) and schema.can_read(log_of_changes):
-            for field in schema.describe(log_of_changes):
-                own = str(field["name"])
-                label = str(field.get("label") or own)
-                found.append(FieldInfo(own, label, str(field.get("type")), feeds.get(own, ""), log_of_changes))
+            told = org.help_with(log_of_changes)
+            found += _field_infos(log_of_changes, schema.describe(log_of_changes), feeds, told)
         return found
 
     def usage(self) -> Usage:
@@ -306,3 +300,18 @@ class SalesforceConnector:
         except StreamError:
             return ""
         return str(page.records[0].get("Username") or "") if page.records else ""
+
+
+def _field_infos(
+    name: str,
+    described: Sequence[Mapping[str, Any]],
+    feeds: Mapping[str, Sequence[str]],
+    helped: Mapping[str, Sequence[str]],
+) -> list[FieldInfo]:
+    """Each field of an object, once for each column it feeds."""
+    found = []
+    for field in described:
+        own = str(field["name"])
+        info = FieldInfo(own, str(field.get("label") or own), str(field.get("type")), object=name)
+        found += info.feeding(dict.fromkeys((*feeds.get(own, ()), *helped.get(own, ()))))
+    return found

@@ -97,12 +97,29 @@ PATHS: Mapping[str, tuple[str, ...]] = {
 #: Salesforce's own surveys keep their answers here, where no object of the org's own is named.
 SURVEY_ANSWERS = "SurveyQuestionResponse"
 
+#: The field that names the currency of a record's amounts, in an org with several.
+CURRENCY = "CurrencyIsoCode"
+#: Logs whose rows are given the currency of the record they belong to where they have none of their own.
+IN_PARENTS_CURRENCY = ("OpportunityHistory",)
+
 #: Where the changes of an object's fields are logged.
 HISTORIES: Mapping[str, str] = {"Opportunity": "OpportunityHistory", "Case": "CaseHistory", "Lead": "LeadHistory"}
 #: Logs of field changes that feed a table without a map of their own: table -> log -> field -> our column.
-LOGS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "ticket_status_history": ("CaseHistory", {"CreatedDate": "changed_at", "NewValue": "status"}),
-    "leads": ("LeadHistory", {"CreatedDate": "converted_at"}),
+LOGS: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
+    "ticket_status_history": ("CaseHistory", {"CreatedDate": ("changed_at",), "NewValue": ("status",)}),
+    "leads": ("LeadHistory", {"CreatedDate": ("converted_at",)}),
+}
+#: What fields feed with the help of another object: that one -> object (else "*") -> field -> our column.
+WITH_HELP: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "User": {
+        "User": {},
+        "Group": {},
+        "EmailMessage": {"LastModifiedById": "updated_by_kind", "CreatedById": "is_automated"},
+        "CaseComment": {"LastModifiedById": "updated_by_kind", "CreatedById": "is_automated"},
+        "*": {"LastModifiedById": "updated_by_kind"},
+    },
+    "OpportunityStage": {"OpportunityHistory": {"StageName": "stage_order"}},
+    "CaseStatus": {"CaseHistory": {"NewValue": "status_category"}},
 }
 
 #: Lines of an object: theirs, the field and the column that name their parent.

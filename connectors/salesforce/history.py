@@ -41,10 +41,13 @@ class Belongings:
     def _of_deals(self, rows: Sequence[Row], known: Known, rejects: list[Reject]) -> list[Record]:
         changes = self._rows("OpportunityHistory", "OpportunityId", rows)
         fields = self._schema.map("OpportunityHistory")
+        currencies = {parse.salesforce_id(row["Id"]): row.get(data.CURRENCY) for row in rows}
         records: list[Record] = []
         seq: dict[str, int] = {}
         for row in changes:
             source_id = parse.salesforce_id(row["Id"])
+            if not row.get(data.CURRENCY):
+                row = {**row, data.CURRENCY: currencies.get(parse.salesforce_id(row["OpportunityId"]))}
             record = fields.record(row, source_id, rejects)
             parent = record["opportunity_id"]
             seq[parent] = seq.get(parent, 0) + 1

@@ -12,6 +12,7 @@ from typing import Any
 from connectors import parse
 from connectors.base import Record
 from connectors.errors import NotReadable, StreamError
+from connectors.salesforce import fields as data
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import TooMuch, UnknownField
 from connectors.salesforce.records import Known, StageMeta
@@ -33,6 +34,7 @@ class Org:
         self._row: dict[str, Any] | None = None
         self._user_types: dict[str, str] = {}
         self._users_at = float("-inf")
+        self._untold: set[str] = set()  # objects that were asked for help and could not be read
 
     def row(self) -> dict[str, Any]:
         """The Organization row, read once."""
@@ -60,7 +62,7 @@ class Org:
         row = self.row()
         if "corporate" not in row:
             given = row.get("DefaultCurrencyIsoCode") or row.get("CurrencyIsoCode")
-            rows = [] if given else self._settings_rows("SELECT Id, IsoCode FROM CurrencyType WHERE IsCorporate = true")
+            rows = [] if given else self._settings_rows("CurrencyType", "Id, IsoCode", " WHERE IsCorporate = true")
             row["corporate"] = str(given or (rows[0].get("IsoCode") if rows else "") or "")
         return str(row["corporate"])
 
@@ -72,19 +74,22 @@ class Org:
                     rows = self._client.query_whole("SELECT Id, UserType FROM User")
                 except (NotReadable, TooMuch, UnknownField) as error:
                     # Then who changed a record is not known; what was refused is not asked for again for as long.
+                    self._untold.add("User")
                     log.info("who the users are is not known: %s", error, extra={"action": "users_unknown"})
                     if isinstance(error, TooMuch):
                         return {}  # the next to ask may be answered
                     rows = []
+                else:
+                    self._untold.discard("User")
                 types = {parse.salesforce_id(row["Id"]): str(row.get("UserType") or "Standard") for row in rows}
                 self._user_types, self._users_at = types, self._clock()
             return self._user_types
 
     def load_stages(self, known: Known) -> list[Record]:
         """Fill `known` with what deal stages mean; their definitions as records, none where they are not readable."""
-        soql = "SELECT Id, ApiName, MasterLabel, SortOrder, IsClosed, IsWon FROM OpportunityStage"
+        fields = "Id, ApiName, MasterLabel, SortOrder, IsClosed, IsWon"
         records = []
-        for row in self._settings_rows(soql):
+        for row in self._settings_rows("OpportunityStage", fields):
             state = "won" if row.get("IsWon") else "lost" if row.get("IsClosed") else "open"
             meta = StageMeta(row.get("SortOrder"), state)
             known.stages[str(row.get("ApiName"))] = meta
@@ -95,17 +100,27 @@ class Org:
     def load_statuses(self, known: Known) -> list[Record]:
         """The same for case statuses: without them the cases themselves tell which are closed."""
         records = []
-        for row in self._settings_rows("SELECT Id, ApiName, MasterLabel, SortOrder, IsClosed FROM CaseStatus"):
+        for row in self._settings_rows("CaseStatus", "Id, ApiName, MasterLabel, SortOrder, IsClosed"):
             is_closed = bool(row.get("IsClosed"))
             for key in ("ApiName", "MasterLabel"):
                 known.closed_statuses[str(row.get(key))] = is_closed
             records.append(self._definition("tickets", row, "closed" if is_closed else "open"))
         return records
 
-    def _settings_rows(self, soql: str) -> list[dict[str, Any]]:
+    def help_with(self, name: str) -> Mapping[str, tuple[str, ...]]:
+        """The columns fields of an object feed with the help of what else was read here, as far as that told."""
+        fed: dict[str, tuple[str, ...]] = {}
+        for helper, objects in data.WITH_HELP.items():
+            own = objects.get(name, objects.get("*", {}))
+            for field, column in own.items() if helper not in self._untold else ():
+                fed[field] = (*fed.get(field, ()), column)
+        return fed
+
+    def _settings_rows(self, name: str, fields: str, where: str = "") -> list[dict[str, Any]]:
         try:
-            return self._client.query_whole(soql)
+            return self._client.query_whole(f"SELECT {fields} FROM {name}{where}")
         except NotReadable:
+            self._untold.add(name)
             return []
 
     def _definition(self, table: str, row: Mapping[str, Any], state: str) -> Record:

@@ -67,8 +67,8 @@ class OrgSchema:
         fields: list[dict[str, Any]] = self._document(name)["fields"]
         return fields
 
-    def feeds(self, name: str) -> Mapping[str, str]:
-        """The column of ours each described field feeds, those included that queries are refused now."""
+    def feeds(self, name: str) -> Mapping[str, tuple[str, ...]]:
+        """The columns of ours each described field feeds, those included that queries are refused now."""
         fields = self.describe(name)
         return self._make_map(name, _offer_of(name, fields), _types_of(fields)).columns_by_field
 
@@ -108,7 +108,7 @@ class OrgSchema:
         """The fields to ask for, Id and cursor first."""
         offer = self.offer(name)
         extra = ("SystemModstamp", "IsDeleted", "LastModifiedById", *data.EXTRA.get(name, ()))
-        asked = dict.fromkeys(("Id", cursor, *self.map(name).theirs))
+        asked = dict.fromkeys(("Id", cursor, *(one for one in self.map(name).theirs if offer.has(one))))
         asked |= dict.fromkeys(field for field in extra if offer.has(field))
         return tuple(asked)
 
@@ -171,6 +171,8 @@ class OrgSchema:
             skip = (*skip, *_invitation_constants(self._settings.fields.get(table, {})))
         custom = custom_of(table, self._settings.fields, self._settings.values, skip)
         check_custom(table, custom, self._columns[table])
+        if name in data.IN_PARENTS_CURRENCY:
+            offer = Offer({**(offer.types or {}), data.CURRENCY: "text"})
         fields = data.MAPS.get(name) or read_map("created_at=CreatedDate:instant updated_at=SystemModstamp:instant")
         own_links = [
             Field(column, theirs, "sfid")
@@ -192,7 +194,7 @@ class OrgSchema:
             offer=offer,
             custom=custom,
             currency=self._currency,
-            currency_field="CurrencyIsoCode",
+            currency_field=data.CURRENCY,
             kinds=kinds,
         )
 

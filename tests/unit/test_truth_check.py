@@ -45,10 +45,10 @@ def rows_of(told: Truth, crm: str) -> Rows:
                 rows.setdefault(table, {})[str(row.pop("source_id", number))] = row
     for (name, deal), steps in told.deal_history.items():
         if name == crm:
-            for seq, (at, stage, state, amount, close) in enumerate(steps):
+            for seq, (at, stage, state, amount, close, currency, place) in enumerate(steps):
                 rows.setdefault("opportunity_stage_history", {})[f"{deal}-{seq}"] = {
                     "opportunity_id": deal, "changed_at": at, "stage": stage, "state": state, "amount_minor": amount,
-                    "close_date": close, "seq": seq,
+                    "close_date": close, "currency": currency, "stage_order": place, "seq": seq,
                 }  # fmt: skip
     for (name, ticket), statuses in told.status_history.items():
         if name == crm:

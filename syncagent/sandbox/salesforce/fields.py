@@ -137,8 +137,8 @@ FEATURES: dict[str, tuple[str, ...]] = {
         "CurrencyType",
         "DatedConversionRate",
         *(f"{name}.CurrencyIsoCode" for name in (
-            "Account", "Contact", "Lead", "Opportunity", "OpportunityLineItem", "Product2", "Order", "OrderItem",
-            "Contract", "User",
+            "Account", "Contact", "Lead", "Opportunity", "OpportunityHistory", "OpportunityLineItem", "Product2",
+            "Order", "OrderItem", "Contract", "User",
         )),
     ),
     "dated_rates": ("DatedConversionRate",),

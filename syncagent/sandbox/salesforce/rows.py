@@ -290,6 +290,7 @@ class Rows:
                     "CloseDate": step.close,
                     "Probability": probability,
                     "ForecastCategory": category,
+                    "CurrencyIsoCode": deal.currency,
                     "PrevAmount": None if before is None else _major(before.amount),
                     "PrevCloseDate": None if before is None else before.close,
                     "SystemModstamp": sf_instant(step.at),

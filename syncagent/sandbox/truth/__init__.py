@@ -100,7 +100,7 @@ def truth(company: Company, *, strict: bool = False) -> Truth:
                 continue
             if isinstance(entity, Deal):
                 stage_history[crm, source_id] = stage_steps(entity, crm)
-                deal_history[crm, source_id] = deal_steps(entity, crm)
+                deal_history[crm, source_id] = deal_steps(entity, crm, has_places=not company.stages_removed)
             elif isinstance(entity, Ticket):
                 status_history[crm, source_id] = status_steps(entity, crm)
         for name, side in lines(company, crm, teller, strict=strict).items():

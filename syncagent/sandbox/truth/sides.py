@@ -13,8 +13,8 @@ from syncagent.sandbox.salesforce import fixed as sf_fixed
 from syncagent.sandbox.truth.rows import CATEGORY, Teller, stage_name
 
 Row = dict[str, Any]
-#: A deal from an instant on: stage, state, amount in minor units, close date.
-DealStep = tuple[str, str, str, int | None, str]
+#: A deal from an instant on: stage, state, amount in minor units, close date, currency, the stage's place (None: any).
+DealStep = tuple[str, str, str, int | None, str, str, int | None]
 
 
 @dataclass(slots=True)
@@ -145,14 +145,19 @@ def mails(company: Company) -> SideTruth:
 # -- histories -------------------------------------------------------------------------------------------------------
 
 
-def deal_steps(deal: Deal, crm: str) -> tuple[DealStep, ...]:
-    """Everything that changed a deal's stage, amount or close date, oldest first; of one moment the last."""
+def deal_steps(deal: Deal, crm: str, *, has_places: bool = True) -> tuple[DealStep, ...]:
+    """Everything that changed a deal's stage, amount or close date, oldest first; of one moment the last.
+
+    `has_places`: no stage was taken away, which moves the others in what is read from then on.
+    """
     rows: dict[str, DealStep] = {}
     for number, step in enumerate(deal.steps):
         state = step.stage if step.stage in (WON, LOST) else "open"
         close = step.close if crm == "salesforce" else local_date(hs_records.close_at(deal, number))
         at = instant(step.at)
-        rows[at] = (at, stage_name(deal, step.stage, crm), state, step.amount, close)
+        number_of = list(DEAL_STAGES[deal.pipeline]).index(step.stage) + (1 if crm == "salesforce" else 0)
+        place = number_of if has_places else None
+        rows[at] = (at, stage_name(deal, step.stage, crm), state, step.amount, close, deal.currency, place)
     return plain_steps(list(rows.values()))
 
 
