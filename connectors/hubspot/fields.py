@@ -34,6 +34,7 @@ class ObjectType:
     links: tuple[str, ...] = ()  # object types it is associated with
     currency: str | None = None  # the property that names the currency of its amounts
     lines: Lines | None = None
+    ends: tuple[str, ...] = ()  # when it is over, which stamps nothing: this property, else the next one
 
 
 _STAMPS = "created_at=hs_createdate:instant updated_at=hs_lastmodifieddate:instant"
@@ -161,6 +162,7 @@ TYPES: Mapping[str, ObjectType] = {
             ("hs_meeting_outcome", "hs_timestamp", "hs_object_source"),
             "0-47",
             links=_LINKED,
+            ends=("hs_meeting_end_time", "hs_meeting_start_time"),
         ),
         ObjectType(
             "tasks",

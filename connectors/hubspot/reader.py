@@ -48,6 +48,7 @@ class Reader:
         self._portal = portal
         self._mapper = mapper
         self._kind = mapper.kind
+        self._over = f"{self._kind.name}:over"  # the name of the mark up to which it is known what is over
 
     def read(
         self,
@@ -64,16 +65,22 @@ class Reader:
         `counted`: how many there are and the highest id, where the list is read; `total`: those of the whole stream.
         """
         name = self._kind.name
-        for one in marks.keys() & {name, self._kind.lines.name if self._kind.lines else name}:
+        for one in marks.keys() & {name, self._over, self._kind.lines.name if self._kind.lines else name}:
             marks[one] = in_time(marks[one], self._client.now_ms(now))
         mark = None if full else marks.get(name)
+        if mark is None:
+            marks.pop(self._over, None)
         if mark is None or mark.get("phase") == "list":
             yield from self._read_list(marks, mark or {}, now, counted, total)
             if mark is not None:
                 # Resumed, maybe days later: what changed meanwhile may stand before the place where it went on.
                 yield from self._read_changes(marks, since, now)
         else:
+            if self._kind.ends:
+                marks.setdefault(self._over, {"ms": int(mark["ms"])})
             yield from self._read_changes(marks, since, now)
+        if self._kind.ends:
+            yield from self._read_over(marks, now)
         if self._kind.lines is not None:
             yield from self._read_lines(self._kind.lines, marks, since, now)
         yield from self._read_archived(self._kind, (self._kind.table,), marks, now)
@@ -103,6 +110,8 @@ class Reader:
             for page, size, position in listing.blocks({key: mark[key] for key in _POSITION if key in mark}):
                 if position is None:
                     marks[name] = live
+                    if self._kind.ends:
+                        marks[self._over] = {"ms": began_ms}
                 else:
                     marks[name] = {"phase": "list", "began_ms": began_ms, **position}
                 yield replace(page, read=size, total=total, bookmark=self._bookmark(marks))
@@ -157,6 +166,21 @@ class Reader:
                 yield ids, dict(state)
             state |= {"far_ms": settled_ms}
             yield [], dict(state)
+
+    def _read_over(self, marks: Marks, now: datetime) -> Iterator[Page]:
+        """What came to its end since the last look, which changes nothing in it (a meeting held)."""
+        now_ms = self._client.now_ms(now)
+        self._mapper.known.now = parse.from_ms(now_ms)
+        from_ms = int(marks[self._over]["ms"]) // 1000 * 1000  # clocks are compared by the second
+        there = {str(one["name"]) for one in self._portal.properties(self._kind.name)}
+        ends = [name for name in self._kind.ends if name in there]
+        for number, cursor in enumerate(ends):
+            kind = replace(self._kind, cursor=cursor)
+            for ids, _ in self._gathered(Changes(self._client, kind, from_ms, now_ms, lacking=ends[:number])):
+                page, _ = self._mapper.read(ids)
+                yield replace(page, read=len(ids))
+        marks[self._over] = {"ms": now_ms}
+        yield Page(bookmark=self._bookmark(marks))
 
     def _gathered(self, changes: Changes) -> Iterator[tuple[list[str], int]]:
         """Blocks of ids large enough to be worth a page; the next search is under way meanwhile."""

@@ -48,13 +48,25 @@ class _Hits:
 
 
 class Changes:
-    """Ids of one object type changed in `[from_ms, to_ms]` (to_ms None: up to now and beyond)."""
+    """Ids of one object type changed in `[from_ms, to_ms]` (to_ms None: up to now and beyond).
 
-    def __init__(self, searcher: Searcher, kind: ObjectType, from_ms: int, to_ms: int | None = None) -> None:
+    `lacking`: only of objects that hold nothing in these properties.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        kind: ObjectType,
+        from_ms: int,
+        to_ms: int | None = None,
+        *,
+        lacking: Sequence[str] = (),
+    ) -> None:
         self._searcher = searcher
         self._kind = kind
         self._from_ms = max(from_ms, 1000)  # 0 makes HubSpot fail
         self._to_ms = to_ms
+        self._lacking = [{"propertyName": name, "operator": "NOT_HAS_PROPERTY"} for name in lacking]
         self._seen: set[tuple[str, int]] = set()
         self._fruitless = 0
 
@@ -138,7 +150,7 @@ class Changes:
     def _ask(self, low: int, high: int | None, ids: tuple[int, int] | None = None) -> _Hits:
         """One search of a window and, where given, of a span of ids; empty pages before its rows are passed over."""
         cursor = self._kind.cursor
-        filters: list[dict[str, str]] = [{"propertyName": cursor, "operator": "GTE", "value": str(low)}]
+        filters = [{"propertyName": cursor, "operator": "GTE", "value": str(low)}, *self._lacking]
         if high is not None:  # half open: a stamp may have parts of a millisecond that it does not show
             filters.append({"propertyName": cursor, "operator": "LT", "value": str(high + 1)})
         if ids is not None:

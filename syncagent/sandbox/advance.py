@@ -7,6 +7,7 @@ from typing import TypeVar
 from syncagent.sandbox import merging, names, sales, service
 from syncagent.sandbox.clock import DAY
 from syncagent.sandbox.company import Company
+from syncagent.sandbox.hubspot.activities import lacks_outcome
 from syncagent.sandbox.model import LOST, WON, Deal, Entity, Lead
 from syncagent.sandbox.people import make_account
 
@@ -266,12 +267,13 @@ def _pair(company: Company, entities: Sequence[E], wanted: Callable[[E], bool]) 
 
 
 def _hold_meetings(company: Company, end: int) -> None:
-    """Meetings whose end has come are marked as held."""
+    """Meetings whose end has come are marked as held; where nobody says so, no stamp moves."""
     for meeting in company.activities:
         ends = meeting.at + (meeting.seconds or 0)
         if meeting.kind == "meeting" and meeting.status == "scheduled" and ends < end and meeting.deleted is None:
             meeting.status, meeting.completed = "completed", ends
-            company.touch(meeting, ends)
+            if meeting.hs is None or not lacks_outcome(meeting):
+                company.touch(meeting, ends)
 
 
 #: What happens at least once in every advance.

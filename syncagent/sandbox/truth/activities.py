@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncagent.sandbox.clock import instant, local_date, local_midnight
 from syncagent.sandbox.commerce import days_after
+from syncagent.sandbox.hubspot.activities import lacks_outcome
 from syncagent.sandbox.merging import is_there
 from syncagent.sandbox.model import Activity
 
@@ -42,12 +43,16 @@ def in_hubspot(teller: "Teller", activity: Activity) -> Columns:
                 "thread_id": activity.thread,
             }
         case "meeting":
+            ends = activity.at + (activity.seconds or 0)
+            status = activity.status if activity.status in _MEETINGS else "scheduled"
+            if lacks_outcome(activity):
+                status = "completed" if ends < teller.company.now else "scheduled"
             columns |= {
                 "direction": "two_way",
                 "due_at": at,
                 "duration_s": activity.seconds,
-                "status": activity.status if activity.status in _MEETINGS else "scheduled",
-                "completed_at": instant(activity.at + (activity.seconds or 0)) if done else None,
+                "status": status,
+                "completed_at": instant(ends) if status == "completed" else None,
             }
         case "task":
             finished = instant(activity.completed or activity.hs_modified) if done else None

@@ -15,6 +15,7 @@ import holidays
 
 from syncagent.sandbox.clock import DAY, epoch
 from syncagent.sandbox.company import Company
+from syncagent.sandbox.hubspot.activities import lacks_outcome
 from syncagent.sandbox.model import Deal, Entity, Step, Ticket
 from syncagent.sandbox.truth import hs_close_date
 
@@ -345,8 +346,8 @@ class _Book:
         return _share(fresh, len(scope), never_touched=never)
 
     def happened(self, kind: str, status: str, activity: Any) -> bool:
-        """A Salesforce event has no outcome: it took place once its end is past. Elsewhere the status says it."""
-        if kind == "meeting" and activity.sf:
+        """A meeting without an outcome (in Salesforce any) took place once its end is past. Else the status says it."""
+        if kind == "meeting" and (activity.sf or lacks_outcome(activity)):
             return bool(activity.at + (activity.seconds or 0) <= self.company.now)
         return status == "completed"
 
