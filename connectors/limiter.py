@@ -7,7 +7,7 @@ makes no sense is not believed.
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -42,6 +42,10 @@ class DayShare:
         self._closed_until = float("-inf")
         self.limit: int | None = None
         self.used: int | None = None
+
+    def keep_to(self, share: float) -> None:
+        """From now on this is our share, of what was used before too."""
+        self._share = share
 
     def see(self, limit: int, used: int) -> None:
         """The vendor says that `used` of `limit` calls are gone today. Numbers that cannot be are not believed."""
@@ -124,8 +128,32 @@ class Limiter:
         self.kinds = kinds
         self.day = day
         self._lock = threading.Lock()
+        self._wanted: dict[str, tuple[float, Mapping[str, int]]] = {}
+        self._allowed: dict[str, int] = {}
         self.throttled = 0
         self.foreign_throttled = 0
+
+    def keep_to(self, owner: str, share: float, slots: Mapping[str, int]) -> None:
+        """`owner` (a source) wants to use no more: a share of the day, and slots by kind of call.
+
+        Of what all owners want the strictest counts, and of one owner what it said last.
+        """
+        with self._lock:
+            self._wanted[owner] = (share, slots)
+            self.day.keep_to(min(share for share, _ in self._wanted.values()))
+            for kind in slots:
+                self._resize(kind)
+
+    def allow(self, kind: str, slots: int) -> None:
+        """The vendor says how many calls of a kind it allows a window."""
+        with self._lock:
+            self._allowed[kind] = slots
+            self._resize(kind)
+
+    def _resize(self, kind: str) -> None:
+        most = [slots[kind] for _, slots in self._wanted.values() if kind in slots]
+        most += [self._allowed[kind]] if kind in self._allowed else []
+        self.kinds[kind][-1].resize(min(most))
 
     @contextmanager
     def slot(self, kind: str, stop: Stop | None = None, tell: OnWait | None = None) -> Iterator[None]:
@@ -175,6 +203,12 @@ _LIMITERS: dict[str, Limiter] = {}
 _LIMITERS_LOCK = threading.Lock()
 
 
+def forget(account: str) -> None:
+    """Begin anew with an account, as a new process does; whoever has its limiter keeps it."""
+    with _LIMITERS_LOCK:
+        _LIMITERS.pop(account, None)
+
+
 def shared(account: str, make: Callable[[], Limiter]) -> Limiter:
     """The limiter of this account, made once a process: limits outlive the connector that uses them."""
     with _LIMITERS_LOCK:
@@ -183,4 +217,4 @@ def shared(account: str, make: Callable[[], Limiter]) -> Limiter:
         return _LIMITERS[account]
 
 
-__all__ = ["DayShare", "Limiter", "Stop", "Window", "seconds_to_midnight", "shared"]
+__all__ = ["DayShare", "Limiter", "Stop", "Window", "forget", "seconds_to_midnight", "shared"]

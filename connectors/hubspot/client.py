@@ -72,6 +72,7 @@ class HubSpotClient:
         ca_file: str | None = None,
         proxy: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        owner: str = "",
     ) -> None:
         self._settings = settings
         self._retry = retry
@@ -84,6 +85,8 @@ class HubSpotClient:
             timeouts=timeouts or Timeouts(read_s=60.0, total_s=120.0),
         )
         self._limiter = shared(account_of(settings), lambda: _make_limiter(settings))
+        limits = settings.limits
+        self._limiter.keep_to(owner, limits.daily_share, {"call": limits.per_10s, "search": limits.search_per_s})
         self._login = shared_login(settings, HOST, clock)
         self._lock = threading.Lock()
         self._api: Any = None
@@ -347,10 +350,9 @@ class HubSpotClient:
         maximum, remaining = _count(answer, "Max"), _count(answer, "Remaining")
         interval = _count(answer, "Interval-Milliseconds")
         if maximum and interval == _WINDOW_S * 1000:
-            general = self._limiter.kinds["call"][0]
-            general.resize(min(maximum, self._settings.limits.per_10s))
+            self._limiter.allow("call", maximum)
             if remaining is not None:
-                general.see_remaining(maximum, remaining)
+                self._limiter.kinds["call"][0].see_remaining(maximum, remaining)
 
 
 class _Whole:

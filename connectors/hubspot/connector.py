@@ -59,7 +59,9 @@ class HubSpotConnector:
         self.name = name
         self._settings = settings
         self._reporting = currency
-        self._client = HubSpotClient(settings, retry=retry or Retry(), timeouts=timeouts, ca_file=ca_file, proxy=proxy)
+        self._client = HubSpotClient(
+            settings, retry=retry or Retry(), timeouts=timeouts, ca_file=ca_file, proxy=proxy, owner=name
+        )
         self._fetcher = Fetcher(self._client)
         self._portal = Portal(self._client, settings, currency=currency, timezone=timezone, columns=columns)
         for table in {*settings.fields, *settings.values}:

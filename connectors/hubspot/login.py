@@ -110,10 +110,10 @@ class Login:
 
 
 def account_of(settings: HubSpotSettings) -> str:
-    """A name for what shares one limit and one login: the same address, app and secret. Holds no secret."""
+    """A name for what shares one limit: the same address, app and token, whatever limits are set. Holds no secret."""
     secret = settings.access_token or settings.refresh_token
     who = secret.get_secret_value() if secret is not None else ""
-    place = f"{settings.base_url or ''}|{settings.client_id}|{who}|{settings.limits}"
+    place = f"{settings.base_url or ''}|{settings.client_id}|{who}"
     return "hubspot:" + hashlib.sha256(place.encode()).hexdigest()
 
 
@@ -124,7 +124,7 @@ _LOGINS_LOCK = threading.Lock()
 def shared_login(settings: HubSpotSettings, host: str, clock: Callable[[], float]) -> Login:
     """The login of these settings, one a process."""
     secret = settings.client_secret.get_secret_value() if settings.client_secret is not None else ""
-    key = hashlib.sha256(f"{account_of(settings)}|{secret}".encode()).hexdigest()
+    key = hashlib.sha256(f"{account_of(settings)}|{settings.limits}|{secret}".encode()).hexdigest()
     with _LOGINS_LOCK:
         if key not in _LOGINS:
             _LOGINS[key] = Login(settings, host, clock=clock)

@@ -65,6 +65,7 @@ class SalesforceClient:
         ca_file: str | None = None,
         proxy: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        owner: str = "",
     ) -> None:
         self._settings = settings
         self.retry = retry
@@ -80,6 +81,7 @@ class SalesforceClient:
             connections=settings.limits.concurrent,
         )
         self._limiter = shared(login.account_of(settings), lambda: _make_limiter(settings))
+        self._limiter.keep_to(owner, settings.limits.daily_share, {"call": settings.limits.concurrent})
         self._lock = threading.Lock()  # held while logging in: one thread does, the others wait for it
         self._sdk: Any = None
         self._token = ""

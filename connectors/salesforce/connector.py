@@ -57,7 +57,7 @@ class SalesforceConnector:
         self._timezone = timezone
         self._columns = columns
         self._client = SalesforceClient(
-            settings, retry=retry or Retry(), timeouts=timeouts, ca_file=ca_file, proxy=proxy
+            settings, retry=retry or Retry(), timeouts=timeouts, ca_file=ca_file, proxy=proxy, owner=name
         )
         self._lock = threading.Lock()
         self._made: tuple[Org, OrgSchema] | None = None

@@ -92,9 +92,8 @@ _COUNTS_LOCK = threading.Lock()
 
 
 def account_of(settings: SalesforceSettings) -> str:
-    """A name for what shares one limit: the same address, app or user. Holds no secret."""
-    who = settings.client_id or settings.username or ""
-    place = f"{settings.base_url or ''}|{settings.instance_url}|{who}|{settings.limits}"
+    """A name for what shares one limit: an org, whichever app or user logs in. Holds no secret."""
+    place = f"{settings.base_url or ''}|{urlsplit(settings.instance_url).hostname}"
     return "salesforce:" + hashlib.sha256(place.encode()).hexdigest()
 
 
@@ -104,7 +103,8 @@ def shared_count(settings: SalesforceSettings) -> LoginCount:
     Another secret is another login, so that a mended one is tried at once; a key is its file's content.
     """
     secrets = [_secret(one) for one in (settings.client_secret, settings.password, settings.security_token)]
-    given = [account_of(settings), settings.auth, settings.username, _key_mark(settings.private_key_file), *secrets]
+    who = [settings.client_id, settings.username, settings.limits]
+    given = [account_of(settings), *who, settings.auth, _key_mark(settings.private_key_file), *secrets]
     key = hashlib.sha256("|".join(str(one) for one in given).encode()).hexdigest()
     with _COUNTS_LOCK:
         return _COUNTS.setdefault(key, LoginCount())

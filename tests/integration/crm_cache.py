@@ -9,8 +9,11 @@ from typing import Any
 
 from connectors.base import Bookmark, Connector, Page
 from connectors.errors import NotReadable
+from connectors.hubspot import login as hubspot_login
 from connectors.hubspot.connector import HubSpotConnector, HubSpotSettings
+from connectors.limiter import forget
 from connectors.retry import Patience, Retry
+from connectors.salesforce import login as salesforce_login
 from connectors.salesforce.connector import SalesforceConnector, SalesforceSettings
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox
@@ -24,7 +27,7 @@ from tests.fakes.truth_check import compare_rows, is_live
 COLUMNS: Mapping[str, Mapping[str, str]] = {table: column_types(table) for table in TABLES}
 #: Our clock, ahead of every sandbox's: tests let days pass there.
 NOW = datetime(2027, 11, 21, 9, 0, tzinfo=UTC)
-_OWN_LIMITER = itertools.count()  # limiters are shared by what they limit: each test begins with a fresh one
+_OWN_LOGIN = itertools.count()  # logins are counted by what they log in with: each test begins with a fresh count
 QUICK = Timeouts(connect_s=1.0, read_s=0.5, total_s=5.0)
 
 
@@ -50,15 +53,16 @@ def salesforce_settings(box: Sandbox, **more: Any) -> SalesforceSettings:
         "client_id": sandbox_salesforce.CLIENT_ID,
         "client_secret": box.salesforce.client_secret,
         "base_url": box.salesforce_url,
-        "limits": {"daily_share": 0.5 + next(_OWN_LIMITER) / 1e9},
+        "limits": {"daily_share": 0.5 + next(_OWN_LOGIN) / 1e9},
         **_mapping("sf"),
     }
     return SalesforceSettings(**{**given, **more})
 
 
 def salesforce(box: Sandbox, *, timeouts: Timeouts = QUICK, currency: str = "EUR", **more: Any) -> SalesforceConnector:
-    """A connector to a sandbox's Salesforce."""
+    """A connector to a sandbox's Salesforce, with a limiter that knows of no other."""
     settings = salesforce_settings(box, **more)
+    forget(salesforce_login.account_of(settings))
     return SalesforceConnector(
         "sf", settings, currency=currency, timezone="UTC", columns=COLUMNS, retry=quick_retry(), timeouts=timeouts
     )
@@ -70,7 +74,7 @@ def hubspot_settings(box: Sandbox, **more: Any) -> HubSpotSettings:
         "type": "hubspot",
         "access_token": sandbox_hubspot.ACCESS_TOKEN,
         "base_url": box.hubspot_url,
-        "limits": {"per_10s": 5000 + next(_OWN_LIMITER), "search_per_s": 100},
+        "limits": {"per_10s": 5000 + next(_OWN_LOGIN), "search_per_s": 100},
         "converted": {"stages": ["qualified-stage-id"]},
         **_mapping("hs"),
     }
@@ -78,8 +82,9 @@ def hubspot_settings(box: Sandbox, **more: Any) -> HubSpotSettings:
 
 
 def hubspot(box: Sandbox, *, timeouts: Timeouts = QUICK, currency: str = "EUR", **more: Any) -> HubSpotConnector:
-    """A connector to a sandbox's HubSpot."""
+    """A connector to a sandbox's HubSpot, with a limiter that knows of no other."""
     settings = hubspot_settings(box, **more)
+    forget(hubspot_login.account_of(settings))
     return HubSpotConnector(
         "hs", settings, currency=currency, timezone="UTC", columns=COLUMNS, retry=quick_retry(), timeouts=timeouts
     )
