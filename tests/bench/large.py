@@ -66,18 +66,18 @@ def _cases(folder: Path, rows: int) -> Iterator[tuple[str, Took]]:
         server.config.write_text(text, encoding="utf-8")
         server.ask(f"flood Lead {rows}")
         server.ask(f"pad contacts {rows}")
-        yield "Salesforce leads by Bulk", _apart(server.config, "sf:leads")
+        yield "Salesforce leads by Bulk", apart(server.config, "sf:leads")
         by_rest = text.replace("[source.sf]", f"[source.sf]\nbulk_from = {_NEVER}")
         server.config.write_text(by_rest, encoding="utf-8")
-        yield "Salesforce leads by REST", _apart(server.config, "sf:leads")
-        yield "HubSpot contacts by list", _apart(server.config, "hs:contacts")
-    yield "CSV of tickets", _apart(_file(folder / "files", rows), "desk:tickets")
+        yield "Salesforce leads by REST", apart(server.config, "sf:leads")
+        yield "HubSpot contacts by list", apart(server.config, "hs:contacts")
+    yield "CSV of tickets", apart(_file(folder / "files", rows), "desk:tickets")
     with serving(folder / "both", limits=False) as server:
         text = server.config.read_text(encoding="utf-8").replace("[source.hs]", f"[source.hs]\n{NO_LIMITS}")
         server.config.write_text(text, encoding="utf-8")
         for line in ("flood Lead", "flood Contact", "flood Task", "pad contacts", "pad companies", "pad deals"):
             server.ask(f"{line} {OF_EACH}")
-        yield "both CRMs, all streams", _apart(server.config, "sf", "hs")
+        yield "both CRMs, all streams", apart(server.config, "sf", "hs")
 
 
 def _file(folder: Path, rows: int) -> Path:
@@ -95,17 +95,17 @@ def _file(folder: Path, rows: int) -> Path:
     return config
 
 
-def _apart(config: Path, *what: str) -> Took:
+def apart(config: Path, *what: str, facts: bool = True) -> Took:
     """`SOURCE` or `SOURCE:STREAM`, one after the other into a fresh cache, in a process of its own."""
     data = load_config(config).agent.data_dir
     for file in data.glob("cache.db*"):
         file.unlink()
-    command = [sys.executable, "-m", "tests.bench.large", "--one", str(config), *what]
+    command = [sys.executable, "-m", "tests.bench.large", "--one" if facts else "--read", str(config), *what]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return Took(**json.loads(done.stdout))
 
 
-def _one(path: Path, what: Sequence[str]) -> None:
+def _one(path: Path, what: Sequence[str], *, facts: bool) -> None:
     """In the child: sync, and print what it took."""
     config = load_config(path)
     took = Took()
@@ -132,7 +132,8 @@ def _one(path: Path, what: Sequence[str]) -> None:
             took.read += _read(reports)
         took.read_mb = peak_mb()
         began = time.perf_counter()
-        refresh_facts(cache, config.reporting())
+        if facts:
+            refresh_facts(cache, config.reporting())
         took.facts_s = time.perf_counter() - began
         took.peak_mb = peak_mb()
         took.cache_mb = sum(file.stat().st_size for file in config.agent.data_dir.glob("cache.db*")) / 1e6
@@ -158,7 +159,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        _one(Path(sys.argv[2]), sys.argv[3:])
+    if sys.argv[1:2] in (["--one"], ["--read"]):
+        _one(Path(sys.argv[2]), sys.argv[3:], facts=sys.argv[1] == "--one")
     else:
         main(int(sys.argv[1]) if sys.argv[1:] else ROWS)
