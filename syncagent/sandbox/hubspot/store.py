@@ -119,6 +119,21 @@ class Store:
         self.padding[kind] = Padding(self.ordered(kind, False)[-1], count)
         self.changes += 1
 
+    def fill(self, kind: str, count: int, *, per_ms: int) -> None:
+        """Add `count` copies of the newest object of a kind that searches find too, edited just now, `per_ms` at once.
+
+        They stay until the store is made anew, whatever becomes of their model.
+        """
+        model = self.ordered(kind, False)[-1]
+        made = Padding(model, count)
+        for number in range(1, count + 1):
+            record = made.copy(number)
+            record.modified = self._company.now * 1000 - (number - 1) // per_ms
+            record.restamp()
+            self.objects[kind][record.id] = self._index[kind][record.id] = record
+        self._sorted.clear()
+        self.changes += 1
+
     def _show(self, place: Place, record: Record | None, visible_at: int) -> None:
         if visible_at > self._company.now:
             self._late.setdefault(place, []).append((visible_at, record))
