@@ -21,7 +21,7 @@ class LoopbackServer:
 
     `latency`: seconds on the way, each way, drawn evenly between the two. `slow_uplinks`: the share of requests that
     take `slow_by_s` longer (on average) before they arrive. `skew_s`: how far the server's clock is ahead.
-    `most_in_flight`: the most requests that were open at once.
+    `most_in_flight`: the most requests that were open at once; `busy_s`: the seconds all of them were open, added up.
     """
 
     def __init__(self, app: ASGIApp, *, clock: Callable[[], int]) -> None:
@@ -45,6 +45,7 @@ class LoopbackServer:
         self.slow_uplinks, self.slow_by_s = 0.0, 1.5
         self.skew_s = 0
         self.most_in_flight = 0
+        self.busy_s = 0.0
         self._in_flight = 0
         self._jitter = random.Random(7)  # noqa: S311  (delays, not secrets)
 
@@ -121,11 +122,13 @@ class LoopbackServer:
             self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        began = time.monotonic()
         try:
             await self._travel(up=True)
             await self._reply(scope, receive, send)
         finally:
             self._in_flight -= 1
+            self.busy_s += time.monotonic() - began
 
     async def _reply(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = scope["query_string"].decode()

@@ -1,4 +1,4 @@
-"""`make bench`: a table of what this machine does, made from generated data alone; about a minute.
+"""`make bench`: a table of what this machine does, made from generated data alone; some minutes.
 
 The bundled servers run in a process of their own without rate limits; CPU and memory are this process's.
 """
@@ -66,7 +66,7 @@ def _sandbox(folder: Path) -> Iterator[Config]:
 
 
 def _syncs(config: Config) -> list[Line]:
-    """A full sync of each CRM, one of what did not change, and the list path of HubSpot alone."""
+    """A full sync of each CRM, and one of what did not change."""
     lines = []
     with closing(open_cache(config.agent.data_dir)) as cache:
         for name in config.sources:
@@ -78,17 +78,7 @@ def _syncs(config: Config) -> list[Line]:
             lines.append(
                 _rate(f"{name}: the same again ({changed} changed)", sum(r.read for r in reports), took, "records")
             )
-        lines.append(_list_path(config, cache))
     return lines
-
-
-def _list_path(config: Config, cache: sqlite3.Connection) -> Line:
-    """HubSpot's list path alone: contacts with their links, mapped and compared with what is stored; best of five."""
-    tries = [_sync(config, "hs", cache, full=True, streams=["contacts"], derives=False) for _ in range(5)]
-    reports, took = min(tries, key=lambda done: done[1].cpu_s)
-    read = sum(report.read for report in reports)
-    cpu = f"{took.cpu_s / read * 1e6:.1f} ms CPU per 1,000 records"
-    return ("hs: contacts by list, with their links", f"{read:,} records", f"{took.wall_s:.2f} s", cpu)
 
 
 def _sync(
@@ -97,8 +87,6 @@ def _sync(
     cache: sqlite3.Connection,
     *,
     full: bool = False,
-    streams: list[str] | None = None,
-    derives: bool = True,
 ) -> tuple[list[StreamReport], Measured]:
     with closing(build_connector(config, name)) as connector:
         connector.check()  # the vendor's package is loaded and the login done before the clock runs
@@ -108,8 +96,7 @@ def _sync(
                 cache,
                 clock=lambda: datetime.now(UTC),
                 full=full,
-                streams=streams,
-                reporting=config.reporting() if derives else None,
+                reporting=config.reporting(),
             )
     failed = [report.error for report in reports if report.error]
     if failed:

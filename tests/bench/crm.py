@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from connectors.salesforce.settings import SalesforceLimits
 from syncagent.config import Config, load_config
 from syncagent.store import open_cache
 from syncagent.sync import sync_source
@@ -20,7 +21,7 @@ from tests.bench.measure import Measured, measured
 
 Line = tuple[str, str, str, str]
 
-#: Contacts beside the company's own, so that a rate is one of a steady state.
+#: Contacts (HubSpot) and leads (Salesforce) beside the company's own, so that a rate is one of a steady state.
 PADDED = 20_000
 PADDED_WITH_LIMITS = 50_000
 CHANGES = 200
@@ -28,6 +29,7 @@ CHANGES = 200
 LISTED, MAPPED = 50_000, 23
 _OWN_MAPPED = 14
 _GENERAL_PER_S, _SEARCH_PER_S = 19.0, 5.0
+_AT_ONCE = SalesforceLimits().concurrent
 NO_LIMITS = "limits       = { per_10s = 10000, search_per_s = 1000 }"
 
 
@@ -44,9 +46,9 @@ class Server:
         self.to.flush()
         return self.back.readline().strip()
 
-    def seen(self) -> dict[str, int]:
-        """What HubSpot's server has seen so far."""
-        found: dict[str, int] = json.loads(self.ask("stats"))
+    def seen(self, source: str) -> dict[str, float]:
+        """What a source's server has seen so far."""
+        found: dict[str, float] = json.loads(self.ask("stats"))[source]
         return found
 
 
@@ -63,7 +65,7 @@ def serving(folder: Path, *, limits: bool) -> Iterator[Server]:
 
 
 def crm_lines(folder: Path) -> list[Line]:
-    """Eight lines: each CRM, limits off and on, from nothing and after some changes."""
+    """Eight lines: each CRM, limits off and on, from nothing and after some changes; and HubSpot's list path alone."""
     lines: list[Line] = []
     for limits in (False, True):
         with serving(folder / ("limited" if limits else "free"), limits=limits) as server:
@@ -72,12 +74,13 @@ def crm_lines(folder: Path) -> list[Line]:
                 server.config.write_text(text.replace("[source.hs]", f"[source.hs]\n{NO_LIMITS}"), encoding="utf-8")
             config = load_config(server.config)
             server.ask(f"pad contacts {PADDED_WITH_LIMITS if limits else PADDED}")
+            server.ask(f"flood Lead {PADDED_WITH_LIMITS if limits else PADDED}")
             for name in ("sf", "hs"):
                 lines.append(_line(server, config, name, "backfill", limits=limits))
             server.ask(f"change {CHANGES}")
             for name in ("sf", "hs"):
                 lines.append(_line(server, config, name, f"{CHANGES} changes", limits=limits))
-    return lines
+    return [*lines, list_path_line(folder / "list")]
 
 
 def list_path_line(folder: Path) -> Line:
@@ -102,14 +105,19 @@ def list_path_line(folder: Path) -> Line:
 
 
 def _line(server: Server, config: Config, name: str, what: str, *, limits: bool) -> Line:
-    before = server.seen()
+    before = server.seen(name)
     read, calls, took = _sync(config, name)
-    seen = {key: count - before[key] for key, count in server.seen().items()}
+    now = server.seen(name)
+    seen = {key: count - before[key] for key, count in now.items()}
     said = [f"{took.cpu_s / max(read, 1) * 1e6:.0f} ms CPU per 1,000", f"{took.peak_mb:.0f} MB", f"{calls} calls"]
     if name == "hs" and limits:
         general = seen["calls"] / took.wall_s / _GENERAL_PER_S
         search = seen["searches"] / took.wall_s / _SEARCH_PER_S
-        said.append(f"{general:.0%} of general, {search:.0%} of search, {seen['refused']} x 429")
+        said.append(f"{general:.0%} of general, {search:.0%} of search, {seen['refused']:.0f} x 429")
+    if name == "sf" and limits:
+        at_once = seen["busy_s"] / took.wall_s / _AT_ONCE
+        day = seen["calls"] / now["daily_limit"]
+        said.append(f"{at_once:.0%} of calls at once, {day:.2%} of the day's, {seen['refused']:.0f} refused")
     title = f"{name}: {what}, limits {'on' if limits else 'off'}"
     return title, f"{read:,} records, {read / took.wall_s:,.0f}/s", f"{took.wall_s:.1f} s", ", ".join(said)
 

@@ -1,7 +1,7 @@
 """The sandbox in a process of its own, so that its work is not counted as ours.
 
 python -m tests.bench.sandbox_server DIR [limits]: prints the configuration's path, then answers each line of its stdin
-with one of its stdout, until it ends: `stats` (what the HubSpot server saw, as JSON), `change N` (N things happen),
+with one of its stdout, until it ends: `stats` (what each server saw, as JSON), `change N` (N things happen),
 `pad KIND N` (N copies of a HubSpot object), `widen KIND N` (N more properties, each with a text), `flood OBJECT N` (N
 rows of a Salesforce object). With `limits` HubSpot's real windows are enforced, rolling and fixed, over a network
 with up to 100 ms of jitter each way and one slow uplink in a hundred.
@@ -35,9 +35,7 @@ def main(folder: str, *, limits: bool) -> None:
         for line in sys.stdin:
             match line.split():
                 case ["stats"]:
-                    calls, searches = hubspot.rate.calls.counted, hubspot.rate.search.counted
-                    seen = {"calls": len(calls.arrivals), "searches": len(searches.arrivals)}
-                    _say(json.dumps({**seen, "refused": calls.refused + searches.refused}))
+                    _say(json.dumps({"hs": _hubspot(sandbox), "sf": _salesforce(sandbox)}))
                 case ["change", count]:
                     for _ in range(int(count)):
                         sandbox.change(rng)
@@ -53,6 +51,23 @@ def main(folder: str, *, limits: bool) -> None:
                 case ["flood", sobject, count]:
                     sandbox.salesforce.shown.flood(sobject, int(count))
                     _say("done")
+
+
+def _hubspot(sandbox: Sandbox) -> dict[str, float]:
+    """Calls and searches so far, and how many of both were refused."""
+    calls, searches = sandbox.hubspot.rate.calls.counted, sandbox.hubspot.rate.search.counted
+    seen = {"calls": len(calls.arrivals), "searches": len(searches.arrivals)}
+    return {**seen, "refused": calls.refused + searches.refused}
+
+
+def _salesforce(sandbox: Sandbox) -> dict[str, float]:
+    """Calls so far, of how many a day, how many were refused, and the seconds all were open."""
+    server = sandbox.salesforce
+    refused = sum(count for status, count in server.statuses.items() if status in (403, 429, 503))
+    return {
+        "calls": sum(server.calls.values()), "daily_limit": server.limits.daily_limit, "refused": refused,
+        "busy_s": server.busy_s,
+    }  # fmt: skip
 
 
 def _say(text: str) -> None:
