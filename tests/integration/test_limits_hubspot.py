@@ -8,15 +8,18 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from connectors.hubspot.connector import HubSpotConnector
 from connectors.limiter import DayShare, Limiter, Window
 from connectors.transport import Transport
+from syncagent.sandbox import Sandbox
+from tests.fakes import one_box
+from tests.integration import crm_cache
 
 HOST = "api.hubapi.com"
-#: What a busy machine leaves of a share that a quiet one reaches; `make bench` measures the shares themselves.
-BUSY = 0.75
 MOST, SEARCHES = 190, 5
 
 
@@ -53,6 +56,7 @@ class MeteredServer:
         self.base_s, self.jitter_s, self.slow_share = base_s, jitter_s, slow_share
         self.general, self.search = Bucket(MOST, 10.0), Bucket(SEARCHES, 1.0)
         self.served: list[tuple[float, str]] = []  # when, and "call", "search" or "other"
+        self.arrived: list[tuple[float, str]] = []
         self.refused: Counter[str] = Counter()
         self._random = random.Random(7)
         self._loop = asyncio.new_event_loop()
@@ -71,6 +75,10 @@ class MeteredServer:
         """Share of `rate` calls a second that were served of this kind between two instants."""
         return sum(1 for at, one in self.served if one == kind and since <= at < until) / (rate * (until - since))
 
+    def came(self, kind: str, since: float, until: float) -> float:
+        """Calls a second of this kind that were sent between two instants, served or not."""
+        return sum(1 for at, one in self.arrived if one == kind and since <= at < until) / (until - since)
+
     async def _run(self) -> None:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
@@ -88,6 +96,7 @@ class MeteredServer:
                 slow_s = self._random.expovariate(1 / 1.5) if self._random.random() < self.slow_share else 0.0
                 await asyncio.sleep(self.base_s + self._random.uniform(0, self.jitter_s) + slow_s)
                 bucket = self.search if kind == "search" else self.general
+                self.arrived.append((time.monotonic(), kind))
                 if is_fine := bucket.arrive():
                     self.served.append((time.monotonic(), kind))
                 else:
@@ -110,6 +119,32 @@ class MeteredServer:
         )
 
 
+class Punctuality:
+    """How much later than asked a thread of this machine wakes up, and how long a short job takes it: its own delays.
+
+    A slow machine is late at every turn, whoever keeps the limits: what it loses by that is no fault of theirs.
+    """
+
+    def __init__(self) -> None:
+        self._late_s: list[float] = []
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def mean_s(self) -> float:
+        return sum(self._late_s) / max(1, len(self._late_s))
+
+    def _watch(self) -> None:
+        while not self._is_over.is_set():
+            began = time.monotonic()
+            time.sleep(0.02)
+            self._late_s.append(time.monotonic() - began - 0.02)
+
+
 class Client:
     """Calls as the HubSpot connector does: a slot, the call, its headers, the slot given back."""
 
@@ -118,12 +153,31 @@ class Client:
         search = Window(SEARCHES, 1.0)
         self.limiter = Limiter({"call": (self.general,), "search": (search,)}, DayShare(1.0, 0.0))
         self.transport = Transport([HOST], base_url=f"http://127.0.0.1:{server.port}", connections=32)
+        self.trips: dict[str, list[float]] = {"call": [], "search": []}  # seconds a slot was taken
+        self.machine = Punctuality()
+
+    def close(self) -> None:
+        self.machine.close()
+        self.transport.close()
+
+    def floor(self, kind: str, window_s: float, seconds: float, *, early: float = 0.0) -> float:
+        """The share of a limit that must be used at least within so many seconds.
+
+        A slot is used once a window and a round trip, less where it comes back early by part of the shortest one; a
+        thread is late when it takes it, when it sends, and when it gives it back. A quarter of the slots may go at
+        once, and so all of them before the seconds begin, or after they end.
+        """
+        trips = self.trips[kind]
+        cycle_s = window_s + sum(trips) / len(trips) - early * min(trips) + 3 * self.machine.mean_s()
+        return window_s / max(cycle_s, window_s) - window_s / 4 / seconds
 
     def call(self, kind: str) -> None:
         with self.limiter.slot(kind):
+            began = time.monotonic()
             answer = self.transport.send("GET", f"https://{HOST}/{kind}", headers={})
             if remaining := answer.headers.get("X-HubSpot-RateLimit-Remaining"):
                 self.general.see_remaining(MOST, int(remaining))
+            self.trips[kind].append(time.monotonic() - began)
         if answer.status == 429:
             self.limiter.penalise(kind, 1.0)
 
@@ -150,23 +204,24 @@ def _both(client: Client, seconds: float) -> tuple[float, float]:
     until = began + seconds
     searching = threading.Thread(target=client.run, args=("search", 5, until))
     searching.start()
-    client.run("call", 16, until)
+    client.run("call", 24, until)  # more than the limit needs at a round trip of 0.6 s
     searching.join()
     return began + 10.0, until
 
 
 @pytest.mark.slow
-def test_95_percent_of_190_in_10_s_with_jitter_and_slow_uplinks_and_nothing_refused(plain: MeteredServer) -> None:
+def test_all_that_round_trips_leave_of_the_limits_is_used_and_nothing_refused(plain: MeteredServer) -> None:
     client = Client(plain)
-    with closing(client.transport):
+    with closing(client):
         since, until = _both(client, 60.0)
         assert plain.refused == Counter()
-        assert plain.share("call", since, until, MOST / 10) >= BUSY * 0.95
-        assert plain.share("search", since, until, SEARCHES) >= BUSY * 0.75
+        share = plain.share("call", since, until, MOST / 10)
+        assert share >= client.floor("call", 10.0, until - since)
+        assert plain.share("search", since, until, SEARCHES) >= client.floor("search", 1.0, until - since)
         assert client.limiter.throttled == 0
         used = client.limiter.window_share()
         assert used is not None
-        assert used >= BUSY * 0.9
+        assert 0.8 * share <= used <= 1.0  # what is told of it: of a minute that begins with nothing
 
 
 @pytest.mark.slow
@@ -174,11 +229,13 @@ def test_far_away_most_of_both_limits_is_used_too() -> None:
     """A round trip of 0.6 s and more: slots come back early by part of what the way takes in any case."""
     with closing(MeteredServer(base_s=0.28, jitter_s=0.05)) as server:
         client = Client(server)
-        with closing(client.transport):
+        with closing(client):
             since, until = _both(client, 75.0)
             assert server.refused == Counter()
-            assert server.share("call", since + 35.0, until, MOST / 10) >= BUSY * 0.95
-            assert server.share("search", since, until, SEARCHES) >= BUSY * 0.55
+            late = since + 30.0  # by then enough round trips have been seen
+            share = server.share("call", late, until, MOST / 10)
+            assert share >= client.floor("call", 10.0, until - late, early=0.7)
+            assert server.share("search", since, until, SEARCHES) >= client.floor("search", 1.0, until - since)
 
 
 @pytest.mark.slow
@@ -198,12 +255,36 @@ def test_who_else_uses_the_limit_is_yielded_to(plain: MeteredServer) -> None:
 
     stranger = threading.Thread(target=come_and_go)
     stranger.start()
-    with closing(client.transport), closing(other):
+    with closing(client), closing(other):
         client.run("call", 16, began + 72.0)
         stranger.join()
     shared, alone = (began + 24.0, began + 37.0), (began + 51.0, began + 71.0)
-    assert plain.share("other", *shared, 6.0) >= BUSY * 0.9
     assert client.limiter.throttled == client.limiter.foreign_throttled == plain.refused["call"]
     assert plain.refused["call"] + plain.refused["other"] <= 40
-    assert plain.share("call", *shared, 13.0) >= BUSY * 0.8
-    assert plain.share("call", *alone, 19.0) >= BUSY * 0.95
+    theirs = plain.share("other", *shared, 1.0)  # a second
+    assert theirs >= 0.9 * plain.came("other", *shared)
+    # They are left an eighth more than they were seen to use, and one call.
+    left = (MOST - 2 - 10 * theirs * 9 / 8) / 10
+    assert plain.share("call", *shared, left) >= client.floor("call", 10.0, 13.0)
+    assert plain.share("call", *alone, MOST / 10) >= client.floor("call", 10.0, 20.0)
+
+
+@pytest.mark.slow
+def test_a_connector_that_shares_its_limit_with_others_is_never_refused_for_its_own_calls(tmp_path: Path) -> None:
+    """A first load of contacts over the real limits, while somebody else makes 6 calls a second, in bursts."""
+    with Sandbox(tmp_path, as_of=one_box.PRESENT, limits=True, size="tiny") as box:
+        hubspot = box.hubspot
+        hubspot.windows, hubspot.latency = ("rolling", "fixed"), (0.0, 0.1)
+        hubspot.store.pad("contacts", 15_000)
+        hubspot.foreign(6.0, 1.0, burst_s=1.0)
+        settings = crm_cache.hubspot_settings(box, limits={}, streams=["contacts"])
+        connector = HubSpotConnector("hs", settings, currency="EUR", timezone="UTC", columns=crm_cache.COLUMNS)
+        cache = crm_cache.MemoryCache()
+        with closing(connector):
+            cache.sync(connector)
+            usage = connector.usage()
+        seen = (hubspot.rate.calls.counted, hubspot.rate.search.counted)
+    assert len(cache.live("contacts")) == 15_000 + len(box.truth().tables["hubspot", "contacts"].live)
+    assert [one.own_refused for one in seen] == [0, 0]
+    assert usage.throttled == usage.foreign_throttled == sum(one.refused for one in seen)
+    assert seen[0].peak(10.0) > MOST // 2  # it was the limit that set the pace
