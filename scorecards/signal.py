@@ -1,14 +1,22 @@
-"""News or noise: the XmR chart of a KPI's own past (docs/definitions.md, after Wheeler)."""
+"""News or noise: the XmR chart of a KPI's own past (docs/definitions.md, after Wheeler).
+
+The chart is read as it was drawn: what is said of a point follows from that point and those before it, never from
+later ones. Limits are locked on the first points of an era; a new era begins only when the process has shifted (eight
+in a row on one side) or somebody declared a change.
+"""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from scorecards.season import season
 from scorecards.values import Signal
 
 #: Below MINIMUM points nothing is said, below FULL only rule 1 and only "possible".
 MINIMUM, FULL, MAX_BASELINE = 6, 12, 24
+#: So many in a row on one side are a shift.
+RUN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +30,56 @@ class Limits:
     range_limit: float
 
 
-def limits(baseline: Sequence[float | None]) -> Limits:
-    """Limits of a baseline, oldest first; None is a gap, no range is taken across it. Needs two values."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a KPI cannot pass (0, 100 %). A limit cut there raises no signal."""
+
+    floor: float | None = None
+    ceiling: float | None = None
+
+    def cut(self, usual: Limits) -> tuple[float, float]:
+        """The limits as they are drawn."""
+        low = usual.lower if self.floor is None else max(usual.lower, self.floor)
+        high = usual.upper if self.ceiling is None else min(usual.upper, self.ceiling)
+        return low, high
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """A stretch of points with one usual range: from `first` until the next era's. `usual` None: too few points."""
+
+    first: int
+    reason: str  # "" at the start of history, "8 in a row", or what was declared
+    usual: Limits | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One point as it was judged when it was the newest."""
+
+    at: int  # its place among the points
+    result: str  # as Signal.result
+    rules: tuple[int, ...] = ()
+    moved: bool = False  # by its distance from the point before it
+    usual: Limits | None = None
+    points: int = 0  # of its era, itself included
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Every point as it was judged, and the eras with their limits, oldest first: old limits stay drawn."""
+
+    readings: tuple[Reading, ...]
+    eras: tuple[Era, ...]
+
+
+def limits(baseline: Sequence[float | None], *, widened: float = 1.0) -> Limits:
+    """Limits of a baseline, oldest first; None is a gap, no range is taken across it. Needs two values.
+
+    `widened` makes up for ranges known to be too narrow, those of points cleaned of a season they themselves gave.
+    """
     values = [v for v in baseline if v is not None]
-    ranges = [abs(b - a) for a, b in itertools.pairwise(baseline) if a is not None and b is not None]
+    ranges = [abs(b - a) * widened for a, b in itertools.pairwise(baseline) if a is not None and b is not None]
     mean = sum(values) / len(values)
     mean_range = sum(ranges) / len(ranges) if ranges else 0.0
     if mean_range and any(r > 3.5 * mean_range for r in ranges):
@@ -35,38 +89,115 @@ def limits(baseline: Sequence[float | None]) -> Limits:
     return Limits(mean, mean_range, mean - 2.66 * mean_range, mean + 2.66 * mean_range, 3.268 * mean_range)
 
 
-def judge(points: Sequence[float | None], *, floor: float | None = None, ceiling: float | None = None) -> Signal:
-    """Is the newest complete point news? `floor` and `ceiling` are what the KPI cannot pass (0, 100 %)."""
-    values = [v for v in points if v is not None]
-    if not points or points[-1] is None or len(values) < MINIMUM:
-        return Signal("too_few_points", points=len(values))
-    # Limits come from what went before: a point must not widen the range it is judged against.
-    baseline = points[: min(max(len(points) - 1, MINIMUM - 1), MAX_BASELINE)][:FULL]
-    usual = limits(baseline)
+def baseline_of(points: Sequence[float | None], size: int = FULL) -> Sequence[float | None]:
+    """The stretch that holds the first `size` values; gaps do not count as points."""
+    held = 0
+    for place, point in enumerate(points):
+        held += point is not None
+        if held == size:
+            return points[: place + 1]
+    return points
+
+
+def broken(
+    points: Sequence[float | None], usual: Limits, bounds: Bounds, *, full: bool = True
+) -> tuple[tuple[int, ...], bool]:
+    """The rules the newest of `points` breaks against a usual range, and whether it jumped from its neighbour."""
     newest = points[-1]
-    low = usual.lower if floor is None else max(usual.lower, floor)
-    high = usual.upper if ceiling is None else min(usual.upper, ceiling)
-    rules = []
-    # A side cut at what is possible raises no signal.
+    if newest is None:
+        return (), False
+    low, high = bounds.cut(usual)
     outside_low = newest < usual.lower and low == usual.lower
     outside_high = newest > usual.upper and high == usual.upper
     before = points[-2] if len(points) > 1 else None
-    jumped = before is not None and usual.range_limit > 0 and abs(newest - before) > usual.range_limit
-    if outside_low or outside_high or jumped:
-        rules.append(1)
-    if len(values) >= FULL:
-        if _same_side(points[-8:], usual.mean):
-            rules.append(2)
-        if _near_limit(points[-4:], usual):
-            rules.append(3)
-    result = "none" if not rules else ("signal" if len(values) >= FULL else "possible")
-    direction = None if not rules else ("above" if newest > usual.mean else "below")
-    return Signal(result, tuple(rules), usual.mean, low, high, len(values), direction)
+    moved = before is not None and usual.range_limit > 0 and abs(newest - before) > usual.range_limit
+    rules = [1] if outside_low or outside_high or moved else []
+    if full and _same_side(points[-RUN:], usual.mean):
+        rules.append(2)
+    if full and _near_limit(points[-4:], usual):
+        rules.append(3)
+    return tuple(rules), moved
+
+
+def chart(
+    points: Sequence[float | None],
+    bounds: Bounds = Bounds(),
+    *,
+    baseline: int = FULL,
+    declared: Mapping[int, str] | None = None,
+    widened: float = 1.0,
+) -> Chart:
+    """The whole chart of complete periods, oldest first; None is a gap.
+
+    `baseline` is how many points lock an era's limits (FULL, at most MAX_BASELINE); `declared` changes of the process
+    by the place of their first point, with the reason given for them.
+    """
+    size = min(max(baseline, MINIMUM - 1), MAX_BASELINE)
+    readings: list[Reading] = []
+    eras: list[Era] = []
+    first, reason, usual = 0, "", None
+    for place, point in enumerate(points):
+        if declared and place in declared and place > first:
+            eras.append(Era(first, reason, usual))
+            first, reason, usual = place, declared[place], None
+        # Limits come from what went before: a point must not widen the range it is judged against.
+        before = points[first:place]
+        held = sum(p is not None for p in before)
+        total = held + (point is not None)
+        if point is None or total < MINIMUM:
+            readings.append(Reading(place, "too_few_points", points=total))
+            continue
+        if usual is None or held <= size:
+            usual = limits(baseline_of(before, size), widened=widened)
+        full = total >= FULL
+        rules, moved = broken(points[first : place + 1], usual, bounds, full=full)
+        result = "none" if not rules else "signal" if full else "possible"
+        readings.append(Reading(place, result, rules, moved, usual, total))
+        if 2 in rules:
+            eras.append(Era(first, reason, usual))
+            first, reason, usual = place - RUN + 1, f"{RUN} in a row", None
+    eras.append(Era(first, reason, usual))
+    return Chart(tuple(readings), tuple(eras))
+
+
+def judge(
+    points: Sequence[float | None],
+    *,
+    floor: float | None = None,
+    ceiling: float | None = None,
+    cycle: int | None = None,
+    baseline: int = FULL,
+    declared: Mapping[int, str] | None = None,
+) -> Signal:
+    """Is the newest complete point news? `floor` and `ceiling` are what the KPI cannot pass (0, 100 %).
+
+    `cycle` is how many points make a year (or a week of days): where the history shows a clear season, points are
+    compared without it, and the limits said are those of the newest point's own place in it.
+    """
+    values = [v for v in points if v is not None]
+    if not points or points[-1] is None or len(values) < MINIMUM:
+        return Signal("too_few_points", points=len(values))
+    bounds, factor, widened = Bounds(floor, ceiling), 1.0, 1.0
+    found = season(points[:-1], cycle) if cycle else None
+    if found is not None:
+        factor, widened = found.index(len(points) - 1), found.widened
+        # What cannot be passed is not the same for every month once the season is out: rule 1 keeps both sides.
+        points = [None if p is None else p / found.index(place) for place, p in enumerate(points)]
+        bounds = Bounds(floor if floor == 0 else None, None)
+    drawn = chart(points, bounds, baseline=baseline, declared=declared, widened=widened)
+    reading, newest = drawn.readings[-1], points[-1]
+    if reading.usual is None or newest is None:
+        return Signal("too_few_points", points=reading.points)
+    usual = reading.usual
+    low, high = bounds.cut(usual)
+    low, high = Bounds(floor, ceiling).cut(Limits(usual.mean, 0, low * factor, high * factor, 0))
+    direction = None if not reading.rules else ("above" if newest > usual.mean else "below")
+    return Signal(reading.result, reading.rules, usual.mean * factor, low, high, reading.points, direction)
 
 
 def _same_side(points: Sequence[float | None], mean: float) -> bool:
     """Eight in a row on one side of the mean; a point on it, or a gap, breaks the run."""
-    if len(points) < 8 or any(p is None or p == mean for p in points):
+    if len(points) < RUN or any(p is None or p == mean for p in points):
         return False
     above = [p > mean for p in points if p is not None]
     return all(above) or not any(above)

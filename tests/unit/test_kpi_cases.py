@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.methods import METHODS
 from tests.kpi_cases import cases_of, run_case
 
 OWN = Path(__file__).parents[1] / "data" / "kpi-cases"
@@ -15,7 +16,8 @@ SHARED = Path(os.environ.get("SYNCAGENT_KPI_CASES", Path(__file__).parents[3] / 
 def _cases(path: Path) -> list[object]:
     if not path.exists():
         return []
-    return [pytest.param(case, id=f"{case['id']}-{case['kpi']}") for case in cases_of(path) if case["kpi"] in BUILTINS]
+    known = BUILTINS.keys() | METHODS.keys()
+    return [pytest.param(case, id=f"{case['id']}-{case['kpi']}") for case in cases_of(path) if case["kpi"] in known]
 
 
 @pytest.mark.parametrize("case", _cases(OWN))
