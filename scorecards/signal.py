@@ -1,8 +1,8 @@
 """News or noise: the XmR chart of a KPI's own past (docs/definitions.md, after Wheeler).
 
 The chart is read as it was drawn: what is said of a point follows from that point and those before it, never from
-later ones. Limits are locked on the first points of an era; a new era begins only when the process has shifted (eight
-in a row on one side) or somebody declared a change.
+later ones. Limits come from the first points of an era, are firm from 12 and locked at 24; a new era begins only when
+the process has shifted (eight in a row on one side) or somebody declared a change.
 """
 
 import itertools
@@ -123,23 +123,25 @@ def chart(
     points: Sequence[float | None],
     bounds: Bounds = Bounds(),
     *,
-    baseline: int = FULL,
+    baseline: int = MAX_BASELINE,
     declared: Mapping[int, str] | None = None,
     widened: float = 1.0,
 ) -> Chart:
     """The whole chart of complete periods, oldest first; None is a gap.
 
-    `baseline` is how many points lock an era's limits (FULL, at most MAX_BASELINE); `declared` changes of the process
-    by the place of their first point, with the reason given for them.
+    `baseline` is how many points lock an era's limits (FULL to MAX_BASELINE); `declared` changes of the process by the
+    place of their first point, with the reason given for them. Two things keep false alarms of a stable process low:
+    the way back from a point that was news is none, and eight points on one side, chosen for lying there, do not make
+    the ranges of the era they begin narrower than those of the era before.
     """
-    size = min(max(baseline, MINIMUM - 1), MAX_BASELINE)
+    size = min(max(baseline, FULL), MAX_BASELINE)
     readings: list[Reading] = []
     eras: list[Era] = []
-    first, reason, usual = 0, "", None
+    first, reason, usual, least = 0, "", None, 0.0
     for place, point in enumerate(points):
         if declared and place in declared and place > first:
             eras.append(Era(first, reason, usual))
-            first, reason, usual = place, declared[place], None
+            first, reason, usual, least = place, declared[place], None, 0.0
         # Limits come from what went before: a point must not widen the range it is judged against.
         before = points[first:place]
         held = sum(p is not None for p in before)
@@ -148,14 +150,16 @@ def chart(
             readings.append(Reading(place, "too_few_points", points=total))
             continue
         if usual is None or held <= size:
-            usual = limits(baseline_of(before, size), widened=widened)
+            usual = _no_narrower(limits(baseline_of(before, size), widened=widened), least)
         full = total >= FULL
         rules, moved = broken(points[first : place + 1], usual, bounds, full=full)
+        if moved and readings and 1 in readings[-1].rules and usual.lower <= point <= usual.upper:
+            rules = tuple(rule for rule in rules if rule != 1)
         result = "none" if not rules else "signal" if full else "possible"
         readings.append(Reading(place, result, rules, moved, usual, total))
         if 2 in rules:
             eras.append(Era(first, reason, usual))
-            first, reason, usual = place - RUN + 1, f"{RUN} in a row", None
+            first, reason, usual, least = place - RUN + 1, f"{RUN} in a row", None, usual.mean_range
     eras.append(Era(first, reason, usual))
     return Chart(tuple(readings), tuple(eras))
 
@@ -166,7 +170,7 @@ def judge(
     floor: float | None = None,
     ceiling: float | None = None,
     cycle: int | None = None,
-    baseline: int = FULL,
+    baseline: int = MAX_BASELINE,
     declared: Mapping[int, str] | None = None,
 ) -> Signal:
     """Is the newest complete point news? `floor` and `ceiling` are what the KPI cannot pass (0, 100 %).
@@ -181,18 +185,29 @@ def judge(
     found = season(points[:-1], cycle) if cycle else None
     if found is not None:
         factor, widened = found.index(len(points) - 1), found.widened
-        # What cannot be passed is not the same for every month once the season is out: rule 1 keeps both sides.
         points = [None if p is None else p / found.index(place) for place, p in enumerate(points)]
-        bounds = Bounds(floor if floor == 0 else None, None)
+        # The ceiling differs from month to month once the season is out: the newest point's is the one it is held to.
+        bounds = Bounds(*(None if edge is None else edge / factor for edge in (floor, ceiling)))
     drawn = chart(points, bounds, baseline=baseline, declared=declared, widened=widened)
     reading, newest = drawn.readings[-1], points[-1]
     if reading.usual is None or newest is None:
         return Signal("too_few_points", points=reading.points)
     usual = reading.usual
-    low, high = bounds.cut(usual)
-    low, high = Bounds(floor, ceiling).cut(Limits(usual.mean, 0, low * factor, high * factor, 0))
+    low, high = (edge * factor for edge in bounds.cut(usual))
     direction = None if not reading.rules else ("above" if newest > usual.mean else "below")
     return Signal(reading.result, reading.rules, usual.mean * factor, low, high, reading.points, direction)
+
+
+def _no_narrower(usual: Limits, mean_range: float) -> Limits:
+    if usual.mean_range >= mean_range:
+        return usual
+    return Limits(
+        usual.mean,
+        mean_range,
+        usual.mean - 2.66 * mean_range,
+        usual.mean + 2.66 * mean_range,
+        3.268 * mean_range,
+    )
 
 
 def _same_side(points: Sequence[float | None], mean: float) -> bool:
@@ -204,10 +219,10 @@ def _same_side(points: Sequence[float | None], mean: float) -> bool:
 
 
 def _near_limit(points: Sequence[float | None], usual: Limits) -> bool:
-    """Three of four in a row nearer a limit than the mean, on one side."""
+    """Three of four in a row nearer a limit than the mean, on one side; the newest is one of the three."""
     edge = 1.33 * usual.mean_range
-    if len(points) < 4 or edge == 0:
+    if len(points) < 4 or edge == 0 or points[-1] is None:
         return False
-    above = sum(1 for p in points if p is not None and p > usual.mean + edge)
-    below = sum(1 for p in points if p is not None and p < usual.mean - edge)
-    return above >= 3 or below >= 3
+    side = 1 if points[-1] > usual.mean else -1
+    near = [p is not None and (p - usual.mean) * side > edge for p in points]
+    return near[-1] and sum(near) >= 3
