@@ -159,7 +159,8 @@ def chart(
         readings.append(Reading(place, result, rules, moved, usual, total))
         if 2 in rules:
             eras.append(Era(first, reason, usual))
-            first, reason, usual, least = place - RUN + 1, f"{RUN} in a row", None, usual.mean_range
+            least = usual.mean_range
+            first, reason, usual = place - RUN + 1, f"{RUN} in a row", None
     eras.append(Era(first, reason, usual))
     return Chart(tuple(readings), tuple(eras))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from syncagent.cli.backtest import backtest_command
 from syncagent.cli.common import (
     App,
     as_of_option,
@@ -18,7 +19,6 @@ from syncagent.cli.common import (
     print_json,
     print_table,
 )
-from syncagent.cli.not_built import not_built
 from syncagent.clock import local_time
 from syncagent.errors import FAILED, OK, UsageError
 
@@ -168,7 +168,7 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     return OK
 
 
-kpi_group.add_command(not_built("backtest", "Its colours in the past.", "kpi backtest"))
+kpi_group.add_command(backtest_command)
 
 
 def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:

@@ -104,7 +104,7 @@ def test_no_list_of_commands_cuts_a_sentence_or_hides_what_is_not_built() -> Non
     assert [path for path, text in short.items() if text.endswith("...") or not text] == []
     missing = {path for path, text in short.items() if text.startswith("(not built yet) ")}
     assert missing == {command.name for command in NOT_BUILT} | {
-        "kpi backtest", "scorecard audit", "scorecard correct", "scorecard pause", "scorecard resume",
+        "scorecard audit", "scorecard correct", "scorecard pause", "scorecard resume",
     }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_completion_is_offered() -> None:
     "arguments",
     [
         ["links", "list"], ["links", "why", "x"], ["alert", "ack", "1"], ["plan", "new.toml"], ["forget", "a@b.test"],
-        ["kpi", "backtest", "win_rate"], ["scorecard", "audit", "x"], ["scorecard", "correct", "x"],
+        ["scorecard", "audit", "x"], ["scorecard", "correct", "x"],
         ["scorecard", "pause", "x", "--until", "2026-12-01"], ["scorecard", "resume", "x"],
     ],
 )  # fmt: skip
