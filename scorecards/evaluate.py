@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from scorecards import provenance, signal, uses
 from scorecards.actions import actions_of
+from scorecards.change import drivers_of
 from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting
 from scorecards.details import details_of
@@ -156,6 +157,7 @@ class Evaluator:
             signal=self._signal(kpi, series) if kpi.signal == "xmr" else None,
             series=series,
             segments=tuple(segments_of(self, kpi, chosen, by)),
+            drivers=drivers_of(self, kpi, chosen, by, comparisons),
             freshness=tuple(ages),
             actions=actions_of(self, kpi, chosen.main, tallied[0] if tallied else None),
         )

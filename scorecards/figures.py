@@ -75,7 +75,7 @@ def figure(kpi: Kpi, tally: Tally) -> Figure:
     if kpi.per_distinct is not None:
         return _over_distinct(kpi, tally, minimum)
     if is_two_sided(kpi):
-        part, whole = _sides(kpi, tally)
+        part, whole = sides(kpi, tally)
         if kpi.headline == "count" and kpi.share is not None:
             return _judged(kpi, tally, part, part, whole, minimum)
         return _judged(kpi, tally, part / whole if whole else None, part, whole, minimum)
@@ -104,7 +104,8 @@ def scaled(kpi: Kpi, value: float | int) -> float | int:
     return value
 
 
-def _sides(kpi: Kpi, tally: Tally) -> tuple[float | int, float | int]:
+def sides(kpi: Kpi, tally: Tally) -> tuple[float | int, float | int]:
+    """What is above and below the line of a KPI that is two-sided."""
     if kpi.filled is not None:
         return number(tally.x), number(tally.y)
     if kpi.weight != "count":
