@@ -54,8 +54,8 @@ def _parts(kpi: Kpi, tallied: Mapping[str, Tally]) -> dict[str, Part]:
 
 def _part(kpi: Kpi, tally: Tally) -> Part:
     if is_two_sided(kpi):
-        top, bottom = sides(kpi, tally)
-        return Part(decimal_of(top), decimal_of(bottom), tally.n)
+        above, below = sides(kpi, tally)
+        return Part(decimal_of(above), decimal_of(below), tally.n)
     top = Decimal(tally.n) if kpi.agg == "count" else tally.x
     if kpi.scale is not None and kpi.duration is None:
         top *= decimal_of(kpi.scale)  # answers on their scale

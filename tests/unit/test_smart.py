@@ -1,0 +1,136 @@
+"""The five letters: what takes each away, and what only raises a doubt."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from scorecards.definition import Kpi, build
+from scorecards.figures import Figure
+from scorecards.smart import Known, Letter, check, is_smart, line, to_json
+from scorecards.values import Signal
+
+TODAY = date(2026, 11, 21)
+WHOLE: dict[str, Any] = {
+    "of": "opportunities",
+    "date": "outcome_date",
+    "where": {"is_closed": True},
+    "share": {"is_won": True},
+    "owner": "vp@acme.test",
+    "objective": "win more of what we offer",
+    "perspective": "Front office",
+    "frequency": "weekly",
+    "review_by": date(2027, 1, 1),
+    "target": {"want": "up", "value": 0.3, "start": date(2026, 1, 1), "due": date(2027, 6, 30)},
+}
+GOOD = Figure(0.25, 25, 100, 100, "ok", None, 1.0)
+USUAL = Signal("none", (), 0.25, 0.15, 0.35, 13)
+
+
+def kpi(target: dict[str, Any] | None = None, **more: Any) -> Kpi:
+    return build("win", {**WHOLE, **more, "target": {**WHOLE["target"], **(target or {})}})
+
+
+def letters(kpi: Kpi, **known: Any) -> dict[str, Letter]:
+    found = check(kpi, Known(TODAY, **known))
+    assert found is not None
+    return found
+
+
+def test_a_whole_target_is_smart() -> None:
+    """Every slot filled, the past sound, the goal within reach."""
+    found = letters(kpi(), recent=[GOOD, GOOD, GOOD], usual=USUAL, segments={})
+    assert line(found) == "S ok · M ok · A ok · R ok · T ok"
+    assert is_smart(found)
+
+
+def test_without_a_target_there_is_nothing_to_check() -> None:
+    """A KPI may be watched without one."""
+    assert check(build("win", {k: v for k, v in WHOLE.items() if k != "target"}), Known(TODAY)) is None
+
+
+def test_a_warning_is_printed_and_takes_nothing_away() -> None:
+    """The line says why; in JSON each reason stands alone."""
+    found = letters(kpi({"value": 0.4}, review_by=None), usual=USUAL)
+    said = "A warn (this process rarely delivers it: plan a change)"
+    assert line(found) == f"S ok · M ok · {said} · R ok · T warn (no review_by says when it is looked over)"
+    assert is_smart(found)
+    assert to_json(found)["T"] == {"result": "warn", "reasons": ["no review_by says when it is looked over"]}
+
+
+NO_VALUE = Figure(None, 1, 2, 2, "too_few", "2 of 3: too few to rate")
+FEW = Figure(0.5, 5, 10, 10, "ok", None, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("letter", "result", "reason", "said", "known"),
+    [
+        ("S", "fail", "nobody is named", {"owner": ""}, {}),
+        ("S", "ok", "", {"owner": ""}, {"owner": "card@acme.test"}),
+        ("S", "fail", "there is no dimension crew", {"target": {"crew": {"A": 0.3}}}, {"segments": {"team": ["A"]}}),
+        ("S", "warn", "team has no rows for B", {"target": {"team": {"B": 0.3}}}, {"segments": {"team": ["A"]}}),
+        ("M", "fail", "2 of its last 3 periods", {}, {"recent": [NO_VALUE, GOOD, NO_VALUE]}),
+        ("M", "ok", "", {}, {"recent": [GOOD, GOOD, NO_VALUE, NO_VALUE]}),
+        ("M", "fail", "rests on 10 rows, at least 20", {}, {"recent": [FEW]}),
+        ("M", "warn", "covers 80%", {"n_min": 5}, {"recent": [FEW]}),
+        ("M", "warn", "definition changed", {}, {"redefined": True}),
+        ("A", "fail", "a share of 130% cannot be", {"target": {"value": 1.3}}, {}),
+        ("A", "fail", "a share of 120% cannot be", {"target": {"team": {"A": 1.2}}}, {}),
+        ("A", "fail", "it needs 41, the best ever was 20", {}, {"needed": 41.0, "best": 20.0}),
+        ("A", "ok", "", {}, {"needed": 40.0, "best": 20.0}),
+        ("A", "warn", "no stretch", {"target": {"value": 0.2}}, {"usual": USUAL}),
+        ("A", "warn", "no stretch", {"target": {"want": "down", "value": 0.3}}, {"usual": USUAL}),
+        ("A", "warn", "plan a change", {"target": {"want": "down", "value": 0.1}}, {"usual": USUAL}),
+        ("R", "fail", "no objective", {"objective": ""}, {}),
+        ("R", "fail", "no perspective", {"perspective": ""}, {}),
+        ("R", "fail", "nobody receives it", {}, {"recipients": False}),
+        ("R", "warn", "another target", {}, {"rivals": 1}),
+        ("R", "warn", "speed without its quality: csat_score", {"partner": "csat_score"}, {"partner_shown": False}),
+        ("R", "ok", "", {"partner": "csat_score"}, {"partner_shown": True}),
+        ("T", "fail", "no deadline", {"target": {"due": None}}, {}),
+        ("T", "fail", "no start", {"target": {"start": None}}, {}),
+        ("T", "fail", "says not how often", {"frequency": ""}, {}),
+        ("T", "fail", "not after its start", {"target": {"start": date(2027, 6, 30)}}, {}),
+        ("T", "fail", "less than one whole period", {"target": {"due": date(2026, 12, 1)}}, {}),
+        ("T", "warn", "passed on 2026-11-20", {"target": {"due": date(2026, 11, 20)}}, {}),
+    ],
+)
+def test_each_reason(letter: str, result: str, reason: str, said: dict[str, Any], known: dict[str, Any]) -> None:
+    """One thing wrong at a time: its letter says so, the others stay ok."""
+    target = said.pop("target", None)
+    found = letters(kpi(target, **said), **known)
+    assert found[letter].result == result
+    assert reason in " ".join(found[letter].reasons)
+    assert {name for name, other in found.items() if other.result != "ok"} <= {letter}
+
+
+def test_a_relative_target_needs_its_baseline_stored() -> None:
+    """Ten per cent on what? Its start is where the baseline ends."""
+    change = {"value": None, "start": None, "change": 0.1, "from": {"period": "2025"}}
+    assert letters(kpi(change), has_baseline=False)["M"].reasons == ("its baseline is not stored",)
+    found = letters(kpi(change), has_baseline=True, goal=1.1)
+    assert (found["M"].result, found["T"].result) == ("ok", "ok")
+    assert found["A"].reasons == ("a share of 110% cannot be",)
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "possible"),
+    [
+        ({"unit": "score", "scale": 10, "agg": "avg", "field": "score", "of": "survey_responses"}, 11, False),
+        ({"unit": "score", "scale": 10, "agg": "avg", "field": "score", "of": "survey_responses"}, 8.5, True),
+        ({"of": "tickets", "agg": "median", "duration": {"from": "created_at", "to": "closed_at"}}, -1, False),
+        ({"of": "opportunities", "agg": "sum", "field": "amount"}, -1, True),
+        ({"of": "tickets"}, -1, False),
+    ],
+)
+def test_what_cannot_be_is_no_goal(said: dict[str, Any], value: float, possible: bool) -> None:
+    """A score above its scale, a time or a count below zero; a sum may be a loss."""
+    rest = {k: v for k, v in WHOLE.items() if k not in ("of", "date", "where", "share")}
+    made = build("it", {**rest, **said, "target": {"want": "up", "value": value, "due": date(2027, 1, 1)}})
+    assert (letters(made)["A"].result == "ok") == possible
+
+
+def test_both_edges_of_a_band_must_be_possible() -> None:
+    """Between 20 % and 120 % is not a band of shares."""
+    band = {"want": {"between": [0.2, 1.2]}, "value": None}
+    assert letters(kpi(band))["A"].reasons == ("a share of 120% cannot be",)
