@@ -151,6 +151,7 @@ class KpiResult:
     series: Sequence[Point] = ()
     segments: Sequence[SegmentValue] = ()
     drivers: Mapping[str, Any] | None = None
+    smart: Mapping[str, Any] | None = None  # letter -> {result, reasons}: is its target SMART?
     freshness: Sequence[Freshness] = ()
     # what a reader needs beside the number (not in the JSON of `kpi show`)
     about: str = ""  # one line: what it measures, filters in words
@@ -226,6 +227,7 @@ class KpiResult:
                 for s in self.segments
             ],
             "drivers": dict(self.drivers) if self.drivers is not None else None,
+            "smart": dict(self.smart) if self.smart is not None else None,
             "freshness": [
                 {"source": f.source, "synced_at": instant(f.synced_at) if f.synced_at else None} for f in self.freshness
             ],

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from scorecards.values import Freshness, KpiResult, Period
 from syncagent import compose, due, freshness
 from syncagent.config.result import Config
 from syncagent.notices import Owner
+from syncagent.smart import of_result
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,7 @@ def _values(config: Config, cache: sqlite3.Connection, card: Scorecard, as_of: d
         kpi = config.kpis[name]
         try:
             result = evaluator.evaluate(kpi, granularity=granularity, max_age_s=card.max_age)
+            result = replace(result, smart=of_result(config, card, result, evaluator.today))
         except Exception as error:
             log.exception("KPI %s could not be computed", name, extra={"action": "kpi.error", "kpi": name})
             reason = f"could not be computed ({type(error).__name__})"

@@ -54,7 +54,9 @@ def check_command(app: App, offline: bool) -> int:
     """
     from importlib.metadata import packages_distributions
 
+    from scorecards.smart import line
     from syncagent.packages import strangers
+    from syncagent.smart import letters
 
     config = app.whole_config
     for warning in config.warnings:
@@ -68,6 +70,8 @@ def check_command(app: App, offline: bool) -> int:
         f"{config.path}: {_count(config.sources, 'source')}, {_count(kpis, 'KPI')} known,"
         f" {_count(config.scorecards, 'scorecard')}{'; no problem found' if config.sources else ''}"
     )
+    for name, found in letters(config, app.clock().date()).items():
+        click.echo(f"target of {name}: {line(found)}")
     if offline:
         return OK
     problems = [_check_source(app, config, name) for name in config.sources]

@@ -1,6 +1,10 @@
 """The five letters: what takes each away, and what only raises a doubt."""
 
-from datetime import date
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +12,11 @@ import pytest
 from scorecards.definition import Kpi, build
 from scorecards.figures import Figure
 from scorecards.smart import Known, Letter, check, is_smart, line, to_json
-from scorecards.values import Signal
+from scorecards.values import KpiResult, Point, Signal, TargetResult
+from syncagent.config import load_config
+from syncagent.smart import letters as mailed_letters
+from syncagent.smart import of_result
+from tests.fakes.office import Office
 
 TODAY = date(2026, 11, 21)
 WHOLE: dict[str, Any] = {
@@ -25,6 +33,15 @@ WHOLE: dict[str, Any] = {
 }
 GOOD = Figure(0.25, 25, 100, 100, "ok", None, 1.0)
 USUAL = Signal("none", (), 0.25, 0.15, 0.35, 13)
+
+TARGETS = """
+[kpi.won_revenue]
+objective = "grow"
+perspective = "FO F"
+target = { want = "up", value = 1000 }
+[kpi.win_rate]
+target = { want = "up", value = 0.3 }
+"""
 
 
 def kpi(target: dict[str, Any] | None = None, **more: Any) -> Kpi:
@@ -134,3 +151,53 @@ def test_both_edges_of_a_band_must_be_possible() -> None:
     """Between 20 % and 120 % is not a band of shares."""
     band = {"want": {"between": [0.2, 1.2]}, "value": None}
     assert letters(kpi(band))["A"].reasons == ("a share of 120% cannot be",)
+
+
+def test_check_says_it_of_each_target_that_is_mailed(tmp_path: Path) -> None:
+    """The owner and readers of the scorecard count; a KPI on no scorecard is not judged."""
+    office = Office(tmp_path)
+    office.write(more=TARGETS)
+    config = load_config(office.config, environ={})
+    found = mailed_letters(config, TODAY)
+    assert list(found) == ["won_revenue"]
+    assert {name: letter.result for name, letter in found["won_revenue"].items()} == {
+        "S": "ok",
+        "M": "ok",
+        "A": "ok",
+        "R": "ok",
+        "T": "fail",
+    }
+    assert found["won_revenue"]["T"].reasons[:2] == ("it has no deadline", "it has no start")
+    done = subprocess.run(
+        [sys.executable, "-m", "syncagent", "--config", str(office.config), "check", "--offline"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (
+        "\ntarget of won_revenue: S ok · M ok · A ok · R ok · T fail (it has no deadline; it has no start"
+        in done.stdout
+    )
+
+
+def test_a_scorecards_json_judges_what_the_rows_say_too(tmp_path: Path) -> None:
+    """Six weeks of 10 a week: 50 by the week is beyond what this process delivers and more than twice the best day."""
+    office = Office(tmp_path)
+    office.write(more=TARGETS)
+    config = load_config(office.config, environ={})
+    card, series = config.scorecards["weekly"], [Point(date(2026, 10, 5), date(2026, 10, 12), 10.0, 30, "ok")] * 6
+    target = TargetResult("up", 50.0, 50.0, -40.0, None, needed_rate=4.1)
+    moment = datetime(2026, 11, 2, tzinfo=UTC)
+    usual = Signal("none", (), 10.0, 8.0, 12.0, 13)
+    result = KpiResult(
+        "won_revenue", "Won", moment, None, 10.0, "money", "ok", n=30, series=series, signal=usual, target=target
+    )
+    found = of_result(config, card, result, TODAY)
+    assert found is not None
+    assert found["A"] == {
+        "result": "fail",
+        "reasons": ["it needs 4.1, the best ever was 2", "this process rarely delivers it: plan a change"],
+    }
+    assert replace(result, smart=found).to_json()["smart"] == found
+    assert of_result(config, card, replace(result, kpi="lost_opportunities"), TODAY) is None

@@ -1,0 +1,66 @@
+"""The SMART letters of each target that is mailed: from the configuration alone, and with the values at hand."""
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from scorecards.calendar import business_days
+from scorecards.definition import Scorecard
+from scorecards.figures import Figure
+from scorecards.slots import Granularity
+from scorecards.smart import Known, Letter, check, to_json
+from scorecards.values import KpiResult
+
+if TYPE_CHECKING:
+    from syncagent.config import Config
+
+_DAYS: dict[Granularity, int] = {
+    "day": 1,
+    "week": 7,
+    "month": 28,
+    "quarter": 90,
+    "fiscal_quarter": 90,
+    "year": 365,
+    "fiscal_year": 365,
+}
+
+
+def letters(config: "Config", today: date) -> dict[str, dict[str, Letter]]:
+    """By name, the letters of every KPI with a target that stands on a scorecard; what needs rows is not judged."""
+    found = {}
+    for name, kpi in sorted(config.kpis.items()):
+        cards = [card for card in config.scorecards.values() if name in card.kpis]
+        if kpi.target is None or not cards:
+            continue
+        known = Known(
+            today,
+            owner=next((card.owner for card in cards if card.owner), ""),
+            recipients=any(card.to for card in cards),
+            partner_shown=all(kpi.partner in card.kpis for card in cards) if kpi.partner else None,
+            period_days=_DAYS.get(kpi.period or kpi.usual_period, 28),
+        )
+        judged = check(kpi, known)
+        if judged is not None:
+            found[name] = judged
+    return found
+
+
+def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date) -> dict[str, Any] | None:
+    """The letters of one value on a scorecard, with what its past says; None without a target."""
+    kpi = config.kpis[result.kpi]
+    hours = config.reporting().hours
+    needed = result.target.needed_rate if result.target else None
+    days = [(p, business_days(p.start, p.end, hours)) for p in result.series if p.value is not None]
+    known = Known(
+        today,
+        owner=card.owner or "",
+        recipients=bool(card.to),
+        partner_shown=kpi.partner in card.kpis if kpi.partner else None,
+        recent=[Figure(p.value, None, None, p.n or 0, p.status) for p in reversed(result.series)],
+        goal=result.target.value if result.target else None,
+        usual=result.signal,
+        needed=needed,
+        best=max((float(p.value or 0) / many for p, many in days if many), default=None) if needed else None,
+        period_days=_DAYS.get(kpi.period or kpi.usual_period, 28),
+    )
+    found = check(kpi, known)
+    return None if found is None else to_json(found)
