@@ -5,7 +5,7 @@ from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
 from scorecards.render.message import Issue
 from scorecards.render.view import Line
-from scorecards.values import KpiResult
+from scorecards.values import KpiResult, Period
 
 _STATS = ("median", "mean", "p90")
 
@@ -139,6 +139,18 @@ def _signal(result: KpiResult, fmt: Formatter) -> Line | None:
     mark = {"above": "↑", "below": "↓"}.get(signal.direction or "", "")
     text = words(f"sig_{kind}", where=where, range=span, run=headline.run_of(result, words))
     return Line(text, tone, mark)
+
+
+def signal_sentence(result: KpiResult, fmt: Formatter) -> str:
+    """What the signal says of the newest whole period, as a sentence; empty where nothing can be said."""
+    said, span = _signal(result, fmt), usual_range(result, fmt)
+    if said is not None:
+        return said.text
+    if result.signal is None or result.signal.result != "none" or span is None or not result.series:
+        return ""
+    newest = result.series[-1]
+    value = written_value(result, fmt, newest.value) or ""
+    return fmt.words("sig_none", value=value, period=fmt.dates(Period(newest.start, newest.end, "UTC")), range=span)
 
 
 def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:

@@ -103,6 +103,7 @@ ENGLISH = Words(
         "no_change": "no change",
         "year_ago": "{change} on a year ago",
         "usual": "usual range {range}",
+        "sig_none": "{value} in {period} is within the usual range {range}. Nothing to explain.",
         "sig_outside": "{where} the usual range {range}: look for a cause",
         "sig_run": "{run} in a row {where} the old average: the process has shifted",
         "sig_near": "3 of the last 4 far {where} the average: the process may be shifting",

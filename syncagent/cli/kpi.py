@@ -197,7 +197,14 @@ def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
 def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
     from scorecards.render.format import get
-    from scorecards.render.rows import stat_words, usual_range, written_change, written_goal, written_value
+    from scorecards.render.rows import (
+        signal_sentence,
+        stat_words,
+        usual_range,
+        written_change,
+        written_goal,
+        written_value,
+    )
 
     fmt = get(config.agent.locale, config.agent.currency, config.agent.timezone)
     if not is_first:
@@ -223,6 +230,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
             lines.append((word, f"{written_value(result, fmt, comparison.value)}, {change} since"))
     lines.append(("goal", written_goal(result, fmt) or ""))
     lines.append(("usual", usual_range(result, fmt) or ""))
+    lines.append(("signal", signal_sentence(result, fmt)))
     fresh = [f"{f.source} {local_time(f.synced_at, config.agent.timezone)}" for f in result.freshness]
     lines.append(("synced", ", ".join(fresh)))
     for label, text in lines:

@@ -12,7 +12,9 @@ import pytest
 
 from scorecards.errors import RenderError
 from scorecards.render import HTML_MAX, preview_html, render
+from scorecards.render.format import get
 from scorecards.render.message import Issue
+from scorecards.render.rows import signal_sentence
 from scorecards.values import (
     ActionList,
     ActionRow,
@@ -359,3 +361,19 @@ def test_eight_kpis_take_less_than_100_ms_once_warm() -> None:
 
 def test_as_of_is_said_in_the_readers_zone() -> None:
     assert "As of Nov 15, 2026, 6:00 PM EST" in plain(render(issue(timezone="America/New_York", locale="en-US")).text)
+
+
+@pytest.mark.parametrize(
+    ("signal", "sentence"),
+    [
+        (Signal("none", (), 0.3, 0.28, 0.55, 13), "is within the usual range 28.0–55.0%. Nothing to explain."),
+        (Signal("signal", (1,), 0.5, 0.4, 0.6, 13, "below"), "below the usual range 40.0–60.0%: look for a cause"),
+        (Signal("signal", (2,), 0.2, 0.1, 0.6, 20, "above"), "in a row above the old average: the process has shifted"),
+        (Signal("too_few_points", points=3), ""),
+    ],
+)
+def test_the_signal_in_a_sentence(signal: Signal, sentence: str) -> None:
+    """What `kpi show` says of the newest period: within its range is worth saying too."""
+    found = signal_sentence(one(signal=signal), get("en", "EUR", "UTC"))
+    assert found.endswith(sentence)
+    assert bool(found) == bool(sentence)
