@@ -84,13 +84,16 @@ def _bring_triggers(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None
 def _identity_triggers(table: str) -> dict[str, str]:
     """A merge or a link alone changes no fact's own row, yet whose row it is: it must wake `refresh` too."""
     columns = ["merged_into", "dup_of", *([identity.HARD_LINKS[table]] if table in identity.HARD_LINKS else [])]
-    mark = "INSERT INTO dirty VALUES ('identity', NEW.id) ON CONFLICT DO NOTHING"
-    linked = " OR ".join(f"NEW.{column} IS NOT NULL" for column in columns)
-    new, changed = f"identity_{table}_new", f"identity_{table}_changed"
-    return {
-        new: f"CREATE TRIGGER {new} AFTER INSERT ON {table} WHEN {linked} BEGIN {mark}; END",
-        changed: f"CREATE TRIGGER {changed} AFTER UPDATE OF {', '.join(columns)} ON {table} BEGIN {mark}; END",
-    }
+    change = f"UPDATE OF {', '.join(columns)}"
+    events = {"new": ("INSERT", "NEW"), "changed": (change, "NEW"), "gone": ("DELETE", "OLD")}
+    found = {}
+    for event, (happening, row) in events.items():
+        name = f"identity_{table}_{event}"
+        linked = " OR ".join(f"{row}.{column} IS NOT NULL" for column in columns)
+        when = "" if event == "changed" else f" WHEN {linked}"
+        mark = f"INSERT INTO dirty VALUES ('identity', {row}.id) ON CONFLICT DO NOTHING"
+        found[name] = f"CREATE TRIGGER {name} AFTER {happening} ON {table}{when} BEGIN {mark}; END"
+    return found
 
 
 def _following(kind: str, table: str, columns: tuple[str, ...]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scorecards.definition import Reporting
@@ -55,7 +55,16 @@ WITH_GROUPS = in_order(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(
+    batches=[
+        [
+            ("survey_responses", "R a", {"responded_at": "2026-01-01T00:00:00Z", "contact_id": "C b", "is_deleted": 0}),
+            ("contacts", "C b", {"account_id": None, "is_deleted": 0, "merged_into": "C c"}),
+        ]
+    ],
+    removed="b",
+)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(changes, min_size=1, max_size=6), min_size=1, max_size=5), removed=few)
 def test_kept_facts_equal_rebuilt_facts(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Change]], removed: str
@@ -74,7 +83,7 @@ def test_kept_facts_equal_rebuilt_facts(
         assert snapshot(conn, WITH_GROUPS) == rebuilt(conn, WITH_GROUPS)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=st.lists(changes, min_size=4, max_size=12), then=st.lists(changes, max_size=4), after=st.integers(1, 6))
 def test_a_build_cut_short_goes_on(
     tmp_path_factory: pytest.TempPathFactory, first: list[Change], then: list[Change], after: int
