@@ -140,6 +140,5 @@ def test_the_options_and_keys_of_sync_that_are_named_are_those_there_are() -> No
     rows = {row[0].split()[0].strip("`"): row[1] for row in _rows(_part("What sync and status tell"))}
     options = {option for param in sync_command.params for option in param.opts if option.startswith("--")}
     assert {name for name in rows if name.startswith("--")} == options - {"--help"}
-    assert set(re.findall(r"`(\w+)`", rows["--json"])) - {"ok", "stopped", "streams"} == set(
-        StreamReport("", "").to_json()
-    )
+    keys = re.sub(r"\(.*?\)", "", rows["--json"])  # without what is explained about them
+    assert set(re.findall(r"`(\w+)`", keys)) - {"ok", "stopped", "streams"} == set(StreamReport("", "").to_json())

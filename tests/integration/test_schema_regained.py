@@ -13,6 +13,7 @@ from syncagent import drift
 from syncagent.sandbox import Sandbox
 from syncagent.store import open_cache
 from syncagent.sync import sync_source
+from syncagent.sync_state import AGAIN
 from tests.fakes import one_box
 from tests.fakes.truth_check import differences
 from tests.integration import crm_cache
@@ -52,7 +53,8 @@ def wrong(cache: sqlite3.Connection, box: Sandbox, crm: str) -> list[str]:
 
 def began_anew(cache: sqlite3.Connection) -> set[str]:
     """The streams that will be read from their beginning."""
-    return {row[0] for row in cache.execute("SELECT stream FROM sync_state WHERE bookmark IS NULL")}
+    again = "bookmark IS NULL OR json_extract(bookmark, ?)"
+    return {row[0] for row in cache.execute(f"SELECT stream FROM sync_state WHERE {again}", (f"$.{AGAIN}",))}
 
 
 @pytest.mark.parametrize("kind", ["companies", "contacts", "deals", "tickets", "invoices", "line_items", "leads"])

@@ -83,7 +83,7 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_drivers_add_up_to_the_change_the_kpi_says(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int | None, str | None]]
 ) -> None:

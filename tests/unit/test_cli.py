@@ -226,6 +226,7 @@ def test_sync_prints_a_table_and_json_prints_json_alone(run: Run, office: Office
             {
                 "source": "desk", "stream": "opportunities", "read": 4, "changed": 0, "deleted": 0, "rejected": 0,
                 "seconds": said.json["streams"][0]["seconds"], "calls": 0, "error": None,  # type: ignore[index]
+                "outcome": "ok", "not_readable": None, "withdrawn_at": None,
                 "reject_file": None, "reconciled": said.json["streams"][0]["reconciled"],  # type: ignore[index]
                 "found_missing": 0, "found_gone": 0, "crm_count": said.json["streams"][0]["crm_count"],  # type: ignore[index]
                 "cache_count": said.json["streams"][0]["cache_count"],  # type: ignore[index]
