@@ -172,7 +172,7 @@ def test_a_killed_process_goes_on_where_it_was(world: World) -> None:
 
 @pytest.mark.slow
 def test_many_records_broken_off_after_any_page_are_all_there(world: World) -> None:
-    stream = world.many(700)
+    stream = world.many(4_500)  # several of what one connector or another hands out at once
     with opened(world) as connector:
         whole = unbroken(connector, stream)
         assert set(whole.live(stream)) == world.live(stream)
