@@ -30,8 +30,8 @@ def tables_of(names: Collection[str], kpis: Mapping[str, Kpi]) -> set[str] | Non
         if kpi is None or name in seen:
             continue
         seen.add(name)
-        if kpi.ratio is not None:
-            waiting += [part.partition(".")[0] for part in (kpi.ratio.top, kpi.ratio.bottom)]
+        if kpi.operands:
+            waiting += [part.partition(".")[0] for part in kpi.operands]
         elif kpi.of is not None and kpi.of in TABLES:
             tables |= {kpi.of} | tables_beside(kpi)
         else:

@@ -18,6 +18,8 @@ KPIS = {
     "deals": Kpi(id="deals", of="opportunities"),
     "tickets": Kpi(id="tickets", of="tickets"),
     "mixed": Kpi.model_validate({"id": "mixed", "ratio": {"top": "deals.value", "bottom": "tickets"}}),
+    "summed": Kpi.model_validate({"id": "summed", "calc": {"plus": ["deals"], "minus": ["tickets.count"]}}),
+    "shared": Kpi.model_validate({"id": "shared", "ratio": {"top": "deals", "bottom": ["deals", "tickets"]}}),
     "own": Kpi(id="own", sql="SELECT 1 AS value"),
 }
 
@@ -36,9 +38,11 @@ def synced(cache: sqlite3.Connection, source: str, stream: str, at: datetime | N
     )
 
 
-def test_tables_follow_ratios_and_give_up_on_sql() -> None:
+def test_tables_follow_ratios_and_sums_and_give_up_on_sql() -> None:
     assert freshness.tables_of(["deals"], KPIS) == {"opportunities"}
     assert freshness.tables_of(["mixed"], KPIS) == {"opportunities", "tickets"}
+    assert freshness.tables_of(["summed"], KPIS) == {"opportunities", "tickets"}
+    assert freshness.tables_of(["shared"], KPIS) == {"opportunities", "tickets"}
     assert freshness.tables_of(["deals", "own"], KPIS) is None
 
 
