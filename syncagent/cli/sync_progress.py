@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 #: A time left worked out from less than this is a guess nobody wants.
 _SETTLED_S = 2.0
+#: The rate is that of so long: a stream that waits for a limit, or for its last page, says so by it.
+_LATELY_S = 20.0
 #: Waits shorter than this are not worth a word.
 _TELL_WAIT_S = 1.0
 
@@ -23,15 +26,17 @@ class Pace:
 
     clock: Callable[[], float] = time.monotonic
     _phase: str = ""
-    _began: float = 0.0
-    _first: int = field(default=0)
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)  # (when, records), the oldest first
 
     def line(self, state: "Progress") -> str:
         """One line of at most 60 characters: phase, records, rate, time left, shares of the limits."""
         now = self.clock()
         if state.phase != self._phase:
-            self._phase, self._began, self._first = state.phase, now, state.read
-        took, done = now - self._began, state.read - self._first
+            self._phase, self._seen = state.phase, deque()
+        self._seen.append((now, state.read))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _LATELY_S:
+            self._seen.popleft()
+        took, done = now - self._seen[0][0], state.read - self._seen[0][1]
         rate = done / took if took > 0 else 0.0
         total = total_of(state)
         parts = [f"{state.read:,}" + (f" of {total:,}" if total is not None else "")]

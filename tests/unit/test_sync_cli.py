@@ -157,6 +157,8 @@ def test_a_line_says_phase_records_rate_time_left_and_shares() -> None:
     assert at(4, 8001, 8000) == "reading 8,001, 2,000/s", "a total that is passed was one of a part"
     assert at(5, 0, 8000, phase="comparing") == "comparing 0 of 8,000"
     assert at(8, 6000, 8000, phase="comparing") == "comparing 6,000 of 8,000, 2,000/s, 1 s left"
+    assert at(18, 6010, 8000, phase="comparing") == "comparing 6,010 of 8,000, 462/s, 4 s left"
+    assert at(30, 6130, 8000, phase="comparing") == "comparing 6,130 of 8,000, 6/s, 5 min left", "as of late"
     assert [duration(s) for s in (0.2, 89, 100, 5399, 9000)] == ["1 s", "89 s", "2 min", "90 min", "2.5 h"]
 
 
