@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -43,9 +44,13 @@ class DayShare:
         self.limit: int | None = None
         self.used: int | None = None
 
-    def keep_to(self, share: float) -> None:
-        """From now on this is our share, of what was used before too."""
-        self._share = share
+    def keep_to(self, share: float, reserve: float) -> None:
+        """From now on this is our share, of what was used before too, and this stays for others."""
+        self._share, self._reserve = share, reserve
+
+    @property
+    def reserve(self) -> float:
+        return self._reserve
 
     def see(self, limit: int, used: int) -> None:
         """The vendor says that `used` of `limit` calls are gone today. Numbers that cannot be are not believed."""
@@ -117,6 +122,19 @@ def seconds_to_midnight(now: datetime, zone: ZoneInfo) -> float:
     return max(1.0, (midnight.astimezone(UTC) - now).total_seconds())
 
 
+@dataclass(frozen=True, slots=True)
+class Most:
+    """The most one source wants to use: a share of the day of which `reserve` stays for others, slots by kind of call,
+    the seconds a kind's slots are for where they are set, and calls side by side, whatever their kind.
+    """
+
+    share: float
+    reserve: float
+    slots: Mapping[str, int]
+    windows_s: Mapping[str, float] = field(default_factory=dict)
+    at_once: int | None = None
+
+
 class Limiter:
     """All limits of one account by kind of call: `kinds["search"]` are the windows a search must pass.
 
@@ -124,25 +142,30 @@ class Limiter:
     slot. Should it count them there as well, its headers show them as somebody else's calls and they are yielded to.
     """
 
-    def __init__(self, kinds: dict[str, Sequence[Window]], day: DayShare) -> None:
+    def __init__(self, kinds: dict[str, Sequence[Window]], day: DayShare, *, at_once: Window | None = None) -> None:
         self.kinds = kinds
         self.day = day
+        self._at_once = at_once
         self._lock = threading.Lock()
-        self._wanted: dict[str, tuple[float, Mapping[str, int]]] = {}
+        self._wanted: dict[str, Most] = {}
         self._allowed: dict[str, int] = {}
         self.throttled = 0
         self.foreign_throttled = 0
 
-    def keep_to(self, owner: str, share: float, slots: Mapping[str, int]) -> None:
-        """`owner` (a source) wants to use no more: a share of the day, and slots by kind of call.
+    def keep_to(self, owner: str, most: Most) -> None:
+        """`owner` (a source) wants to use no more than this.
 
-        Of what all owners want the strictest counts, and of one owner what it said last.
+        Of what all owners want the strictest counts, limit by limit, and of one owner what it said last.
         """
         with self._lock:
-            self._wanted[owner] = (share, slots)
-            self.day.keep_to(min(share for share, _ in self._wanted.values()))
-            for kind in slots:
+            self._wanted[owner] = most
+            wanted = self._wanted.values()
+            self.day.keep_to(min(one.share for one in wanted), max(one.reserve for one in wanted))
+            for kind in most.slots:
                 self._resize(kind)
+            lanes = [one.at_once for one in wanted if one.at_once is not None]
+            if self._at_once is not None and lanes:
+                self._at_once.resize(min(lanes))
 
     def allow(self, kind: str, slots: int) -> None:
         """The vendor says how many calls of a kind it allows a window."""
@@ -151,9 +174,10 @@ class Limiter:
             self._resize(kind)
 
     def _resize(self, kind: str) -> None:
-        most = [slots[kind] for _, slots in self._wanted.values() if kind in slots]
-        most += [self._allowed[kind]] if kind in self._allowed else []
-        self.kinds[kind][-1].resize(min(most))
+        slots = [one.slots[kind] for one in self._wanted.values() if kind in one.slots]
+        slots += [self._allowed[kind]] if kind in self._allowed else []
+        windows_s = [one.windows_s[kind] for one in self._wanted.values() if kind in one.windows_s]
+        self.kinds[kind][-1].resize(min(slots), max(windows_s, default=None))
 
     @contextmanager
     def slot(self, kind: str, stop: Stop | None = None, tell: OnWait | None = None) -> Iterator[None]:
@@ -165,7 +189,8 @@ class Limiter:
         with self._lock:
             self.day.check()
         with ExitStack() as held:
-            for window in self.kinds[kind]:
+            # Side by side first: a slot's time is that of its call alone, without a wait for others to end.
+            for window in (*((self._at_once,) if self._at_once else ()), *self.kinds[kind]):
                 window.take(stop, tell)
                 held.callback(window.give_back)
             with self._lock:
@@ -217,4 +242,4 @@ def shared(account: str, make: Callable[[], Limiter]) -> Limiter:
         return _LIMITERS[account]
 
 
-__all__ = ["DayShare", "Limiter", "Stop", "Window", "forget", "seconds_to_midnight", "shared"]
+__all__ = ["DayShare", "Limiter", "Most", "Stop", "Window", "forget", "seconds_to_midnight", "shared"]

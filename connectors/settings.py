@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -102,6 +103,39 @@ class Part(BaseModel):
     """Root of all settings: frozen, and a key we do not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, validate_default=True)
+
+
+def within(least: str, most: str) -> AfterValidator:
+    """For a duration: both ends belong to it, and are named as people write them."""
+    low, high = int(str(parse_duration(least))), int(str(parse_duration(most)))
+
+    def check(value: int) -> int:
+        if not low <= value <= high:
+            raise ValueError(f'must be at least "{least}" and at most "{most}"')
+        return value
+
+    return AfterValidator(check)
+
+
+class CrmLimits(Part):
+    """`limits` of either CRM: what the vendor sets, by plan, contract or policy, and may set anew.
+
+    Of the day: our share, and what stays for others. Of logins: how many vain ones within which time. Of what shows
+    late: how far each sync looks back, and when all that was stamped can be seen.
+    """
+
+    daily_share: float = Field(default=0.5, gt=0, le=1)
+    daily_reserve: float = Field(default=0.1, ge=0, lt=1)
+    logins: int = Field(default=3, ge=1, le=1_000)
+    login_window: Annotated[Duration, within("1m", "1d")] = 900
+    lookback: Annotated[Duration, within("1s", "1d")] = 600
+    lag: Annotated[Duration, within("2m", "1d")] = 3660
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.lookback > self.lag:
+            raise ValueError("lookback is longer than lag: what is as old as that is read once more anyway")
+        return self
 
 
 class CrmSettings(Part):

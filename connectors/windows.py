@@ -109,10 +109,17 @@ class Window:
             if self._queue:
                 self._queue[0].notify()
 
-    def resize(self, slots: int) -> None:
-        """The vendor allows `slots` calls a window."""
+    @property
+    def window_s(self) -> float:
+        return self._window_s
+
+    def resize(self, slots: int, window_s: float | None = None) -> None:
+        """The vendor allows `slots` calls a window, of another length where one is given."""
         slots = max(1, slots)
         with self._lock:
+            if window_s is not None and window_s != self._window_s:
+                self._idle = [at + window_s - self._window_s for at in self._idle]
+                self._window_s = window_s
             if slots == self._ceiling:
                 return
             if slots < self._ceiling:

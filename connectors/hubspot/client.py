@@ -30,9 +30,9 @@ from connectors.hubspot.answers import (
 )
 from connectors.hubspot.errors import EdgeRefused, Moving, NotThere, Throttled, TokenExpired, error_of, login_error_of
 from connectors.hubspot.login import account_of, shared_login
-from connectors.hubspot.paths import PATHS
-from connectors.hubspot.settings import HubSpotSettings
-from connectors.limiter import DayShare, Limiter, Window, shared
+from connectors.hubspot.paths import PATHS, paths_of
+from connectors.hubspot.settings import HubSpotLimits, HubSpotSettings
+from connectors.limiter import DayShare, Limiter, Most, Window, shared
 from connectors.retry import Retry
 from connectors.transport import Answer, Timeouts, Transport
 
@@ -43,8 +43,6 @@ Check = Callable[[Any], Json]
 Item = Mapping[str, str]
 
 HOST = "api.hubapi.com"
-_DAY_RESERVE = 0.05
-_WINDOW_S = 10.0
 _SHORTEST_DAY_PAUSE_S = 60.0
 
 
@@ -83,11 +81,12 @@ class HubSpotClient:
             ca_file=settings.ca_file or ca_file,
             proxy=proxy,
             timeouts=timeouts or Timeouts(read_s=60.0, total_s=120.0),
+            connections=settings.limits.at_once,
         )
-        self._limiter = shared(account_of(settings), lambda: _make_limiter(settings))
-        limits = settings.limits
-        self._limiter.keep_to(owner, limits.daily_share, {"call": limits.per_10s, "search": limits.search_per_s})
-        self._login = shared_login(settings, HOST, clock)
+        self.limits = settings.limits
+        self._limiter = shared(account_of(settings), lambda: _make_limiter(self.limits))
+        self._limiter.keep_to(owner, _most(self.limits))
+        self._login = shared_login(settings, HOST, clock, owner)
         self._lock = threading.Lock()
         self._api: Any = None
         self._login_count = 0
@@ -260,11 +259,10 @@ class HubSpotClient:
                 )
             )
 
-        dated, numbered = PATHS[family]
+        dated, numbered = paths_of(family, self._settings)
         place = (family, path.split("/", 2)[1] if path else "")
-        if not dated or self._settings.api_path == "v3" or place in self._numbered:
+        if not dated or place in self._numbered:
             return ask(numbered)
-        dated = dated.format(v=self._settings.api_path)
         try:
             document = ask(dated)
         except NotThere as error:
@@ -349,10 +347,11 @@ class HubSpotClient:
             self._limiter.day.see(limit, limit - left)
         maximum, remaining = _count(answer, "Max"), _count(answer, "Remaining")
         interval = _count(answer, "Interval-Milliseconds")
-        if maximum and interval == _WINDOW_S * 1000:
+        window = self._limiter.kinds["call"][0]
+        if maximum and interval == window.window_s * 1000:
             self._limiter.allow("call", maximum)
             if remaining is not None:
-                self._limiter.kinds["call"][0].see_remaining(maximum, remaining)
+                window.see_remaining(maximum, remaining)
 
 
 class _Whole:
@@ -387,8 +386,14 @@ def _count(answer: Answer, name: str) -> int | None:
     return parse.count(answer.headers.get(f"X-HubSpot-RateLimit-{name}"))
 
 
-def _make_limiter(settings: HubSpotSettings) -> Limiter:
-    general = Window(settings.limits.per_10s, _WINDOW_S)
-    search = Window(settings.limits.search_per_s, 1.0)
-    day = DayShare(settings.limits.daily_share, _DAY_RESERVE)
-    return Limiter({"call": (general,), "search": (search,)}, day)
+def _most(limits: HubSpotLimits) -> Most:
+    slots = {"call": limits.per_10s, "search": limits.search_per_s}
+    windows_s = {"call": float(limits.window), "search": float(limits.search_window)}
+    return Most(limits.daily_share, limits.daily_reserve, slots, windows_s, limits.at_once)
+
+
+def _make_limiter(limits: HubSpotLimits) -> Limiter:
+    general = Window(limits.per_10s, float(limits.window))
+    search = Window(limits.search_per_s, float(limits.search_window))
+    day = DayShare(limits.daily_share, limits.daily_reserve)
+    return Limiter({"call": (general,), "search": (search,)}, day, at_once=Window(limits.at_once, 0.0))

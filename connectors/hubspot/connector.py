@@ -62,7 +62,7 @@ class HubSpotConnector:
         self._client = HubSpotClient(
             settings, retry=retry or Retry(), timeouts=timeouts, ca_file=ca_file, proxy=proxy, owner=name
         )
-        self._fetcher = Fetcher(self._client)
+        self._fetcher = Fetcher(self._client, settings.limits)
         self._portal = Portal(self._client, settings, currency=currency, timezone=timezone, columns=columns)
         for table in {*settings.fields, *settings.values}:
             check_custom(table, custom_of(table, settings.fields, settings.values), columns[table])
@@ -90,9 +90,7 @@ class HubSpotConnector:
             timezone=str(details.get("timeZone") or ""),
             currency=str(details.get("companyCurrency") or ""),
             warnings=(*self._client.warnings, *warnings),
-            sunsets=sunsets(
-                self._settings.api_path, numbered, mail="email_events" in names, calls="activities" in names
-            ),
+            sunsets=sunsets(self._settings, numbered, mail="email_events" in names, calls="activities" in names),
         )
 
     def streams(self) -> list[Stream]:

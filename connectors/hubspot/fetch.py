@@ -1,7 +1,7 @@
 """Reads HubSpot objects by id, with what they are associated with, several calls side by side.
 
 Positions and mapping are the reader's; this module only knows how to get objects, and how to get round HubSpot's
-limits of 100 (50 with history) a batch and 1,000 ids a question for associations.
+limits of a batch (`limits.batch`, fewer with history) and of a question for associations (`limits.links_batch`).
 """
 
 import logging
@@ -16,6 +16,7 @@ from connectors.hubspot.answers import next_after
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.errors import NotThere
 from connectors.hubspot.fields import PRIMARY
+from connectors.hubspot.settings import HubSpotLimits
 from connectors.tally import carried
 
 log = logging.getLogger(__name__)
@@ -24,13 +25,8 @@ Object = dict[str, Any]
 A = TypeVar("A")
 B = TypeVar("B")
 
-#: Enough to use 190 calls in ten seconds at half a second a call; the limiter, not the workers, keeps the pace.
-WORKERS = 14
-BATCH = 100
-BATCH_WITH_HISTORY = 50
 #: Types whose objects can be merged: an id may come back under another one.
 MERGING = frozenset({"contacts", "companies", "deals", "tickets"})
-_LINK_BATCH = 1_000
 _EXTRA_BLOCKS = 10
 _DONE: Any = object()
 
@@ -55,12 +51,15 @@ class Links:
 
 
 class Fetcher:
-    """Gets objects of one portal. Safe to share between threads; all of them share its workers."""
+    """Gets objects of one portal. Safe to share between threads; all of them share its workers, as many as calls may
+    run at once: the limiter, not the workers, keeps the pace.
+    """
 
-    def __init__(self, client: HubSpotClient, *, workers: int = WORKERS) -> None:
+    def __init__(self, client: HubSpotClient, limits: HubSpotLimits) -> None:
         self._client = client
+        self.limits = limits
         self._here = threading.local()
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="hubspot", initializer=self._mark_worker)
+        self._workers = ThreadPoolExecutor(limits.at_once, thread_name_prefix="hubspot", initializer=self._mark_worker)
         self._no_links: dict[tuple[str, str], str] = {}
         #: Blocks of lists that may be under way beyond one a stream: what bounds the memory of a first load.
         self.extra_blocks = threading.BoundedSemaphore(_EXTRA_BLOCKS)
@@ -71,6 +70,10 @@ class Fetcher:
     def list_page(self, name: str, query: Mapping[str, Any]) -> dict[str, Any]:
         """One page of the list of a type."""
         return self._client.results("objects", f"/{name}", query)
+
+    def size(self, most: int, *, with_history: bool) -> int:
+        """How many objects one call may bring: `most`, fewer with their history."""
+        return min(most, self.limits.batch_with_history) if with_history else most
 
     def start(self, work: Callable[[], B]) -> "Future[B]":
         """Have `work` done by a worker; its calls count where this thread's do."""
@@ -106,7 +109,7 @@ class Fetcher:
         archived: bool = False,
     ) -> Found:
         """Objects by id, with the histories asked for."""
-        size = BATCH_WITH_HISTORY if history else BATCH
+        size = self.size(self.limits.batch, with_history=bool(history))
         more: dict[str, Any] = {"properties": list(properties)}
         if history:
             more["propertiesWithHistory"] = list(history)
@@ -170,10 +173,10 @@ class Fetcher:
         A target this login may not read is left out of the answer.
         """
         wanted = [
-            (target, ids[at : at + _LINK_BATCH])
+            (target, ids[at : at + self.limits.links_batch])
             for target in targets
             if (name, target) not in self._no_links
-            for at in range(0, len(ids), _LINK_BATCH)
+            for at in range(0, len(ids), self.limits.links_batch)
         ]
 
         def ask(job: tuple[str, Sequence[str]]) -> tuple[str, Links | None]:

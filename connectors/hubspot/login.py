@@ -1,7 +1,7 @@
 """The access token of one portal: fixed, or fetched with a refresh token; one thread fetches, the others wait.
 
 Tokens live for 30 minutes and are renewed at 80 % of that. They are shared by all connectors of a process that use the
-same login, so that a login refused for good is tried three times in a quarter of an hour however often it is needed.
+same login, so that a login refused for good is tried a few times (`limits.logins`) however often it is needed.
 """
 
 import hashlib
@@ -14,13 +14,12 @@ import requests
 
 from connectors.errors import AuthError, TransientError
 from connectors.hubspot.errors import NotThere
-from connectors.hubspot.paths import TOKEN_PATHS
+from connectors.hubspot.paths import token_paths
 from connectors.hubspot.settings import HubSpotSettings
+from connectors.logins import LoginLimit
 from connectors.transport import Answer
 from connectors.transport_requests import TransportAdapter
 
-MAX_LOGINS = 3
-_LOGIN_WINDOW_S = 900.0
 _LIFE_S = 1800.0
 _RENEW_AT = 0.8
 
@@ -31,7 +30,9 @@ Exchange = Callable[[requests.PreparedRequest], Answer]
 class Login:
     """One login. Safe to share between threads."""
 
-    def __init__(self, settings: HubSpotSettings, host: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: HubSpotSettings, host: str, *, clock: Callable[[], float] = time.monotonic, owner: str = ""
+    ) -> None:
         self._settings = settings
         self._host = host
         self._clock = clock
@@ -39,6 +40,12 @@ class Login:
         self._token = ""
         self._renew_at = float("inf")
         self._logins: list[float] = []
+        self._limit = LoginLimit()
+        self.keep_to(owner, settings)
+
+    def keep_to(self, owner: str, settings: HubSpotSettings) -> None:
+        """`owner` (a source) shares this login, and wants no more logins than its settings say."""
+        self._limit.keep_to(owner, settings.limits.logins, settings.limits.login_window)
 
     @property
     def can_refresh(self) -> bool:
@@ -62,10 +69,10 @@ class Login:
 
     def _fetch(self, exchange: Exchange) -> str:
         now = self._clock()
-        self._logins = [at for at in self._logins if now - at < _LOGIN_WINDOW_S]
-        if len(self._logins) >= MAX_LOGINS:
+        self._logins = self._limit.recent(self._logins, now)
+        if self._limit.is_reached(len(self._logins)):
             raise AuthError(
-                f"HubSpot was asked for {MAX_LOGINS} tokens within a quarter of an hour; no further one is fetched.",
+                f"HubSpot was asked for a token {self._limit.words}; no further one is fetched.",
                 mend="Check the app and its scopes.",
             )
         try:
@@ -82,10 +89,13 @@ class Login:
         return token
 
     def _ask(self, exchange: Exchange) -> dict[str, Any]:
-        try:
-            return self._refresh(TOKEN_PATHS[0], exchange)
-        except NotThere:
-            return self._refresh(TOKEN_PATHS[1], exchange)
+        *newer, oldest = token_paths(self._settings)
+        for path in newer:
+            try:
+                return self._refresh(path, exchange)
+            except NotThere:
+                continue
+        return self._refresh(oldest, exchange)
 
     def _refresh(self, path: str, exchange: Exchange) -> dict[str, Any]:
         from authlib.integrations.base_client import OAuthError
@@ -121,11 +131,21 @@ _LOGINS: dict[str, Login] = {}
 _LOGINS_LOCK = threading.Lock()
 
 
-def shared_login(settings: HubSpotSettings, host: str, clock: Callable[[], float]) -> Login:
-    """The login of these settings, one a process."""
-    secret = settings.client_secret.get_secret_value() if settings.client_secret is not None else ""
-    key = hashlib.sha256(f"{account_of(settings)}|{settings.limits}|{secret}".encode()).hexdigest()
+def shared_login(settings: HubSpotSettings, host: str, clock: Callable[[], float], owner: str) -> Login:
+    """The login of these settings, one a process; `owner` (a source) wants no more of it than its limits say."""
     with _LOGINS_LOCK:
-        if key not in _LOGINS:
-            _LOGINS[key] = Login(settings, host, clock=clock)
-        return _LOGINS[key]
+        login = _LOGINS.setdefault(_key_of(settings), Login(settings, host, clock=clock, owner=owner))
+        login.keep_to(owner, settings)
+        return login
+
+
+def forget(settings: HubSpotSettings) -> None:
+    """Begin anew with this login, as a new process does; whoever has it keeps it."""
+    with _LOGINS_LOCK:
+        _LOGINS.pop(_key_of(settings), None)
+
+
+def _key_of(settings: HubSpotSettings) -> str:
+    """A name for what is one login: other token endpoints are another one. Holds no secret."""
+    secret = settings.client_secret.get_secret_value() if settings.client_secret is not None else ""
+    return hashlib.sha256(f"{account_of(settings)}|{token_paths(settings)}|{secret}".encode()).hexdigest()

@@ -14,15 +14,12 @@ from connectors import parse
 from connectors.base import Bookmark, Page, Record, Reject
 from connectors.errors import StreamError, TransientError
 from connectors.hubspot.client import HubSpotClient
-from connectors.hubspot.fetch import BATCH, Fetcher
+from connectors.hubspot.fetch import Fetcher
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.reader import in_time
 
 log = logging.getLogger(__name__)
 
-_LIMIT = 1_000
-_LOOKBACK_MS = 10 * 60_000
-_SETTLED_MS = 61 * 60_000
 _DAY_MS = 86_400_000
 _SLICE_MS = 7 * _DAY_MS
 _LONGEST_SLICE_MS = 1_000 * _DAY_MS
@@ -44,6 +41,7 @@ class MailLog:
 
     def __init__(self, client: HubSpotClient, fetcher: Fetcher, portal: Portal, start: date | None) -> None:
         self._client = client
+        self._limits = client.limits
         self._fetcher = fetcher
         self._portal = portal
         self._start_ms = _FIRST_MS if start is None else max(_FIRST_MS, _ms_of(start))
@@ -53,13 +51,13 @@ class MailLog:
     def pages(self, bookmark: Bookmark | None, *, since: date | None, now: datetime) -> Iterator[Page]:
         """What is new since the bookmark; see `base.Connector`."""
         now_ms = self._client.now_ms(now)
-        mark = in_time(bookmark or {}, now_ms)
+        mark = in_time(bookmark or {}, now_ms, self._limits.lag_ms)
         ms = int(mark.get("ms") or self._start_ms)
         far_ms = int(mark.get("far_ms") or ms)
-        begin = max(ms - (_LOOKBACK_MS if mark.get("done") else 0), self._start_ms)
+        begin = max(ms - (self._limits.lookback_ms if mark.get("done") else 0), self._start_ms)
         if since is not None:
             begin = min(begin, max(_ms_of(since), self._start_ms))
-        settled_ms = now_ms - _SETTLED_MS
+        settled_ms = now_ms - self._limits.lag_ms
         if begin <= settled_ms:
             begin = min(begin, far_ms)
         elif far_ms < settled_ms:
@@ -88,11 +86,11 @@ class MailLog:
             for events, is_last in pages:
                 read += len(events)
                 yield upto, events, is_last
-            width = min(width * 2, _LONGEST_SLICE_MS) if read < _LIMIT else _SLICE_MS
+            width = min(width * 2, _LONGEST_SLICE_MS) if read < self._limits.mail_page else _SLICE_MS
             begin = upto
 
     def _slice(self, begin: int, end: int) -> Iterator[tuple[list[dict[str, Any]], bool]]:
-        query: dict[str, Any] = {"startTimestamp": begin, "endTimestamp": end, "limit": _LIMIT}
+        query: dict[str, Any] = {"startTimestamp": begin, "endTimestamp": end, "limit": self._limits.mail_page}
         seen: set[str] = set()
         while True:
             document = self._client.mail_events(query)
@@ -145,7 +143,8 @@ class MailLog:
         """The contact behind each address, None where there is none."""
         unknown = sorted(addresses - self._contacts.keys())
         if unknown and self._can_read_contacts:
-            parts = [unknown[at : at + BATCH] for at in range(0, len(unknown), BATCH)]
+            size = self._limits.batch
+            parts = [unknown[at : at + size] for at in range(0, len(unknown), size)]
             try:
                 answers = self._fetcher.each(self._look_up, parts)
             except StreamError as error:

@@ -15,7 +15,7 @@ from connectors import parse
 from connectors.base import Children, Merge, Page, Record, Reject, Tombstone
 from connectors.fields import FieldMap
 from connectors.hubspot.errors import Invalid
-from connectors.hubspot.fetch import BATCH, BATCH_WITH_HISTORY, Fetcher, Found, Object, merged_ids
+from connectors.hubspot.fetch import Fetcher, Found, Object, merged_ids
 from connectors.hubspot.fields import LINKS, Lines, ObjectType
 from connectors.hubspot.history import converted_at, deal_history, ticket_history
 from connectors.hubspot.portal import Portal
@@ -24,7 +24,6 @@ from connectors.hubspot.records import finish
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_LONGEST_LIST = 6_000  # characters of property names an address may carry
 _WORTH_WRITING = 2_000  # rows of one page: the more are written at once, the fewer leaves of an index twice
 _LONGEST_JOIN_S = 5.0  # a page that comes later than this after the first one waits for no other
 
@@ -51,7 +50,7 @@ class Mapper:
         self._start = f"{start.isoformat()}T00:00:00Z" if start else ""
         self._url = f"https://{portal.app_host}/contacts/{self._instance}/record/{kind.type_id}/"
         # An address has an end: with very many properties the list gives ids alone, and `from_list` reads the rest.
-        self._is_long = sum(map(len, self._properties)) + len(self._properties) > _LONGEST_LIST
+        self._is_long = sum(map(len, self._properties)) + len(self._properties) > fetcher.limits.address
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -59,12 +58,12 @@ class Mapper:
         """The page of the list of live objects that begins after `mark`."""
 
         def ask(properties: Sequence[str]) -> dict[str, Any]:
-            size = BATCH_WITH_HISTORY if self._history else BATCH
+            size = self._fetcher.size(self._fetcher.limits.list_page, with_history=bool(self._history))
             query: dict[str, Any] = {"limit": size, "archived": "false", "properties": ",".join(properties)}
             if self._history:
                 query["propertiesWithHistory"] = ",".join(self._history)
             if self._is_long:
-                query = {"limit": BATCH, "archived": "false", "properties": "hs_object_id"}
+                query = {"limit": self._fetcher.limits.list_page, "archived": "false", "properties": "hs_object_id"}
             return self._fetcher.list_page(self.kind.name, {**query, "after": mark} if mark else query)
 
         return self._guarded(ask)

@@ -212,7 +212,8 @@ class Portal:
             after: str | None = None
             seen: set[str] = set()
             while True:
-                query = {"limit": 100, "archived": archived} | ({"after": after} if after else {})
+                query: dict[str, Any] = {"limit": self._client.limits.list_page, "archived": archived}
+                query |= {"after": after} if after else {}
                 document = self._client.results("owners", "", query)
                 for owner in document["results"]:
                     records[str(owner["id"])] = user_of(owner, self.instance, is_active=archived == "false")

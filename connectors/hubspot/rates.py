@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 #: currency -> day -> what one unit is worth in the portal's currency.
 Rates = dict[str, dict[str, float]]
-_PAGE = 100
 
 
 def rate_pages(
@@ -56,7 +55,7 @@ def rate_pages(
             "HubSpot has no exchange rate for %s, the currency reports are in", reporting, extra={"action": "no_rate"}
         )
     names = (f"{currency}:{day}" for currency, own in rates.items() for day in own)
-    whole = Whole(bookmark, names, may_go_on=read > 0 and read % _PAGE == 0)
+    whole = Whole(bookmark, names, may_go_on=read > 0 and read % client.limits.list_page == 0)
     if whole.doubt:
         log.warning(
             "HubSpot's exchange rates: %s; none is taken for gone yet", whole.doubt, extra={"action": "rates_doubt"}
@@ -73,7 +72,7 @@ def _rows(client: HubSpotClient) -> Iterator[Mapping[str, Any]]:
     mark: str | None = None
     given = 0
     while True:
-        query = {"limit": _PAGE} | ({"after": mark} if mark else {})
+        query = {"limit": client.limits.list_page} | ({"after": mark} if mark else {})
         document = client.results("currencies", "/exchange-rates", query)
         given += len(document["results"])
         yield from document["results"]

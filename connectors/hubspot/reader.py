@@ -1,9 +1,10 @@
 """Reads one HubSpot object type: first the whole list, then what changed, and what was archived.
 
 The position of a type is `{"phase", …}`: while the list is read, where each range of it is, and `began_ms`; afterwards
-two cursors in milliseconds of the vendor's clock. `ms` follows close behind with a small overlap. `far_ms` reads every
-change once more when it is over an hour old: the search index may show a row up to 59 minutes after its stamp, and no
-small overlap finds that one. Searches find ids only: some values are null there that a batch read has.
+two cursors in milliseconds of the vendor's clock. `ms` follows close behind with a small overlap (`limits.lookback`).
+`far_ms` reads every change once more when it is over an hour old (`limits.lag`): the search index may show a row up to
+59 minutes after its stamp, and no small overlap finds that one. Searches find ids only: some values are null there
+that a batch read has.
 """
 
 import logging
@@ -19,7 +20,7 @@ from connectors.errors import StreamError, TransientError
 from connectors.hubspot.answers import next_after
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.errors import NotThere
-from connectors.hubspot.fetch import BATCH, Fetcher
+from connectors.hubspot.fetch import Fetcher
 from connectors.hubspot.fields import LINE_ITEMS, Lines, ObjectType
 from connectors.hubspot.listing import BLOCK, BLOCK_WITH_HISTORY, Listing
 from connectors.hubspot.pages import Mapper, joined
@@ -28,8 +29,6 @@ from connectors.hubspot.search import Changes, count
 
 log = logging.getLogger(__name__)
 
-_LOOKBACK_MS = 10 * 60_000
-_SETTLED_MS = 61 * 60_000  # by then the index shows whatever was stamped
 _SKEW_MS = 15 * 60_000  # two clocks seldom differ by more
 _JITTER_MS = 60_000  # the Date headers of several servers; less than an index that is settled has in reserve
 _HOUR_MS = 3_600_000
@@ -46,6 +45,8 @@ class Reader:
         self._client = client
         self._fetcher = fetcher
         self._portal = portal
+        self._limits = client.limits
+        self._lag_ms = client.limits.lag_ms  # by then the index shows whatever was stamped
         self._mapper = mapper
         self._kind = mapper.kind
         self._over = f"{self._kind.name}:over"  # the name of the mark up to which it is known what is over
@@ -66,7 +67,7 @@ class Reader:
         """
         name = self._kind.name
         for one in marks.keys() & {name, self._over, self._kind.lines.name if self._kind.lines else name}:
-            marks[one] = in_time(marks[one], self._client.now_ms(now))
+            marks[one] = in_time(marks[one], self._client.now_ms(now), self._lag_ms)
         mark = None if full else marks.get(name)
         if mark is None:
             marks.pop(self._over, None)
@@ -98,7 +99,7 @@ class Reader:
         name = self._kind.name
         began_ms = int(mark.get("began_ms") or self._client.now_ms(now))  # before any of it is read
         self._mapper.known.now = parse.from_ms(self._client.now_ms(now))
-        live = {"phase": "live", "ms": began_ms, "far_ms": began_ms - _SETTLED_MS, "done": True}
+        live = {"phase": "live", "ms": began_ms, "far_ms": began_ms - self._lag_ms, "done": True}
         if self._kind.lines is not None:  # lines come with what they are on; a mark that stays is of lines now lost
             marks.setdefault(self._kind.lines.name, dict(live))
         there, top = counted
@@ -136,10 +137,10 @@ class Reader:
     ) -> Iterator[tuple[list[str], dict[str, Any]]]:
         """Ids to read again, and the mark once that is done; at the end always a mark, with the ids left over."""
         now_ms = self._client.now_ms(now)  # as of before the first search
-        settled_ms = now_ms - _SETTLED_MS
+        settled_ms = now_ms - self._lag_ms
         near_ms = int(mark["ms"])
-        far_ms = int(mark.get("far_ms", near_ms - _SETTLED_MS))
-        floor = near_ms - _LOOKBACK_MS if mark.get("done") else near_ms  # broken off: what lags is found by the other
+        far_ms = int(mark.get("far_ms", near_ms - self._lag_ms))
+        floor = near_ms - (self._limits.lookback_ms if mark.get("done") else 0)  # broken off: the other finds what lags
         if since is not None:
             floor = min(floor, _day_ms(since))
         state = dict(mark)
@@ -149,19 +150,19 @@ class Reader:
 
         if floor <= settled_ms:  # long ago: one pass does for both
             begin = min(floor, far_ms)
-            for ids, top in self._gathered(Changes(self._client, kind, begin)):
+            for ids, top in self._gathered(self._changes(kind, begin)):
                 state |= {"ms": upto(top), "far_ms": min(top, max(settled_ms, far_ms)), "done": False}
                 yield ids, dict(state)
             state |= {"ms": now_ms, "far_ms": max(settled_ms, far_ms), "done": True}
             yield [], dict(state)
             return
-        for ids, top in self._gathered(Changes(self._client, kind, floor)):
+        for ids, top in self._gathered(self._changes(kind, floor)):
             state |= {"ms": upto(top), "done": False}
             yield ids, dict(state)
         state |= {"ms": now_ms, "done": True}
         yield [], dict(state)
         if far_ms < settled_ms:
-            for ids, top in self._gathered(Changes(self._client, kind, far_ms, settled_ms)):
+            for ids, top in self._gathered(self._changes(kind, far_ms, settled_ms)):
                 state |= {"far_ms": top}
                 yield ids, dict(state)
             state |= {"far_ms": settled_ms}
@@ -176,11 +177,16 @@ class Reader:
         ends = [name for name in self._kind.ends if name in there]
         for number, cursor in enumerate(ends):
             kind = replace(self._kind, cursor=cursor)
-            for ids, _ in self._gathered(Changes(self._client, kind, from_ms, now_ms, lacking=ends[:number])):
+            for ids, _ in self._gathered(self._changes(kind, from_ms, now_ms, ends[:number])):
                 page, _ = self._mapper.read(ids)
                 yield replace(page, read=len(ids))
         marks[self._over] = {"ms": now_ms}
         yield Page(bookmark=self._bookmark(marks))
+
+    def _changes(
+        self, kind: ObjectType, from_ms: int, to_ms: int | None = None, lacking: Sequence[str] = ()
+    ) -> Changes:
+        return Changes(self._client, kind, from_ms, to_ms, page=self._limits.search_page, lacking=lacking)
 
     def _gathered(self, changes: Changes) -> Iterator[tuple[list[str], int]]:
         """Blocks of ids large enough to be worth a page; the next search is under way meanwhile."""
@@ -199,7 +205,7 @@ class Reader:
         if self._portal.reason_unreadable(lines.name) is not None:
             return
         now_ms = self._client.now_ms(now)
-        fresh = {"phase": "live", "ms": now_ms, "far_ms": now_ms - _SETTLED_MS, "done": True}
+        fresh = {"phase": "live", "ms": now_ms, "far_ms": now_ms - self._lag_ms, "done": True}
         begin = marks.setdefault(lines.name, fresh)
         own = self._kind.name
         for ids, mark in self._changed(LINE_ITEMS, begin, since, now):
@@ -219,7 +225,7 @@ class Reader:
         swept_ms, pages = mark.get("swept_ms"), int(mark.get("sweep_pages") or 1)
         if swept_ms is not None and now_ms - swept_ms < min(_HOUR_MS, (pages - 1) * 60_000):
             return
-        from_ms = (swept_ms if swept_ms is not None else int(mark["ms"]) if kind is LINE_ITEMS else 0) - _SETTLED_MS
+        from_ms = (swept_ms if swept_ms is not None else int(mark["ms"]) if kind is LINE_ITEMS else 0) - self._lag_ms
         tombstones: list[Tombstone] = []
         read = 0
         try:
@@ -234,11 +240,11 @@ class Reader:
                     tombstones = []
         except NotThere:
             return  # this type has no list of archived objects
-        marks[kind.name] = mark | {"swept_ms": now_ms, "sweep_pages": read // 100 + 1}
+        marks[kind.name] = mark | {"swept_ms": now_ms, "sweep_pages": read // self._limits.list_page + 1}
         yield Page(tombstones=tombstones, bookmark=self._bookmark(marks))
 
     def _archived_pages(self, name: str) -> Iterator[list[dict[str, Any]]]:
-        query = {"limit": BATCH, "archived": "true", "properties": "hs_object_id"}
+        query = {"limit": self._limits.list_page, "archived": "true", "properties": "hs_object_id"}
         seen: set[str] = set()
         mark: str | None = None
         while True:
@@ -255,14 +261,14 @@ class Reader:
         return {"objects": {name: dict(mark) for name, mark in marks.items()}}
 
 
-def in_time(mark: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
+def in_time(mark: Mapping[str, Any], now_ms: int, lag_ms: int) -> dict[str, Any]:
     """A mark without positions in the future: a clock was wrong when they were noted, so what came since is read again.
 
-    `now_ms`: milliseconds, as of now.
+    `now_ms`: milliseconds, as of now; `lag_ms`: how late a row may show.
     """
-    begin = now_ms - _SKEW_MS - _SETTLED_MS
+    begin = now_ms - _SKEW_MS - lag_ms
     given = {key: int(mark[key]) for key in ("ms", "far_ms", "began_ms", "swept_ms") if mark.get(key) is not None}
-    late_by = {"far_ms": _SETTLED_MS}
+    late_by = {"far_ms": lag_ms}
     if all(ms <= now_ms + _JITTER_MS - late_by.get(key, 0) for key, ms in given.items()):
         return dict(mark)
     return dict(mark) | {key: min(ms, begin) for key, ms in given.items()}

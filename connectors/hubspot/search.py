@@ -1,7 +1,8 @@
 """Finds what changed by searches, whatever moves meanwhile, however many share a moment and however ids are sorted.
 
-HubSpot shows at most 10,000 rows of a search, in pages of 200 that shift while objects are edited. So no second page is
-ever read: each search begins where the last one's rows ended. Where its order cannot be relied on (rows out of order,
+HubSpot shows at most 10,000 rows of a search, in pages (`limits.search_page`) that shift while objects are edited. So
+no second page is ever read, and how many rows a search shows makes no difference: each begins where the last one's
+rows ended. Where its order cannot be relied on (rows out of order,
 rows that a count says are missing), a window is halved until one answer holds it whole, which needs no order at all.
 """
 
@@ -18,7 +19,6 @@ from connectors.hubspot.fields import ObjectType
 
 Object = dict[str, Any]
 
-SEARCH_LIMIT = 200
 _LARGEST_ID = 2**53
 _LARGEST_MS = 4_102_444_800_000  # the year 2100: whatever is stamped later is a mistake
 _MOST_FRUITLESS = 100
@@ -50,7 +50,7 @@ class _Hits:
 class Changes:
     """Ids of one object type changed in `[from_ms, to_ms]` (to_ms None: up to now and beyond).
 
-    `lacking`: only of objects that hold nothing in these properties.
+    `page`: how many hits to ask for at once; `lacking`: only of objects that hold nothing in these properties.
     """
 
     def __init__(
@@ -60,12 +60,14 @@ class Changes:
         from_ms: int,
         to_ms: int | None = None,
         *,
+        page: int,
         lacking: Sequence[str] = (),
     ) -> None:
         self._searcher = searcher
         self._kind = kind
         self._from_ms = max(from_ms, 1000)  # 0 makes HubSpot fail
         self._to_ms = to_ms
+        self._page = page
         self._lacking = [{"propertyName": name, "operator": "NOT_HAS_PROPERTY"} for name in lacking]
         self._seen: set[tuple[str, int]] = set()
         self._fruitless = 0
@@ -160,7 +162,7 @@ class Changes:
             "filterGroups": [{"filters": filters}],
             "sorts": [{"propertyName": cursor if ids is None else _ID, "direction": "ASCENDING"}],
             "properties": [cursor],
-            "limit": SEARCH_LIMIT,
+            "limit": self._page,
         }
         marks: set[str] = set()
         while True:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.settings import CrmSettings, Duration, Part, WrittenLike, require
+from connectors.settings import CrmLimits, CrmSettings, Duration, Part, WrittenLike, require, within
 
 OFFERED = (
     "users",
@@ -23,12 +23,48 @@ OFFERED = (
 )
 
 
-class HubSpotLimits(Part):
-    """`limits`: calls in any ten seconds, searches in any second, and our share of the daily calls."""
+class HubSpotLimits(CrmLimits):
+    """`limits`: calls and searches in their windows, calls at once, and how much one call may ask for."""
 
+    daily_reserve: float = Field(default=0.05, ge=0, lt=1)
     per_10s: int = Field(default=190, ge=1, le=10_000)
+    window: Annotated[Duration, within("1s", "1h")] = 10  # of per_10s, should it be counted over another time
     search_per_s: int = Field(default=5, ge=1, le=1_000)
-    daily_share: float = Field(default=0.5, gt=0, le=1)
+    search_window: Annotated[Duration, within("1s", "1h")] = 1
+    at_once: int = Field(default=14, ge=1, le=100)  # enough for 190 calls in ten seconds at half a second each
+    search_page: int = Field(default=200, ge=10, le=10_000)
+    list_page: int = Field(default=100, ge=1, le=10_000)
+    batch: int = Field(default=100, ge=1, le=10_000)  # objects read by id in one call
+    batch_with_history: int = Field(default=50, ge=1, le=10_000)  # by id or from a list
+    links_batch: int = Field(default=1_000, ge=1, le=10_000)
+    mail_page: int = Field(default=1_000, ge=10, le=10_000)
+    address: int = Field(default=6_000, ge=100, le=100_000)  # characters of property names in one address
+
+    @property
+    def lookback_ms(self) -> int:
+        return self.lookback * 1000
+
+    @property
+    def lag_ms(self) -> int:
+        return self.lag * 1000
+
+
+Numbered = Annotated[str, WrittenLike(r"v[1-9]\d?", 'write the number of a version, like "v3"')]
+
+
+class NumberedPaths(Part):
+    """`numbered`: the version of each family of paths where it is read by number: as there is no dated one."""
+
+    objects: Numbered = "v3"
+    associations: Numbered = "v4"
+    owners: Numbered = "v3"
+    pipelines: Numbered = "v3"
+    properties: Numbered = "v3"
+    account: Numbered = "v3"
+    currencies: Numbered = "v3"
+    calling: Numbered = "v1"
+    mail: Numbered = "v1"
+    oauth: Numbered = "v1"
 
 
 class Converted(Part):
@@ -49,6 +85,10 @@ class HubSpotSettings(CrmSettings):
     api_path: Annotated[
         str, WrittenLike(r"(v3|20\d\d-(03|09))", 'write "v3", or year and month of a version, like "2026-09"')
     ] = "2026-09"
+    oauth_version: Annotated[
+        str, WrittenLike(r"(v[1-9]\d?|20\d\d-(03|09))", 'write "v1", or year and month of a version, like "2026-03"')
+    ] = "2026-03"
+    numbered: NumberedPaths = NumberedPaths()
     limits: HubSpotLimits = HubSpotLimits()
     leads: Literal["leads", "contacts"] = "leads"
     converted: Converted = Converted()

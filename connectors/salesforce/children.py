@@ -32,6 +32,6 @@ def children(
         # Asked for in this order; but a history put together in another one would tell another story.
         return sorted(rows, key=lambda row: (str(row.get(by) or ""), str(row["Id"])))
 
-    groups = by_room([str(one) for one in ids], base, at_most=_IDS_A_CALL)
+    groups = by_room([str(one) for one in ids], base, client.limits.room, at_most=_IDS_A_CALL)
     for rows in client.together(read, groups):
         yield from rows

@@ -20,7 +20,7 @@ import requests
 
 from connectors.base import Usage
 from connectors.errors import AuthError, NotReadable, RateLimited, StreamError, TransientError
-from connectors.limiter import DayShare, Limiter, Window, shared
+from connectors.limiter import DayShare, Limiter, Most, Window, shared
 from connectors.retry import Retry, Stopped
 from connectors.salesforce import login
 from connectors.salesforce.answers import QueryPage, check_page, usage_of
@@ -35,7 +35,7 @@ from connectors.salesforce.errors import (
     error_of,
     login_error_of,
 )
-from connectors.salesforce.settings import SalesforceSettings
+from connectors.salesforce.settings import SalesforceLimits, SalesforceSettings
 from connectors.tally import carried
 from connectors.transport import Answer, Timeouts, Transport
 from connectors.transport_requests import TransportAdapter
@@ -45,12 +45,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 U = TypeVar("U")
 
-_DAY_RESERVE = 0.1
 _MISTAKES = 3  # tries of a call that fails with an error of Salesforce's own
 _RESTARTS = 3  # asks again when a page link is lost
 _HELPERS = 4  # threads that read what belongs to the records of a page
 SKEW = timedelta(minutes=15)  # how far our clock may be from Salesforce's
-BATCH = {"Sforce-Query-Options": "batchSize=2000", "X-PrettyPrint": "0"}
 
 
 class SalesforceClient:
@@ -80,12 +78,14 @@ class SalesforceClient:
             timeouts=self.timeouts,
             connections=settings.limits.concurrent,
         )
-        self._limiter = shared(login.account_of(settings), lambda: _make_limiter(settings))
-        self._limiter.keep_to(owner, settings.limits.daily_share, {"call": settings.limits.concurrent})
+        self.limits = settings.limits
+        self._headers = {"Sforce-Query-Options": f"batchSize={self.limits.page}", "X-PrettyPrint": "0"}
+        self._limiter = shared(login.account_of(settings), lambda: _make_limiter(self.limits))
+        self._limiter.keep_to(owner, _most(self.limits))
         self._lock = threading.Lock()  # held while logging in: one thread does, the others wait for it
         self._sdk: Any = None
         self._token = ""
-        self._count = login.shared_count(settings)
+        self._count = login.shared_count(settings, owner)
         self.login_count = 0
         self.user_id = ""
         self.last_answer_at: datetime | None = None
@@ -114,13 +114,13 @@ class SalesforceClient:
 
     def query(self, soql: str) -> QueryPage:
         """The first page of a query, deleted and archived rows included."""
-        return self.call(lambda sdk: check_page(sdk.query(soql, include_deleted=True, headers=BATCH)))
+        return self.call(lambda sdk: check_page(sdk.query(soql, include_deleted=True, headers=self._headers)))
 
     def query_more(self, link: str) -> QueryPage:
         """The page behind `next_link`. Raises LostPosition when the server has forgotten it."""
         if not link.startswith("/services/data/"):
             raise StreamError("Salesforce sent a page link that leads elsewhere; it is not followed.")
-        return self.call(lambda sdk: check_page(sdk.query_more(link, identifier_is_url=True, headers=BATCH)))
+        return self.call(lambda sdk: check_page(sdk.query_more(link, identifier_is_url=True, headers=self._headers)))
 
     def query_all(self, soql: str) -> Iterator[dict[str, Any]]:
         """Every record of a query, page after page. Raises Short when there were not as many as it has."""
@@ -160,7 +160,7 @@ class SalesforceClient:
         """The number a `SELECT COUNT() …` answers, deleted and archived rows included unless it says otherwise."""
 
         def read(sdk: Any) -> int:
-            document = sdk.query(soql, include_deleted=True, headers=BATCH)
+            document = sdk.query(soql, include_deleted=True, headers=self._headers)
             total = document.get("totalSize") if isinstance(document, dict) else None
             if not isinstance(total, int) or isinstance(total, bool) or total < 0:
                 raise TransientError("Salesforce answered a count without a number.")
@@ -172,7 +172,7 @@ class SalesforceClient:
         """What Salesforce says of an object. Raises NotReadable where it is absent or not allowed."""
 
         def read(sdk: Any) -> dict[str, Any]:
-            document = sdk.restful(f"sobjects/{name}/describe", headers=BATCH)
+            document = sdk.restful(f"sobjects/{name}/describe", headers=self._headers)
             fields = document.get("fields") if isinstance(document, dict) else None
             if not isinstance(fields, list) or not all(isinstance(f, dict) and f.get("name") for f in fields):
                 raise TransientError(f"Salesforce described {name} without its fields.")
@@ -354,10 +354,14 @@ class SalesforceClient:
         if (org := counts.get("")) is not None:
             self._limiter.day.see(*org)
         limit, used = counts.get("per-app-", (0, 0))
-        if limit and limit - used <= _DAY_RESERVE * limit:
+        if limit and limit - used <= self._limiter.day.reserve * limit:
             self._limiter.day.see(limit, used)  # an allowance of the app's own, nearly used up
 
 
-def _make_limiter(settings: SalesforceSettings) -> Limiter:
-    side_by_side = Window(settings.limits.concurrent, 0.0)
-    return Limiter({"call": (side_by_side,)}, DayShare(settings.limits.daily_share, _DAY_RESERVE))
+def _most(limits: SalesforceLimits) -> Most:
+    return Most(limits.daily_share, limits.daily_reserve, {"call": limits.concurrent})
+
+
+def _make_limiter(limits: SalesforceLimits) -> Limiter:
+    side_by_side = Window(limits.concurrent, 0.0)
+    return Limiter({"call": (side_by_side,)}, DayShare(limits.daily_share, limits.daily_reserve))

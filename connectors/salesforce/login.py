@@ -19,19 +19,17 @@ import requests
 
 from connectors.base import Sunset
 from connectors.errors import AuthError, SourceConfigError, TransientError
+from connectors.logins import LoginLimit
 from connectors.salesforce.errors import soap_error_of
-from connectors.salesforce.settings import SalesforceSettings
+from connectors.salesforce.settings import SalesforceLimits, SalesforceSettings
 from connectors.transport import Answer
 from connectors.transport_requests import TransportAdapter
 
 log = logging.getLogger(__name__)
 
-#: The last API version that has SOAP login(); it ends with the Summer '27 release (Salesforce Help, 005132110).
-SOAP_VERSION = 64
+#: SOAP login() ends with the Summer '27 release (Salesforce Help, 005132110).
 SOAP_ENDS_ON = date(2027, 6, 1)
 SOAP_MEND = 'Use auth = "client_credentials" or "jwt".'
-MAX_LOGINS = 3
-_LOGIN_WINDOW_S = 900.0
 _SOAP_PATH = "/services/Soap/u/"
 _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -58,16 +56,23 @@ class LoginCount:
         self._lock = threading.Lock()
         self._refused: list[float] = []
         self._lost: list[float] = []  # sessions that ended early
+        self._limit = LoginLimit()
+
+    def keep_to(self, owner: str, limits: SalesforceLimits) -> None:
+        """`owner` (a source) logs in this way too, and wants no more vain logins than its limits say."""
+        with self._lock:
+            self._limit.keep_to(owner, limits.logins, limits.login_window)
 
     def check(self, now: float) -> None:
         """Raise AuthError when there were too many; `now` in seconds of a steady clock, as below."""
         with self._lock:
-            self._refused = [at for at in self._refused if now - at < _LOGIN_WINDOW_S]
-            self._lost = [at for at in self._lost if now - at < _LOGIN_WINDOW_S]
-            if len(self._refused) + len(self._lost) < MAX_LOGINS:
+            self._refused = self._limit.recent(self._refused, now)
+            self._lost = self._limit.recent(self._lost, now)
+            if not self._limit.is_reached(len(self._refused) + len(self._lost)):
                 return
+            words = self._limit.words
         raise AuthError(
-            f"{MAX_LOGINS} logins within a quarter of an hour did not last; no further one is tried.",
+            f"Logins failed or did not last {words}; no further one is tried.",
             mend="Check the session settings of the app and the user.",
         )
 
@@ -97,17 +102,30 @@ def account_of(settings: SalesforceSettings) -> str:
     return "salesforce:" + hashlib.sha256(place.encode()).hexdigest()
 
 
-def shared_count(settings: SalesforceSettings) -> LoginCount:
+def shared_count(settings: SalesforceSettings, owner: str) -> LoginCount:
     """The count of the vain logins by these settings, one a process: it outlives the connector.
 
-    Another secret is another login, so that a mended one is tried at once; a key is its file's content.
+    Another secret is another login, so that a mended one is tried at once; a key is its file's content. `owner` (a
+    source) wants no more of them than its limits say.
     """
-    secrets = [_secret(one) for one in (settings.client_secret, settings.password, settings.security_token)]
-    who = [settings.client_id, settings.username, settings.limits]
-    given = [account_of(settings), *who, settings.auth, _key_mark(settings.private_key_file), *secrets]
-    key = hashlib.sha256("|".join(str(one) for one in given).encode()).hexdigest()
     with _COUNTS_LOCK:
-        return _COUNTS.setdefault(key, LoginCount())
+        count = _COUNTS.setdefault(_key_of(settings), LoginCount())
+    count.keep_to(owner, settings.limits)
+    return count
+
+
+def forget(settings: SalesforceSettings) -> None:
+    """Begin anew with this login, as a new process does; whoever has its count keeps it."""
+    with _COUNTS_LOCK:
+        _COUNTS.pop(_key_of(settings), None)
+
+
+def _key_of(settings: SalesforceSettings) -> str:
+    """A name for what is one login. Holds no secret."""
+    secrets = [_secret(one) for one in (settings.client_secret, settings.password, settings.security_token)]
+    who = [settings.client_id, settings.username, settings.auth, settings.soap_version]
+    given = [account_of(settings), *who, _key_mark(settings.private_key_file), *secrets]
+    return hashlib.sha256("|".join(str(one) for one in given).encode()).hexdigest()
 
 
 def _key_mark(path: str | None) -> str:
@@ -162,7 +180,7 @@ def _by_password(settings: SalesforceSettings, exchange: Exchange) -> Session:
     from simple_salesforce.exceptions import SalesforceAuthenticationFailed
     from simple_salesforce.login import SalesforceLogin
 
-    version = min(int(settings.api_version.partition(".")[0]), SOAP_VERSION)
+    version = min((settings.api_version, settings.soap_version), key=float)
     with requests.Session() as session:
         session.trust_env = False
         session.mount("https://", TransportAdapter(exchange))
@@ -171,7 +189,7 @@ def _by_password(settings: SalesforceSettings, exchange: Exchange) -> Session:
                 username=settings.username,
                 password=_secret(settings.password),
                 security_token=_secret(settings.security_token) or None,
-                sf_version=f"{version}.0",
+                sf_version=version,
                 scratch_url=settings.instance_url,
                 session=session,
                 client_id="syncagent",

@@ -5,39 +5,36 @@ from typing import Any
 
 from connectors import parse
 from connectors.salesforce.client import SKEW
+from connectors.salesforce.settings import SalesforceLimits
 
 Mark = dict[str, Any]
 
-#: The newest minutes are never taken as final.
-UNSETTLED = timedelta(minutes=5)
-#: Older than this, everything is visible.
-LATE = timedelta(minutes=61)
 #: How long an object is read by REST after bulk jobs failed.
 REST_FOR = timedelta(days=1)
 _JITTER = timedelta(minutes=1)  # by how much two of the vendor's servers may differ
 
 
-def renewed(mark: Mark | None) -> Mark:
+def renewed(mark: Mark | None, limits: SalesforceLimits) -> Mark:
     """A mark as it is written now: earlier ones held the clock itself in `at`, and no far."""
     if not mark or "far" in mark:
         return dict(mark or {})
     moment = parse.to_datetime(str(mark["at"]))
-    far = parse.format_instant(moment - LATE)
+    far = parse.format_instant(moment - limits.late)
     if mark.get("done"):
-        return {**mark, "at": parse.format_instant(moment - 2 * UNSETTLED), "far": far}
-    return {**mark, "hi": parse.format_instant(moment + UNSETTLED), "far": far}
+        return {**mark, "at": parse.format_instant(moment - 2 * limits.unsettled), "far": far}
+    return {**mark, "hi": parse.format_instant(moment + limits.unsettled), "far": far}
 
 
-def grounded(mark: Mark, clock: datetime) -> Mark:
+def grounded(mark: Mark, clock: datetime, late: timedelta) -> Mark:
     """A mark without positions beyond `clock`: they were set while a clock was wrong, and hide what changes until then.
 
-    Such a position goes back by as much as clocks may differ and as a row may be late.
+    Such a position goes back by as much as clocks may differ and as a row may be `late`.
     """
     if not mark:
         return {}
     found = dict(mark)
-    restart = parse.format_instant(clock - SKEW - LATE)
-    now, settled = parse.format_instant(clock), parse.format_instant(clock - LATE + _JITTER)
+    restart = parse.format_instant(clock - SKEW - late)
+    now, settled = parse.format_instant(clock), parse.format_instant(clock - late + _JITTER)
     if found.get("done") and found["at"] > now:
         found |= {"at": restart, "id": ""}
     if str(found.get("hi") or "") > now:
@@ -51,8 +48,8 @@ def grounded(mark: Mark, clock: datetime) -> Mark:
     return found
 
 
-def grounded_passing(mark: Mark, clock: datetime) -> Mark:
+def grounded_passing(mark: Mark, clock: datetime, late: timedelta) -> Mark:
     """The same for the mark of what comes to pass, which holds the clock itself."""
     if str(mark["at"]) <= parse.format_instant(clock):
         return mark
-    return {"at": parse.format_instant(clock - SKEW - LATE), "id": "", "done": True}
+    return {"at": parse.format_instant(clock - SKEW - late), "id": "", "done": True}

@@ -10,8 +10,6 @@ from connectors.errors import StreamError
 
 Row = dict[str, Any]
 
-#: Address and headers of a call may have 16,384 bytes together; 2,500 stay for host, path and headers.
-ROOM = 13_884
 STAMP = "SystemModstamp"
 
 
@@ -39,11 +37,14 @@ class Select:
         """What every part of the query must have: the row's id, its place and its version."""
         return tuple(dict.fromkeys(("Id", self.by, *(name for name in self.names if name == STAMP))))
 
-    def parts(self) -> list["Select"]:
-        """This query cut into as many as its field list needs; each has the keys, the first stands for the rows."""
-        if length_of(self.soql) <= ROOM:
+    def parts(self, room: int) -> list["Select"]:
+        """This query cut into as many as its field list needs, none longer in an address than `room` bytes.
+
+        Each has the keys, the first stands for the rows.
+        """
+        if length_of(self.soql) <= room:
             return [self]
-        room = ROOM - length_of(replace(self, names=self.keys).soql) - _RANGE
+        room -= length_of(replace(self, names=self.keys).soql) + _RANGE
         parts: list[list[str]] = [[]]
         left = room
         for name in self.names:
@@ -94,9 +95,9 @@ def id_list(ids: Sequence[str]) -> str:
     return "(" + ", ".join(f"'{one}'" for one in ids) + ")"
 
 
-def by_room(ids: Sequence[str], base: str, *, at_most: int = 2000) -> list[Sequence[str]]:
-    """`ids` in groups that fit into one address beside `base`."""
-    size = max(1, min(at_most, (ROOM - length_of(base)) // _ID_BYTES))
+def by_room(ids: Sequence[str], base: str, room: int, *, at_most: int = 2000) -> list[Sequence[str]]:
+    """`ids` in groups that fit into the `room` (bytes) of one address beside `base`."""
+    size = max(1, min(at_most, (room - length_of(base)) // _ID_BYTES))
     return [ids[at : at + size] for at in range(0, len(ids), size)]
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from connectors import parse
 from connectors.base import Bookmark, Children, Page, Record
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.marks import LATE
 from connectors.salesforce.schema import OrgSchema
 from connectors.whole import Whole
 
@@ -103,7 +102,7 @@ class Rates:
 
     def _has_changed(self, since: str) -> bool:
         """Whether a dated rate changed since then, or since so long before that it may have become visible late."""
-        begin = parse.format_instant(parse.to_datetime(since) - LATE)
+        begin = parse.format_instant(parse.to_datetime(since) - self._client.limits.late)
         soql = f"SELECT COUNT() FROM DatedConversionRate WHERE SystemModstamp >= {begin}"
         return self._client.count(soql) > 0
 

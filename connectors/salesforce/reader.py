@@ -1,9 +1,9 @@
 """Reads what changed in one Salesforce object, page by page, by two cursors and, where it is much, by a bulk job.
 
-*near* is up to date: it reads everything from five minutes before the last read on. *far* follows an hour behind it
-and reads every change once more: a row may become visible up to 59 minutes after its stamp. The mark of a feed holds
-both: `{"at", "id", "done", "far"}`, and while a read is under way `hi` (the vendor's clock when it began), `far_*`
-(where far stands) or `job` (where a bulk job stands).
+*near* is up to date: it reads everything from `limits.lookback` before the last read on. *far* follows `limits.lag`
+behind it and reads every change once more: a row may become visible up to 59 minutes after its stamp. The mark of a
+feed holds both: `{"at", "id", "done", "far"}`, and while a read is under way `hi` (the vendor's clock when it began),
+`far_*` (where far stands) or `job` (where a bulk job stands).
 """
 
 import logging
@@ -20,7 +20,7 @@ from connectors.salesforce.errors import Short, TooMuch
 from connectors.salesforce.feeds import Feed
 from connectors.salesforce.jobs import JobReader
 from connectors.salesforce.mapping import ALL, NO_LINES, Mapper, With
-from connectors.salesforce.marks import LATE, REST_FOR, UNSETTLED, Mark, grounded, grounded_passing, renewed
+from connectors.salesforce.marks import REST_FOR, Mark, grounded, grounded_passing, renewed
 from connectors.salesforce.query import Select, count_of
 from connectors.salesforce.schema import OrgSchema
 from connectors.salesforce.walk import Place, Walker, Window
@@ -73,7 +73,7 @@ class Reader:
         if feed.until_now:
             yield from self._passed(feed, marks, now)
             return
-        mark: Mark = grounded(renewed(marks.get(feed.name)), self.client.vendor_now(now))
+        mark: Mark = self._mark_of(feed, marks, now)
         if over := mark.pop("over", None):  # a job that was read to its end, and perhaps not deleted
             JobReader(self.client).forget(feed.object, over)
         if since is not None and mark and not mark["done"]:
@@ -83,6 +83,10 @@ class Reader:
             mark = {key: value for key, value in marks.get(feed.name, mark).items() if key != "over"}
         yield from self._near(feed, marks, dict(mark), since, now)
         yield from self._far(feed, marks, dict(marks[feed.name]), now)
+
+    def _mark_of(self, feed: Feed, marks: dict[str, Mark], now: datetime) -> Mark:
+        limits = self.client.limits
+        return grounded(renewed(marks.get(feed.name), limits), self.client.vendor_now(now), limits.late)
 
     def beginning(self) -> Mark:
         """The first mark of what comes to pass. To be set before any feed is read: rows are told by the same clock."""
@@ -126,7 +130,7 @@ class Reader:
         is_first = not mark
         hi = parse.format_instant(clock)
         self.mapper.see_clock(hi)
-        settled = parse.format_instant(clock - LATE)
+        settled = parse.format_instant(clock - self.client.limits.late)
         if is_first or mark.get("at") is None:
             place = Place(mark.get("lo") or self._begin())
             mark = {"far": settled, **mark}
@@ -136,8 +140,8 @@ class Reader:
                 # So long ago that far has to come here too: one read of both does.
                 place.at = min(str(place.at), mark["far"])
                 mark["far_to"] = settled
-        elif mark["at"] > parse.format_instant(parse.to_datetime(mark["hi"]) - UNSETTLED):
-            place = Place(parse.format_instant(parse.to_datetime(mark["hi"]) - UNSETTLED))
+        elif mark["at"] > parse.format_instant(parse.to_datetime(mark["hi"]) - self.client.limits.unsettled):
+            place = Place(parse.format_instant(parse.to_datetime(mark["hi"]) - self.client.limits.unsettled))
         else:
             place = Place(mark["at"], mark.get("id") or "")
         along = NO_LINES if is_first or mark.get("first") else ALL
@@ -160,19 +164,19 @@ class Reader:
                 marks[feed.name] = (before or again) | {"short": shorts}
                 yield held.last(marks)
                 raise
-        rest = parse.format_instant(parse.to_datetime(hi) - UNSETTLED)
+        rest = parse.format_instant(parse.to_datetime(hi) - self.client.limits.unsettled)
         done = {"at": rest, "id": "", "done": True, "far": max(mark["far"], mark.get("far_to") or "")}
         marks[feed.name] = _kept(mark, _REST if mark.get("far_to") else (*_REST, *_FAR)) | done
         yield held.last(marks)
 
     def _far(self, feed: Feed, marks: dict[str, Mark], mark: Mark, now: datetime) -> Iterator[Page]:
-        """What is older than 61 minutes since far was last here, once more; once an hour of the vendor's time."""
+        """What is older than `limits.lag` since far was last here, once more; once an hour of the vendor's time."""
         clock = self.client.vendor_now(now)
         if "far_hi" in mark:
             place = Place(mark["far_at"], mark.get("far_id") or "")
         elif self._is_far_due(mark, clock):
             place = Place(mark["far"])
-            mark["far_hi"] = parse.format_instant(clock - LATE)
+            mark["far_hi"] = parse.format_instant(clock - self.client.limits.late)
         else:
             return
         window = Window(feed.object, self.cursor_of(feed), mark["far_hi"], feed.also)
@@ -194,9 +198,8 @@ class Reader:
         marks[feed.name] = _kept(mark, _REST) | rest | {"far": mark["far_hi"]}
         yield held.last(marks)
 
-    @staticmethod
-    def _is_far_due(mark: Mark, clock: datetime) -> bool:
-        return clock - LATE - parse.to_datetime(mark["far"]) >= _FAR_EVERY
+    def _is_far_due(self, mark: Mark, clock: datetime) -> bool:
+        return clock - self.client.limits.late - parse.to_datetime(mark["far"]) >= _FAR_EVERY
 
     def _passed(self, feed: Feed, marks: dict[str, Mark], now: datetime) -> Iterator[Page]:
         """What the cursor has passed by now, since `beginning` on the first read: other feeds brought it by then."""
@@ -204,10 +207,11 @@ class Reader:
             return  # hidden just now: the mark waits until it is shown again
         moment = self.client.vendor_now(now)
         clock = parse.format_instant(moment)
-        mark = grounded_passing(marks.get(feed.name) or self.beginning(), moment)
+        mark = grounded_passing(marks.get(feed.name) or self.beginning(), moment, self.client.limits.late)
         self.mapper.see_clock(clock)
         held = Held()
-        at = parse.format_instant(parse.to_datetime(mark["at"]) - UNSETTLED) if mark.get("done") else mark["at"]
+        back = self.client.limits.unsettled if mark.get("done") else timedelta()
+        at = parse.format_instant(parse.to_datetime(mark["at"]) - back)
         place = Place(at, mark.get("id") or "")
         window = Window(feed.object, self.cursor_of(feed), clock, feed.also)
         try:
@@ -252,7 +256,7 @@ class Reader:
             begin = _since(min(mark["at"], mark["far"]), since) if mark else self._begin()
             if not self._is_much(feed, _conditions(cursor, begin, feed)):
                 return
-            far = parse.format_instant(clock - LATE)
+            far = parse.format_instant(clock - self.client.limits.late)
             mark = {"hi": parse.format_instant(clock), "far": far, "lo": begin, "job": {}, "first": not mark}
         conditions = _conditions(cursor, mark.get("lo"), feed)
         along = NO_LINES if mark.get("first") else ALL
@@ -272,7 +276,7 @@ class Reader:
             for step in steps:
                 page = self.mapper.page(feed.object, step.rows, cursor, along) if step.rows else Page()
                 if step.is_last:
-                    rest = parse.format_instant(parse.to_datetime(mark["hi"]) - UNSETTLED)
+                    rest = parse.format_instant(parse.to_datetime(mark["hi"]) - self.client.limits.unsettled)
                     marks[feed.name] = {"at": rest, "id": "", "done": True, "far": mark["far"], "over": step.position}
                 elif step.position is not None:
                     marks[feed.name] = {**mark, "done": False, "job": step.position}

@@ -1,10 +1,11 @@
 """What `[source.NAME]` of type "salesforce" may hold; imports no vendor package."""
 
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.settings import CrmSettings, Part, WrittenLike, check_address, require
+from connectors.settings import CrmLimits, CrmSettings, Duration, WrittenLike, check_address, require, within
 
 OFFERED = (
     "users",
@@ -22,11 +23,31 @@ OFFERED = (
 )
 
 
-class SalesforceLimits(Part):
-    """`limits`: our share of the org's daily calls, and how many calls run side by side."""
+Version = Annotated[str, WrittenLike(r"\d{2,3}\.0", 'write the version with its ".0", like "66.0"')]
 
-    daily_share: float = Field(default=0.5, gt=0, le=1)
-    concurrent: int = Field(default=8, ge=1, le=25)
+
+class SalesforceLimits(CrmLimits):
+    """`limits`: how many calls run side by side, rows a page, and bytes of a call's address and headers together."""
+
+    lookback: Annotated[Duration, within("1s", "1d")] = 300
+    concurrent: int = Field(default=8, ge=1, le=100)
+    page: int = Field(default=2_000, ge=200, le=100_000)  # Salesforce takes no fewer than 200
+    address: int = Field(default=16_384, ge=4_096, le=1_048_576)
+
+    @property
+    def unsettled(self) -> timedelta:
+        """The newest time, never taken as final."""
+        return timedelta(seconds=self.lookback)
+
+    @property
+    def late(self) -> timedelta:
+        """Older than this, everything is visible."""
+        return timedelta(seconds=self.lag)
+
+    @property
+    def room(self) -> int:
+        """Bytes of an address a query may have: 2,500 stay for host, path and headers."""
+        return self.address - 2_500
 
 
 class SalesforceSettings(CrmSettings):
@@ -42,7 +63,8 @@ class SalesforceSettings(CrmSettings):
     session_id: SecretStr | None = None
     password: SecretStr | None = None
     security_token: SecretStr | None = None
-    api_version: Annotated[str, WrittenLike(r"\d{2,3}\.0", 'write the version with its ".0", like "66.0"')] = "66.0"
+    api_version: Version = "66.0"
+    soap_version: Version = "64.0"  # the last that has SOAP login()
     limits: SalesforceLimits = SalesforceLimits()
     bulk_from: int = Field(default=10_000, ge=1)
 

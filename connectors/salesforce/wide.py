@@ -17,7 +17,7 @@ _ROUNDS = 5
 
 def pages(client: SalesforceClient, select: Select) -> Iterator[QueryPage]:
     """The pages of `select`, with all its fields."""
-    first, *others = select.parts()
+    first, *others = select.parts(client.limits.room)
     page = client.query(first.soql)
     while True:
         if others and page.records:
@@ -33,7 +33,7 @@ def pages(client: SalesforceClient, select: Select) -> Iterator[QueryPage]:
 
 def by_ids(client: SalesforceClient, select: Select, ids: Sequence[str]) -> list[Row]:
     """The rows of these ids as they are now, with all fields of `select`; its conditions are left out."""
-    parts = [replace(part, where=()) for part in replace(select, where=()).parts()]
+    parts = [replace(part, where=()) for part in replace(select, where=()).parts(client.limits.room)]
     whole: dict[str, Row] = {}
     left = list(dict.fromkeys(ids))
     for _ in range(_ROUNDS):
@@ -77,5 +77,5 @@ def _add(rows: dict[str, Row], more: dict[str, Row]) -> set[str]:
 
 
 def _of_ids(client: SalesforceClient, part: Select, ids: Sequence[str]) -> Iterator[Row]:
-    for group in by_room(ids, part.soql):
+    for group in by_room(ids, part.soql, client.limits.room):
         yield from client.query_ids(lambda some: replace(part, where=(f"Id IN {id_list(some)}",)).soql, group)

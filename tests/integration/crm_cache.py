@@ -1,6 +1,5 @@
 """A cache in memory for tests of connectors: applies pages as the agent does, and compares with a sandbox's truth."""
 
-import itertools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ from tests.fakes.truth_check import compare_rows, is_live
 COLUMNS: Mapping[str, Mapping[str, str]] = {table: column_types(table) for table in TABLES}
 #: Our clock, ahead of every sandbox's: tests let days pass there.
 NOW = datetime(2027, 11, 21, 9, 0, tzinfo=UTC)
-_OWN_LOGIN = itertools.count()  # logins are counted by what they log in with: each test begins with a fresh count
 QUICK = Timeouts(connect_s=1.0, read_s=0.5, total_s=5.0)
 
 
@@ -45,18 +43,20 @@ def _mapping(name: str) -> dict[str, Any]:
     return {"fields": source["fields"], "values": source["values"]}
 
 
-def salesforce_settings(box: Sandbox, **more: Any) -> SalesforceSettings:
-    """The settings that go with a sandbox's Salesforce."""
+def salesforce_settings(box: Sandbox, *, same_login: bool = False, **more: Any) -> SalesforceSettings:
+    """The settings that go with a sandbox's Salesforce, with a fresh count of logins, unless it is to go on."""
     given: dict[str, Any] = {
         "type": "salesforce",
         "instance_url": "https://northwind.my.salesforce.com",
         "client_id": sandbox_salesforce.CLIENT_ID,
         "client_secret": box.salesforce.client_secret,
         "base_url": box.salesforce_url,
-        "limits": {"daily_share": 0.5 + next(_OWN_LOGIN) / 1e9},
         **_mapping("sf"),
     }
-    return SalesforceSettings(**{**given, **more})
+    settings = SalesforceSettings(**{**given, **more})
+    if not same_login:
+        salesforce_login.forget(settings)
+    return settings
 
 
 def salesforce(box: Sandbox, *, timeouts: Timeouts = QUICK, currency: str = "EUR", **more: Any) -> SalesforceConnector:
@@ -68,17 +68,20 @@ def salesforce(box: Sandbox, *, timeouts: Timeouts = QUICK, currency: str = "EUR
     )
 
 
-def hubspot_settings(box: Sandbox, **more: Any) -> HubSpotSettings:
-    """The settings that go with a sandbox's HubSpot."""
+def hubspot_settings(box: Sandbox, *, same_login: bool = False, **more: Any) -> HubSpotSettings:
+    """The settings that go with a sandbox's HubSpot, with a fresh login, unless it is to be the same."""
     given: dict[str, Any] = {
         "type": "hubspot",
         "access_token": sandbox_hubspot.ACCESS_TOKEN,
         "base_url": box.hubspot_url,
-        "limits": {"per_10s": 5000 + next(_OWN_LOGIN), "search_per_s": 100},
+        "limits": {"per_10s": 5000, "search_per_s": 100},
         "converted": {"stages": ["qualified-stage-id"]},
         **_mapping("hs"),
     }
-    return HubSpotSettings(**{**given, **more})
+    settings = HubSpotSettings(**{**given, **more})
+    if not same_login:
+        hubspot_login.forget(settings)
+    return settings
 
 
 def hubspot(box: Sandbox, *, timeouts: Timeouts = QUICK, currency: str = "EUR", **more: Any) -> HubSpotConnector:

@@ -203,36 +203,35 @@ def test_maintenance_pages_in_place_of_a_token_are_a_passing_trouble(box: Sandbo
 
 def test_logins_are_counted_over_all_connectors_of_an_account(box: Sandbox) -> None:
     box.salesforce.login.fresh_sessions_die = True
-    limits = salesforce_settings(box).limits
-    for _ in range(3):
-        connector = salesforce(box, limits=limits)
+    for number in range(3):
+        connector = salesforce(box, same_login=number > 0)
         with pytest.raises(AuthError):
             connector.check()
         connector.close()
     assert box.salesforce.calls[TOKEN] == 3
     box.salesforce.login.fresh_sessions_die = False
-    other = salesforce(box)  # another account
+    with closing(salesforce(box, same_login=True)) as more, pytest.raises(AuthError, match="3 times within 15 minutes"):
+        more.check()
+    other = salesforce(box)  # in another process
     assert other.check().instance
     other.close()
 
 
 def test_logins_that_last_are_not_counted(box: Sandbox) -> None:
-    limits = salesforce_settings(box).limits
-    for _ in range(5):  # a connector for each sync
-        connector = salesforce(box, limits=limits)
+    for number in range(5):  # a connector for each sync
+        connector = salesforce(box, same_login=number > 0)
         assert connector.check().instance
         connector.close()
 
 
 def test_a_mended_secret_is_tried_at_once(box: Sandbox) -> None:
-    limits = salesforce_settings(box).limits
-    for _ in range(4):
-        connector = salesforce(box, limits=limits, client_secret="wrong")
+    for number in range(4):
+        connector = salesforce(box, same_login=number > 0, client_secret="wrong")
         with pytest.raises(AuthError):
             connector.check()
         connector.close()
     assert box.salesforce.calls[TOKEN] == 3
-    mended = salesforce(box, limits=limits)
+    mended = salesforce(box)
     assert mended.check().instance
     mended.close()
 
@@ -262,21 +261,21 @@ def test_syncs_under_a_wrong_clock_go_on(box: Sandbox, monkeypatch: pytest.Monke
     """The refusal before signing by Salesforce's clock belongs to a login that goes well."""
     box.write_config(box.dir / "config.toml")
     monkeypatch.setattr(box.salesforce.login, "clock", box.now.timestamp)  # theirs is days behind ours
-    for _ in range(5):  # a connector for each sync
-        connector = _by_key(box, box.dir / "secrets" / "sf_private_key.pem")
+    for number in range(5):  # a connector for each sync
+        connector = _by_key(box, box.dir / "secrets" / "sf_private_key.pem", same_login=number > 0)
         assert connector.check().instance
         connector.close()
     assert box.salesforce.calls[TOKEN] == 2 * 5
 
 
 def test_a_login_that_goes_well_forgets_those_refused(box: Sandbox) -> None:
-    limits = salesforce_settings(box).limits
+    salesforce_settings(box)
     for _ in range(3):
         box.faults.salesforce.add("status", TOKEN, times=2, status=400, body=b'{"error": "invalid_grant"}')
         for _ in range(2):
-            with closing(salesforce(box, limits=limits)) as connector, pytest.raises(AuthError):
+            with closing(salesforce(box, same_login=True)) as connector, pytest.raises(AuthError):
                 connector.check()
-        with closing(salesforce(box, limits=limits)) as connector:
+        with closing(salesforce(box, same_login=True)) as connector:
             assert connector.check().instance
 
 
@@ -288,19 +287,15 @@ def test_a_mended_key_file_is_tried_at_once(box: Sandbox, tmp_path: Path) -> Non
     key.write_bytes(
         other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    limits = salesforce_settings(box).limits
-    for _ in range(4):
-        with closing(_by_key(box, key, limits=limits)) as connector, pytest.raises(AuthError):
+    for number in range(4):
+        with closing(_by_key(box, key, same_login=number > 0)) as connector, pytest.raises(AuthError):
             connector.check()
     assert box.salesforce.calls[TOKEN] == 2 * 3
     key.write_bytes(good)
-    with closing(_by_key(box, key, limits=limits)) as connector:
+    with closing(_by_key(box, key)) as connector:
         assert connector.check().instance
 
 
-_LIMITS = {"daily_share": 0.4}
-
-
 def _by_key(box: Sandbox, key: Path, **more: Any) -> SalesforceConnector:
-    given = {"limits": _LIMITS, "client_secret": None, "username": sandbox_salesforce.USERNAME}
+    given = {"client_secret": None, "username": sandbox_salesforce.USERNAME}
     return salesforce(box, auth="jwt", private_key_file=str(key), **{**given, **more})

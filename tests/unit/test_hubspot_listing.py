@@ -14,6 +14,7 @@ from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.fetch import Fetcher
 from connectors.hubspot.listing import Listing
 from connectors.hubspot.pages import joined
+from connectors.hubspot.settings import HubSpotLimits
 
 PAGE = 100
 
@@ -57,7 +58,7 @@ class Portal:
 
 @contextmanager
 def listing(portal: Portal, *, total: int | None = None, top: int | None = None) -> Iterator[Listing[list[int]]]:
-    with closing(Fetcher(cast(HubSpotClient, None))) as fetcher:
+    with closing(Fetcher(cast(HubSpotClient, None), HubSpotLimits())) as fetcher:
         ids = portal.ids
         yield Listing(
             fetcher,

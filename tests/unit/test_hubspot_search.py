@@ -47,8 +47,8 @@ class Index:
         return {"total": len(rows), "results": page, **more}
 
 
-def found(index: Index, from_ms: int = BEGIN) -> list[int]:
-    return [int(one) for ids, _ in Changes(index, DEALS, from_ms).blocks() for one in ids]
+def found(index: Index, from_ms: int = BEGIN, *, page: int = 200) -> list[int]:
+    return [int(one) for ids, _ in Changes(index, DEALS, from_ms, page=page).blocks() for one in ids]
 
 
 def test_an_object_edited_between_two_pages_hides_no_other() -> None:
@@ -142,14 +142,14 @@ def test_deletions_between_two_searches_cost_a_search_and_hide_nothing() -> None
 
 def test_a_window_with_an_end_leaves_what_came_later() -> None:
     index = Index({number: BEGIN + number for number in range(1, 1001)})
-    ids = [int(one) for ids, _ in Changes(index, DEALS, BEGIN, BEGIN + 500).blocks() for one in ids]
+    ids = [int(one) for ids, _ in Changes(index, DEALS, BEGIN, BEGIN + 500, page=200).blocks() for one in ids]
     assert sorted(ids) == list(range(1, 501))
 
 
 def test_each_block_says_up_to_when_all_is_found() -> None:
     index = Index({number: BEGIN + number // 3 for number in range(1, 2_000)})
     told: set[str] = set()
-    for ids, top in Changes(index, DEALS, BEGIN).blocks():
+    for ids, top in Changes(index, DEALS, BEGIN, page=200).blocks():
         told |= set(ids)
         assert {str(one) for one, ms in index.changed.items() if ms < top} <= told
 

@@ -34,15 +34,17 @@ from connectors.salesforce.errors import (
 from connectors.salesforce.fields import EXTRA, MAPS, TABLES
 from connectors.salesforce.login import sunsets
 from connectors.salesforce.marks import grounded, grounded_passing, renewed
-from connectors.salesforce.query import ROOM, Select, by_room, id_list, length_of, merge
+from connectors.salesforce.query import Select, by_room, id_list, length_of, merge
 from connectors.salesforce.rates import _at, _series
 from connectors.salesforce.schema import OrgSchema, parse_day_after
-from connectors.salesforce.settings import OFFERED, SalesforceSettings
+from connectors.salesforce.settings import OFFERED, SalesforceLimits, SalesforceSettings
 from connectors.transport import Answer
 from syncagent.schema import TABLES as OURS
 from syncagent.schema import column_types
 
 STAMPED = ("Id", "SystemModstamp")
+LIMITS = SalesforceLimits()
+ROOM = LIMITS.room
 
 
 def _settings(**more: Any) -> SalesforceSettings:
@@ -57,7 +59,7 @@ def _settings(**more: Any) -> SalesforceSettings:
 
 def test_a_list_of_fields_that_fits_is_one_query() -> None:
     select = Select("Lead", (*STAMPED, "Name"), ("IsDeleted = false",), "SystemModstamp")
-    assert [part.soql for part in select.parts()] == [
+    assert [part.soql for part in select.parts(ROOM)] == [
         "SELECT Id, SystemModstamp, Name FROM Lead WHERE IsDeleted = false ORDER BY SystemModstamp ASC, Id ASC"
     ]
 
@@ -65,7 +67,7 @@ def test_a_list_of_fields_that_fits_is_one_query() -> None:
 @pytest.mark.parametrize("by", ["Id", "SystemModstamp"])
 def test_a_list_of_fields_that_does_not_fit_is_cut_and_nothing_is_left_out(by: str) -> None:
     names = (*STAMPED, *(f"A_Field_With_A_Long_Name_{number}__c" for number in range(2000)))
-    parts = Select("Lead", names, ("IsDeleted = false",), by).parts()
+    parts = Select("Lead", names, ("IsDeleted = false",), by).parts(ROOM)
     row = {"Id": "00QJ800000000AAAAA", "SystemModstamp": "2026-01-01T00:00:00.000+0000"}
     assert len(parts) > 2
     assert {name for part in parts for name in part.names} == set(names)
@@ -76,7 +78,7 @@ def test_a_list_of_fields_that_does_not_fit_is_cut_and_nothing_is_left_out(by: s
 def test_ids_are_grouped_so_that_each_address_fits_and_nothing_else_gets_in() -> None:
     ids = [f"00QJ8{number:010d}AAA" for number in range(3000)]
     base = "SELECT Id, Name FROM Lead WHERE Id IN ()"
-    groups = by_room(ids, base)
+    groups = by_room(ids, base, ROOM)
     assert [one for group in groups for one in group] == ids
     assert all(length_of(base.replace("()", id_list(group))) <= ROOM for group in groups)
     with pytest.raises(StreamError):
@@ -171,12 +173,12 @@ def test_a_contract_ends_on_the_day_after_its_last() -> None:
 
 def test_marks_of_earlier_versions_go_on_where_they_were() -> None:
     at = "2026-11-20T12:00:00Z"
-    done = renewed({"at": at, "id": "", "done": True})
+    done = renewed({"at": at, "id": "", "done": True}, LIMITS)
     assert (done["at"], done["far"]) == ("2026-11-20T11:50:00Z", "2026-11-20T10:59:00Z")
-    broken_off = renewed({"at": at, "id": "001", "done": False})
+    broken_off = renewed({"at": at, "id": "001", "done": False}, LIMITS)
     assert (broken_off["at"], broken_off["id"]) == (at, "001")
     assert broken_off["hi"] > at
-    assert renewed(None) == {}
+    assert renewed(None, LIMITS) == {}
 
 
 CLOCK = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -185,21 +187,21 @@ BACK = "2026-11-20T10:44:00Z"  # as much earlier as clocks may differ and a row 
 
 def test_a_position_beyond_the_clock_goes_back() -> None:
     honest = {"at": "2026-11-20T11:55:00Z", "id": "", "done": True, "far": "2026-11-20T10:30:00Z"}
-    assert grounded(honest, CLOCK) == honest
+    assert grounded(honest, CLOCK, LIMITS.late) == honest
     ahead = {"at": "2026-11-22T11:55:00Z", "id": "", "done": True, "far": "2026-11-22T10:30:00Z"}
-    assert grounded(ahead, CLOCK) == {"at": BACK, "id": "", "done": True, "far": BACK}
-    assert grounded({**ahead, "far": "2026-11-20T09:00:00Z"}, CLOCK)["far"] == "2026-11-20T09:00:00Z"
+    assert grounded(ahead, CLOCK, LIMITS.late) == {"at": BACK, "id": "", "done": True, "far": BACK}
+    assert grounded({**ahead, "far": "2026-11-20T09:00:00Z"}, CLOCK, LIMITS.late)["far"] == "2026-11-20T09:00:00Z"
     under_way = {**honest, "done": False, "hi": "2026-12-01T00:00:00Z", "far_to": "2026-12-01T00:00:00Z"}
-    assert grounded(under_way, CLOCK) == {**under_way, "hi": BACK, "far_to": BACK}
+    assert grounded(under_way, CLOCK, LIMITS.late) == {**under_way, "hi": BACK, "far_to": BACK}
     by_rest = {**honest, "rest_until": "2027-01-01T00:00:00Z"}
-    assert grounded(by_rest, CLOCK)["rest_until"] == "2026-11-21T12:00:00Z"
-    assert grounded({}, CLOCK) == {}
+    assert grounded(by_rest, CLOCK, LIMITS.late)["rest_until"] == "2026-11-21T12:00:00Z"
+    assert grounded({}, CLOCK, LIMITS.late) == {}
 
 
 def test_what_came_to_pass_beyond_the_clock_is_looked_at_again() -> None:
     honest = {"at": "2026-11-20T12:00:00Z", "id": "", "done": True}
-    assert grounded_passing(honest, CLOCK) == honest
-    assert grounded_passing({**honest, "at": "2026-11-21T12:00:00Z"}, CLOCK) == {**honest, "at": BACK}
+    assert grounded_passing(honest, CLOCK, LIMITS.late) == honest
+    assert grounded_passing({**honest, "at": "2026-11-21T12:00:00Z"}, CLOCK, LIMITS.late) == {**honest, "at": BACK}
 
 
 def test_a_vendor_s_clock_ahead_of_ours_is_believed_for_minutes_only() -> None:
