@@ -134,7 +134,7 @@ class CrmLimits(Part):
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.lookback > self.lag:
-            raise ValueError("lookback is longer than lag: what is as old as that is read once more anyway")
+            raise ValueError("lookback is longer than lag; make it shorter: what is that old is read once more anyway")
         return self
 
 

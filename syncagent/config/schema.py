@@ -79,7 +79,10 @@ def _as_written(node: Any, key: str = "") -> Any:
 
 
 #: Keys whose value is seconds once read, and text such as "15m" in the file.
-DURATIONS = frozenset({"every", "retention", "give_up", "max_age", "hold_max", "within", "window", "mature"})
+DURATIONS = frozenset(
+    {"every", "retention", "give_up", "max_age", "hold_max", "within", "window", "mature"}
+    | {"lag", "lookback", "login_window", "search_window"}
+)
 
 
 def _leave_out_not_built(definitions: dict[str, Any]) -> None:
