@@ -6,7 +6,7 @@ from typing import Any
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.query import Row, by_room, id_list
 
-_IDS_A_CALL = 400
+_IDS_A_CALL = 400  # no limit of the vendor: so that a few calls share the work, and none brings too much to hold
 
 
 def children(

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from connectors.errors import RateLimited, TransientError
-from connectors.limiter import DayShare, Limiter, Window, shared
+from connectors.limiter import DayShare, Limiter, Most, Window, shared
+from connectors.logins import LoginLimit
 from connectors.transport import Stopped
 
 
@@ -110,6 +111,19 @@ def test_a_smaller_limit_the_vendor_names_is_kept() -> None:
     window.resize(3)
     clock.at += 10.0
     window.take()
+
+
+def test_a_window_may_become_longer_and_shorter_with_calls_in_it() -> None:
+    clock = Clock()
+    window = Window(2, 10.0, clock=clock)
+    for _ in range(2):
+        window.take()
+        window.give_back()
+    window.resize(2, 30.0)
+    clock.at += 29.0
+    assert _would_wait(window)
+    window.resize(2, 20.0)
+    assert window.take() == 0.0
 
 
 def test_room_is_left_for_calls_of_others() -> None:
@@ -385,6 +399,39 @@ def test_a_slot_is_given_back_when_the_day_refuses() -> None:
     for _ in range(3):
         with pytest.raises(RateLimited), limiter.slot("call"):
             pass
+
+
+def test_of_what_several_sources_want_the_strictest_counts_limit_by_limit() -> None:
+    clock = Clock()
+    calls, lanes = Window(50, 10.0, clock=clock), Window(50, 0.0, clock=clock)
+    day = DayShare(1.0, 0.0, clock=clock)
+    limiter = Limiter({"call": (calls,)}, day, at_once=lanes)
+    limiter.keep_to("one", Most(0.5, 0.1, {"call": 3}, {"call": 10.0}, 9))
+    limiter.keep_to("other", Most(0.9, 0.4, {"call": 9}, {"call": 60.0}, 2))
+    assert (calls.window_s, day.reserve) == (60.0, 0.4)
+    with limiter.slot("call"):
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(lambda: lanes.take()).result()  # the second lane
+        assert _would_wait(lanes)
+    for _ in range(2):
+        with limiter.slot("call"):
+            pass
+    clock.at += 59.0
+    assert _would_wait(calls)
+    limiter.keep_to("other", Most(0.9, 0.0, {"call": 9}))
+    assert (calls.window_s, day.reserve) == (10.0, 0.1)
+    assert not _would_wait(calls)
+
+
+def test_of_what_several_sources_want_the_fewest_logins_in_the_longest_time_count() -> None:
+    limit = LoginLimit()
+    limit.keep_to("one", 3, 900.0)
+    assert (limit.words, limit.is_reached(2), limit.is_reached(3)) == ("3 times within 15 minutes", False, True)
+    limit.keep_to("other", 1, 3600.0)
+    assert (limit.words, limit.is_reached(1)) == ("once within 1 hour", True)
+    assert limit.recent([100.0, 1_000.0], 3_800.0) == [1_000.0]
+    limit.keep_to("other", 5, 90.0)
+    assert (limit.most, limit.window_s) == (3, 900.0)
 
 
 def test_an_account_has_one_limiter() -> None:
