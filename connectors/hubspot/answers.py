@@ -40,6 +40,11 @@ def check_results(document: Any) -> Json:
     return checked
 
 
+def is_archived(one: Mapping[str, Any]) -> bool:
+    """Whether an object says so of itself: a list of archived ones may come with a page of live ones."""
+    return bool(one.get("archived") or one.get("archivedAt"))
+
+
 def check_associations(document: Any) -> Json:
     """The answer to a question for associations: whose they are, and a list of others."""
     results = document.get("results") if isinstance(document, dict) else None

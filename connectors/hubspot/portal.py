@@ -216,7 +216,8 @@ class Portal:
                 query |= {"after": after} if after else {}
                 document = self._client.results("owners", "", query)
                 for owner in document["results"]:
-                    records[str(owner["id"])] = user_of(owner, self.instance, is_active=archived == "false")
+                    is_gone = bool(owner.get("archived", archived == "true"))
+                    records[str(owner["id"])] = user_of(owner, self.instance, is_active=not is_gone)
                 after = next_after(document)
                 if after is None:
                     break

@@ -17,7 +17,7 @@ from typing import Any
 from connectors import parse
 from connectors.base import Merge, Page, Tombstone
 from connectors.errors import StreamError, TransientError
-from connectors.hubspot.answers import next_after
+from connectors.hubspot.answers import is_archived, next_after
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.errors import NotThere
 from connectors.hubspot.fetch import Fetcher
@@ -231,7 +231,7 @@ class Reader:
         try:
             for objects in self._archived_pages(kind.name):
                 read += len(objects)
-                for one in objects:
+                for one in filter(is_archived, objects):
                     deleted_at = parse.instant_or_none(one.get("archivedAt"))
                     if deleted_at is None or parse.to_ms(deleted_at) >= from_ms:
                         tombstones += [Tombstone(table, str(one["id"]), deleted_at) for table in tables]

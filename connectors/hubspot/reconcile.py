@@ -13,6 +13,7 @@ from typing import Any
 from connectors import parse
 from connectors.base import Bookmark, Merge, Page, Tombstone
 from connectors.errors import StreamError
+from connectors.hubspot.answers import is_archived
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.fetch import Fetcher, merged_ids
 from connectors.hubspot.listing import BLOCK, Listing
@@ -88,7 +89,7 @@ def _read_some(fetcher: Fetcher, mappers: Sequence[Mapper], ids: Sequence[str], 
             archived = fetcher.read(mapper.kind.name, left, ("hs_object_id",), archived=True).objects
         except StreamError:
             continue  # this type has no archived objects to ask for
-        dates = {str(one["id"]): parse.instant_or_none(one.get("archivedAt")) for one in archived}
+        dates = {str(one["id"]): parse.instant_or_none(one.get("archivedAt")) for one in archived if is_archived(one)}
         tombstones += [Tombstone(table, one, dates[one]) for one in left if one in dates]
         left = [one for one in left if one not in dates]
     if is_whole:
