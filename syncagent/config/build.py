@@ -44,6 +44,8 @@ _PATHS = (
 )  # fmt: skip
 #: Sections whose secrets are for logging in: whoever only looks at what is stored does without them.
 _LOGINS = frozenset({"source", "mail", "web", "watch"})
+#: A KPI's table that has one of these says by itself what it counts.
+WHOLE = frozenset({"of", "ratio", "calc", "sql"})
 #: Keys of the models that only the loader sets.
 OURS = {"kpi": ("id", "builtin", "template", "usual_period", "variants"), "scorecard": ("id",)}
 
@@ -206,11 +208,12 @@ class Loader:
         for name, table in self._tables("kpi", "KPI"):
             self._refuse_ours("kpi", name, table)
             table = {key: value for key, value in table.items() if key not in OURS["kpi"]}
-            builtin = BUILTINS.get(name)
-            if builtin is None and not table.keys() & {"of", "ratio", "sql"}:
+            # What says itself what it counts is one of their own, though a built-in (perhaps a later one) has the name.
+            builtin = None if table.keys() & WHOLE else BUILTINS.get(name)
+            if builtin is None and not table.keys() & WHOLE:
                 mend = (
                     did_you_mean(name, {*BUILTINS, *self.tree["kpi"]} - {name})
-                    or "One of your own needs of, ratio or sql."
+                    or "One of your own needs of, ratio, calc or sql."
                 )
                 self.report.problem(("kpi", name), "unknown KPI", mend)
                 continue

@@ -60,6 +60,21 @@ def problems(folder: Path, text: str, environ: dict[str, str] | None = None) -> 
     return [str(problem).removeprefix(f"{folder}/") for problem in caught.value.problems]
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        'of = "tickets"\nagg = "count"\nshare = { "custom.reopen_count" = { gt = 0 } }',
+        'calc = { plus = ["won_revenue"] }',
+        'sql = "SELECT 1 AS value"',
+    ],
+)
+def test_a_kpi_that_says_what_it_counts_is_no_change_of_the_built_in_of_that_name(tmp_path: Path, table: str) -> None:
+    """A later version's built-in may have any name; a file that was right stays right, and means what it meant."""
+    kpi = load(tmp_path, f"{BASE}\n[kpi.reopen_rate]\n{table}\n").kpis["reopen_rate"]
+    assert not kpi.builtin
+    assert (kpi.cohort, kpi.mature, kpi.action) == (None, None, None)
+
+
 def test_a_whole_configuration(tmp_path: Path) -> None:
     config = load(tmp_path, BASE)
     sf = config.sources["sf"]
