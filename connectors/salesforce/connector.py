@@ -67,7 +67,7 @@ class SalesforceConnector:
 
         What was known of the org is forgotten: a check begins a new look at it.
         """
-        from connectors.salesforce import login
+        from connectors.salesforce import login, milestones
         from connectors.salesforce.feeds import BESIDE, objects_of
 
         with self._lock:
@@ -89,6 +89,8 @@ class SalesforceConnector:
                     continue
                 if missing:
                     warnings.append(f"{stream}: {name} has no {', '.join(missing)}; left empty")
+        if "tickets" in wanted and milestones.is_wanted(schema):
+            warnings += milestones.warnings(milestones.answer_types(org.milestone_types(), self._settings))
         return Identity(
             instance=org.instance,
             account=self._account(),
@@ -140,16 +142,17 @@ class SalesforceConnector:
         marks: dict[str, Any] = {name: dict(mark) for name, mark in before.items()}
         if definitions:
             yield Page({"stage_defs": definitions}, read=len(definitions))
-        feeds = [feed for feed in feeds_of(stream, schema) if self._is_readable(schema, feed.object)]
-        lost = [feed for feed in feeds_of(stream, schema) if feed.name in before and feed not in feeds]
+        every = list(feeds_of(stream, schema, mapper.answer_types))
+        feeds = [feed for feed in every if self._is_readable(schema, feed.object)]
+        lost = [feed for feed in every if feed.name in before and feed not in feeds]
         if full:
             for name, mark in marks.items():
                 JobReader(self._client).forget(name, mark.get("job") or mark.get("over") or {})
             marks = {feed.name: {} for feed in lost}  # read before, and to be read from the beginning
         reader = Reader(self._client, schema, mapper, self._settings.bulk_from, self._begin(stream))
         for feed in feeds:
-            if feed.until_now and not marks.get(feed.name):
-                marks[feed.name] = reader.beginning()
+            if feed.begins_now and not marks.get(feed.name):
+                marks[feed.name] = reader.beginning(feed)
         # Unfinished ones first: a read that is killed again and again still comes to its end.
         for feed in sorted(feeds, key=lambda feed: bool(marks.get(feed.name, {}).get("done"))):
             yield from reader.read(feed, marks, since=since, now=now)
@@ -242,6 +245,7 @@ class SalesforceConnector:
 
     def _mapper(self, stream: str, now: datetime) -> "tuple[Mapper, list[dict[str, Any]]]":
         """A mapper that knows what a stream's records need, and the stream's stage definitions."""
+        from connectors.salesforce import milestones
         from connectors.salesforce.mapping import Mapper
         from connectors.salesforce.records import Known
         from connectors.salesforce.schema import invitation_type
@@ -254,6 +258,8 @@ class SalesforceConnector:
             definitions = org.load_stages(known)
         elif stream == "tickets":
             definitions = org.load_statuses(known)
+            if milestones.is_wanted(schema):
+                known.answer_types = milestones.answer_types(org.milestone_types(), self._settings)
         known.now = parse.format_instant(self._client.vendor_now(now))
         survey_type = invitation_type(self._settings)
         return Mapper(self._client, schema, known, instance=org.instance, survey_type=survey_type), definitions

@@ -1,9 +1,10 @@
 """Which Salesforce objects stand behind each of our streams, in the order they are read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from connectors.salesforce import fields as data
+from connectors.salesforce.query import id_list
 from connectors.salesforce.schema import OrgSchema
 
 
@@ -15,10 +16,16 @@ class Feed:
     cursor: str = ""  # empty: the best the object has
     also: tuple[str, ...] = ()  # further conditions
     until_now: bool = False  # read only what the cursor has passed by now, and nothing on the first read
+    parent: str = ""  # the object whose rows come in place of these, which hang on them: what changed since is read
 
     @property
     def name(self) -> str:
         return f"{self.object}:{self.cursor}" if self.cursor else self.object
+
+    @property
+    def begins_now(self) -> bool:
+        """Whether other feeds bring on the first read what this one shows changes of."""
+        return self.until_now or bool(self.parent)
 
 
 QUEUES = ("Type = 'Queue'",)
@@ -48,7 +55,7 @@ OBJECTS = {
 BESIDE = {
     "leads": ("LeadHistory",),
     "opportunities": ("OpportunityHistory", "OpportunityLineItem"),
-    "tickets": ("CaseHistory",),
+    "tickets": ("CaseHistory", data.MILESTONES),
     "survey_invitations": ("SurveySubject",),
     "orders": ("OrderItem",),
     "fx_rates": ("DatedConversionRate",),
@@ -65,8 +72,8 @@ def main_feeds(stream: str, schema: OrgSchema) -> list[Feed]:
     return [Feed(name, also=_condition(name, schema)) for name in objects_of(stream, schema)]
 
 
-def feeds_of(stream: str, schema: OrgSchema) -> Iterable[Feed]:
-    """All feeds of a stream, in reading order."""
+def feeds_of(stream: str, schema: OrgSchema, answer_types: Sequence[str] = ()) -> Iterable[Feed]:
+    """All feeds of a stream, in reading order; `answer_types`: ids of the milestones that are a first response."""
     feeds = main_feeds(stream, schema)
     if stream == "activities":
         # A meeting is held when its end has passed, which changes nothing in it.
@@ -74,6 +81,8 @@ def feeds_of(stream: str, schema: OrgSchema) -> Iterable[Feed]:
     lines = data.LINES.get(feeds[0].object)
     if lines is not None:
         feeds.append(Feed(lines[0]))
+    if stream == "tickets" and answer_types:
+        feeds.append(Feed(data.MILESTONES, also=(f"MilestoneTypeId IN {id_list(answer_types)}",), parent="Case"))
     return feeds
 
 

@@ -104,10 +104,16 @@ IN_PARENTS_CURRENCY = ("OpportunityHistory",)
 
 #: Where the changes of an object's fields are logged.
 HISTORIES: Mapping[str, str] = {"Opportunity": "OpportunityHistory", "Case": "CaseHistory", "Lead": "LeadHistory"}
-#: Logs of field changes that feed a table without a map of their own: table -> log -> field -> our column.
+#: Where an org with entitlements keeps when a case was first answered.
+MILESTONES = "CaseMilestone"
+#: Objects without a map of their own, read for the changes of those they hang on: the field that names these.
+HANGING: Mapping[str, str] = {MILESTONES: "CaseId"}
+#: Logs of field changes, and rows below a record, that feed a table without a map of their own:
+#: table -> log -> field -> our column.
 LOGS: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
     "ticket_status_history": ("CaseHistory", {"CreatedDate": ("changed_at",), "NewValue": ("status",)}),
     "leads": ("LeadHistory", {"CreatedDate": ("converted_at",)}),
+    "tickets": (MILESTONES, {}),  # see WITH_HELP
 }
 #: What fields feed with the help of another object: that one -> object (else "*") -> field -> our column.
 WITH_HELP: Mapping[str, Mapping[str, Mapping[str, str]]] = {
@@ -120,6 +126,7 @@ WITH_HELP: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     "OpportunityStage": {"OpportunityHistory": {"StageName": "stage_order"}},
     "CaseStatus": {"CaseHistory": {"NewValue": "status_category"}},
+    "MilestoneType": {MILESTONES: {"CompletionDate": "first_response_at"}},
 }
 
 #: Lines of an object: theirs, the field and the column that name their parent.

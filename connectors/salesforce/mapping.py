@@ -8,6 +8,7 @@ from connectors import parse
 from connectors.base import Children, Merge, Page, Record, Reject, Tombstone
 from connectors.fields import FieldMap
 from connectors.salesforce import fields as data
+from connectors.salesforce import milestones
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.history import Belongings
 from connectors.salesforce.query import STAMP, Row
@@ -50,6 +51,11 @@ class Mapper:
         self._belongings = Belongings(client, schema, instance=instance)
 
     @property
+    def answer_types(self) -> tuple[str, ...]:
+        """The milestone types that are a first response."""
+        return self._known.answer_types
+
+    @property
     def clock(self) -> str:
         """The vendor's clock by which it is told what has come to pass."""
         return self._known.now
@@ -87,6 +93,8 @@ class Mapper:
         if along.history:
             self._belongings.complete(name, live, records)
             by_table |= self._belongings.history(name, live, self._known, rejects)
+        if name == "Case":  # what is so now: a comparison brings it too
+            milestones.fill(self._client, self._schema, live, records, self._known.answer_types)
         if along.lines:
             lines, gone = self._belongings.lines(name, live, rejects)
             by_table |= lines

@@ -107,6 +107,10 @@ class Org:
             records.append(self._definition("tickets", row, "closed" if is_closed else "open"))
         return records
 
+    def milestone_types(self) -> list[dict[str, Any]]:
+        """Id and name of every type of milestone; none where they are not readable."""
+        return self._settings_rows("MilestoneType", "Id, Name")
+
     def help_with(self, name: str) -> Mapping[str, tuple[str, ...]]:
         """The columns fields of an object feed with the help of what else was read here, as far as that told."""
         fed: dict[str, tuple[str, ...]] = {}

@@ -7,13 +7,14 @@ feed holds both: `{"at", "id", "done", "far"}`, and while a read is under way `h
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from connectors import parse
 from connectors.base import Page
 from connectors.errors import ConnectorError, StreamError
+from connectors.salesforce import fields as data
 from connectors.salesforce.bulk import NoBulk
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import Short, TooMuch
@@ -21,7 +22,8 @@ from connectors.salesforce.feeds import Feed
 from connectors.salesforce.jobs import JobReader
 from connectors.salesforce.mapping import ALL, NO_LINES, Mapper, With
 from connectors.salesforce.marks import REST_FOR, Mark, grounded, grounded_passing, renewed
-from connectors.salesforce.query import Select, count_of
+from connectors.salesforce.query import STAMP, Row, Select, count_of
+from connectors.salesforce.reconcile import Census
 from connectors.salesforce.schema import OrgSchema
 from connectors.salesforce.walk import Place, Walker, Window
 
@@ -88,9 +90,13 @@ class Reader:
         limits = self.client.limits
         return grounded(renewed(marks.get(feed.name), limits), self.client.vendor_now(now), limits.late)
 
-    def beginning(self) -> Mark:
-        """The first mark of what comes to pass. To be set before any feed is read: rows are told by the same clock."""
-        return {"at": self.mapper.clock, "id": "", "done": True}
+    def beginning(self, feed: Feed) -> Mark:
+        """The first mark of a feed that begins now. To be set before any feed is read: rows are told by one clock."""
+        if feed.until_now:
+            return {"at": self.mapper.clock, "id": "", "done": True}
+        clock, limits = parse.to_datetime(self.mapper.clock), self.client.limits
+        rest, far = parse.format_instant(clock - limits.unsettled), parse.format_instant(clock - limits.late)
+        return {"at": rest, "id": "", "done": True, "far": far}
 
     def _sent_back(self, feed: Feed, mark: Mark, since: str) -> Mark:
         """The mark of a read that was broken off, sent back to a day that is asked for again: once for each day.
@@ -149,7 +155,7 @@ class Reader:
         window = Window(feed.object, self.cursor_of(feed), None, feed.also)
         held = Held()
         try:
-            for page, total in self._pages(window, place, along, now):
+            for page, total in self._pages(feed, window, place, along, now):
                 yield from held.swap(page, marks, total)
                 marks[feed.name] = mark | {"at": place.at, "id": place.id}
         except ConnectorError as error:
@@ -183,7 +189,7 @@ class Reader:
         rest = {"at": mark["at"], "id": "", "done": True}
         held = Held()
         try:
-            for page, total in self._pages(window, place, ALL, now):
+            for page, total in self._pages(feed, window, place, ALL, now):
                 yield from held.swap(page, marks, total)
                 marks[feed.name] = mark | {"far_at": place.at, "far_id": place.id}
         except ConnectorError as error:
@@ -207,7 +213,7 @@ class Reader:
             return  # hidden just now: the mark waits until it is shown again
         moment = self.client.vendor_now(now)
         clock = parse.format_instant(moment)
-        mark = grounded_passing(marks.get(feed.name) or self.beginning(), moment, self.client.limits.late)
+        mark = grounded_passing(marks.get(feed.name) or self.beginning(feed), moment, self.client.limits.late)
         self.mapper.see_clock(clock)
         held = Held()
         back = self.client.limits.unsettled if mark.get("done") else timedelta()
@@ -215,7 +221,7 @@ class Reader:
         place = Place(at, mark.get("id") or "")
         window = Window(feed.object, self.cursor_of(feed), clock, feed.also)
         try:
-            for page, total in self._pages(window, place, ALL, now):
+            for page, total in self._pages(feed, window, place, ALL, now):
                 yield from held.swap(page, marks, total)
                 marks[feed.name] = {"at": place.at, "id": place.id, "done": False}
         except ConnectorError:
@@ -224,13 +230,29 @@ class Reader:
         marks[feed.name] = {"at": clock, "id": "", "done": True}
         yield held.last(marks)
 
-    def _pages(self, window: Window, place: Place, along: With, now: datetime) -> Iterator[tuple[Page, int]]:
+    def _pages(
+        self, feed: Feed, window: Window, place: Place, along: With, now: datetime
+    ) -> Iterator[tuple[Page, int]]:
         walker = Walker(self.client, self.schema)
         for rows, total in walker.walk(window, place, lambda: parse.format_instant(self.client.vendor_now(now))):
-            page = self.mapper.page(window.object, rows, window.by, along) if rows else None
+            page = self._mapped(feed, rows, window.by, along) if rows else None
             del rows  # as they came they take more memory than mapped, and the next ones are asked for meanwhile
             if page is not None:
                 yield page, total
+
+    def _mapped(self, feed: Feed, rows: Sequence[Row], by: str, along: With) -> Page:
+        """What these rows make; of rows that hang on others, those they hang on, as they are now.
+
+        A parent that is not found is not taken for gone: it may show later than what hangs on it.
+        """
+        if not feed.parent:
+            return self.mapper.page(feed.object, rows, by, along)
+        ids = {parse.salesforce_id(row[data.HANGING[feed.object]]) for row in rows}
+        census = Census(self.client, self.schema, self.schema.table(feed.parent), self.bulk_from, self.start)
+        begin = self._begin() or ""
+        rows = census.rows_of(feed.parent, sorted(ids))
+        found = [row for row in rows if not row.get(STAMP) or parse.instant(row[STAMP]) >= begin]
+        return self.mapper.page(feed.parent, found, STAMP, along)
 
     # -- bulk ------------------------------------------------------------------------------------------------------
 
@@ -274,7 +296,7 @@ class Reader:
         )
         try:
             for step in steps:
-                page = self.mapper.page(feed.object, step.rows, cursor, along) if step.rows else Page()
+                page = self._mapped(feed, step.rows, cursor, along) if step.rows else Page()
                 if step.is_last:
                     rest = parse.format_instant(parse.to_datetime(mark["hi"]) - self.client.limits.unsettled)
                     marks[feed.name] = {"at": rest, "id": "", "done": True, "far": mark["far"], "over": step.position}

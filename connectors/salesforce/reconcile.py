@@ -176,13 +176,14 @@ class Census:
         return ""
 
     def _asked(self, mapper: Mapper, name: str, ids: Sequence[str], table: str) -> Page:
-        rows = self._rows(name, ids)
+        rows = self.rows_of(name, ids)
         page = mapper.page(name, rows, STAMP)
         found = {parse.salesforce_id(row["Id"]) for row in rows}
         gone = [Tombstone(table, one) for one in ids if one not in found]
         return replace(page, tombstones=[*page.tombstones, *gone])
 
-    def _rows(self, name: str, ids: Sequence[str]) -> list[Row]:
+    def rows_of(self, name: str, ids: Sequence[str]) -> list[Row]:
+        """Rows of an object by id, deleted ones too; those Salesforce does not know are not among them."""
         while True:
             names = self.schema.wanted(name, STAMP if self.schema.offer(name).has(STAMP) else "Id")
             try:

@@ -36,6 +36,7 @@ class Known:
     stages: dict[str, StageMeta] = field(default_factory=dict)
     closed_statuses: dict[str, bool] = field(default_factory=dict)
     user_types: dict[str, str] = field(default_factory=dict)
+    answer_types: tuple[str, ...] = ()  # ids of the milestone types that are a first response
     now: str = ""  # the vendor's clock when the read began
 
     def kind_of(self, user_id: Any) -> str | None:

@@ -108,7 +108,8 @@ class OrgSchema:
         """The fields to ask for, Id and cursor first."""
         offer = self.offer(name)
         extra = ("SystemModstamp", "IsDeleted", "LastModifiedById", *data.EXTRA.get(name, ()))
-        asked = dict.fromkeys(("Id", cursor, *(one for one in self.map(name).theirs if offer.has(one))))
+        mapped = (data.HANGING[name],) if name in data.HANGING else self.map(name).theirs
+        asked = dict.fromkeys(("Id", cursor, *(one for one in mapped if offer.has(one))))
         asked |= dict.fromkeys(field for field in extra if offer.has(field))
         return tuple(asked)
 

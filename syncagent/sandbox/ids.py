@@ -36,6 +36,8 @@ PREFIXES = {
     "SurveyInvitation": "0Ki",
     "CurrencyType": "01L",
     "DatedConversionRate": "04w",
+    "MilestoneType": "557",
+    "CaseMilestone": "555",
 }
 
 #: First HubSpot id of each kind. Contacts and tickets cross a power of ten, where text order and number order part.

@@ -36,6 +36,13 @@ class Owned(NamedTuple):
     sf: str = ""
 
 
+class Milestone(NamedTuple):
+    """What is to be done by a time (Salesforce CaseMilestone): when it was (None: not yet), and its own stamp."""
+
+    completed: int | None
+    at: int
+
+
 class Line(NamedTuple):
     """One product on a deal or an order: `amount` minor units in all, in the currency of what it is on.
 
@@ -206,6 +213,7 @@ class Ticket(Entity):
     close_reason: str | None = None
     escalated: bool = False
     first_response: int | None = None
+    milestone: Milestone | None = None  # of a Salesforce case: what its entitlement says of the first response
     owners: list[Owned] = field(default_factory=list)  # empty: always `owner`
 
     @property

@@ -4,7 +4,7 @@ from itertools import accumulate
 
 from syncagent.sandbox import clock, names
 from syncagent.sandbox.company import Company
-from syncagent.sandbox.model import Account, Change, Survey, Ticket
+from syncagent.sandbox.model import Account, Change, Milestone, Survey, Ticket
 from syncagent.sandbox.sales import make_activity
 
 TICKETS = 4_000
@@ -36,6 +36,7 @@ def make_ticket(company: Company, at: int, account: Account | None) -> Ticket:
         origin=rng.choices(("email", "web", "phone", "chat"), (48, 25, 19, 8))[0],
     )
     company.place(ticket, "Case" if in_sf else None, None if in_sf else "tickets")
+    ticket.milestone = Milestone(None, at) if in_sf else None
     set_status(company, ticket, at, "new")
     company.tickets.append(ticket)
     return ticket
@@ -70,6 +71,8 @@ def reply(company: Company, ticket: Ticket, at: int) -> None:
     )
     if ticket.first_response is None:
         ticket.first_response = at
+        if ticket.milestone is not None:
+            ticket.milestone = Milestone(at, at)
         company.touch(ticket, at)
 
 

@@ -89,7 +89,9 @@ def test_what_may_be_read_as_before_is_not_read_again(box: Sandbox, cache: sqlit
     assert began_anew(cache) == {"payments", "email_events", "fx_rates"}, "payments are linked to invoices"
 
 
-@pytest.mark.parametrize("name", ["Account", "Contact", "Case", "User", "OpportunityStage", "CaseStatus"])
+@pytest.mark.parametrize(
+    "name", ["Account", "Contact", "Case", "User", "OpportunityStage", "CaseStatus", "CaseMilestone", "MilestoneType"]
+)
 def test_an_object_salesforce_shows_later_is_in_every_row(box: Sandbox, cache: sqlite3.Connection, name: str) -> None:
     box.salesforce.schema.hide(name)
     sync(cache, box, "salesforce")

@@ -146,6 +146,15 @@ def edit_other(c: Chooser, at: int) -> Done:
     return None
 
 
+def answer(c: Chooser, at: int) -> Done:
+    ticket = c.one(c.company.tickets, lambda t: t.milestone is not None)
+    if ticket is None:
+        return None
+    completed = None if c.rng.random() < 0.2 else max(ticket.created, at - c.rng.randrange(7200))
+    records.set_milestone(c.company, ticket, completed, at=at)
+    return f"{who(ticket)} was first answered at {completed}", [ticket]
+
+
 def move_deal(c: Chooser, at: int) -> Done:
     deal = c.one(c.company.deals, lambda d: d.sf_deleted is None)
     if deal is None:

@@ -18,6 +18,7 @@ from syncagent.sandbox.model import (
     Invoice,
     Lead,
     MailEvent,
+    Milestone,
     Order,
     Payment,
     Survey,
@@ -155,6 +156,12 @@ def set_close_date(company: Company, deal: Deal, day: str, *, at: int) -> None:
 def set_priority(company: Company, ticket: Ticket, priority: str, *, at: int) -> None:
     ticket.priority = priority
     company.touch(ticket, at)
+
+
+def set_milestone(company: Company, ticket: Ticket, completed: int | None, *, at: int) -> None:
+    """Someone says when a Salesforce case was first answered, or that it was not yet: the case is not stamped."""
+    ticket.milestone = Milestone(completed, at)
+    company.touched[ticket.key] = ticket
 
 
 def set_title(company: Company, contact: Contact, title: str | None, *, at: int) -> None:

@@ -74,6 +74,9 @@ _TEXT = {
     "OpportunityFieldHistory": f"{_HISTORY} OpportunityId:reference>Opportunity",
     "CaseHistory": f"{_HISTORY} CaseId:reference>Case",
     "LeadHistory": f"{_HISTORY} LeadId:reference>Lead",
+    "MilestoneType": f"Id:id {_STAMPS} Name:string Description:string RecurrenceType:picklist",
+    "CaseMilestone": f"{_FULL} CaseId:reference>Case MilestoneTypeId:reference>MilestoneType StartDate:datetime"
+    " TargetDate:datetime CompletionDate:datetime IsCompleted:boolean= IsViolated:boolean= TargetResponseInMins:int",
     "CaseComment": f"{_FULL} ParentId:reference>Case IsPublished:boolean CommentBody:textarea",
     "EmailMessage": f"{_FULL} ParentId:reference>Case ActivityId:reference>Task"
     " RelatedToId:reference>Opportunity,Account"
@@ -149,6 +152,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "surveys": ("SurveyInvitation", "SurveySubject", "SurveyResponse", "SurveyQuestionResponse", "SurveyQuestion"),
     "orders": ("Order", "OrderItem", "OrderStatus"),
     "contracts": ("Contract",),
+    "entitlements": ("CaseMilestone", "MilestoneType"),
     "field_history": ("OpportunityFieldHistory", "CaseHistory", "LeadHistory"),
 }  # fmt: skip
 for _name in (name for name in FEATURES["multi_currency"] if "." in name):

@@ -59,6 +59,8 @@ _TEAMS = sorted({team for _, _, team, _, _ in names.USERS})
 ROLES = {team: to_18(f"00EJ8000000{number:04d}") for number, team in enumerate(_TEAMS)}
 #: Question types of Salesforce Surveys -> id of the one question of that type.
 QUESTIONS = {"CSAT": to_18("0KuJ80000000001"), "NPS": to_18("0KuJ80000000002")}
+#: Types of milestones -> id.
+MILESTONES = {"First Response": to_18("557J80000000001"), "Resolution Time": to_18("557J80000000002")}
 PRODUCTS = {name: to_18(f"01tJ8000000{number:04d}") for number, name in enumerate(names.PRODUCTS)}
 
 
@@ -107,6 +109,8 @@ def fixed_rows(admin_id: str, began: int) -> Iterator[tuple[str, Row]]:
                 "IsActive": True,
             },
         )
+    for name, type_id in MILESTONES.items():
+        yield "MilestoneType", {"Id": type_id, **admin, **dates, "Name": name, "RecurrenceType": "none"}
     for kind, question_id in QUESTIONS.items():
         more = {"Name": f"{kind} question", "QuestionType": kind, "QuestionOrder": 1}
         yield "SurveyQuestion", {"Id": question_id, "IsDeleted": False, **admin, **dates, **more}

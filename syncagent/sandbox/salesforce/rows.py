@@ -29,6 +29,7 @@ from syncagent.sandbox.salesforce.commerce import (
     order_rows,
     owner_history,
 )
+from syncagent.sandbox.salesforce.entitlements import milestone_rows
 from syncagent.sandbox.salesforce.fixed import (
     ACCOUNT_TYPE,
     CASE_STATUS,
@@ -332,6 +333,7 @@ class Rows:
             )
             before = CASE_STATUS[change.status]
         yield from self._owners("CaseHistory", ticket, "CaseId")
+        yield from milestone_rows(ticket, self._base(ticket))
 
     def _survey(self, survey: Survey) -> Row:
         return self._base(survey) | {

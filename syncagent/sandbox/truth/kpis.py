@@ -255,8 +255,9 @@ class _Book:
         for ticket in self.tickets():
             if not self.in_window(ticket.created) or ticket.close_reason in _UNCOUNTED:
                 continue
-            # HubSpot keeps the moment itself; Salesforce's follows from the answers.
-            at = ticket.first_response if ticket.hs and ticket.first_response else first.get(ticket.key)
+            # Both keep the moment themselves; where they do not, it follows from the answers.
+            native = ticket.milestone.completed if ticket.milestone else ticket.first_response
+            at = first.get(ticket.key) if native is None else native
             if at is None or at >= self.at:
                 unanswered += 1
             else:

@@ -227,6 +227,8 @@ class Teller:
         }
         if self._sf:
             columns["is_escalated"] = int(ticket.escalated)
+            done = ticket.milestone and ticket.milestone.completed
+            columns["first_response_at"] = None if done is None else instant(done)
         else:
             columns["pipeline"] = "0"
             columns["is_escalated"] = 1 if ticket.escalated else None
