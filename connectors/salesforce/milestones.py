@@ -25,7 +25,11 @@ _NAMES = ("CaseId", "CompletionDate", "MilestoneTypeId")
 def is_wanted(schema: OrgSchema) -> bool:
     """Whether milestones are to be had, and no field of the case itself feeds the column."""
     name = data.MILESTONES
-    if not schema.can_read(name) or not all(schema.offer(name).has(field) for field in _NAMES):
+    if (
+        not schema.can_read("Case")
+        or not schema.can_read(name)
+        or not all(schema.offer(name).has(field) for field in _NAMES)
+    ):
         return False
     return not any(COLUMN in columns for columns in schema.map("Case").columns_by_field.values())
 
