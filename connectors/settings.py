@@ -194,7 +194,7 @@ class CrmSettings(Part):
     @classmethod
     def side_tables(cls) -> tuple[str, ...]:
         """Tables filled beside a stream's main one: their fields and values may be mapped too."""
-        return ("opportunity_stage_history", "ticket_status_history", "stage_defs", "activity_links")
+        return ("opportunity_stage_history", "ticket_status_history", "stage_defs", "pipelines", "activity_links")
 
 
 def require(settings: Any, needed: Sequence[str], why: str) -> None:

@@ -24,7 +24,7 @@ from syncagent.sync_state import AGAIN
 if TYPE_CHECKING:
     from syncagent.config import Config
     from syncagent.mailer import MailSettings
-    from syncagent.stages import StageChange
+    from syncagent.stages import DefinitionChange
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,12 @@ _STAGE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "leads": ("status", "status_category"),
     "orders": ("status",),
 }
+#: Tables whose rows name their pipeline.
+_IN_PIPELINES = ("opportunities", "tickets")
 #: Fields nobody maps that are named in one line of the log.
 _FIELDS_NAMED = 5
+#: What a vendor defines itself: its changes are said in a sentence of their own.
+_DEFINED = ("stage", "pipeline")
 _WORDS = {
     "added": "is new",
     "removed": "is gone, or hidden from this login",
@@ -53,7 +57,7 @@ class Change:
     source: str
     object: str
     name: str
-    change: str  # added | removed | absent | retyped | stage
+    change: str  # added | removed | absent | retyped | stage | pipeline
     detail: str
     places: tuple[Place, ...]
     noticed_at: str
@@ -63,7 +67,7 @@ class Change:
     @property
     def sentence(self) -> str:
         """What happened, in words: `sf: Opportunity.Amount is gone, or hidden from this login.`"""
-        if self.change == "stage":
+        if self.change in _DEFINED:
             return f"{self.source}: {self.detail}"
         detail = f" ({self.detail})" if self.detail else ""
         return f"{self.source}: {self.object}.{self.name} {_WORDS[self.change]}{detail}."
@@ -172,31 +176,36 @@ def _read_again(cache: sqlite3.Connection, source: str, streams: Sequence[Stream
     log.info("%s: will be read again, for what is there now: %s", source, names, extra={"action": "read_again"})
 
 
-def note_stage_changes(
-    cache: sqlite3.Connection, source: str, changes: Sequence["StageChange"], at: datetime
+def note_definitions(
+    cache: sqlite3.Connection, source: str, changes: Sequence["DefinitionChange"], at: datetime
 ) -> list[int]:
-    """Keep what changed in the stage definitions; runs in the caller's transaction."""
+    """Keep what changed in the definitions of stages and pipelines; runs in the caller's transaction."""
     noted = []
     for one in changes:
         if one.kind == "order":
-            continue  # a stage that moved means what it meant
-        places = [(one.object, column) for column in _STAGE_COLUMNS.get(one.object, ())]
-        detail = _stage_sentence(one)
-        noted.append(_keep(cache, source, one.object, one.stage, "stage", detail, places, instant(at)))
+            continue  # what moved means what it meant
+        columns = _STAGE_COLUMNS.get(one.object, ())
+        if one.what == "pipeline":
+            columns = ("pipeline",) if one.object in _IN_PIPELINES else ()
+        places = [(one.object, column) for column in columns]
+        noted.append(_keep(cache, source, one.object, one.name, one.what, _sentence(one), places, instant(at)))
     return noted
 
 
-def _stage_sentence(change: "StageChange") -> str:
-    place = f"of {change.object}"
+def _sentence(change: "DefinitionChange") -> str:
+    what, place = change.what, f"of {change.object}"
     match change.kind:
         case "renamed":
-            return f"stage {change.old} {place} is called {change.new} now; its history stays one."
+            more = "its history stays one" if what == "stage" else "its records stay in it"
+            return f"{what} {change.old} {place} is called {change.new} now; {more}."
         case "removed":
-            return f"stage {change.old or change.stage} {place} was removed."
+            return f"{what} {change.old or change.name} {place} was removed."
         case "state":
-            return f"stage {change.stage} {place} means {change.new} now, and meant {change.old}."
+            return f"{what} {change.name} {place} means {change.new} now, and meant {change.old}."
+        case "active":
+            return f"{what} {change.name} {place} is {'in' if change.new == '1' else 'out of'} use now."
         case _:
-            return f"stage {change.new or change.stage} {place} is new."
+            return f"{what} {change.new or change.name} {place} is new."
 
 
 def _compare(
@@ -284,7 +293,7 @@ def _keep(
            VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
         (source, name, field, change, detail, orjson.dumps(places).decode(), at, told),
     ).lastrowid
-    if places or change == "stage":
+    if places or change in _DEFINED:
         log.info("%s: %s.%s %s %s", source, name, field, change, detail, extra={"action": "schema_changed"})
     return row or 0
 

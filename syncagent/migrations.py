@@ -243,6 +243,14 @@ def _m0005_mends(database: "Database") -> None:
     )
 
 
+def _m0006_pipelines(database: "Database") -> None:
+    """What the pipelines of deals, leads, tickets and orders are called."""
+    bring_columns(database)
+    database.conn.execute(
+        "CREATE INDEX IF NOT EXISTS pipelines_merged ON pipelines (merged_into) WHERE merged_into IS NOT NULL"
+    )
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
@@ -252,6 +260,7 @@ CACHE = Schema(
         ("m0003_reconciliation", _m0003_reconciliation),
         ("m0004_withdrawals", _m0004_withdrawals),
         ("m0005_mends", _m0005_mends),
+        ("m0006_pipelines", _m0006_pipelines),
     ),
 )
 

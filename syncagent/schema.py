@@ -118,6 +118,9 @@ TABLES: Mapping[str, Table] = MappingProxyType(
         "stage_defs": Table(
             _columns("object pipeline stage label stage_order:integer state valid_from:instant"), is_event=True
         ),
+        "pipelines": Table(
+            _columns("object pipeline label display_order:integer is_active:boolean valid_from:instant"), is_event=True
+        ),
         "opportunity_stage_history": Table(
             _columns(
                 "opportunity_id changed_at stage stage_order:integer state amount_minor currency close_date seq:integer"

@@ -1,4 +1,4 @@
-"""Writes one page: records, lines and links gone, deletions, merges, stages and the bookmark in one transaction."""
+"""Writes one page: records, lines and links gone, deletions, merges, definitions, bookmark; in one transaction."""
 
 import sqlite3
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from connectors.base import Page, Reject, Stream
 from scorecards.values import instant
 from syncagent.reject_file import append_rejects
 from syncagent.rows import Origin, write_children, write_merges, write_records, write_tombstones
-from syncagent.stages import write_stage_defs
+from syncagent.stages import DEFINITIONS, write_definitions
 from syncagent.store import data_dir_of, transaction
 from syncagent.sync_state import Run
 
@@ -51,13 +51,13 @@ def write_page(
         if first is not None:
             first(cache)
         for table, records in page.records.items():
-            if table == "stage_defs" and stream.name != table:
-                changes = write_stage_defs(cache, origin, records, at=now)
+            if table in DEFINITIONS and stream.name != table:
+                changes = write_definitions(cache, origin, table, records, at=now)
                 changed += len(changes)
                 if changes:
                     from syncagent import drift
 
-                    drift.note_stage_changes(cache, origin.name, changes, now)
+                    drift.note_definitions(cache, origin.name, changes, now)
                 continue
             written, refused = write_records(
                 cache, origin, table, records, synced_at=synced_at, is_certain=is_certain and table == stream.name

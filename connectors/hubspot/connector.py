@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 __all__ = ["HubSpotConnector", "HubSpotSettings"]
 
 _SIDE_TABLES = {
-    "leads": ("stage_defs",),
-    "opportunities": ("opportunity_stage_history", "opportunity_lines", "stage_defs"),
-    "tickets": ("ticket_status_history", "stage_defs"),
+    "leads": ("stage_defs", "pipelines"),
+    "opportunities": ("opportunity_stage_history", "opportunity_lines", "stage_defs", "pipelines"),
+    "tickets": ("ticket_status_history", "stage_defs", "pipelines"),
     "activities": ("activity_links",),
-    "orders": ("order_lines", "stage_defs"),
+    "orders": ("order_lines", "stage_defs", "pipelines"),
 }
 #: Logs that only grow.
 _LOGS = ("email_events", "fx_rates")
@@ -230,8 +230,8 @@ class HubSpotConnector:
         # Unfinished ones first: a read that is killed again and again still comes to its end.
         for kind in sorted(kinds, key=lambda kind: bool(marks.get(kind.name, {}).get("done"))):
             mapper = self._mapper(stream, kind)
-            if mapper.stage_defs:
-                yield Page({"stage_defs": mapper.stage_defs}, read=len(mapper.stage_defs))
+            if any(mapper.definitions.values()):
+                yield Page(mapper.definitions, read=sum(map(len, mapper.definitions.values())))
             reader = Reader(self._client, self._fetcher, self._portal, mapper)
             yield from reader.read(
                 marks,

@@ -40,7 +40,7 @@ class Mapper:
         self._has_history = history
         self._history = kind.history if history else ()
         self._lock = threading.Lock()
-        self.known, self.stage_defs = portal.known(kind)
+        self.known, self.definitions = portal.known(kind)
         self._fields = portal.map_of(kind)
         self._properties = portal.wanted(kind, self._fields)
         self._silent: set[str] = set()

@@ -159,18 +159,18 @@ class Portal:
 
     # -- pipelines and outcomes ----------------------------------------------------------------------------------------
 
-    def known(self, kind: ObjectType) -> tuple[Known, list[Record]]:
-        """What a type's records are worked out with, and the stages of its pipelines as records."""
+    def known(self, kind: ObjectType) -> tuple[Known, dict[str, list[Record]]]:
+        """What a type's records are worked out with, and its pipelines and their stages as records by table."""
         settings = self._settings
         is_default = "converted" not in settings.model_fields_set
         stages = frozenset(stage.lower() for stage in settings.converted.stages)
         if kind.table == "leads" and kind.name == "contacts":
-            return Known(converted=_CONTACT_STAGES if is_default else stages), []
+            return Known(converted=_CONTACT_STAGES if is_default else stages), {}
         known = Known(converted=stages)
         if kind.name == "calls":
             known.outcomes = self._once("outcomes", self._read_outcomes)
         if kind.name not in _PIPELINES:
-            return known, []
+            return known, {}
         try:
             pipelines: list[Json] = self._once(
                 f"pipelines {kind.name}", lambda: self._client.results("pipelines", f"/{kind.name}")["results"]
@@ -180,7 +180,7 @@ class Portal:
                 raise
             # Only what its stages are called: the orders themselves are whole without.
             log.info("stages of orders: %s", error, extra={"action": "object_skipped"})
-            return known, []
+            return known, {}
         known.stages[kind.name] = {
             str(stage["id"]): _stage(kind.name, stage) for pipeline in pipelines for stage in _stages_of(pipeline)
         }
@@ -190,7 +190,7 @@ class Portal:
             for pipeline in pipelines
             for stage in _stages_of(pipeline)
         ]
-        return known, records
+        return known, {"stage_defs": records, "pipelines": [_pipeline(table, self.instance, one) for one in pipelines]}
 
     def _read_outcomes(self) -> Mapping[str, int]:
         """Call outcomes by id: reached or not; HubSpot's own where the portal's cannot be read."""
@@ -280,6 +280,20 @@ def _stage_def(table: str, instance: str, pipeline: str, stage_id: str, stage: S
         "label": stage.label,
         "stage_order": stage.order,
         "state": stage.state,
+        "valid_from": None,
+    }
+
+
+def _pipeline(table: str, instance: str, pipeline: Mapping[str, Any]) -> Record:
+    order = pipeline.get("displayOrder")
+    return {
+        "source_id": f"{table}:{pipeline['id']}",
+        "source_instance": instance,
+        "object": table,
+        "pipeline": str(pipeline["id"]),
+        "label": str(pipeline.get("label") or pipeline["id"]),
+        "display_order": order if isinstance(order, int) else None,
+        "is_active": int(not pipeline.get("archived")),
         "valid_from": None,
     }
 

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from connectors import parse
-from connectors.base import Bookmark, FieldInfo, Identity, Page, Stream, Usage
+from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Usage
 from connectors.errors import NotReadable, SourceConfigError, StreamError, asked_for
 from connectors.retry import Retry
 from connectors.salesforce import fields as data
@@ -139,9 +139,12 @@ class SalesforceConnector:
             yield from rates.pages(bookmark, full=full, now=now)
             return
         mapper, definitions = self._mapper(stream, now)
+        name = data.PIPELINED.get(stream, "")
+        if name and schema.can_read(name) and schema.offer(name).has("RecordTypeId"):
+            definitions["pipelines"] = org.pipelines(stream, name)
         marks: dict[str, Any] = {name: dict(mark) for name, mark in before.items()}
-        if definitions:
-            yield Page({"stage_defs": definitions}, read=len(definitions))
+        if any(definitions.values()):
+            yield Page(definitions, read=sum(map(len, definitions.values())))
         every = list(feeds_of(stream, schema, mapper.answer_types))
         feeds = [feed for feed in every if self._is_readable(schema, feed.object)]
         lost = [feed for feed in every if feed.name in before and feed not in feeds]
@@ -243,8 +246,8 @@ class SalesforceConnector:
                 self._made = org, schema
             return self._made
 
-    def _mapper(self, stream: str, now: datetime) -> "tuple[Mapper, list[dict[str, Any]]]":
-        """A mapper that knows what a stream's records need, and the stream's stage definitions."""
+    def _mapper(self, stream: str, now: datetime) -> "tuple[Mapper, dict[str, list[Record]]]":
+        """A mapper that knows what a stream's records need, and the definitions of the stream's stages by table."""
         from connectors.salesforce import milestones
         from connectors.salesforce.mapping import Mapper
         from connectors.salesforce.records import Known
@@ -253,11 +256,11 @@ class SalesforceConnector:
         self._require(stream)
         org, schema = self._org_and_schema()
         known = Known(user_types=org.user_types() if stream in _WITH_USERS else {})
-        definitions: list[dict[str, Any]] = []
+        definitions: dict[str, list[Record]] = {}
         if stream == "opportunities":
-            definitions = org.load_stages(known)
+            definitions["stage_defs"] = org.load_stages(known)
         elif stream == "tickets":
-            definitions = org.load_statuses(known)
+            definitions["stage_defs"] = org.load_statuses(known)
             if milestones.is_wanted(schema):
                 known.answer_types = milestones.answer_types(org.milestone_types(), self._settings)
         known.now = parse.format_instant(self._client.vendor_now(now))

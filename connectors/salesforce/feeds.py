@@ -33,8 +33,8 @@ SCORED = ("NumberValue != null",)
 
 #: Tables filled beside a stream's main one.
 SIDE_TABLES = {
-    "opportunities": ("opportunity_stage_history", "stage_defs", "opportunity_lines"),
-    "tickets": ("ticket_status_history", "stage_defs"),
+    "opportunities": ("opportunity_stage_history", "stage_defs", "pipelines", "opportunity_lines"),
+    "tickets": ("ticket_status_history", "stage_defs", "pipelines"),
     "orders": ("order_lines",),
 }
 #: The objects of a stream's own records; the first one must be readable for the stream to be offered.

@@ -30,9 +30,9 @@ MAPS: Mapping[str, tuple[Field, ...]] = {
             " converted_contact_id=ConvertedContactId:sfid"
         ),
         "Opportunity": (
-            f"{_DATES} name=Name account_id=AccountId:sfid owner_id=OwnerId:sfid pipeline=RecordTypeId stage=StageName"
-            " close_date=CloseDate:day amount_minor=Amount:money type=Type:deal_type probability=Probability:percent"
-            " loss_reason=Loss_Reason__c lead_source=LeadSource"
+            f"{_DATES} name=Name account_id=AccountId:sfid owner_id=OwnerId:sfid pipeline=RecordTypeId:sfid"
+            " stage=StageName close_date=CloseDate:day amount_minor=Amount:money type=Type:deal_type"
+            " probability=Probability:percent loss_reason=Loss_Reason__c lead_source=LeadSource"
         ),
         "OpportunityHistory": (
             "changed_at=CreatedDate:instant opportunity_id=OpportunityId:sfid stage=StageName amount_minor=Amount:money"
@@ -40,8 +40,9 @@ MAPS: Mapping[str, tuple[Field, ...]] = {
         ),
         "Case": (
             f"{_DATES} subject=Subject account_id=AccountId:sfid contact_id=ContactId:sfid owner_id=OwnerId:sfid"
-            " pipeline=RecordTypeId status=Status category=Type:lower priority=Priority:lower touchpoint=Origin:lower"
-            " close_reason=Reason:lower closed_at=ClosedDate:instant is_escalated=IsEscalated:boolean"
+            " pipeline=RecordTypeId:sfid status=Status category=Type:lower priority=Priority:lower"
+            " touchpoint=Origin:lower close_reason=Reason:lower closed_at=ClosedDate:instant"
+            " is_escalated=IsEscalated:boolean"
         ),
         "Task": (
             f"{_DATES} subject=Subject owner_id=OwnerId:sfid due_at=ActivityDate:due"
@@ -102,6 +103,8 @@ CURRENCY = "CurrencyIsoCode"
 #: Logs whose rows are given the currency of the record they belong to where they have none of their own.
 IN_PARENTS_CURRENCY = ("OpportunityHistory",)
 
+#: The object of each stream whose records have a record type, which is their pipeline.
+PIPELINED: Mapping[str, str] = {"opportunities": "Opportunity", "tickets": "Case"}
 #: Where the changes of an object's fields are logged.
 HISTORIES: Mapping[str, str] = {"Opportunity": "OpportunityHistory", "Case": "CaseHistory", "Lead": "LeadHistory"}
 #: Where an org with entitlements keeps when a case was first answered.

@@ -107,6 +107,23 @@ class Org:
             records.append(self._definition("tickets", row, "closed" if is_closed else "open"))
         return records
 
+    def pipelines(self, table: str, name: str) -> list[Record]:
+        """The record types of an object as records: each is the pipeline of its records. None where not readable."""
+        rows = self._settings_rows("RecordType", "Id, Name, IsActive", f" WHERE SobjectType = '{name}'")
+        return [
+            {
+                "source_id": f"{table}:{parse.salesforce_id(row['Id'])}",
+                "source_instance": self.instance,
+                "object": table,
+                "pipeline": parse.salesforce_id(row["Id"]),
+                "label": row.get("Name"),
+                "display_order": None,  # record types have none
+                "is_active": int(bool(row.get("IsActive"))),
+                "valid_from": None,
+            }
+            for row in rows
+        ]
+
     def milestone_types(self) -> list[dict[str, Any]]:
         """Id and name of every type of milestone; none where they are not readable."""
         return self._settings_rows("MilestoneType", "Id, Name")

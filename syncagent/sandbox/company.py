@@ -70,6 +70,9 @@ class Company:
         #: ("deals", "closedwon"), ("OpportunityStage", "Closed Won"), ("CaseStatus", "Working") ...
         self.stage_labels: dict[tuple[str, str], str] = {}
         self.stages_removed: dict[tuple[str, str], int] = {}
+        #: The same of pipelines, by ("deals", "default") ... and, for record types, ("Opportunity", id) ...
+        self.pipeline_labels: dict[tuple[str, str], str] = {}
+        self.pipelines_off: set[tuple[str, str]] = set()  # record types out of use
         self.team_names: dict[str, str] = {}  # roles and teams that were renamed: User.team -> what it is called now
         self.touched: dict[int, Entity] = {}
         self.contacts_of: dict[int, list[Contact]] = {}

@@ -36,6 +36,7 @@ PREFIXES = {
     "SurveyInvitation": "0Ki",
     "CurrencyType": "01L",
     "DatedConversionRate": "04w",
+    "RecordType": "012",
     "MilestoneType": "557",
     "CaseMilestone": "555",
 }

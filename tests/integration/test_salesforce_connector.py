@@ -57,9 +57,11 @@ def _logins(box: Sandbox) -> int:
 
 
 def test_check_says_where_we_are_and_what_the_org_lacks(box: Sandbox) -> None:
+    box.salesforce.schema.turn_off("record_types")
     connector = salesforce(box)
     identity = connector.check()
     connector.close()
+    box.salesforce.schema.turn_on("record_types")
     assert (identity.instance, identity.timezone) == ("00DJ800000000MXMAY", "Europe/Berlin")
     assert identity.account == "maria.brandt@northwind.example"
     assert any("RecordTypeId" in warning for warning in identity.warnings)

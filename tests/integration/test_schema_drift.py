@@ -13,6 +13,8 @@ from syncagent import drift
 from syncagent.config import Config, load_config
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.change import office as change_office
+from syncagent.sandbox.hubspot.props import PIPELINE_IDS
+from syncagent.sandbox.salesforce.fixed import RECORD_TYPES
 from syncagent.status import status
 from syncagent.store import open_cache
 from syncagent.sync import StreamReport, sync_source
@@ -162,3 +164,99 @@ def test_an_object_the_login_may_not_read_hides_no_change_of_the_others(box: San
         assert [change.sentence for change in drift.changes(cache)] == [
             "hs: calls.hs_call_duration is gone, or hidden from this login."
         ]
+
+
+# -- pipelines -------------------------------------------------------------------------------------------------------
+
+BY_PIPELINE = """
+[kpi.enterprise]
+name = "Won in the enterprise pipeline"
+of = "opportunities"
+agg = "count"
+where = { pipeline = "default", state = "won" }
+"""
+
+
+def pipelines(config: Config, table: str) -> list[tuple[str, int, int]]:
+    """Label, whether in use, whether it holds since ever: of each version of each live pipeline."""
+    with closing(open_cache(config.agent.data_dir)) as cache:
+        rows = cache.execute(
+            "SELECT label, is_active, valid_from IS NULL FROM pipelines WHERE object = ? AND is_deleted = 0"
+            " ORDER BY source_id",
+            (table,),
+        )
+        return [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize("crm", ["hubspot", "salesforce"])
+def test_a_renamed_pipeline_is_told_with_what_counts_by_it(
+    box: Sandbox, config: Config, tmp_path: Path, crm: str
+) -> None:
+    text = (tmp_path / "config.toml").read_text() + BY_PIPELINE
+    (tmp_path / "config.toml").write_text(text.replace('"leads_created"', '"leads_created", "enterprise"'))
+    config = load_config(tmp_path / "config.toml")
+    sync(box, config, crm)
+    place = ("deals", "default")
+    if crm == "salesforce":
+        place = ("Opportunity", RECORD_TYPES["Opportunity"]["New Business"])
+    before = pipelines(config, "opportunities")
+    assert {row[1:] for row in before} == {(1, 1)}
+    box.apply(change_office.label_pipeline, *place, "Enterprise")
+    box.pass_time(600)
+    sync(box, config, crm)
+    assert ("Enterprise", 1, 0) in pipelines(config, "opportunities")
+    assert set(pipelines(config, "opportunities")) > set(before), "what it was called before stays"
+    (line,) = told(config, box)
+    assert "of opportunities is called Enterprise now; its records stay in it. It feeds enterprise on weekly." in line
+
+
+def test_a_record_type_out_of_use_is_told_once(box: Sandbox, config: Config) -> None:
+    sync(box, config, "salesforce")
+    type_id = RECORD_TYPES["Case"]["Support"]
+    for on in (False, True):
+        box.apply(change_office.switch_record_type, "Case", type_id, on=on)
+        box.pass_time(600)
+        sync(box, config, "salesforce")
+        (line,) = told(config, box)
+        assert f"pipeline {type_id} of tickets is {'in' if on else 'out of'} use now." in line
+    assert [row[1] for row in pipelines(config, "tickets")] == [1, 0, 1]
+
+
+def test_a_pipeline_hubspot_no_longer_lists_is_told_with_its_stages(box: Sandbox, config: Config) -> None:
+    sync(box, config, "hubspot")
+    box.hubspot.schema.delete_pipeline("deals", PIPELINE_IDS["renewals"])
+    box.pass_time(600)
+    sync(box, config, "hubspot")
+    lines = told(config, box)
+    assert sum("pipeline Renewals of opportunities was removed." in line for line in lines) == 1
+    assert all("of opportunities was removed." in line for line in lines)
+    assert [row[0] for row in pipelines(config, "opportunities")] == ["Sales pipeline"]
+
+
+@pytest.mark.parametrize("hidden", [("RecordType",), ("Opportunity.RecordTypeId", "Case.RecordTypeId")])
+def test_without_record_types_only_their_names_are_missing(
+    box: Sandbox, config: Config, hidden: tuple[str, ...]
+) -> None:
+    box.salesforce.schema.hide(*hidden)
+    assert [report.error for report in sync(box, config, "salesforce") if report.error] == []
+    assert pipelines(config, "opportunities") == []
+    box.salesforce.schema.show(*hidden)
+    for _ in range(2):
+        box.pass_time(600)
+        sync(box, config, "salesforce")
+    with closing(open_cache(config.agent.data_dir)) as cache:
+        assert differences(cache, box.truth(), "sf", "salesforce") == []
+
+
+def test_a_deal_and_its_record_type_meet_however_ids_are_written(box: Sandbox, config: Config) -> None:
+    box.salesforce.schema.shorten_ids()
+    sync(box, config, "salesforce")
+    with closing(open_cache(config.agent.data_dir)) as cache:
+        found = cache.execute(
+            "SELECT DISTINCT p.label FROM opportunities o LEFT JOIN pipelines p"
+            " ON p.object = 'opportunities' AND p.pipeline = o.pipeline AND p.source_name = o.source_name"
+            " WHERE o.is_deleted = 0 AND o.merged_into IS NULL"
+        )
+        labels = {row[0] for row in found}
+    assert labels
+    assert None not in labels

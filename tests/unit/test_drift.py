@@ -42,7 +42,7 @@ class Offering:
         self.refuses = False
 
     def streams(self) -> list[Stream]:
-        return [Stream("opportunities", ("opportunities", "stage_defs"))]
+        return [Stream("opportunities", ("opportunities", "stage_defs", "pipelines"))]
 
     def fields(self, table: str) -> list[FieldInfo]:
         if self.refuses:

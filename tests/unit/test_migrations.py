@@ -150,3 +150,16 @@ def test_a_cache_of_any_version_notes_what_is_withdrawn_and_goes_on(tmp_path: Pa
         ]
         found = freshness.of_sources(cache, ["sf"], {"tickets"})
         assert [stream for stream, _ in found[0].withdrawn] == ["tickets"]
+
+
+def test_a_cache_made_before_pipelines_gets_their_table_and_keeps_its_stages(tmp_path: Path) -> None:
+    with closing(cache_of_version(tmp_path, 5)) as conn:
+        conn.execute("DROP TABLE pipelines")  # which the first step did not make then
+        conn.execute("INSERT INTO stage_defs (id, label) VALUES ('hs:stage_defs:1', 'New')")
+    with closing(open_cache(tmp_path)) as cache:
+        assert cache.execute("PRAGMA user_version").fetchone()[0] == CACHE.version
+        columns = {row["name"] for row in cache.execute("PRAGMA table_info(pipelines)")}
+        assert columns == set(column_types("pipelines"))
+        assert cache.execute("SELECT label FROM stage_defs").fetchone()[0] == "New"
+        indexes = {row["name"] for row in cache.execute("PRAGMA index_list(pipelines)")}
+        assert "pipelines_merged" in indexes

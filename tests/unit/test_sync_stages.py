@@ -1,4 +1,4 @@
-"""Every version of a CRM's stage definitions is kept, and what changed is told."""
+"""Every version of a CRM's stages and pipelines is kept, and what changed is told."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pytest
 
 from connectors.base import Page, Record, Stream
 from syncagent.rows import Origin
-from syncagent.stages import StageChange, write_stage_defs
+from syncagent.stages import DefinitionChange, write_definitions
 from syncagent.store import open_cache, transaction
 from syncagent.sync import sync_source
 from tests.fakes.connector import ScriptedConnector
@@ -39,9 +39,9 @@ def stage(name: str, label: str, order: int = 1, state: str = "open", object_: s
     }
 
 
-def write(cache: sqlite3.Connection, *records: Record, days: int = 0) -> list[StageChange]:
+def write(cache: sqlite3.Connection, *records: Record, days: int = 0) -> list[DefinitionChange]:
     with transaction(cache):
-        return write_stage_defs(cache, ORIGIN, records, at=NOW + timedelta(days=days))
+        return write_definitions(cache, ORIGIN, "stage_defs", records, at=NOW + timedelta(days=days))
 
 
 def stored(cache: sqlite3.Connection) -> list[tuple[Any, ...]]:
@@ -58,7 +58,7 @@ def test_the_first_definitions_are_no_change_and_hold_since_ever(cache: sqlite3.
 def test_each_version_is_a_row_of_its_own(cache: sqlite3.Connection) -> None:
     write(cache, stage("new", "New"))
     assert write(cache, stage("new", "Fresh"), days=1) == [
-        StageChange("renamed", "opportunities", "new", "New", "Fresh")
+        DefinitionChange("renamed", "opportunities", "new", "New", "Fresh")
     ]
     assert write(cache, stage("new", "Fresh"), days=2) == []
     changes = write(cache, stage("new", "Fresh", 2, "lost"), days=3)
@@ -78,10 +78,12 @@ def test_each_version_is_a_row_of_its_own(cache: sqlite3.Connection) -> None:
 def test_a_stage_no_longer_listed_goes_and_may_come_back(cache: sqlite3.Connection) -> None:
     write(cache, stage("new", "New"), stage("old", "Old"))
     write(cache, stage("new", "New"), stage("old", "Older"), days=1)
-    assert write(cache, stage("new", "New"), days=2) == [StageChange("removed", "opportunities", "old", "Older", None)]
+    assert write(cache, stage("new", "New"), days=2) == [
+        DefinitionChange("removed", "opportunities", "old", "Older", None)
+    ]
     assert write(cache, stage("new", "New"), days=3) == []
     assert write(cache, stage("new", "New"), stage("old", "Older"), days=4) == [
-        StageChange("added", "opportunities", "old", None, "Older")
+        DefinitionChange("added", "opportunities", "old", None, "Older")
     ]
     assert stored(cache)[1:] == [
         ("old", "Old", None, 0),
@@ -94,8 +96,8 @@ def test_objects_are_apart(cache: sqlite3.Connection) -> None:
     write(cache, stage("new", "New"))
     assert write(cache, stage("new", "New", object_="tickets"), days=1) == []
     assert write(cache, stage("closed", "Closed", object_="tickets"), days=2) == [
-        StageChange("added", "tickets", "closed", None, "Closed"),
-        StageChange("removed", "tickets", "new", "New", None),
+        DefinitionChange("added", "tickets", "closed", None, "Closed"),
+        DefinitionChange("removed", "tickets", "new", "New", None),
     ]
 
 
@@ -144,4 +146,49 @@ def test_a_version_that_lies_ahead_is_put_right_once(cache: sqlite3.Connection, 
     assert [row[:3] for row in before if row[0] == "new"] == [
         ("new", "One", None),
         ("new", labels[-1], "2026-03-02T00:00:00Z"),
+    ]
+
+
+# -- pipelines -------------------------------------------------------------------------------------------------------
+
+
+def pipeline(name: str, label: str, *, active: int = 1, order: int | None = None) -> Record:
+    return {
+        "source_id": f"tickets:{name}",
+        "object": "tickets",
+        "pipeline": name,
+        "label": label,
+        "display_order": order,
+        "is_active": active,
+        "valid_from": None,
+    }
+
+
+def write_pipelines(cache: sqlite3.Connection, *records: Record, days: int = 0) -> list[DefinitionChange]:
+    with transaction(cache):
+        return write_definitions(cache, ORIGIN, "pipelines", records, at=NOW + timedelta(days=days))
+
+
+def test_pipelines_are_kept_as_stages_are(cache: sqlite3.Connection) -> None:
+    first = (pipeline("1", "Support"), pipeline("2", "Returns", order=1))
+    assert write_pipelines(cache, *first) == []
+    assert write_pipelines(cache, *first, days=1) == []
+    changed = (pipeline("1", "Help"), pipeline("2", "Returns", active=0, order=2), pipeline("3", "Spare parts"))
+    assert write_pipelines(cache, *changed, days=2) == [
+        DefinitionChange("renamed", "tickets", "1", "Support", "Help", "pipeline"),
+        DefinitionChange("active", "tickets", "2", "1", "0", "pipeline"),
+        DefinitionChange("order", "tickets", "2", "1", "2", "pipeline"),
+        DefinitionChange("added", "tickets", "3", None, "Spare parts", "pipeline"),
+    ]
+    assert write_pipelines(cache, *changed[:2], days=3) == [
+        DefinitionChange("removed", "tickets", "3", "Spare parts", None, "pipeline")
+    ]
+    assert write(cache, stage("new", "New")) == [], "stages are apart"
+    rows = cache.execute("SELECT pipeline, label, is_active, valid_from, is_deleted FROM pipelines ORDER BY source_id")
+    assert [tuple(row) for row in rows] == [
+        ("1", "Support", 1, None, 0),
+        ("1", "Help", 1, "2026-03-03T00:00:00Z", 0),
+        ("2", "Returns", 1, None, 0),
+        ("2", "Returns", 0, "2026-03-03T00:00:00Z", 0),
+        ("3", "Spare parts", 1, None, 1),
     ]

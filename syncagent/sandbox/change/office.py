@@ -35,6 +35,16 @@ def label_stage(company: Company, kind: str, stage: str, label: str) -> None:
     company.stage_labels[kind, stage] = label
 
 
+def label_pipeline(company: Company, kind: str, pipeline: str, label: str) -> None:
+    """A pipeline gets another label: of ("deals", "default") ..., or a record type of ("Opportunity", its id) ..."""
+    company.pipeline_labels[kind, pipeline] = label
+
+
+def switch_record_type(company: Company, sobject: str, type_id: str, *, on: bool) -> None:
+    """A record type goes out of use, or back into it; records of it keep it."""
+    company.pipelines_off.discard((sobject, type_id)) if on else company.pipelines_off.add((sobject, type_id))
+
+
 def remove_stage(company: Company, kind: str, stage: str, *, at: int) -> None:
     """A stage is taken out of its pipeline (HubSpot) or deactivated (Salesforce); records that were in it keep it."""
     company.stages_removed[kind, stage] = at

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from syncagent.sandbox.change import fates, office, records
 from syncagent.sandbox.change.pick import Chooser, Done, home, who
-from syncagent.sandbox.hubspot.props import DEAL_STAGES, TICKET_STAGES
+from syncagent.sandbox.hubspot.props import DEAL_STAGES, PIPELINES, TICKET_STAGES
 from syncagent.sandbox.merging import is_there
 from syncagent.sandbox.model import OPEN_STAGES, Account, Contact, Deal, Entity, Lead, Ticket
-from syncagent.sandbox.salesforce.fixed import CASE_STATUS, STAGES
+from syncagent.sandbox.salesforce.fixed import CASE_STATUS, RECORD_TYPES, STAGES
 
 
 def _groups(c: Chooser) -> tuple[Sequence[Entity], ...]:
@@ -122,6 +122,18 @@ def label_stage(c: Chooser, at: int) -> Done:
     label = f"Label {c.rng.randrange(1000)}"
     office.label_stage(c.company, kind, stage, label)
     return f"stage {stage} of {kind} is called {label!r}", []
+
+
+def label_pipeline(c: Chooser, at: int) -> Done:
+    types = [(sobject, type_id) for sobject, own in RECORD_TYPES.items() for type_id in own.values()]
+    kind, pipeline = c.rng.choice(types + [(kind, pipeline) for kind, own in PIPELINES.items() for pipeline in own])
+    if (kind, pipeline) in types and c.rng.random() < 0.4:
+        on = (kind, pipeline) in c.company.pipelines_off
+        office.switch_record_type(c.company, kind, pipeline, on=on)
+        return f"record type {pipeline} is {'in' if on else 'out of'} use", []
+    label = f"Pipeline {c.rng.randrange(1000)}"
+    office.label_pipeline(c.company, kind, pipeline, label)
+    return f"pipeline {pipeline} of {kind} is called {label!r}", []
 
 
 def remove_stage(c: Chooser, at: int) -> Done:

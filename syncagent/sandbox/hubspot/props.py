@@ -157,6 +157,14 @@ ORDER_STAGES = {
     "cancelled": ("3c85a297-e9ce-400b-b42e-9f16853d69d6", "Cancelled"),
 }
 
+#: kind -> id and label of each pipeline, in the portal's order.
+PIPELINES = {
+    "deals": {PIPELINE_IDS["default"]: "Sales pipeline", PIPELINE_IDS["renewals"]: "Renewals"},
+    "tickets": {"0": "Support pipeline"},
+    "leads": {LEAD_PIPELINE: "Lead pipeline"},
+    "orders": {ORDER_PIPELINE: "Order pipeline"},
+}
+
 #: HubSpot's own ids of the default call outcomes.
 DISPOSITIONS = {
     "Connected": "f240bbac-87c9-4f6e-bf70-924b57d47db7",

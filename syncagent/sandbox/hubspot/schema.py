@@ -14,6 +14,7 @@ from syncagent.sandbox.hubspot.props import (
     ORDER_PIPELINE,
     ORDER_STAGES,
     PIPELINE_IDS,
+    PIPELINES,
     PROPERTIES,
     TICKET_STAGES,
 )
@@ -21,7 +22,6 @@ from syncagent.sandbox.hubspot.records import Record
 from syncagent.sandbox.model import Rate
 
 _FIELD_TYPES = {"bool": "booleancheckbox", "datetime": "date", "enumeration": "select"}
-_LABELS = {"default": "Sales pipeline", "renewals": "Renewals"}
 #: The scope a call needs where it is not `crm.objects.KIND.read`.
 _SCOPES = {
     "tickets": "tickets", "emails": "sales-email-read", "email_events": "content", "currencies": "multi-currency-read",
@@ -187,7 +187,7 @@ class Schema:
         ]
         return {
             "id": id_,
-            "label": label,
+            "label": self._company.pipeline_labels.get((kind, id_), label),
             "displayOrder": place,
             "createdAt": _OLD,
             "updatedAt": max([_OLD, *(row["updatedAt"] for row in rows)]),
@@ -202,7 +202,7 @@ def _pipelines(kind: str) -> list[tuple[str, str, list[Stage]]]:
         return [
             (
                 PIPELINE_IDS[name],
-                _LABELS[name],
+                PIPELINES["deals"][PIPELINE_IDS[name]],
                 [(id_, label, _metadata(chance in (0.0, 1.0), probability=str(chance))) for id_, label, chance in rows],
             )
             for name, rows in ((name, stages.values()) for name, stages in DEAL_STAGES.items())
@@ -212,17 +212,17 @@ def _pipelines(kind: str) -> list[tuple[str, str, list[Stage]]]:
             (id_, label, _metadata(key == "closed", ticketState="CLOSED" if key == "closed" else "OPEN"))
             for key, (id_, label) in TICKET_STAGES.items()
         ]
-        return [("0", "Support pipeline", stages)]
+        return [("0", PIPELINES["tickets"]["0"], stages)]
     if kind == "leads":
         steps = [
             (id_, label, _metadata(state in ("QUALIFIED", "UNQUALIFIED"), leadState=state))
             for id_, label, state in LEAD_STAGES.values()
         ]
-        return [(LEAD_PIPELINE, "Lead pipeline", steps)]
+        return [(LEAD_PIPELINE, PIPELINES["leads"][LEAD_PIPELINE], steps)]
     if kind == "orders":
         ends = ("delivered", "cancelled")
         moves = [(id_, label, _metadata(key in ends)) for key, (id_, label) in ORDER_STAGES.items()]
-        return [(ORDER_PIPELINE, "Order pipeline", moves)]
+        return [(ORDER_PIPELINE, PIPELINES["orders"][ORDER_PIPELINE], moves)]
     return []
 
 

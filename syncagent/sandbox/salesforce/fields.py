@@ -56,7 +56,8 @@ _TEXT = {
     " Amount:currency Probability:percent ExpectedRevenue:currency= CloseDate:date Type:picklist NextStep:string"
     " LeadSource:picklist IsClosed:boolean IsWon:boolean ForecastCategory:picklist ForecastCategoryName:picklist"
     " OwnerId:reference>User LastStageChangeDate:datetime HasOpportunityLineItem:boolean Loss_Reason__c:picklist"
-    " Health__c:string=",
+    " Health__c:string= RecordTypeId:reference>RecordType",
+    "RecordType": f"Id:id {_STAMPS} Name:string DeveloperName:string SobjectType:picklist IsActive:boolean",
     "OpportunityHistory": "Id:id IsDeleted:boolean OpportunityId:reference>Opportunity CreatedById:reference>User"
     " CreatedDate:datetime StageName:picklist Amount:currency ExpectedRevenue:currency CloseDate:date"
     " Probability:percent ForecastCategory:picklist PrevAmount:currency PrevCloseDate:date SystemModstamp:datetime",
@@ -68,7 +69,7 @@ _TEXT = {
     "Case": f"{_FULL} MasterRecordId:reference>Case CaseNumber:string ContactId:reference>Contact"
     " AccountId:reference>Account Type:picklist Status:picklist Reason:picklist Origin:picklist Subject:string"
     " Priority:picklist IsClosed:boolean ClosedDate:datetime IsEscalated:boolean OwnerId:reference>User,Group"
-    " Close_Reason__c:picklist",
+    " Close_Reason__c:picklist RecordTypeId:reference>RecordType",
     "CaseStatus": f"{_STAGE} IsClosed:boolean IsDefault:boolean",
     "LeadStatus": f"{_STAGE} IsConverted:boolean IsDefault:boolean",
     "OpportunityFieldHistory": f"{_HISTORY} OpportunityId:reference>Opportunity",
@@ -152,6 +153,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "surveys": ("SurveyInvitation", "SurveySubject", "SurveyResponse", "SurveyQuestionResponse", "SurveyQuestion"),
     "orders": ("Order", "OrderItem", "OrderStatus"),
     "contracts": ("Contract",),
+    "record_types": ("RecordType", "Opportunity.RecordTypeId", "Case.RecordTypeId"),
     "entitlements": ("CaseMilestone", "MilestoneType"),
     "field_history": ("OpportunityFieldHistory", "CaseHistory", "LeadHistory"),
 }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 from syncagent.sandbox import names
 from syncagent.sandbox.clock import sf_instant
 from syncagent.sandbox.ids import to_18
-from syncagent.sandbox.model import LOST, WON
+from syncagent.sandbox.model import LOST, WON, Deal
 
 Row = dict[str, Any]
 
@@ -54,11 +54,23 @@ CLOSE_REASON = {
     "spam": "Spam",
     "duplicate": "Duplicate",
 }
+
+
+def record_type(deal: Deal) -> str:
+    """The id of a deal's record type."""
+    return RECORD_TYPES["Opportunity"]["Renewal" if deal.kind == "renewal" else "New Business"]
+
+
 ORG_ID = to_18("00DJ800000000MX")
 _TEAMS = sorted({team for _, _, team, _, _ in names.USERS})
 ROLES = {team: to_18(f"00EJ8000000{number:04d}") for number, team in enumerate(_TEAMS)}
 #: Question types of Salesforce Surveys -> id of the one question of that type.
 QUESTIONS = {"CSAT": to_18("0KuJ80000000001"), "NPS": to_18("0KuJ80000000002")}
+#: object -> name of each record type -> id.
+RECORD_TYPES = {
+    "Opportunity": {"New Business": to_18("012J80000000001"), "Renewal": to_18("012J80000000002")},
+    "Case": {"Support": to_18("012J80000000003")},
+}
 #: Types of milestones -> id.
 MILESTONES = {"First Response": to_18("557J80000000001"), "Resolution Time": to_18("557J80000000002")}
 PRODUCTS = {name: to_18(f"01tJ8000000{number:04d}") for number, name in enumerate(names.PRODUCTS)}
@@ -109,6 +121,10 @@ def fixed_rows(admin_id: str, began: int) -> Iterator[tuple[str, Row]]:
                 "IsActive": True,
             },
         )
+    for sobject, types in RECORD_TYPES.items():
+        for name, type_id in types.items():
+            more = {"Name": name, "DeveloperName": name.replace(" ", "_"), "SobjectType": sobject, "IsActive": True}
+            yield "RecordType", {"Id": type_id, **admin, **dates, **more}
     for name, type_id in MILESTONES.items():
         yield "MilestoneType", {"Id": type_id, **admin, **dates, "Name": name, "RecurrenceType": "none"}
     for kind, question_id in QUESTIONS.items():

@@ -37,8 +37,10 @@ from syncagent.sandbox.salesforce.fixed import (
     CLOSE_REASON,
     DEAL_TYPE,
     LEAD_STATUS,
+    RECORD_TYPES,
     ROLES,
     STAGES,
+    record_type,
 )
 
 Row = dict[str, Any]
@@ -271,6 +273,7 @@ class Rows:
                 "Loss_Reason__c": deal.loss_reason,
                 "Health__c": deal.health and deal.health.capitalize(),
                 "CurrencyIsoCode": deal.currency,
+                "RecordTypeId": record_type(deal),
             },
         )
         before = None
@@ -322,6 +325,7 @@ class Rows:
                 "IsEscalated": ticket.escalated,
                 "OwnerId": id_of(ticket.owner),
                 "Close_Reason__c": CLOSE_REASON.get(ticket.close_reason or ""),
+                "RecordTypeId": RECORD_TYPES["Case"]["Support"],
             },
         )
         before = None

@@ -135,7 +135,7 @@ class Shown:
         labels, removed, teams = company.stage_labels, company.stages_removed, company.team_names
         return (
             tuple(labels.items()), tuple(removed), tuple(teams.items()), tuple(company.rates),
-            repr(self._status_changes),
+            tuple(company.pipeline_labels.items()), tuple(sorted(company.pipelines_off)), repr(self._status_changes),
         )  # fmt: skip
 
     def _show_fixed(self) -> None:
@@ -167,6 +167,10 @@ class Shown:
         """A fixed row with what has been renamed; None for one that was taken away."""
         if sobject == "UserRole":
             return row | {"Name": self.company.team_names.get(row["Name"], row["Name"])}
+        if sobject == "RecordType":
+            named = (str(row["SobjectType"]), str(row["Id"]))
+            label = self.company.pipeline_labels.get(named, row["Name"])
+            return row | {"Name": label, "IsActive": named not in self.company.pipelines_off}
         if sobject not in STATUS_LISTS:
             return row
         key = (sobject, row["ApiName"])

@@ -29,6 +29,7 @@ from syncagent.sandbox.truth.sides import (
     lines,
     links,
     mails,
+    pipelines,
     plain_steps,
     rates,
     stage_steps,
@@ -106,6 +107,7 @@ def truth(company: Company, *, strict: bool = False) -> Truth:
         for name, side in lines(company, crm, teller, strict=strict).items():
             sides[crm, name] = side
         sides[crm, "stage_defs"] = stages(company, crm)
+        sides[crm, "pipelines"] = pipelines(company, crm)
         sides[crm, "fx_rates"] = rates(company)
         if crm == "hubspot":
             sides[crm, "activity_links"] = links(company, teller, strict=strict)

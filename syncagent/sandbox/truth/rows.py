@@ -200,6 +200,7 @@ class Teller:
         }
         if self._sf:
             columns["lead_source"] = deal.source
+            columns["pipeline"] = sf_fixed.record_type(deal)
         else:
             channels = {"Web": "DIRECT_TRAFFIC", "Advertisement": "PAID_SEARCH"}
             columns["lead_source"] = channels.get(deal.source, "OFFLINE")
@@ -227,6 +228,7 @@ class Teller:
         }
         if self._sf:
             columns["is_escalated"] = int(ticket.escalated)
+            columns["pipeline"] = sf_fixed.RECORD_TYPES["Case"]["Support"]
             done = ticket.milestone and ticket.milestone.completed
             columns["first_response_at"] = None if done is None else instant(done)
         else:

@@ -6,7 +6,14 @@ from typing import Any
 from syncagent.sandbox.clock import instant, local_date
 from syncagent.sandbox.company import Company
 from syncagent.sandbox.hubspot import records as hs_records
-from syncagent.sandbox.hubspot.props import DEAL_STAGES, LEAD_PIPELINE, LEAD_STAGES, PIPELINE_IDS, TICKET_STAGES
+from syncagent.sandbox.hubspot.props import (
+    DEAL_STAGES,
+    LEAD_PIPELINE,
+    LEAD_STAGES,
+    PIPELINE_IDS,
+    PIPELINES,
+    TICKET_STAGES,
+)
 from syncagent.sandbox.merging import is_there
 from syncagent.sandbox.model import LOST, WON, Activity, Deal, Order, Ticket
 from syncagent.sandbox.salesforce import fixed as sf_fixed
@@ -111,6 +118,28 @@ def stages(company: Company, crm: str) -> SideTruth:
         put("tickets", "tickets", "0", name, label, "closed" if status == "closed" else "open")
     for name, label, _ in LEAD_STAGES.values():
         put("leads", "leads", LEAD_PIPELINE, name, label, None)
+    return side
+
+
+def pipelines(company: Company, crm: str) -> SideTruth:
+    """Every pipeline there is now: Salesforce's record types, which have no order, and HubSpot's pipelines."""
+    side = SideTruth(("object", "pipeline"))
+
+    def put(table: str, kind: str, pipeline: str, label: str, place: int | None) -> None:
+        side.rows[table, pipeline] = {
+            "label": company.pipeline_labels.get((kind, pipeline), label),
+            "display_order": place,
+            "is_active": int((kind, pipeline) not in company.pipelines_off),
+        }
+
+    if crm == "salesforce":
+        for table, kind in (("opportunities", "Opportunity"), ("tickets", "Case")):
+            for label, type_id in sf_fixed.RECORD_TYPES[kind].items():
+                put(table, kind, type_id, label, None)
+        return side
+    for table, kind in (("opportunities", "deals"), ("tickets", "tickets"), ("leads", "leads"), ("orders", "orders")):
+        for place, (pipeline, label) in enumerate(PIPELINES[kind].items()):
+            put(table, kind, pipeline, label, place)
     return side
 
 
