@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from connectors.salesforce import fields as data
+from connectors.salesforce import relations
 from connectors.salesforce.query import id_list
 from connectors.salesforce.schema import OrgSchema
 
@@ -35,6 +36,7 @@ SCORED = ("NumberValue != null",)
 SIDE_TABLES = {
     "opportunities": ("opportunity_stage_history", "stage_defs", "pipelines", "opportunity_lines"),
     "tickets": ("ticket_status_history", "stage_defs", "pipelines"),
+    "activities": ("activity_links",),
     "orders": ("order_lines",),
 }
 #: The objects of a stream's own records; the first one must be readable for the stream to be offered.
@@ -56,6 +58,7 @@ BESIDE = {
     "leads": ("LeadHistory",),
     "opportunities": ("OpportunityHistory", "OpportunityLineItem"),
     "tickets": ("CaseHistory", data.MILESTONES),
+    "activities": tuple(data.RELATIONS.values()),
     "survey_invitations": ("SurveySubject",),
     "orders": ("OrderItem",),
     "fx_rates": ("DatedConversionRate",),
@@ -78,6 +81,8 @@ def feeds_of(stream: str, schema: OrgSchema, answer_types: Sequence[str] = ()) -
     if stream == "activities":
         # A meeting is held when its end has passed, which changes nothing in it.
         feeds.insert(2, Feed("Event", cursor="EndDateTime", until_now=True))
+        shared = [(name, own) for name, own in data.RELATIONS.items() if relations.is_wanted(schema, name)]
+        feeds += [Feed(own, parent=name) for name, own in shared]
     lines = data.LINES.get(feeds[0].object)
     if lines is not None:
         feeds.append(Feed(lines[0]))

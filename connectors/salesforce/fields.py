@@ -70,6 +70,8 @@ MAPS: Mapping[str, tuple[Field, ...]] = {
         "SurveyQuestionResponse": (
             f"{_DATES} score=NumberValue:number responded_at=CreatedDate:instant comment=ResponseValue"
         ),
+        "TaskRelation": "activity_id=TaskId:sfid object_id=RelationId:sfid",
+        "EventRelation": "activity_id=EventId:sfid object_id=RelationId:sfid",
         "CaseComment": f"{_DATES} occurred_at=CreatedDate:instant completed_at=CreatedDate:instant",
     }.items()
 }
@@ -109,8 +111,10 @@ PIPELINED: Mapping[str, str] = {"opportunities": "Opportunity", "tickets": "Case
 HISTORIES: Mapping[str, str] = {"Opportunity": "OpportunityHistory", "Case": "CaseHistory", "Lead": "LeadHistory"}
 #: Where an org with entitlements keeps when a case was first answered.
 MILESTONES = "CaseMilestone"
-#: Objects without a map of their own, read for the changes of those they hang on: the field that names these.
-HANGING: Mapping[str, str] = {MILESTONES: "CaseId"}
+#: Whom else an activity is about, in an org with Shared Activities.
+RELATIONS: Mapping[str, str] = {"Task": "TaskRelation", "Event": "EventRelation"}
+#: Objects that are read for the changes of those they hang on: the field that names these.
+HANGING: Mapping[str, str] = {MILESTONES: "CaseId", "TaskRelation": "TaskId", "EventRelation": "EventId"}
 #: Logs of field changes, and rows below a record, that feed a table without a map of their own:
 #: table -> log -> field -> our column.
 LOGS: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
@@ -152,6 +156,8 @@ TABLES: Mapping[str, str] = {
     "Event": "activities",
     "EmailMessage": "activities",
     "CaseComment": "activities",
+    "TaskRelation": "activity_links",
+    "EventRelation": "activity_links",
     "OpportunityLineItem": "opportunity_lines",
     "Order": "orders",
     "OrderItem": "order_lines",
@@ -209,4 +215,13 @@ PREFIXES: Mapping[str, str] = {
     "00Q": "lead_id",
     "006": "opportunity_id",
     "500": "ticket_id",
+}
+
+#: The table the ids of such a column belong to.
+TABLE_OF_COLUMN: Mapping[str, str] = {
+    "account_id": "accounts",
+    "contact_id": "contacts",
+    "lead_id": "leads",
+    "opportunity_id": "opportunities",
+    "ticket_id": "tickets",
 }

@@ -8,7 +8,7 @@ from connectors import parse
 from connectors.base import Children, Merge, Page, Record, Reject, Tombstone
 from connectors.fields import FieldMap
 from connectors.salesforce import fields as data
-from connectors.salesforce import milestones
+from connectors.salesforce import milestones, relations
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.history import Belongings
 from connectors.salesforce.query import STAMP, Row
@@ -95,9 +95,13 @@ class Mapper:
             by_table |= self._belongings.history(name, live, self._known, rejects)
         if name == "Case":  # what is so now: a comparison brings it too
             milestones.fill(self._client, self._schema, live, records, self._known.answer_types)
+        if shared := relations.links(self._client, self._schema, name, live, records, rejects):
+            by_table[relations.TABLE] = shared.records
         if along.lines:
             lines, gone = self._belongings.lines(name, live, rejects)
             by_table |= lines
+        if shared:
+            gone = [*gone, shared.whole]
         return Page(by_table, tombstones, merges, rejects, gone, read=len(rows))
 
     def _record(self, name: str, row: Row, source_id: str, fields: FieldMap, rejects: list[Reject]) -> Record:

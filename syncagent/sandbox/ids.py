@@ -37,6 +37,8 @@ PREFIXES = {
     "CurrencyType": "01L",
     "DatedConversionRate": "04w",
     "RecordType": "012",
+    "TaskRelation": "0RT",
+    "EventRelation": "0RE",
     "MilestoneType": "557",
     "CaseMilestone": "555",
 }

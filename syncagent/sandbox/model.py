@@ -58,6 +58,15 @@ class Line(NamedTuple):
     at: int = 0
 
 
+class Relation(NamedTuple):
+    """One more person a Salesforce task or meeting is about, and when that was set (or cut, where it is `gone`)."""
+
+    sf: str
+    contact: "Contact"
+    at: int
+    gone: bool = False
+
+
 class Rate(NamedTuple):
     """Units of a currency for one euro, from a day on."""
 
@@ -241,7 +250,8 @@ class Activity(Entity):
     lead: Lead | None = None
     deal: Deal | None = None
     ticket: Ticket | None = None
-    also: list[Contact] = field(default_factory=list)  # further contacts it is about
+    also: list[Contact] = field(default_factory=list)  # HubSpot: further contacts it is about
+    relations: list[Relation] = field(default_factory=list)  # Salesforce: the same
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -274,7 +274,8 @@ def _schema() -> Iterator[Case]:
     for name in ("Amount", "LeadSource"):
         yield _sf(f"{name} hidden", lambda box, n=name: box.salesforce.schema.hide(f"Opportunity.{n}"),
                   mend=lambda box, n=name: box.salesforce.schema.show(f"Opportunity.{n}"))  # fmt: skip
-    for name in ("Case", "Lead", "Order", "Contract", "CaseHistory", "CaseMilestone", "OpportunityLineItem"):
+    logs = ("CaseHistory", "CaseMilestone", "TaskRelation", "OpportunityLineItem")
+    for name in ("Case", "Lead", "Order", "Contract", *logs):
         yield _sf(f"{name} hidden", lambda box, n=name: box.salesforce.schema.hide(n),
                   mend=lambda box, n=name: box.salesforce.schema.show(n))  # fmt: skip
 

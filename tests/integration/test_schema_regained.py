@@ -90,7 +90,18 @@ def test_what_may_be_read_as_before_is_not_read_again(box: Sandbox, cache: sqlit
 
 
 @pytest.mark.parametrize(
-    "name", ["Account", "Contact", "Case", "User", "OpportunityStage", "CaseStatus", "CaseMilestone", "MilestoneType"]
+    "name",
+    [
+        "Account",
+        "Contact",
+        "Case",
+        "User",
+        "OpportunityStage",
+        "CaseStatus",
+        "CaseMilestone",
+        "MilestoneType",
+        "TaskRelation",
+    ],
 )
 def test_an_object_salesforce_shows_later_is_in_every_row(box: Sandbox, cache: sqlite3.Connection, name: str) -> None:
     box.salesforce.schema.hide(name)

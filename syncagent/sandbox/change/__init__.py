@@ -37,8 +37,8 @@ _WEIGHTS: dict[Callable[[Chooser, int], Done], int] = {
     of_records.pay: 2, of_records.rename: 4, of_records.edit_deal: 4, of_records.edit_other: 5,
     of_records.move_deal: 6, of_records.move_ticket: 6, of_records.move_lead: 4, of_records.finish: 2,
     of_records.give: 4, of_records.link: 4, of_records.link_activity: 2, of_records.move_contact: 2,
-    of_records.answer: 3, of_records.line: 5, of_records.drift: 3, of_fates.delete: 6, of_fates.undelete: 4,
-    of_fates.erase: 3, of_fates.merge: 7, of_fates.rename_user: 1, of_fates.rename_team: 1,
+    of_records.answer: 3, of_records.relate: 3, of_records.line: 5, of_records.drift: 3, of_fates.delete: 6,
+    of_fates.undelete: 4, of_fates.erase: 3, of_fates.merge: 7, of_fates.rename_user: 1, of_fates.rename_team: 1,
     of_fates.deactivate: 1, of_fates.label_stage: 1, of_fates.remove_stage: 1, of_fates.label_pipeline: 1,
     of_fates.set_rate: 1, of_fates.burst: 3, of_fates.stamp_ahead: 1,
 }  # fmt: skip

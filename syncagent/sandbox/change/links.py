@@ -6,7 +6,7 @@ changes its value in both without a stamp.
 
 from syncagent.sandbox import commerce
 from syncagent.sandbox.company import Company
-from syncagent.sandbox.model import Account, Activity, Contact, Deal, Line, Order, Ticket
+from syncagent.sandbox.model import Account, Activity, Contact, Deal, Line, Order, Relation, Ticket
 
 
 def link_account(company: Company, record: Deal | Ticket, account: Account | None, *, at: int) -> None:
@@ -39,6 +39,20 @@ def add_contact(company: Company, activity: Activity, contact: Contact, *, at: i
 def drop_contact(company: Company, activity: Activity, contact: Contact, *, at: int) -> None:
     activity.also.remove(contact)
     company.touch_sf(activity, at)
+
+
+def relate(company: Company, activity: Activity, contact: Contact, *, at: int) -> None:
+    """A Salesforce task or meeting is about one more person: the activity is not stamped."""
+    sobject = {"00T": "TaskRelation", "00U": "EventRelation"}[str(activity.sf)[:3]]
+    activity.relations = [*activity.relations, Relation(company.ids.sf(sobject), contact, at)]
+    company.touched[activity.key] = activity
+
+
+def unrelate(company: Company, activity: Activity, contact: Contact, *, at: int) -> None:
+    activity.relations = [
+        one._replace(gone=True, at=at) if one.contact is contact and not one.gone else one for one in activity.relations
+    ]
+    company.touched[activity.key] = activity
 
 
 # -- lines -----------------------------------------------------------------------------------------------------------

@@ -245,6 +245,20 @@ def link_activity(c: Chooser, at: int) -> Done:
     return f"{who(activity)} is also about {who(contact)}", [activity]
 
 
+def relate(c: Chooser, at: int) -> Done:
+    activity = c.one(c.company.activities, lambda a: (a.sf or "")[:3] in ("00T", "00U"))
+    contact = c.one(c.company.contacts, lambda one: one.sf is not None)
+    if activity is None or contact is None:
+        return None
+    there = [one.contact for one in activity.relations if not one.gone]
+    if there and (contact in there or c.rng.random() < 0.3):
+        contact = c.rng.choice(there)
+        links.unrelate(c.company, activity, contact, at=at)
+        return f"{who(activity)} is no more about {who(contact)}", [activity]
+    links.relate(c.company, activity, contact, at=at)
+    return f"{who(activity)} is also about {who(contact)}", [activity]
+
+
 def move_contact(c: Chooser, at: int) -> Done:
     contact = c.one(c.company.contacts, lambda one: not (one.account is not None and one.account.is_person))
     if contact is None:

@@ -92,6 +92,10 @@ _TEXT = {
     " AccountId:reference>Account Subject:combobox IsAllDayEvent:boolean ActivityDateTime:datetime ActivityDate:date"
     " DurationInMinutes:int StartDateTime:datetime EndDateTime:datetime OwnerId:reference>User IsArchived:boolean"
     " IsChild:boolean EventSubtype:picklist",
+    "TaskRelation": f"{_FULL} TaskId:reference>Task RelationId:reference>Contact,Lead,Account,Opportunity,Case"
+    " IsWhat:boolean AccountId:reference>Account",
+    "EventRelation": f"{_FULL} EventId:reference>Event RelationId:reference>Contact,Lead,Account,Opportunity,Case,User"
+    " IsWhat:boolean IsParent:boolean IsInvitee:boolean Status:picklist AccountId:reference>Account",
     "Survey_Response__c": f"{_FULL} Name:string OwnerId:reference>User Score__c:double Scale_Max__c:double"
     " Responded_At__c:datetime Comment__c:textarea Case__c:reference>Case Contact__c:reference>Contact",
     "Order": f"{_FULL} OrderNumber:string AccountId:reference>Account OwnerId:reference>User,Group Status:picklist"
@@ -153,6 +157,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "surveys": ("SurveyInvitation", "SurveySubject", "SurveyResponse", "SurveyQuestionResponse", "SurveyQuestion"),
     "orders": ("Order", "OrderItem", "OrderStatus"),
     "contracts": ("Contract",),
+    "shared_activities": ("TaskRelation", "EventRelation"),
     "record_types": ("RecordType", "Opportunity.RecordTypeId", "Case.RecordTypeId"),
     "entitlements": ("CaseMilestone", "MilestoneType"),
     "field_history": ("OpportunityFieldHistory", "CaseHistory", "LeadHistory"),

@@ -42,6 +42,7 @@ from syncagent.sandbox.salesforce.fixed import (
     STAGES,
     record_type,
 )
+from syncagent.sandbox.salesforce.relations import relation_rows
 
 Row = dict[str, Any]
 
@@ -77,7 +78,10 @@ class Rows:
             case Lead():
                 yield from self._lead(entity)
             case Activity():
-                yield activity_row(entity, self._base(entity, entity.owner), self._company.now)
+                base = self._base(entity, entity.owner)
+                sobject, row = activity_row(entity, base, self._company.now)
+                yield sobject, row
+                yield from relation_rows(entity, sobject, row, base)
             case Contact():
                 yield "Contact", self._contact(entity)
             case Account():

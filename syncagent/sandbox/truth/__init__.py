@@ -32,6 +32,7 @@ from syncagent.sandbox.truth.sides import (
     pipelines,
     plain_steps,
     rates,
+    relations,
     stage_steps,
     stages,
     status_steps,
@@ -112,6 +113,8 @@ def truth(company: Company, *, strict: bool = False) -> Truth:
         if crm == "hubspot":
             sides[crm, "activity_links"] = links(company, teller, strict=strict)
             sides[crm, "email_events"] = mails(company)
+        else:
+            sides[crm, "activity_links"] = relations(company, teller)
     return Truth(tables, stage_history, status_history, deal_history, sides, strict)
 
 

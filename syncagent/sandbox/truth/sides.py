@@ -82,6 +82,19 @@ def links(company: Company, teller: Teller, *, strict: bool) -> SideTruth:
     return side
 
 
+def relations(company: Company, teller: Teller) -> SideTruth:
+    """Salesforce: whom a task or meeting is about besides the first one."""
+    side = SideTruth(("activity_id", "object", "object_id"), ("activity_id", "activities"))
+    for activity in company.activities:
+        if not activity.sf or not is_there(activity):
+            continue
+        held = teller.columns(activity).get("contact_id")
+        for one in activity.relations:
+            if not one.gone and one.contact.sf and one.contact.sf != held:
+                side.rows[activity.sf, "contacts", one.contact.sf] = {}
+    return side
+
+
 def _unsure(activity: Activity) -> bool:
     """A contact it is about went or came back, which stamps nothing."""
     contacts = [one for one in (activity.contact, *activity.also) if one is not None]
