@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
+from operator import lt
 from typing import Any, Generic, TypeVar
 
 from connectors.errors import TransientError
@@ -238,7 +239,7 @@ class Listing(Generic[T]):
             if page and str(page[0]["id"]) == str(mark):  # where a mark means "from here on"
                 page = page[1:]
             ids = [int(one["id"]) if str(one["id"]).isdigit() else -1 for one in page]
-            rises = all(one < other for one, other in zip([mark, *ids], ids, strict=False))
+            rises = all(map(lt, [mark, *ids], ids))
             last = ids[-1] if ids else mark
             follows = after is None or (after.isdigit() and _follows(int(after), last, is_empty=not ids))
             if rises and follows:

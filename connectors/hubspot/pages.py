@@ -113,13 +113,17 @@ class Mapper:
         asked = self._properties
         names = frozenset(asked)
         nothing: frozenset[str] = frozenset()
+        whole: tuple[str, ...] = ()  # nearly every object of an answer has the same properties in the same order
         missing = []
         for one in objects:
             props = one.get("properties")
-            if isinstance(props, dict):
-                missing.append(nothing if props.keys() >= names else names - props.keys())
-            else:
+            if not isinstance(props, dict):
                 missing.append(names)
+            elif (told := tuple(props)) == whole or props.keys() >= names:
+                whole = told
+                missing.append(nothing)
+            else:
+                missing.append(names - props.keys())
         unheard = frozenset().union(*missing) - self._silent
         if unheard and not self._look_again(asked):
             self._silent |= unheard

@@ -271,7 +271,7 @@ def test_who_else_uses_the_limit_is_yielded_to(plain: MeteredServer) -> None:
 
 @pytest.mark.slow
 def test_a_connector_that_shares_its_limit_with_others_is_never_refused_for_its_own_calls(tmp_path: Path) -> None:
-    """A first load of contacts, while somebody else takes a third of the limit, in bursts; ours is of a slow machine."""
+    """A first load of contacts, while somebody else takes a third of a limit that any machine keeps up with."""
     with Sandbox(tmp_path, as_of=one_box.PRESENT, limits=True, size="tiny") as box:
         hubspot = box.hubspot
         hubspot.windows, hubspot.latency = ("rolling", "fixed"), (0.0, 0.1)
