@@ -185,7 +185,7 @@ class Fetcher:
                 return target, self._links_of(name, target, part)
             except StreamError as error:
                 if self._no_links.setdefault((name, target), str(error)) == str(error):
-                    log.warning("%s to %s: %s", name, target, error, extra={"action": "links_skipped"})
+                    log.info("%s to %s: %s", name, target, error, extra={"action": "links_skipped"})
                 return target, None
 
         answer: dict[str, Links] = {}

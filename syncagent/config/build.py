@@ -14,7 +14,7 @@ from connectors.files.settings import FilesSettings
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings
 from scorecards.catalogue import BUILTINS
-from scorecards.definition import Customers, Kpi, Reporting, Scorecard, TestRows, build, override
+from scorecards.definition import SHAPES, Customers, Kpi, Reporting, Scorecard, TestRows, build, override
 from scorecards.relations import Language
 from syncagent.config import check
 from syncagent.config.models import Agent, Calendar, Identity
@@ -44,8 +44,8 @@ _PATHS = (
 )  # fmt: skip
 #: Sections whose secrets are for logging in: whoever only looks at what is stored does without them.
 _LOGINS = frozenset({"source", "mail", "web", "watch"})
-#: A KPI's table that has one of these says by itself what it counts.
-WHOLE = frozenset({"of", "ratio", "calc", "sql"})
+#: A KPI needs one of these; one that has another of them than `of` is not worked out from rows as a built-in is.
+BEGINNINGS = frozenset({"of", "ratio", "calc", "sql"})
 #: Keys of the models that only the loader sets.
 OURS = {"kpi": ("id", "builtin", "template", "usual_period", "variants"), "scorecard": ("id",)}
 
@@ -208,9 +208,10 @@ class Loader:
         for name, table in self._tables("kpi", "KPI"):
             self._refuse_ours("kpi", name, table)
             table = {key: value for key, value in table.items() if key not in OURS["kpi"]}
-            # What says itself what it counts is one of their own, though a built-in (perhaps a later one) has the name.
-            builtin = None if table.keys() & WHOLE else BUILTINS.get(name)
-            if builtin is None and not table.keys() & WHOLE:
+            builtin = BUILTINS.get(name)
+            if builtin is not None and _stands_alone(table, builtin):
+                builtin = None
+            elif builtin is None and not table.keys() & BEGINNINGS:
                 mend = (
                     did_you_mean(name, {*BUILTINS, *self.tree["kpi"]} - {name})
                     or "One of your own needs of, ratio, calc or sql."
@@ -227,6 +228,7 @@ class Loader:
                 written[name] = table
         for name, table in written.items():
             check.check_kpi(self.report, name, table, kpis, reporting)
+            check.check_place(self.report, name, kpis)
         return kpis
 
     def _scorecards(self, kpis: Mapping[str, Kpi], mail: MailSettings | None) -> Iterator[tuple[str, Scorecard]]:
@@ -249,6 +251,16 @@ class Loader:
         for key in OURS[section]:
             if key in table:
                 self.report.unknown((section, name, key), ())
+
+
+def _stands_alone(table: Mapping[str, Any], builtin: Kpi) -> bool:
+    """Whether a table counts other rows than the built-in of its name, or counts them in another way.
+
+    A later version's built-in may have any name: a file that was right stays right, and means what it meant.
+    """
+    if "of" not in table:
+        return bool(table.keys() & BEGINNINGS)
+    return table["of"] != builtin.of or bool(table.keys() & {"agg", "field", *SHAPES})
 
 
 def _places(tree: Any, pattern: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from connectors.files.check import check_tables
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import CrmSettings, nearest
+from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
 from syncagent.config.kpi import mistakes
 from syncagent.config.models import check_currency, check_locale, check_timezone
@@ -215,6 +216,17 @@ def check_record(report: Report, name: str, kpi: Kpi) -> None:
         report.warning(
             ("kpi", name), f"its definition record lacks {', '.join(lacking)}", "Add them as texts.", value=""
         )
+
+
+def check_place(report: Report, name: str, kpis: Mapping[str, Kpi]) -> None:
+    """An admin's own KPI that has the name of a built-in stands in its place everywhere."""
+    if name not in BUILTINS or kpis[name].builtin:
+        return
+    made_of = {one.id: {part.partition(".")[0] for part in one.operands} for one in kpis.values() if one.builtin}
+    others = [other for other, parts in made_of.items() if name in parts]
+    worked = f"; {', '.join(others)} {'is' if len(others) == 1 else 'are'} worked out from it" if others else ""
+    message = f"one of your own in place of the built-in of this name{worked}"
+    report.warning(("kpi", name), message, "Give it a name of its own if that is not meant.", value="")
 
 
 def check_kpi(

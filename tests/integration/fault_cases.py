@@ -66,7 +66,6 @@ OAUTH = {
 BULK = {"bulk_from": 3}
 READS = {"hubspot": r"/crm/(objects|associations)/", "salesforce": r"/query"}
 LISTS = {"hubspot": r"GET /crm/objects/", "salesforce": r"/query"}
-#: Rows of a page that are no ids of ours to lose; a table each of whose answers may be broken.
 CRMS = ("hubspot", "salesforce")
 
 
@@ -289,10 +288,6 @@ def _clocks() -> Iterator[Case]:
                 lambda box, crm=crm, skew=skew: setattr(getattr(box, crm), "skew_s", skew),
                 mend=lambda box, crm=crm: setattr(getattr(box, crm), "skew_s", 0),
             )
-
-
-#: Faults whose harm no plain sync can see, each with its reason.
-HEALED_BY_COMPARISON: dict[str, str] = {}
 
 
 #: Groups of faults by name.

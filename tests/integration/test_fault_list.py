@@ -35,9 +35,6 @@ SEED = 5
 #: Short enough for a test, long enough for a busy machine.
 QUICK = Timeouts(connect_s=1.0, read_s=0.4, total_s=1.2)
 
-#: Faults whose harm no plain sync can see, each with its reason.
-HEALED_BY_COMPARISON: dict[str, str] = {}
-
 #: What strikes a first read otherwise than a later one is struck in both, and in a comparison too.
 CASES = [
     pytest.param(case, strikes, id=f"{case.id}-{strikes.replace(' ', '-')}")
@@ -119,12 +116,10 @@ def test_a_fault_ends_in_the_truth(case: Case, strikes: str, loaded: Callable[[s
         for _ in range(2):
             _sync_well(cache, box, case)
             box.pass_time(PAUSE_S)
-        if case.id not in HEALED_BY_COMPARISON:
-            assert differences(cache, box.truth(), name, case.crm) == [], "after two plain syncs"
+        assert differences(cache, box.truth(), name, case.crm) == [], "after two plain syncs"
         if strikes == "incremental and comparison":
             _strike(cache, box, case, compares=True)
-            if case.id not in HEALED_BY_COMPARISON:
-                assert differences(cache, box.truth(), name, case.crm) == [], "undone by a comparison"
+            assert differences(cache, box.truth(), name, case.crm) == [], "undone by a comparison"
         _sync_well(cache, box, case, compares=True)
         assert differences(cache, box.truth(strict=True), name, case.crm) == [], "after a comparison"
         assert cache.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

@@ -70,9 +70,22 @@ def problems(folder: Path, text: str, environ: dict[str, str] | None = None) -> 
 )
 def test_a_kpi_that_says_what_it_counts_is_no_change_of_the_built_in_of_that_name(tmp_path: Path, table: str) -> None:
     """A later version's built-in may have any name; a file that was right stays right, and means what it meant."""
-    kpi = load(tmp_path, f"{BASE}\n[kpi.reopen_rate]\n{table}\n").kpis["reopen_rate"]
+    config = load(tmp_path, f"{BASE}\n[kpi.reopen_rate]\n{table}\n")
+    kpi = config.kpis["reopen_rate"]
     assert not kpi.builtin
     assert (kpi.cohort, kpi.mature, kpi.action) == (None, None, None)
+    assert any("in place of the built-in of this name" in str(one) for one in config.warnings)
+
+
+def test_a_built_in_whose_rows_are_named_once_more_is_still_the_built_in(tmp_path: Path) -> None:
+    config = load(tmp_path, BASE + '\n[kpi.won_revenue]\nof = "opportunities"\nn_min = 3\n')
+    kpi = config.kpis["won_revenue"]
+    assert (kpi.builtin, kpi.field, kpi.n_min) == (True, "amount", 3)
+    config = load(tmp_path, BASE + '\n[kpi.won_revenue]\nof = "tickets"\n')
+    said = [str(one) for one in config.warnings if "won_revenue" in str(one)]
+    assert len(said) == 1
+    assert "sales_growth" in said[0]
+    assert "worked out from it" in said[0]
 
 
 def test_a_whole_configuration(tmp_path: Path) -> None:
