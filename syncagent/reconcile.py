@@ -159,8 +159,9 @@ def compare_page(
 ) -> list[Reject]:
     """One page of the listing: take over what is known at this version, note the rest as wanted; rows of no use.
 
-    A listing has no history, so a record that is new to the cache, newer than there, or there as deleted or merged is
-    asked for by its id. At the same version the later read wins: a formula or a link has changed.
+    A listing has no history, so a record that is new to the cache, of another version, or there as deleted or merged is
+    asked for by its id: an older version may be that of a listing that lags, or of a record put back as it was. At the
+    same version the later read wins: a formula or a link has changed.
     """
     table = stream.tables[0]
     records = page.records.get(table, ())
@@ -168,7 +169,8 @@ def compare_page(
     same, wanted = [], []
     for record in records:
         row = known.get(str(record["source_id"]))
-        if row is None or not row.is_live or (row.updated_at or "") < (record.get("updated_at") or ""):
+        version = record.get("updated_at")
+        if row is None or not row.is_live or (version is not None and version != row.updated_at):
             wanted.append(str(record["source_id"]))
         else:
             same.append(record)

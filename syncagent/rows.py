@@ -1,7 +1,7 @@
 """Writes a source's records, deletions and merges into the canonical tables; knows nothing of streams or time.
 
-A row is written only when something in it really differs and what arrives is not older than what is stored, so
-that reading a page twice changes nothing. Callers hold the transaction.
+A row is written only when something in it really differs and what arrives is not older than what is stored (or was
+asked for by its id), so that reading a page twice changes nothing. Callers hold the transaction.
 """
 
 import math
@@ -57,13 +57,17 @@ def write_records(
     """Insert or update records; how many rows really changed, and the records that cannot be stored.
 
     Keys a record lacks leave what is stored untouched. `is_certain`: the vendor was asked for these very ids, so they
-    live and stand for themselves whatever was known before; what comes from a list or an index may lag.
+    are as they came, though of an older version (put back from a copy), and live and stand for themselves whatever was
+    known before; what comes from a list or an index may lag.
     """
     changed = 0
     rejects: list[Reject] = []
     live = tuple((_CERTAIN if is_certain else _LIVE).items())
     for keys, group in _by_keys(records):
-        upsert = partial(_statement, table, keys, live, origin.crm != "files" and not is_certain)
+        # An index that lags may still show a row the vendor has deleted since; an undelete is a newer version.
+        # A file that shows a row again means it, whatever its date says.
+        guards = () if is_certain else ("age",) if origin.crm == "files" else ("age", "deletes")
+        upsert = partial(_statement, table, keys, live, guards)
         shared = (origin.crm, origin.name, origin.instance, synced_at)
         rows = _rows(origin, table, keys, group)
         begun = len(rows) - len(rows) % _AT_ONCE
@@ -261,7 +265,7 @@ def _parameters(keys: tuple[str, ...]) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _statement(
-    table: str, keys: tuple[str, ...], live: tuple[tuple[str, int | None], ...], guards_deletes: bool, rows: int
+    table: str, keys: tuple[str, ...], live: tuple[tuple[str, int | None], ...], guards: tuple[str, ...], rows: int
 ) -> str:
     """The upsert of so many records with exactly these keys, and the columns of `live` they do not have.
 
@@ -285,13 +289,11 @@ def _statement(
     # first_seen_at stays; synced_at moves only when something else does.
     compared = [column for column in columns if column not in ("id", "first_seen_at", "synced_at")]
     conditions = [f"({', '.join(f't.{c}' for c in compared)}) IS NOT ({', '.join(f'excluded.{c}' for c in compared)})"]
-    if "updated_at" in given:
+    if "updated_at" in given and "age" in guards:
         conditions.append(
             "(t.updated_at IS NULL OR excluded.updated_at IS NULL OR excluded.updated_at >= t.updated_at)"
         )
-        if guards_deletes and "is_deleted" not in given:
-            # An index that lags may still show a row the vendor has deleted since; an undelete is a newer version.
-            # A file that shows a row again means it, whatever its date says.
+        if "deletes" in guards and "is_deleted" not in given:
             conditions.append("(t.is_deleted = 0 OR t.deleted_at IS NULL OR excluded.updated_at >= t.deleted_at)")
     return f"""INSERT INTO {table} AS t ({", ".join(columns)})
         VALUES ({"), (".join(values)})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from syncagent.reconcile import always
@@ -143,6 +143,9 @@ HISTORY = {
 
 
 @settings(max_examples=25)
+@example(  # merged, and put back as an older version before anybody saw it
+    steps=[("put", "00"), ("put", "01"), ("sync", 0), ("merge", "00", "01"), ("mutter", "00")], page_size=1, start=set()
+)
 @given(**HISTORY)
 def test_whatever_happened_the_cache_ends_as_the_vendor_is(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], page_size: int, start: set[str]
