@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from syncagent.config import Config, load_config
 from syncagent.daemon_jobs import Jobs
 from syncagent.errors import FAILED, OK, AgentError, ConfigError
-from syncagent.running import ConfigWatch, remove_note, write_note
+from syncagent.running import ConfigWatch, SecretWatch, remove_note, write_note
 from syncagent.service_manager import notify, watchdog_s
 from syncagent.stopping import StopEvent
 from syncagent.store import lock_data_dir, open_cache, open_state
@@ -43,7 +43,7 @@ class Daemon:
         self._tick_s = tick_s
         self._stop = StopEvent()
         self._wants_reload = False
-        self._config_watch = ConfigWatch(config)
+        self._config_watch, self._secret_watch = ConfigWatch(config), SecretWatch(config)
         self._jobs = Jobs(config, clock=clock, stop=self._stop)
         self._scheduler: BackgroundScheduler | None = None
         self._failure: str | None = None
@@ -167,6 +167,10 @@ class Daemon:
                     "the configuration file has changed; send SIGHUP (systemctl reload) to use it",
                     extra={"action": "config_changed"},
                 )
+            elif self._secret_watch.has_changed() and self._config_watch.is_as_loaded():
+                # Renewed where it is kept: nobody has to say so here as well.
+                log.info("a secret's file has changed", extra={"action": "secret_changed"})
+                self._reload()
             now, at = self._clock(), time.monotonic()
             drift = (now - wall).total_seconds() - (at - steady)
             wall, steady = now, at
@@ -242,7 +246,7 @@ class Daemon:
             # can end the process.
             self._jobs.write_down()
             before, self._config = self._config, config
-            self._config_watch = ConfigWatch(config)
+            self._config_watch, self._secret_watch = ConfigWatch(config), SecretWatch(config)
             self._jobs.config = config
             self._jobs.write_down()
             changed = [name for name, one in config.sources.items() if before.sources.get(name) != one]

@@ -63,15 +63,14 @@ class ConfigWatch:
 
     def __init__(self, config: Config) -> None:
         self._path = config.path
-        self._content = config.content
+        self._content = self._loaded = config.content
         self._seen: tuple[int, int, int] | None = None
 
     def has_changed(self) -> bool:
         """Whether the file now holds something that was neither loaded nor told of before: True once per change."""
         try:
-            status = self._path.stat()
-            seen = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if seen == self._seen:
+            seen = _mark(self._path)
+            if seen is None or seen == self._seen:
                 return False
             self._seen = seen
             content = content_of(self._path.read_bytes().decode("utf-8-sig", "replace"))
@@ -80,3 +79,29 @@ class ConfigWatch:
         is_new = content != self._content
         self._content = content
         return is_new
+
+    def is_as_loaded(self) -> bool:
+        """Whether the file says what was loaded, as far as was looked."""
+        return self._content == self._loaded
+
+
+class SecretWatch:
+    """Looks whether the files that hold secrets still are those that were loaded."""
+
+    def __init__(self, config: Config) -> None:
+        self._seen = {path: _mark(path) for path in config.secret_files}
+
+    def has_changed(self) -> bool:
+        """Whether one of them is another now: True once per change. One that is gone just now is being replaced."""
+        now = {path: mark for path in self._seen if (mark := _mark(path)) is not None}
+        changed = any(self._seen[path] != mark for path, mark in now.items())
+        self._seen |= now
+        return changed
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -91,7 +91,9 @@ def lock_data_dir(data_dir: Path, command: str = DAEMON) -> Iterator[None]:
                 f"another syncagent{f' (process {process}, `syncagent {command}`)' if process else ''} is using this"
                 " folder",
                 place=str(data_dir),
-                mend="Stop it first, or give this one another data_dir.",
+                mend="The daemon syncs and sends by itself; for a command of your own, stop it first."
+                if command == "run"
+                else "Wait for its end, or stop it.",
             )
         text = f"{os.getpid()} {command}\n".encode()
         os.pwrite(fd, text, 0)  # the line's end ends it, whatever longer text of a killed one is still behind it

@@ -140,7 +140,10 @@ def _wake(config: "Config", name: str) -> None:
         return
     with suppress(AgentError, sqlite3.DatabaseError), closing(open_cache(config.agent.data_dir)) as cache:
         end_login_failure(cache, name)
-        if breaker.last_rest(cache, name) is not None:
+        rest = breaker.last_rest(cache, name)
+        if rest is not None and rest.cause == "refused":
+            breaker.note_success(cache, name)  # what was refused is not: the next rest would be a first one
+        elif rest is not None:
             breaker.wake(cache, name)
 
 

@@ -69,6 +69,7 @@ class Loader:
         built = refuse_not_built(tree, report)
         secrets = Secrets(path.absolute().parent, environ, self._missing, self._open)
         self.tree: dict[str, Any] = secrets.fill(built)
+        self.secret_files = tuple(dict.fromkeys(secrets.files))
         for place, value in walk(self.tree):
             written = report.value_at(place)
             if isinstance(value, str) and (value != written or is_secret(place)) and place not in secrets.missing:
@@ -129,6 +130,7 @@ class Loader:
             test_rows=test_rows,
             hash=self.hash,
             unset=tuple(report.unset),
+            secret_files=self.secret_files,
             warnings=tuple(sorted(report.warnings, key=lambda problem: problem.line)),
         )
 

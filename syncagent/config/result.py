@@ -38,7 +38,8 @@ class AgentSettings:
 class Config:
     """A configuration that can be used. `hash` names what it says, secrets left out; `content` the text of its file.
 
-    `unset` are the secrets that could not be had, by path, where that was allowed.
+    `unset` are the secrets that could not be had, by path, where that was allowed; `secret_files` the files "file:"
+    names.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Config:
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     content: str = field(default="", compare=False)
     unset: tuple[Problem, ...] = field(default=(), compare=False)
+    secret_files: tuple[Path, ...] = field(default=(), compare=False)
 
     def unset_of(self, *sections: str) -> tuple[Problem, ...]:
         """The missing secrets below these tables, like "source.sf" or "mail"."""

@@ -53,6 +53,7 @@ class Secrets:
     problem: Report
     warning: Report
     missing: set[KeyPath] = field(default_factory=set)
+    files: list[Path] = field(default_factory=list)  # those that were named, there or not
 
     def fill(self, tree: Any, path: KeyPath = ()) -> Any:
         """The tree with every reference replaced by what it stands for."""
@@ -88,6 +89,7 @@ class Secrets:
         for spelling in ("${CREDENTIALS_DIRECTORY}", "$CREDENTIALS_DIRECTORY"):
             name = name.replace(spelling, credentials)
         place = self.folder / os.path.expanduser(name)
+        self.files.append(place)
         try:
             with place.open(encoding="utf-8", newline="") as file:
                 content = file.read(_MOST)

@@ -24,6 +24,8 @@ from syncagent.daemon import Daemon
 from syncagent.daemon_jobs import Jobs
 from syncagent.errors import AlreadyRunning
 from syncagent.running import read_note
+from syncagent.sandbox import Sandbox
+from syncagent.sandbox.hubspot.gate import ACCESS_TOKEN
 from syncagent.stopping import StopEvent
 from syncagent.store import lock_data_dir, open_cache, read_cache, read_state
 from syncagent.sync import sync_source
@@ -266,6 +268,34 @@ def test_a_changed_configuration_is_told_and_taken_on_sighup_at_once(
         assert run_until(office, DUE, lambda: deals(office) == 4, act) == 0
     assert caplog.text.count("the configuration file has changed; send SIGHUP (systemctl reload) to use it") == 1
     assert not (office.data_dir / "daemon.json").exists()
+
+
+def test_a_secret_that_is_renewed_in_its_file_is_used_at_once(
+    office: Office, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody has to tell the daemon as well: it was refused, and rests for a quarter of an hour."""
+    with Sandbox(tmp_path / "sandbox", as_of=DUE, limits=False, size="tiny") as box:
+        address = f'base_url = "{box.hubspot_url}"\nlimits = {{ per_10s = 10000, search_per_s = 1000 }}\n'
+        token = office.folder / "token"
+        token.write_text("a token that was revoked\n")
+        office.write(more=f'[source.hs]\ntype = "hubspot"\naccess_token = "file:token"\n{address}')
+
+        def contacts() -> int:
+            with closing(read_cache(office.data_dir)) as cache:
+                return int(cache.execute("SELECT count(*) FROM contacts").fetchone()[0])
+
+        def act() -> None:
+            renewed = office.folder / "renewed"
+            renewed.write_text(ACCESS_TOKEN)
+            renewed.replace(token)
+            wait_for(lambda: contacts() > 0)
+            terminate()
+
+        with caplog.at_level(logging.INFO):
+            assert run_until(office, box.now, lambda: "source hs rests" in caplog.text, act) == 0
+    assert contacts() > 0
+    assert "a secret's file has changed" in caplog.text
+    assert ACCESS_TOKEN not in caplog.text
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float = 10) -> None:

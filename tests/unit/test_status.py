@@ -13,7 +13,7 @@ from connectors.errors import AuthError, StreamError
 from syncagent import ledger, runs
 from syncagent.config import load_config
 from syncagent.daemon_jobs import Jobs
-from syncagent.running import ConfigWatch, write_note
+from syncagent.running import ConfigWatch, SecretWatch, write_note
 from syncagent.status import status
 from syncagent.stopping import StopEvent
 from syncagent.store import lock_data_dir, open_cache, open_state, transaction
@@ -222,6 +222,21 @@ def test_a_configuration_the_daemon_has_not_read_is_a_note(office: Office) -> No
 
 def look_at(config: Path, office: Office) -> list[str]:
     return [problem["code"] for problem in status(load_config(config), DUE)["problems"]]
+
+
+def test_a_secret_that_is_replaced_is_seen_once_whatever_way(office: Office) -> None:
+    secret = office.folder / "secret"
+    secret.write_text("first")
+    office.write(more='[source.hs]\ntype = "hubspot"\naccess_token = "file:secret"\n')
+    watch = SecretWatch(load_config(office.config))
+    assert not watch.has_changed()
+    secret.unlink()
+    assert not watch.has_changed(), "in the middle of being replaced"
+    secret.write_text("second")
+    assert [watch.has_changed(), watch.has_changed()] == [True, False]
+    (office.folder / "third").write_text("third")
+    (office.folder / "third").replace(secret)
+    assert [watch.has_changed(), watch.has_changed()] == [True, False]
 
 
 def test_a_change_of_the_configuration_is_told_once(office: Office) -> None:

@@ -212,9 +212,14 @@ def test_check_does_not_wait_for_a_silent_source(
 
 def test_check_wakes_a_source_whose_login_works(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     with closing(open_cache(office.data_dir)) as cache:
-        breaker.note_failure(cache, "desk", AuthError("refused"), DUE)
+        for hours in range(3):
+            breaker.note_failure(cache, "desk", AuthError("refused"), DUE + timedelta(hours=hours))
         run_cli(["check"])
         assert breaker.last_rest(cache, "desk") is None
+        later = DUE + timedelta(days=1)
+        rest = breaker.note_failure(cache, "desk", AuthError("refused"), later)
+        assert rest is not None
+        assert rest.until == later + breaker.FIRST_REST, "what is refused anew begins anew"
 
 
 def test_a_call_that_ends_in_time_is_what_it_is() -> None:
