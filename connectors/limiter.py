@@ -189,12 +189,17 @@ class Limiter:
         with self._lock:
             self.day.check()
         with ExitStack() as held:
-            # Side by side first: a slot's time is that of its call alone, without a wait for others to end.
-            for window in (*((self._at_once,) if self._at_once else ()), *self.kinds[kind]):
-                window.take(stop, tell)
+            # Side by side last: who waits for a window must not keep others from calling meanwhile.
+            for window in self.kinds[kind]:
+                window.take(stop, tell, begins=False)
                 held.callback(window.give_back)
+            if self._at_once is not None:
+                self._at_once.take(stop, tell)
+                held.callback(self._at_once.give_back)
             with self._lock:
                 self.day.count()
+            for window in self.kinds[kind]:
+                window.begin()
             yield
 
     def penalise(self, kind: str, wait_s: float) -> None:

@@ -55,8 +55,8 @@ class Window:
         self._window_s = window_s
         self._extra_s = 0.0
         self._idle: list[float] = [float("-inf")] * self._size  # when each idle slot may be used, soonest first
-        self._in_flight: dict[int, float] = {}  # thread -> when its call got its slot
-        self._mine = threading.local()  # .taken_at: when this thread's last call got its slot
+        self._in_flight: dict[int, float] = {}  # thread -> when its call began, infinity: not yet
+        self._mine = threading.local()  # .taken_at: when this thread's last call began
         self._arrived: list[float] = []  # when the vendor saw the answered calls, as far as one can tell
         self._taken: deque[tuple[int, int]] = deque()  # (second, calls begun in it)
         self._next_at = self._told_until = float("-inf")
@@ -69,10 +69,11 @@ class Window:
         self._trips = 0
         self._changed_at = float("-inf")
 
-    def take(self, stop: Stop | None = None, tell: OnWait | None = None) -> float:
+    def take(self, stop: Stop | None = None, tell: OnWait | None = None, *, begins: bool = True) -> float:
         """Wait for a slot; the seconds waited. `tell` hears of a long wait.
 
-        Raises Stopped when `stop` is set meanwhile.
+        The call begins at once, or else when `begin` says so: until then the vendor cannot have seen it. Raises Stopped
+        when `stop` is set meanwhile.
         """
         began = self._clock()
         with self._lock:
@@ -84,18 +85,29 @@ class Window:
             self._idle.pop(0)
             if self._window_s and bisect_right(self._idle, now) < self._size - max(_FEW, self._size // 4):
                 self._next_at = now + _SPREAD * self._window_s / self._size
-            self._in_flight[threading.get_ident()] = self._mine.taken_at = now
-            self._count(now)
+            self._in_flight[threading.get_ident()] = math.inf
+            if begins:
+                self._begin(now)
             if self._queue:
                 self._queue[0].notify()
             return now - began
 
+    def begin(self) -> None:
+        """The call that this thread's slot was taken for begins now."""
+        with self._lock:
+            self._begin(self._clock())
+
     def give_back(self) -> None:
-        """The response of a call is here (or was given up on): its slot is free a window from now."""
+        """The response of a call is here (or was given up on): its slot is free a window from now.
+
+        That of a call that never began is free at once.
+        """
         with self._lock:
             now = self._clock()
             taken_at = self._in_flight.pop(threading.get_ident(), now)
-            if self._window_s:
+            if taken_at == math.inf:
+                insort(self._idle, now)
+            elif self._window_s:
                 insort(self._arrived, (taken_at + now) / 2)
                 if len(self._arrived) > 2 * self._size + 100:
                     del self._arrived[: bisect_right(self._arrived, now - 2 * self._window_s)]
@@ -243,6 +255,10 @@ class Window:
             tell(wait_s, why)
         finally:
             self._lock.acquire()
+
+    def _begin(self, now: float) -> None:
+        self._in_flight[threading.get_ident()] = self._mine.taken_at = now
+        self._count(now)
 
     def _is_ready(self) -> bool:
         wait_s = self._wait_s()

@@ -11,7 +11,7 @@ import pytest
 
 from connectors import parse
 from connectors.base import Connector
-from connectors.errors import AuthError, RateLimited
+from connectors.errors import AuthError, RateLimited, TransientError
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.hubspot.errors import NotThere
@@ -135,6 +135,32 @@ def test_no_more_of_hubspot_s_calls_run_at_once_than_is_set(box: Sandbox, at_onc
     with closing(_make(box, "hubspot", {"at_once": at_once})) as connector, ThreadPoolExecutor(5) as threads:
         list(threads.map(lambda stream: _read(connector, stream), streams))
     assert box.hubspot.most_in_flight == at_once
+
+
+def test_searches_that_wait_for_their_limit_hold_up_no_other_call(box: Sandbox) -> None:
+    """Four searchers, two lanes, and one search a second."""
+    settings = crm_cache.hubspot_settings(box, limits={"per_10s": 5000, "search_per_s": 1, "at_once": 2})
+    forget(account_of(settings))
+    client = HubSpotClient(settings, retry=crm_cache.quick_retry())
+    over = threading.Event()
+
+    def search() -> None:
+        with suppress(TransientError):  # ended while it waits
+            while not over.is_set():
+                client.search("contacts", {"limit": 1})
+
+    with closing(client), ThreadPoolExecutor(4) as threads:
+        jobs = [threads.submit(search) for _ in range(4)]
+        time.sleep(0.2)
+        began = time.monotonic()
+        for _ in range(40):
+            client.get("account", "/details")
+        took_s = time.monotonic() - began
+        over.set()
+        client.interrupt()
+        for job in jobs:
+            job.result()
+    assert took_s < 4.0
 
 
 @pytest.mark.parametrize(("kind", "limits"), [

@@ -401,6 +401,66 @@ def test_a_slot_is_given_back_when_the_day_refuses() -> None:
             pass
 
 
+@pytest.mark.parametrize(("waiting", "free"), [("search", "call"), ("call", "search")])
+def test_who_waits_for_a_window_keeps_nobody_of_another_kind_waiting(waiting: str, free: str) -> None:
+    """A lane is for a call under way, not for one that waits for its window."""
+    windows = {"call": (Window(9, 10.0),), "search": (Window(9, 10.0),)}
+    limiter = Limiter(windows, DayShare(1.0, 0.0), at_once=Window(2, 0.0))
+    limiter.penalise(waiting, 20.0)
+    stop, late = threading.Event(), threading.Event()
+
+    def wait_in_vain() -> None:
+        with pytest.raises(Stopped), limiter.slot(waiting, stop):
+            pass
+
+    timer = threading.Timer(2.0, late.set)
+    with ThreadPoolExecutor(4) as threads:
+        jobs = [threads.submit(wait_in_vain) for _ in range(4)]
+        time.sleep(0.1)
+        timer.start()
+        try:
+            with limiter.slot(free, late):
+                pass
+        finally:
+            timer.cancel()
+            stop.set()
+        for job in jobs:
+            job.result()
+
+
+def test_a_wait_for_a_lane_is_no_part_of_a_call() -> None:
+    """The slot is taken before, and what is known of round trips would be wrong; who gives up had no call at all."""
+    clock = Clock()
+    calls, lanes = Window(2, 10.0, clock=clock), Window(1, 0.0, clock=clock)
+    limiter = Limiter({"call": (calls,)}, DayShare(1.0, 0.0, clock=clock), at_once=lanes)
+    stop, ends = threading.Event(), threading.Event()
+
+    def call(seconds: float, stop: threading.Event | None = None) -> None:
+        with limiter.slot("call", stop):
+            ends.wait(5)
+            clock.at += seconds
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(call, 3.0)
+        while lanes._idle:
+            time.sleep(0.001)
+        given_up = threads.submit(call, 0.0, stop)
+        while calls._idle:
+            time.sleep(0.001)
+        stop.set()
+        with pytest.raises(Stopped):
+            given_up.result()
+        assert calls._idle == [clock.at]  # the slot of a call that never was
+        second = threads.submit(call, 2.0)
+        while calls._idle:
+            time.sleep(0.001)
+        ends.set()
+        first.result()
+        second.result()
+    assert calls._mean_s == pytest.approx(3.0 + 0.02 * (2.0 - 3.0))
+    assert sorted(calls._idle) == [113.0, 115.0]
+
+
 def test_of_what_several_sources_want_the_strictest_counts_limit_by_limit() -> None:
     clock = Clock()
     calls, lanes = Window(50, 10.0, clock=clock), Window(50, 0.0, clock=clock)
