@@ -29,10 +29,11 @@ from connectors.hubspot.answers import (
     failures,
 )
 from connectors.hubspot.errors import EdgeRefused, Moving, NotThere, Throttled, TokenExpired, error_of, login_error_of
+from connectors.hubspot.limits import learn, make_limiter, most_of
 from connectors.hubspot.login import account_of, shared_login
 from connectors.hubspot.paths import PATHS, paths_of
-from connectors.hubspot.settings import HubSpotLimits, HubSpotSettings
-from connectors.limiter import DayShare, Limiter, Most, Window, shared
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.limiter import shared
 from connectors.retry import Retry
 from connectors.transport import Answer, Timeouts, Transport
 
@@ -73,6 +74,7 @@ class HubSpotClient:
         owner: str = "",
     ) -> None:
         self._settings = settings
+        self._owner = owner
         self._retry = retry
         self._clock = clock
         self._transport = Transport(
@@ -84,8 +86,8 @@ class HubSpotClient:
             connections=settings.limits.at_once,
         )
         self.limits = settings.limits
-        self._limiter = shared(account_of(settings), lambda: _make_limiter(self.limits))
-        self._limiter.keep_to(owner, _most(self.limits))
+        self._limiter = shared(account_of(settings), lambda: make_limiter(self.limits))
+        self._limiter.keep_to(owner, most_of(self.limits))
         self._login = shared_login(settings, HOST, clock, owner)
         self._lock = threading.Lock()
         self._api: Any = None
@@ -171,7 +173,7 @@ class HubSpotClient:
 
     def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
         """Calls of earlier processes count towards the limits: (seconds ago, how many)."""
-        self._limiter.remember(calls)
+        self._limiter.remember(self._owner, calls)
 
     def interrupt(self) -> None:
         """From any thread: end every wait and every call under way; they end with TransientError."""
@@ -340,18 +342,9 @@ class HubSpotClient:
         return self.exchange(request.method or "GET", request.url or "", headers, request.body).answer
 
     def _learn(self, answer: Answer) -> None:
-        """Take the vendor's clock and limits from the headers (searches carry none)."""
+        """Take the vendor's clock and limits from the headers."""
         self.last_answer_at = answer.received_at() or self.last_answer_at
-        limit, left = _count(answer, "Daily"), _count(answer, "Daily-Remaining")
-        if limit is not None and left is not None:
-            self._limiter.day.see(limit, limit - left)
-        maximum, remaining = _count(answer, "Max"), _count(answer, "Remaining")
-        interval = _count(answer, "Interval-Milliseconds")
-        window = self._limiter.kinds["call"][0]
-        if maximum and interval == window.window_s * 1000:
-            self._limiter.allow("call", maximum)
-            if remaining is not None:
-                window.see_remaining(maximum, remaining)
+        learn(self._limiter, answer)
 
 
 class _Whole:
@@ -380,20 +373,3 @@ def _call(api: Any, token: str, method: str, path: str, query: Mapping[str, Any]
         _preload_content=False,
     )
     return answer.json()
-
-
-def _count(answer: Answer, name: str) -> int | None:
-    return parse.count(answer.headers.get(f"X-HubSpot-RateLimit-{name}"))
-
-
-def _most(limits: HubSpotLimits) -> Most:
-    slots = {"call": limits.per_10s, "search": limits.search_per_s}
-    windows_s = {"call": float(limits.window), "search": float(limits.search_window)}
-    return Most(limits.daily_share, limits.daily_reserve, slots, windows_s, limits.at_once)
-
-
-def _make_limiter(limits: HubSpotLimits) -> Limiter:
-    general = Window(limits.per_10s, float(limits.window))
-    search = Window(limits.search_per_s, float(limits.search_window))
-    day = DayShare(limits.daily_share, limits.daily_reserve)
-    return Limiter({"call": (general,), "search": (search,)}, day, at_once=Window(limits.at_once, 0.0))

@@ -6,8 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors import parse
+from connectors.day import seconds_to_midnight
 from connectors.errors import AuthError, ConnectorError, NotReadable, RateLimited, StreamError, TransientError
-from connectors.limiter import seconds_to_midnight
 from connectors.retry import parse_retry_after
 from connectors.transport import Answer
 

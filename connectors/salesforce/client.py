@@ -66,6 +66,7 @@ class SalesforceClient:
         owner: str = "",
     ) -> None:
         self._settings = settings
+        self._owner = owner
         self.retry = retry
         self._clock = clock
         self.timeouts = timeouts or Timeouts(read_s=130.0, total_s=600.0)
@@ -240,7 +241,7 @@ class SalesforceClient:
 
     def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
         """Calls of earlier processes: (seconds ago, how many)."""
-        self._limiter.remember(calls)
+        self._limiter.remember(self._owner, calls)
 
     def interrupt(self) -> None:
         """End every wait and every call under way, from any thread, with TransientError."""

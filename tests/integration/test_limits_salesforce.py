@@ -84,7 +84,7 @@ def test_our_share_of_the_day_holds_across_restarts() -> None:
     with WireServer(org.behave()) as server:
         for _ in range(4):
             limiter = Limiter({"call": (Window(4, 0.0),)}, DayShare(0.3, 0.1))
-            limiter.remember([(60.0, org.used)] if org.used else [])
+            limiter.remember("sf", [(60.0, org.used)] if org.used else [])
             with closing(Transport([HOST], base_url=server.url)) as transport:
                 for _ in range(12):
                     with suppress(RateLimited):

@@ -1,7 +1,7 @@
 """Sources of one account share its limits, whatever each of them is set to: the strictest counts."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -72,3 +72,20 @@ def test_two_apps_of_an_org_share_its_limits(build: Callable[..., Connector]) ->
     build("salesforce", "strict", limits=FEW, client_id="another")
     with pytest.raises(RateLimited, match="Our share"):
         loose.check()
+
+
+@pytest.mark.parametrize("crm", ["hubspot", "salesforce"])
+@pytest.mark.parametrize("order", [("big", "small"), ("small", "big")])
+def test_what_every_source_of_an_account_called_before_a_restart_counts(
+    build: Callable[..., Connector], crm: str, order: tuple[str, str]
+) -> None:
+    """Whichever of them is read first by the new process."""
+    spent = {"big": [(3600.0, 480)], "small": [(3600.0, 5)]}
+    made = [build(crm, name, limits={"daily_share": 0.3}) for name in order]
+    for connector in made:
+        connector.remember_calls(spent[connector.name])
+    with suppress(RateLimited):
+        made[0].check()  # the first answer tells how many there are a day
+    for connector in made:
+        with pytest.raises(RateLimited, match="Our share"):
+            connector.check()

@@ -293,8 +293,8 @@ def test_calls_before_a_restart_count() -> None:
     clock.at = 1_000_000.0
     limiter = Limiter({"call": (Window(10, 10.0, clock=clock),)}, DayShare(0.5, 0.0, clock=clock))
     limiter.day.see(100, 0)
-    limiter.remember([(4.0, 7), (7200.0, 30), (90_000.0, 500)])
-    limiter.remember([(4.0, 7), (7200.0, 30)])  # heard already
+    limiter.remember("one", [(4.0, 7), (7200.0, 30), (90_000.0, 500)])
+    limiter.remember("one", [(4.0, 7), (7200.0, 30)])  # heard already
     window = limiter.kinds["call"][0]
     for _ in range(3):
         assert window.take() == 0.0
@@ -303,6 +303,26 @@ def test_calls_before_a_restart_count() -> None:
     assert window.take() == 0.0
     for _ in range(13):
         limiter.day.count()
+    with pytest.raises(RateLimited, match="share"):
+        limiter.day.count()
+
+
+def test_calls_before_a_restart_count_from_every_source_of_the_account() -> None:
+    """Each is told when its own sync begins; what was called since is counted here, and not from what is told."""
+    clock = Clock()
+    clock.at = 1_000_000.0
+    calls = Window(10, 10.0, clock=clock)
+    limiter = Limiter({"call": (calls,)}, DayShare(0.5, 0.0, clock=clock))
+    limiter.day.see(100, 0)
+    limiter.remember("small", [(7200.0, 5)])
+    with limiter.slot("call"):
+        pass
+    clock.at += 4.0
+    limiter.remember("big", [(7200.0, 42), (5.0, 1), (2.0, 1)])  # the last one was made by this process
+    for _ in range(8):  # of 10 in 10 s one was made here, one before
+        assert calls.take() == 0.0
+    assert _would_wait(calls)
+    limiter.day.count()  # 49 of our 50 were: 1 here, 48 before
     with pytest.raises(RateLimited, match="share"):
         limiter.day.count()
 

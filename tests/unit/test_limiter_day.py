@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from connectors.day import DayShare, seconds_to_midnight
 from connectors.errors import RateLimited
-from connectors.limiter import DayShare, seconds_to_midnight
 
 
 class Clock:
