@@ -1,7 +1,8 @@
 """The access token of one portal: fixed, or fetched with a refresh token; one thread fetches, the others wait.
 
 Tokens live for 30 minutes and are renewed at 80 % of that. They are shared by all connectors of a process that use the
-same login, so that a login refused for good is tried a few times (`limits.logins`) however often it is needed.
+same login, so that a login refused for good is tried a few times (`limits.logins`) however often it is needed; one that
+goes well is renewed for ever.
 """
 
 import hashlib
@@ -16,11 +17,12 @@ from connectors.errors import AuthError, TransientError
 from connectors.hubspot.errors import NotThere
 from connectors.hubspot.paths import token_paths
 from connectors.hubspot.settings import HubSpotSettings
-from connectors.logins import LoginLimit
+from connectors.logins import LoginCount
 from connectors.transport import Answer
 from connectors.transport_requests import TransportAdapter
 
 _LIFE_S = 1800.0
+_SHORTEST_LIFE_S = 60.0  # what is said to end sooner is used until HubSpot refuses it, and then counts as vain
 _RENEW_AT = 0.8
 
 #: Sends a prepared request and raises for what is no success.
@@ -39,20 +41,19 @@ class Login:
         self._lock = threading.Lock()
         self._token = ""
         self._renew_at = float("inf")
-        self._logins: list[float] = []
-        self._limit = LoginLimit()
+        self._count = LoginCount("Check the app and its scopes.")
         self.keep_to(owner, settings)
 
     def keep_to(self, owner: str, settings: HubSpotSettings) -> None:
-        """`owner` (a source) shares this login, and wants no more logins than its settings say."""
-        self._limit.keep_to(owner, settings.limits.logins, settings.limits.login_window)
+        """`owner` (a source) shares this login, and wants no more vain logins than its settings say."""
+        self._count.keep_to(owner, settings.limits.logins, settings.limits.login_window)
 
     @property
     def can_refresh(self) -> bool:
         return self._settings.access_token is None
 
     def token(self, exchange: Exchange) -> tuple[str, int]:
-        """A token and how many logins it took (0 or 1). Raises AuthError when refused, or after too many logins."""
+        """A token and how many logins it took (0 or 1). Raises AuthError when refused, or after too many vain ones."""
         if self._settings.access_token is not None:
             return self._settings.access_token.get_secret_value(), 0
         with self._lock:
@@ -66,26 +67,24 @@ class Login:
         with self._lock:
             if self._token == token:
                 self._token = ""
+                if (now := self._clock()) < self._renew_at:
+                    self._count.lost(now)
 
     def _fetch(self, exchange: Exchange) -> str:
         now = self._clock()
-        self._logins = self._limit.recent(self._logins, now)
-        if self._limit.is_reached(len(self._logins)):
-            raise AuthError(
-                f"HubSpot was asked for a token {self._limit.words}; no further one is fetched.",
-                mend="Check the app and its scopes.",
-            )
+        self._count.check(now)
         try:
             reply = self._ask(exchange)
         except AuthError:
-            self._logins.append(now)  # a refusal counts: asked again and again, it locks the app out
+            self._count.refused(now)
             raise
-        self._logins.append(now)
         token, life_s = reply.get("access_token"), reply.get("expires_in")
         if not isinstance(token, str) or not token:
             raise TransientError("HubSpot's login answered without a token.")
+        self._count.succeeded()
         is_number = isinstance(life_s, (int, float)) and not isinstance(life_s, bool) and life_s > 0
-        self._renew_at = now + _RENEW_AT * (float(life_s) if is_number and life_s is not None else _LIFE_S)
+        lives_s = max(float(life_s), _SHORTEST_LIFE_S) if is_number and life_s is not None else _LIFE_S
+        self._renew_at = now + _RENEW_AT * lives_s
         return token
 
     def _ask(self, exchange: Exchange) -> dict[str, Any]:

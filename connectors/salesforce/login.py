@@ -19,9 +19,9 @@ import requests
 
 from connectors.base import Sunset
 from connectors.errors import AuthError, SourceConfigError, TransientError
-from connectors.logins import LoginLimit
+from connectors.logins import LoginCount
 from connectors.salesforce.errors import soap_error_of
-from connectors.salesforce.settings import SalesforceLimits, SalesforceSettings
+from connectors.salesforce.settings import SalesforceSettings
 from connectors.transport import Answer
 from connectors.transport_requests import TransportAdapter
 
@@ -46,52 +46,7 @@ class Session:
     user_id: str = ""
 
 
-class LoginCount:
-    """How often of late a login was refused, or its session did not last: enough of them lock a user out.
-
-    Safe to share between threads.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._refused: list[float] = []
-        self._lost: list[float] = []  # sessions that ended early
-        self._limit = LoginLimit()
-
-    def keep_to(self, owner: str, limits: SalesforceLimits) -> None:
-        """`owner` (a source) logs in this way too, and wants no more vain logins than its limits say."""
-        with self._lock:
-            self._limit.keep_to(owner, limits.logins, limits.login_window)
-
-    def check(self, now: float) -> None:
-        """Raise AuthError when there were too many; `now` in seconds of a steady clock, as below."""
-        with self._lock:
-            self._refused = self._limit.recent(self._refused, now)
-            self._lost = self._limit.recent(self._lost, now)
-            if not self._limit.is_reached(len(self._refused) + len(self._lost)):
-                return
-            words = self._limit.words
-        raise AuthError(
-            f"Logins failed or did not last {words}; no further one is tried.",
-            mend="Check the session settings of the app and the user.",
-        )
-
-    def refused(self, now: float) -> None:
-        """A login ended refused, however many calls it took."""
-        with self._lock:
-            self._refused.append(now)
-
-    def lost(self, now: float) -> None:
-        """A session ended before its time."""
-        with self._lock:
-            self._lost.append(now)
-
-    def succeeded(self) -> None:
-        """A login went through: those refused before lock nobody out. Whether its session lasts is to be seen."""
-        with self._lock:
-            self._refused.clear()
-
-
+_CHECK = "Check the session settings of the app and the user."
 _COUNTS: dict[str, LoginCount] = {}
 _COUNTS_LOCK = threading.Lock()
 
@@ -109,8 +64,8 @@ def shared_count(settings: SalesforceSettings, owner: str) -> LoginCount:
     source) wants no more of them than its limits say.
     """
     with _COUNTS_LOCK:
-        count = _COUNTS.setdefault(_key_of(settings), LoginCount())
-    count.keep_to(owner, settings.limits)
+        count = _COUNTS.setdefault(_key_of(settings), LoginCount(_CHECK))
+    count.keep_to(owner, settings.limits.logins, settings.limits.login_window)
     return count
 
 

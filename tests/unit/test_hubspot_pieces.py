@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +22,7 @@ from connectors.hubspot.paths import ends_of_release, sunsets
 from connectors.hubspot.portal import _reached
 from connectors.hubspot.rates import towards
 from connectors.hubspot.records import Known, Stage
-from connectors.hubspot.settings import HubSpotSettings
+from connectors.hubspot.settings import HubSpotLimits, HubSpotSettings
 from connectors.transport import Answer
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -252,6 +253,11 @@ def test_what_a_deal_s_history_is_not_told_it_leaves_out() -> None:
 SETTINGS = HubSpotSettings(type="hubspot", client_id="a", client_secret="b", refresh_token="c")
 
 
+def _at_most(logins: int, within: str) -> HubSpotSettings:
+    limits = HubSpotLimits.model_validate({"logins": logins, "login_window": within})
+    return SETTINGS.model_copy(update={"limits": limits})
+
+
 class Clock:
     now = 0.0
 
@@ -265,6 +271,7 @@ class Endpoint:
     def __init__(self) -> None:
         self.calls = 0
         self.refuses = False
+        self.life_s = 1800
         self._lock = threading.Lock()
 
     def __call__(self, _request: Any) -> Answer:
@@ -272,7 +279,10 @@ class Endpoint:
             self.calls += 1
         if self.refuses:
             raise AuthError("refused")
-        body = b'{"access_token":"t%d","refresh_token":"c","expires_in":1800,"token_type":"bearer"}' % self.calls
+        body = b'{"access_token":"t%d","refresh_token":"c","expires_in":%d,"token_type":"bearer"}' % (
+            self.calls,
+            self.life_s,
+        )
         return Answer(200, {"Content-Type": "application/json"}, body)
 
 
@@ -299,6 +309,46 @@ def test_three_logins_in_a_quarter_of_an_hour_are_the_most() -> None:
         with pytest.raises(AuthError):
             login.token(endpoint)
     assert endpoint.calls == 6
+
+
+@pytest.mark.parametrize(("most", "within"), [(3, "2h"), (1, "1d"), (3, "15m")])
+def test_a_login_that_goes_well_is_renewed_for_ever(most: int, within: str) -> None:
+    """However few vain logins are allowed in however long a time: none of these is vain."""
+    clock, endpoint = Clock(), Endpoint()
+    login = Login(_at_most(most, within), "api.hubapi.com", clock=clock)
+    for minute in range(6 * 60):
+        clock.now = minute * 60.0
+        login.token(endpoint)
+    assert endpoint.calls == 15
+
+
+def test_a_token_refused_when_its_time_is_over_is_no_vain_login() -> None:
+    clock, endpoint = Clock(), Endpoint()
+    login = Login(SETTINGS, "api.hubapi.com", clock=clock)
+    for _ in range(6):
+        token, _logins = login.token(endpoint)
+        clock.now += 1500.0
+        login.forget(token)
+    assert endpoint.calls == 6
+
+
+def test_a_login_that_goes_well_forgets_those_refused() -> None:
+    clock, endpoint = Clock(), Endpoint()
+    login = Login(_at_most(3, "1d"), "api.hubapi.com", clock=clock)
+    for endpoint.refuses in (True, True, False, True, True, False):
+        with suppress(AuthError):
+            login.token(endpoint)
+        clock.now += 1500.0
+    assert endpoint.calls == 6
+
+
+def test_tokens_of_no_life_at_all_are_not_fetched_without_end() -> None:
+    clock, endpoint = Clock(), Endpoint()
+    endpoint.life_s = 1
+    login = Login(SETTINGS, "api.hubapi.com", clock=clock)
+    for clock.now in range(60):
+        login.token(endpoint)
+    assert endpoint.calls <= 2
 
 
 def test_a_token_somebody_else_has_renewed_is_not_forgotten() -> None:
