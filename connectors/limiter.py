@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from connectors.base import OnWait
 from connectors.day import DayShare
 from connectors.windows import Stop, Window
+from connectors.wishes import Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +35,40 @@ class Limiter:
     slot. Should it count them there as well, its headers show them as somebody else's calls and they are yielded to.
     """
 
-    def __init__(self, kinds: dict[str, Sequence[Window]], day: DayShare, *, at_once: Window | None = None) -> None:
+    def __init__(self, kinds: Mapping[str, Sequence[Window]], day: DayShare, *, at_once: Window | None = None) -> None:
         self.kinds = kinds
         self.day = day
         self._at_once = at_once
         self._lock = threading.Lock()
-        self._wanted: dict[str, Most] = {}
+        self._wanted = Wishes[Most]()
         self._allowed: dict[str, int] = {}
         self.throttled = 0
         self.foreign_throttled = 0
 
     def keep_to(self, owner: str, most: Most) -> None:
-        """`owner` (a source) wants to use no more than this.
+        """`owner` (a source) wants to use no more than this, until it is released.
 
         Of what all owners want the strictest counts, limit by limit, and of one owner what it said last.
         """
         with self._lock:
-            self._wanted[owner] = most
-            wanted = self._wanted.values()
-            self.day.keep_to(min(one.share for one in wanted), max(one.reserve for one in wanted))
-            for kind in most.slots:
-                self._resize(kind)
-            lanes = [one.at_once for one in wanted if one.at_once is not None]
-            if self._at_once is not None and lanes:
-                self._at_once.resize(min(lanes))
+            self._wanted.keep(owner, most)
+            self._apply()
+
+    def release(self, owner: str, most: Most) -> None:
+        """`owner` is gone, and what it wanted with it; the calls it made still count."""
+        with self._lock:
+            if self._wanted.release(owner, most):
+                self._apply()
+
+    def _apply(self) -> None:
+        """Keep to what is wanted now."""
+        wanted = self._wanted.all()
+        self.day.keep_to(min(one.share for one in wanted), max(one.reserve for one in wanted))
+        for kind in self.kinds:
+            self._resize(kind)
+        lanes = [one.at_once for one in wanted if one.at_once is not None]
+        if self._at_once is not None and lanes:
+            self._at_once.resize(min(lanes))
 
     def allow(self, kind: str, slots: int) -> None:
         """The vendor says how many calls of a kind it allows a window."""
@@ -66,10 +77,11 @@ class Limiter:
             self._resize(kind)
 
     def _resize(self, kind: str) -> None:
-        slots = [one.slots[kind] for one in self._wanted.values() if kind in one.slots]
+        slots = [one.slots[kind] for one in self._wanted.all() if kind in one.slots]
         slots += [self._allowed[kind]] if kind in self._allowed else []
-        windows_s = [one.windows_s[kind] for one in self._wanted.values() if kind in one.windows_s]
-        self.kinds[kind][-1].resize(min(slots), max(windows_s, default=None))
+        windows_s = [one.windows_s[kind] for one in self._wanted.all() if kind in one.windows_s]
+        if slots:
+            self.kinds[kind][-1].resize(min(slots), max(windows_s, default=None))
 
     @contextmanager
     def slot(self, kind: str, stop: Stop | None = None, tell: OnWait | None = None) -> Iterator[None]:

@@ -34,6 +34,7 @@ from connectors.hubspot.login import account_of, shared_login
 from connectors.hubspot.paths import PATHS, paths_of
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.limiter import shared
+from connectors.logins import Logins
 from connectors.retry import Retry
 from connectors.transport import Answer, Timeouts, Transport
 
@@ -87,8 +88,10 @@ class HubSpotClient:
         )
         self.limits = settings.limits
         self._limiter = shared(account_of(settings), lambda: make_limiter(self.limits))
-        self._limiter.keep_to(owner, most_of(self.limits))
-        self._login = shared_login(settings, HOST, clock, owner)
+        self._login = shared_login(settings, HOST, clock)
+        self._most, self._logins = most_of(self.limits), Logins.of(self.limits)
+        self._limiter.keep_to(owner, self._most)
+        self._login.keep_to(owner, self._logins)
         self._lock = threading.Lock()
         self._api: Any = None
         self._login_count = 0
@@ -181,7 +184,10 @@ class HubSpotClient:
         self._transport.interrupt()
 
     def close(self) -> None:
+        """End what is under way. What this source wants of the limits counts no longer; what it called does."""
         self._retry.stop.set()
+        self._limiter.release(self._owner, self._most)
+        self._login.release(self._owner, self._logins)
         self._transport.close()
 
     # -- one call ------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from connectors.errors import AuthError, TransientError
 from connectors.hubspot.errors import NotThere
 from connectors.hubspot.paths import token_paths
 from connectors.hubspot.settings import HubSpotSettings
-from connectors.logins import LoginCount
+from connectors.logins import LoginCount, Logins
 from connectors.transport import Answer
 from connectors.transport_requests import TransportAdapter
 
@@ -32,21 +32,22 @@ Exchange = Callable[[requests.PreparedRequest], Answer]
 class Login:
     """One login. Safe to share between threads."""
 
-    def __init__(
-        self, settings: HubSpotSettings, host: str, *, clock: Callable[[], float] = time.monotonic, owner: str = ""
-    ) -> None:
+    def __init__(self, settings: HubSpotSettings, host: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._host = host
         self._clock = clock
         self._lock = threading.Lock()
         self._token = ""
         self._renew_at = float("inf")
-        self._count = LoginCount("Check the app and its scopes.")
-        self.keep_to(owner, settings)
+        self._count = LoginCount("Check the app and its scopes.", Logins.of(settings.limits))
 
-    def keep_to(self, owner: str, settings: HubSpotSettings) -> None:
-        """`owner` (a source) shares this login, and wants no more vain logins than its settings say."""
-        self._count.keep_to(owner, settings.limits.logins, settings.limits.login_window)
+    def keep_to(self, owner: str, wish: Logins) -> None:
+        """`owner` (a source) shares this login, and wants no more vain logins than this, until it is released."""
+        self._count.keep_to(owner, wish)
+
+    def release(self, owner: str, wish: Logins) -> None:
+        """`owner` is gone, and what it wanted with it."""
+        self._count.release(owner, wish)
 
     @property
     def can_refresh(self) -> bool:
@@ -130,12 +131,10 @@ _LOGINS: dict[str, Login] = {}
 _LOGINS_LOCK = threading.Lock()
 
 
-def shared_login(settings: HubSpotSettings, host: str, clock: Callable[[], float], owner: str) -> Login:
-    """The login of these settings, one a process; `owner` (a source) wants no more of it than its limits say."""
+def shared_login(settings: HubSpotSettings, host: str, clock: Callable[[], float]) -> Login:
+    """The login of these settings, one a process."""
     with _LOGINS_LOCK:
-        login = _LOGINS.setdefault(_key_of(settings), Login(settings, host, clock=clock, owner=owner))
-        login.keep_to(owner, settings)
-        return login
+        return _LOGINS.setdefault(_key_of(settings), Login(settings, host, clock=clock))
 
 
 def forget(settings: HubSpotSettings) -> None:

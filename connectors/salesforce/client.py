@@ -21,6 +21,7 @@ import requests
 from connectors.base import Usage
 from connectors.errors import AuthError, NotReadable, RateLimited, StreamError, TransientError
 from connectors.limiter import DayShare, Limiter, Most, Window, shared
+from connectors.logins import Logins
 from connectors.retry import Retry, Stopped
 from connectors.salesforce import login
 from connectors.salesforce.answers import QueryPage, check_page, usage_of
@@ -82,11 +83,13 @@ class SalesforceClient:
         self.limits = settings.limits
         self._headers = {"Sforce-Query-Options": f"batchSize={self.limits.page}", "X-PrettyPrint": "0"}
         self._limiter = shared(login.account_of(settings), lambda: _make_limiter(self.limits))
-        self._limiter.keep_to(owner, _most(self.limits))
+        self._most, self._logins = _most(self.limits), Logins.of(self.limits)
+        self._limiter.keep_to(owner, self._most)
         self._lock = threading.Lock()  # held while logging in: one thread does, the others wait for it
         self._sdk: Any = None
         self._token = ""
-        self._count = login.shared_count(settings, owner)
+        self._count = login.shared_count(settings)
+        self._count.keep_to(owner, self._logins)
         self.login_count = 0
         self.user_id = ""
         self.last_answer_at: datetime | None = None
@@ -249,7 +252,10 @@ class SalesforceClient:
         self._transport.interrupt()
 
     def close(self) -> None:
+        """End what is under way. What this source wants of the limits counts no longer; what it called does."""
         self.retry.stop.set()
+        self._limiter.release(self._owner, self._most)
+        self._count.release(self._owner, self._logins)
         with self._helpers_lock:
             helpers, self._helpers = self._helpers, None
         if helpers is not None:

@@ -19,7 +19,7 @@ import requests
 
 from connectors.base import Sunset
 from connectors.errors import AuthError, SourceConfigError, TransientError
-from connectors.logins import LoginCount
+from connectors.logins import LoginCount, Logins
 from connectors.salesforce.errors import soap_error_of
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.transport import Answer
@@ -57,16 +57,13 @@ def account_of(settings: SalesforceSettings) -> str:
     return "salesforce:" + hashlib.sha256(place.encode()).hexdigest()
 
 
-def shared_count(settings: SalesforceSettings, owner: str) -> LoginCount:
+def shared_count(settings: SalesforceSettings) -> LoginCount:
     """The count of the vain logins by these settings, one a process: it outlives the connector.
 
-    Another secret is another login, so that a mended one is tried at once; a key is its file's content. `owner` (a
-    source) wants no more of them than its limits say.
+    Another secret is another login, so that a mended one is tried at once; a key is its file's content.
     """
     with _COUNTS_LOCK:
-        count = _COUNTS.setdefault(_key_of(settings), LoginCount(_CHECK))
-    count.keep_to(owner, settings.limits.logins, settings.limits.login_window)
-    return count
+        return _COUNTS.setdefault(_key_of(settings), LoginCount(_CHECK, Logins.of(settings.limits)))
 
 
 def forget(settings: SalesforceSettings) -> None:

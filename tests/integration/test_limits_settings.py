@@ -337,3 +337,26 @@ def test_two_sources_of_an_org_share_the_count_of_vain_logins(box: Sandbox, buil
         with pytest.raises(AuthError):
             connector.check()
     assert box.salesforce.login.refused - before == 2
+
+
+@pytest.mark.parametrize("crm", ["hubspot", "salesforce"])
+def test_a_source_that_is_closed_limits_nobody_s_logins(box: Sandbox, build: Callable[..., Any], crm: str) -> None:
+    def source(name: str, logins: int) -> Any:
+        more: dict[str, Any] = {"same_login": True, "limits": {"logins": logins}}
+        if crm == "hubspot":
+            return build(HubSpotConnector, name, crm_cache.hubspot_settings(box, **OAUTH | wrong | more))
+        return build(SalesforceConnector, name, crm_cache.salesforce_settings(box, **wrong | more))
+
+    wrong: dict[str, Any] = {"client_secret": "wrong"}
+    crm_cache.hubspot_settings(box, **OAUTH | wrong)
+    crm_cache.salesforce_settings(box, **wrong)
+    strict, loose = source("strict", 1), source("loose", 3)
+    for connector in (strict, loose):
+        with pytest.raises(AuthError):
+            connector.check()
+    with pytest.raises(AuthError, match="once within"):
+        loose.check()
+    strict.close()
+    for why in ("^(?!Logins)", "^(?!Logins)", "3 times within"):
+        with pytest.raises(AuthError, match=why):
+            loose.check()

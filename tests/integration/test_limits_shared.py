@@ -67,6 +67,19 @@ def test_a_share_that_is_raised_holds_at_once(build: Callable[..., Connector], c
     mended.check()
 
 
+@pytest.mark.parametrize("crm", ["hubspot", "salesforce"])
+def test_a_source_that_is_closed_holds_nobody_to_its_limits(build: Callable[..., Connector], crm: str) -> None:
+    """One that was renamed, as far as anybody knows."""
+    strict = build(crm, "strict", limits=FEW)
+    with suppress(RateLimited):
+        strict.check()
+    with pytest.raises(RateLimited, match="Our share"):
+        strict.check()
+    strict.close()
+    renamed = build(crm, "renamed", limits=MANY)
+    renamed.check()
+
+
 def test_two_apps_of_an_org_share_its_limits(build: Callable[..., Connector]) -> None:
     loose = build("salesforce", "loose", limits=MANY)
     build("salesforce", "strict", limits=FEW, client_id="another")

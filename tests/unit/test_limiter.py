@@ -5,12 +5,13 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from connectors.errors import RateLimited, TransientError
+from connectors.errors import AuthError, RateLimited, TransientError
 from connectors.limiter import DayShare, Limiter, Most, Window, shared
-from connectors.logins import LoginLimit
+from connectors.logins import LoginCount, LoginLimit, Logins
 from connectors.transport import Stopped
 
 
@@ -503,14 +504,69 @@ def test_of_what_several_sources_want_the_strictest_counts_limit_by_limit() -> N
     assert not _would_wait(calls)
 
 
+def test_what_a_source_wanted_goes_with_it_and_what_was_called_stays() -> None:
+    clock = Clock()
+    calls, lanes = Window(50, 10.0, clock=clock), Window(50, 0.0, clock=clock)
+    day = DayShare(1.0, 0.0, clock=clock)
+    limiter = Limiter({"call": (calls,)}, day, at_once=lanes)
+    day.see(100, 0)
+    strict, loose = Most(0.05, 0.3, {"call": 2}, {"call": 10.0}, 1), Most(0.5, 0.1, {"call": 9}, {"call": 10.0}, 9)
+    limiter.keep_to("strict", strict)
+    limiter.keep_to("loose", loose)
+    for _ in range(5):
+        clock.at += 10.0
+        with limiter.slot("call"):
+            pass
+    with pytest.raises(RateLimited, match="share"):
+        day.check()
+    limiter.release("strict", strict)
+    assert (calls._ceiling, lanes._ceiling, day.reserve) == (9, 9, 0.1)
+    for _ in range(45):
+        day.count()
+    with pytest.raises(RateLimited, match="50 of 100"):
+        day.count()
+    limiter.release("loose", loose)  # nobody is left: who comes next says what it wants
+    assert calls._ceiling == 9
+    limiter.keep_to("next", replace(strict, slots={"call": 3}))
+    assert calls._ceiling == 3
+
+
+def test_a_source_that_is_built_anew_before_the_old_one_is_closed_keeps_what_it_wants() -> None:
+    limiter = Limiter({"call": (calls := Window(50, 10.0),)}, DayShare(1.0, 0.0))
+    old, new, other = (Most(0.5, 0.1, {"call": slots}) for slots in (5, 7, 9))
+    limiter.keep_to("one", old)
+    limiter.keep_to("other", other)
+    limiter.keep_to("one", new)
+    limiter.release("one", old)
+    assert calls._ceiling == 7
+    limiter.release("one", new)
+    limiter.release("one", new)  # closed twice
+    assert calls._ceiling == 9
+
+
+def test_logins_are_limited_as_those_who_are_left_want_and_what_was_vain_stays_so() -> None:
+    strict, loose = Logins(1, 3600.0), Logins(3, 60.0)
+    count = LoginCount("Check it.", loose)
+    count.keep_to("strict", strict)
+    count.keep_to("loose", loose)
+    count.refused(0.0)
+    with pytest.raises(AuthError, match="once within 1 hour"):
+        count.check(600.0)
+    count.release("strict", strict)
+    count.check(600.0)
+    count.keep_to("strict", strict)
+    with pytest.raises(AuthError, match="once within 1 hour"):
+        count.check(700.0)
+
+
 def test_of_what_several_sources_want_the_fewest_logins_in_the_longest_time_count() -> None:
-    limit = LoginLimit()
-    limit.keep_to("one", 3, 900.0)
+    limit = LoginLimit(Logins(3, 900.0))
+    limit.keep_to("one", Logins(3, 900.0))
     assert (limit.words, limit.is_reached(2), limit.is_reached(3)) == ("3 times within 15 minutes", False, True)
-    limit.keep_to("other", 1, 3600.0)
+    limit.keep_to("other", Logins(1, 3600.0))
     assert (limit.words, limit.is_reached(1)) == ("once within 1 hour", True)
     assert limit.recent([100.0, 1_000.0], 3_800.0) == [1_000.0]
-    limit.keep_to("other", 5, 90.0)
+    limit.keep_to("other", Logins(5, 90.0))
     assert (limit.most, limit.window_s) == (3, 900.0)
 
 
