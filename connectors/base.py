@@ -8,7 +8,7 @@ nor repeats anything that matters.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 #: One object as a flat dict under our column names. `source_id` (text) names it within its table; references
 #: (`account_id`, `owner_id` …) hold the *source_id* of what they refer to; instants are UTC text
@@ -16,8 +16,17 @@ from typing import Any, Protocol
 #: `custom` is a dict. A key that is absent leaves the stored value untouched, a None overwrites it.
 Record = dict[str, Any]
 
-#: Where a stream's next sync goes on: JSON-able, made and read by the connector alone.
+#: Where a stream's next sync goes on: JSON-able, made and read by the connector alone. Only `notes`, where there are
+#: any, is read by others too: what a person should know of the stream (list of StreamNote) until a later one lacks it.
 Bookmark = dict[str, Any]
+
+
+class StreamNote(TypedDict):
+    """What a person should know of a stream although it was read: a word for scripts, a sentence, and what to do."""
+
+    code: str
+    message: str
+    mend: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,13 +67,14 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
             for row in cache.execute(
                 """SELECT source_name, stream, ok_at AS synced_at, rows, error, error_mend, error_at, reconciled_at,
                        crm_count, cache_count, counted_at, differs_since, sweep AS comparison, withdrawn_at,
-                       bookmark IS NOT NULL AS has_place
+                       bookmark IS NOT NULL AS has_place, json_extract(bookmark, '$.notes') AS notes
                    FROM sync_state
                    ORDER BY source_name, stream"""
             ):
                 entry = dict(row)
                 entry["comparison"] = _comparison(entry["comparison"])
                 entry["outcome"] = _outcome(entry, has_place=bool(entry.pop("has_place")))
+                entry["notes"] = orjson.loads(entry["notes"] or "[]")
                 states.setdefault(entry.pop("source_name"), []).append(entry)
             logins = {
                 row["source_name"]: dict(row)
@@ -205,6 +206,7 @@ def source_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) ->
         *_suspects(rows),
         *_incomplete(rows, now),
         *_reject_notes(config, rows),
+        *_stream_notes(rows),
         *_sunset_notes(rows, now),
         *_schema_notes(config, rows, now),
     ]
@@ -297,6 +299,17 @@ def _reject_notes(config: "Config", sources: list[dict[str, Any]]) -> list[Troub
                 mend = f"Mend them in the source, or map their values, then: `syncagent sync {row['source']}`."
                 found.append(Trouble("rejected_rows", message, mend, "warning"))
     return found
+
+
+def _stream_notes(rows: list[dict[str, Any]]) -> list[Trouble]:
+    """What a stream's last reading had to say to a person."""
+    return [
+        Trouble(note["code"], f"{row['source']} {stream['stream']}: {note['message']}", note["mend"], "warning")
+        for row in rows
+        for stream in row["streams"]
+        for note in stream["notes"]
+        if not stream["withdrawn_at"]
+    ]
 
 
 def _start_mend(config: "Config") -> str:

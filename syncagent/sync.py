@@ -34,6 +34,7 @@ from syncagent.sync_state import (
     note_login,
     note_login_failure,
     note_offered,
+    notes_of,
 )
 from syncagent.sync_stream import Reading, Wishes
 
@@ -357,6 +358,7 @@ class _Source:
             bulk=reading.tally.is_bulk,
             withdrawn_at=withdrawn_at,
             not_readable=sentence if is_left_out else None,
+            notes=notes_of(self._cache, source, name),
         )
 
     def _tell(self, reading: Reading, *, done: bool = False) -> None:

@@ -1,10 +1,12 @@
 """What a sync says of itself: how far it is, and what it did."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from connectors.base import StreamNote
 from scorecards.values import instant
 
 STOPPED = "stopped before the end; the next sync goes on there"
@@ -71,6 +73,7 @@ class StreamReport:
     bulk: bool = False
     withdrawn_at: datetime | None = None
     not_readable: str | None = None
+    notes: Sequence[StreamNote] = ()  # what its bookmark has to say to a person
 
     @property
     def outcome(self) -> Outcome:
@@ -105,4 +108,5 @@ class StreamReport:
             "suspect": {"gone": self.suspect[0], "of": self.suspect[1]} if self.suspect else None,
             "bulk": self.bulk,
             "rests_until": instant(self.rests_until) if self.rests_until else None,
+            "notes": list(self.notes),
         }

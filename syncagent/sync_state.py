@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from connectors.base import Bookmark, Connector, Identity, Page, Reject, Stream
+from connectors.base import Bookmark, Connector, Identity, Page, Reject, Stream, StreamNote
 from connectors.errors import ConnectorError, NotReadable, StreamError
 from scorecards.values import instant
 from syncagent.store import transaction
@@ -93,6 +93,16 @@ def begin(
             "SELECT bookmark FROM sync_state WHERE source_name = ? AND stream = ?", (source, stream)
         ).fetchone()[0]
     return Run(run_id or 0), None if stored is None else orjson.loads(stored)
+
+
+def notes_of(cache: sqlite3.Connection, source: str, stream: str) -> list[StreamNote]:
+    """What the stream's bookmark has to say to a person."""
+    row = cache.execute(
+        "SELECT json_extract(bookmark, '$.notes') FROM sync_state WHERE source_name = ? AND stream = ?",
+        (source, stream),
+    ).fetchone()
+    found: list[StreamNote] = orjson.loads(row[0]) if row is not None and row[0] else []
+    return found
 
 
 def save_bookmark(cache: sqlite3.Connection, source: str, stream: str, page: Page) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.files import notes
 from connectors.hubspot.settings import OFFERED as HUBSPOT
 from connectors.salesforce.settings import OFFERED as SALESFORCE
 from syncagent import status_sources
@@ -130,6 +131,13 @@ def test_the_problem_codes_that_are_named_are_those_of_the_code() -> None:
         for node in ast.walk(ast.parse(inspect.getsource(status_sources)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Trouble"
         if isinstance(node.args[0], ast.Constant)
+    }
+    made |= {
+        value.value
+        for node in ast.walk(ast.parse(inspect.getsource(notes)))
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant)
     }
     rows = _rows(_part("What sync and status tell"))
     assert {row[0].strip("`") for row in rows if row[-1].startswith(("error", "warning"))} == made

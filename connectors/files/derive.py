@@ -18,8 +18,14 @@ Mapped = Callable[[str, str], Any]
 Derive = Callable[[Record, Cell, Mapped, str], Record | None]
 
 _TRUE = frozenset(("true", "1", "yes", "y", "t"))
-_WON = re.compile(r"\bwon\b|closedwon", re.IGNORECASE)
-_LOST = re.compile(r"\blost\b|closedlost", re.IGNORECASE)
+#: What the CRMs themselves call the stages of deals that are closed; any other name may mean anything ("Not won").
+_CLOSED_STAGES = {
+    "closed won": "won", "closedwon": "won", "won": "won",
+    "closed lost": "lost", "closedlost": "lost", "lost": "lost",
+}  # fmt: skip
+_OF_PIPELINE = re.compile(r"\s*\([^()]*\)\s*$")
+#: Key beside what is set of a deal: the stage that stood for its state, as no column says it.
+GUESSED = "guessed_by"
 _CLOSED = re.compile(r"\b(closed|resolved|done|solved)\b", re.IGNORECASE)
 _PENDING = re.compile(r"\b(waiting|pending|on hold)\b", re.IGNORECASE)
 _DISQUALIFIED = frozenset(("unqualified", "disqualified", "closed - not converted"))
@@ -45,35 +51,56 @@ def _merged(record: Record) -> Record:
     return {"is_deleted": 0} if record.get("merged_into") else {}
 
 
-def _by_stage(stage: str, mapped: Mapped) -> str | None:
-    ours = mapped("state", stage)
-    if ours is not None:
-        return str(ours)
-    return "won" if _WON.search(stage) else "lost" if _LOST.search(stage) else None
+def _by_label(stage: str) -> str | None:
+    """won or lost where a stage bears a CRM's own label; HubSpot adds the pipeline, "Closed won (Sales)"."""
+    return _CLOSED_STAGES.get(" ".join(re.sub(r"[-_:]", " ", _OF_PIPELINE.sub("", stage)).casefold().split()))
 
 
 def _deal(record: Record, cell: Cell, mapped: Mapped, now: str) -> Record:
-    """open, won or lost: by the admin's values of the stage, by the flags, else by the words of the stage."""
+    """open, won or lost: by the admin's values of the stage, else by what columns say, else by the stage's label."""
     stage = str(record.get("stage") or "")
     ours = mapped("state", stage)
-    flags = (cell("IsWon") or cell("Is Closed Won") or cell("Won")).lower()
-    closed = cell("IsClosed") or cell("Is Deal Closed?") or cell("Is closed") or cell("Closed")
-    if ours is not None:
-        state = str(ours)
-    elif is_true(flags):
-        state = "won"
-    elif is_true(cell("Is closed lost")) or (is_true(closed) and flags):
-        state = "lost"
-    else:
-        by_stage = _by_stage(stage, mapped)
-        # A flag that says open outdoes a stage's name; where no flag is exported the name is all there is.
-        state = by_stage if by_stage and not (closed and not is_true(closed)) else "open"
-    return {"state": state, **_merged(record)}
+    said = str(ours) if ours is not None else _said_state(record, cell, now)
+    if said is not None:
+        return {"state": said, **_merged(record)}
+    label = _by_label(stage)
+    is_not_won = label == "won" and _flag(cell, "IsWon", "Is Closed Won", "Won") is False
+    state = "open" if label is None or is_not_won else label
+    return {"state": state, GUESSED: stage, **_merged(record)}
+
+
+def _said_state(record: Record, cell: Cell, now: str) -> str | None:
+    """What the columns of a deal say of its state; None where only its stage's name is left to go by."""
+    won = _flag(cell, "IsWon", "Is Closed Won", "Won")
+    lost = _flag(cell, "Is closed lost")
+    closed = _flag(cell, "IsClosed", "Is Deal Closed?", "Is closed", "Closed")
+    if won:
+        return "won"
+    if lost or (closed and won is False):
+        return "lost"
+    if closed is False or (won is False and lost is False):
+        return "open"
+    # Both CRMs give a won deal 100 % and a lost one 0 %; so they do stages of open ones, but no past close date.
+    chance, day = record.get("probability"), str(record.get("close_at") or record.get("close_date") or "")[:10]
+    is_over = closed or (day != "" and day <= now[:10])
+    if is_over and chance in (0, 1) and not (chance == 1 and won is False):
+        return "won" if chance == 1 else "lost"
+    if chance is not None and 0 < chance < 1 and not closed and _by_label(str(record.get("stage") or "")) is None:
+        return "open"
+    return None
+
+
+def _flag(cell: Cell, *names: str) -> bool | None:
+    """The first of these cells that says anything."""
+    text = next(filter(None, map(cell, names)), "")
+    return is_true(text) if text else None
 
 
 def _stage_row(record: Record, cell: Cell, mapped: Mapped, now: str) -> Record:
     """A row of OpportunityHistory holds what stage, forecast category and probability say."""
-    state = _by_stage(str(record.get("stage") or ""), mapped)
+    stage = str(record.get("stage") or "")
+    ours = mapped("state", stage)
+    state = str(ours) if ours is not None else _by_label(stage)
     if state is None:
         forecast = cell("ForecastCategory").lower()
         probability = cell("Probability") or "0"

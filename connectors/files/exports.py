@@ -11,7 +11,7 @@ from connectors.files import exports_hubspot, exports_salesforce
 from connectors.files.derive import Derive, derive_for
 
 #: Part of what makes a file be read again: raised when a map below or a rule of `derive` changes.
-VERSION = 2
+VERSION = 3
 
 #: Names other programs write too: in another case than Salesforce's own, one of them alone tells nothing.
 _EVERYONES = frozenset(

@@ -18,7 +18,7 @@ from typing import Any
 
 from connectors.base import Bookmark
 from connectors.errors import StreamError
-from connectors.files import exports
+from connectors.files import exports, notes
 from connectors.files.lines import printable
 from connectors.files.reader import SourceFile
 from connectors.files.settings import FilesTable
@@ -91,6 +91,7 @@ class Book:
     rows: int = 0  # usable rows of the last snapshot
     suspect: str = ""  # the digests of a snapshot that was refused
     several: bool = False  # rows of more than one file may be here, whatever became of the files
+    guessed: dict[str, str] = field(default_factory=dict)  # stage -> the state it stands for, as no column says it
 
     @classmethod
     def load(cls, bookmark: Bookmark | None) -> "Book":
@@ -104,7 +105,12 @@ class Book:
             int(found.get("rows") or 0),
             str(found.get("suspect") or ""),
             bool(found.get("several")),
+            dict(found.get("guessed") or {}),
         )
+
+    def after(self, files: dict[str, FileState], gone: dict[str, FileState], *, rows: int = 0) -> "Book":
+        """The bookmark of a reading that got so far, and is none from the beginning any more."""
+        return replace(self, files=files, gone=gone, rows=rows, again=False, suspect="")
 
     def dump(self) -> Bookmark:
         now_ns = time.time_ns()  # the file system's clock, not the agent's
@@ -118,6 +124,8 @@ class Book:
                 ("rows", self.rows),
                 ("suspect", self.suspect),
                 ("several", self.several),
+                ("guessed", self.guessed),
+                ("notes", notes.of_bookmark(self.guessed)),
             )
             if value
         }

@@ -10,13 +10,16 @@ from connectors.base import Record
 from connectors.errors import SourceConfigError
 from connectors.files import exports
 from connectors.files import values as values
-from connectors.files.derive import Derive, Mapped
+from connectors.files.derive import GUESSED, Derive, Mapped
 from connectors.files.lines import BAD_CHARACTER
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import nearest
 
 #: Columns the agent writes itself; a file cannot set them.
 OWN = frozenset(("source_name", "first_seen_at", "synced_at", "custom"))
+
+#: So many stages are remembered whose meaning was guessed.
+_MOST_STAGES = 200
 
 
 class TableShape(Protocol):
@@ -59,6 +62,7 @@ class Plan:
     fed: list[tuple[str, str]] = field(default_factory=list)  # (header name, our column), for `source fields`
     export: exports.Export | None = None  # the CRM's export the header was recognised as
     rule: "_Rule | None" = None
+    guessed: dict[str, str] = field(default_factory=dict)  # stage -> the state it stands for, as no column says it
     names_owners: bool = False  # owner_id holds what an export calls an owner: a name, where it gives no id
 
     def record(self, cells: Sequence[Any]) -> Record | None:
@@ -119,6 +123,7 @@ class _Rule:
     mapped: Mapped
     kept: frozenset[str]  # columns the admin mapped: not worked out
     now: str
+    guessed: dict[str, str]
 
     def apply(self, record: Record, cells: Sequence[Any]) -> Record | None:
         def cell(name: str) -> str:
@@ -131,6 +136,8 @@ class _Rule:
             raise BadRow(f"cannot be read: {error}") from None
         if found is None:
             return None
+        if (stage := found.pop(GUESSED, "")) and "state" not in self.kept and len(self.guessed) < _MOST_STAGES:
+            self.guessed[stage] = found["state"]
         record.update((column, value) for column, value in found.items() if column not in self.kept)
         return record
 
@@ -224,7 +231,7 @@ class _Compiler:
             if self._export.derive is not None:
                 places = {name.casefold(): place for name, place in reversed(self._index.items())}
                 kept = frozenset(filter(None, (resolve(name, self._target) for name in self._entry.columns)))
-                plan.rule = _Rule(self._export.derive, places, self._admin_value, kept, now)
+                plan.rule = _Rule(self._export.derive, places, self._admin_value, kept, now, plan.guessed)
         return plan
 
     def _admin_value(self, column: str, text: str) -> Any:

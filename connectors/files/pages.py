@@ -65,7 +65,9 @@ class Pager:
         page_rows: int,
         is_one_file: bool,
         owners: Owners,
+        guessed: dict[str, str],
     ) -> None:
+        self._guessed = guessed  # filled here: the stages whose meaning no column says
         self._target = target
         self._settings = settings
         self._anew = anew
@@ -146,6 +148,9 @@ class Pager:
                         yield self.page(bookmark, position=source.position)
                         bookmark = None
                     self._take(row, plan, job, outcome)
+                    if plan.guessed:
+                        self._guessed |= plan.guessed
+                        plan.guessed.clear()
                     if self._over is not None:
                         over, self._over = self._over, None
                         yield self.page(bookmark, position=source.position)

@@ -98,10 +98,12 @@ class Reading:
         if self._is_event:
             jobs, dropped, gone = places.settle(jobs, book, self._held)
         if again:
+            book.guessed.clear()
             # Killed before its end, such a reading begins once more: the first sight of each id outdoes the cache.
             yield Page(bookmark=replace(book, again=True).dump(), anew=True)
         wanted = [again or self._is_wanted(job, since) for job in jobs]
-        pager = self._pager([job for job, is_wanted in zip(jobs, wanted, strict=True) if is_wanted], anew=again)
+        to_read = [job for job, is_wanted in zip(jobs, wanted, strict=True) if is_wanted]
+        pager = self._pager(to_read, anew=again, guessed=book.guessed)
         touched = _Touched()
         done: dict[str, FileState] = dict(self._held)
         pager.gone += [one for state in dropped for one in self._lines(state.place, 1, state.last_line)]
@@ -110,7 +112,7 @@ class Reading:
                 done[job.key] = self._kept(job)
                 continue
             known = {} if again else _untouched(jobs[place:], book, touched)
-            told = replace(book, again=True) if again else Book({**known, **done}, gone, several=book.several)
+            told = replace(book, again=True) if again else book.after({**known, **done}, gone)
             outcome = Outcome()
             try:
                 yield from pager.read(job, outcome, None if again else told.dump())
@@ -132,10 +134,10 @@ class Reading:
                 pager.gone += self._lines(job.state.place, outcome.last_line, job.before.last_line)
             if pager.is_full and not again:
                 known = _untouched(jobs[place + 1 :], book, touched)
-                yield pager.page(Book({**known, **done}, gone, several=book.several).dump())
+                yield pager.page(book.after({**known, **done}, gone).dump())
         if not self._is_event:  # they could not have the last word now
             done |= {k: replace(one, digest="") for k, one in self._held.items() if touched.meets(one.span)}
-        yield pager.page(Book(done, gone, several=book.several).dump())
+        yield pager.page(book.after(done, gone).dump())
 
     def _is_wanted(self, job: Job, since: date | None) -> bool:
         """Whether a file is new, changed, read in another way, or asked for by the day it changed."""
@@ -180,11 +182,12 @@ class Reading:
         refused, _, reason = book.suspect.partition("|")
         if refused == mark and not full:
             raise self._refusal(reason)
+        book.guessed.clear()
         book = replace(book, again=True)  # killed or refused, what it wrote is put right by the next one
         yield Page(bookmark=book.dump(), anew=True)
         if not full:
             jobs = [replace(job, is_ended=self._is_ended(job, book)) for job in jobs]
-        pager = self._pager(jobs, anew=True)
+        pager = self._pager(jobs, anew=True, guessed=book.guessed)
         outcomes = []
         for job in jobs:
             outcomes.append(outcome := Outcome())
@@ -204,7 +207,7 @@ class Reading:
             raise self._refusal(reason, is_asked=full)
         files = {job.key: self._state(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)}
         rows = sum(outcome.rows for outcome in outcomes)
-        yield pager.page(Book(files, {}, rows=rows, several=book.several).dump(), whole=True)
+        yield pager.page(book.after(files, {}, rows=rows).dump(), whole=True)
 
     def _is_ended(self, job: Job, book: Book) -> bool:
         """Whether the program that writes these files ends their last line: its file before this one says so.
@@ -325,7 +328,7 @@ class Reading:
         """Names the rows of a snapshot that have no id: by the entry, so that line 2 stays line 2 in the next file."""
         return inventory.name_of(entry, self._entries)
 
-    def _pager(self, jobs: Sequence[Job], *, anew: bool) -> Pager:
+    def _pager(self, jobs: Sequence[Job], *, anew: bool, guessed: dict[str, str] | None = None) -> Pager:
         to_read = sum(job.state.size for job in jobs)
         return Pager(
             self._target,
@@ -337,6 +340,7 @@ class Reading:
             page_rows=self._page_rows,
             is_one_file=self._is_one_file,
             owners=self._owners,
+            guessed={} if guessed is None else guessed,
         )
 
 

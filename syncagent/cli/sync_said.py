@@ -75,6 +75,8 @@ def _lines(report: "StreamReport") -> Iterator[str]:
         if report.reconciled:
             mend = "They were compared just now: the CRM's count and its list differ; count again later."
         yield f"{place}: the CRM has {report.crm_count:,} records, {report.cache_count:,} are here. {mend}"
+    for note in report.notes:
+        yield f"{place}: {note['message']}. {note['mend']}".rstrip()
     if report.rejected:
         rows = count_of(report.rejected, "row")
         yield f"{place}: {rows} could not be used; {report.first_reject or ''} (all of them: {report.reject_file})"

@@ -1,0 +1,36 @@
+"""What a person should know of a stream that was read well; its bookmark carries it until it is mended."""
+
+from collections.abc import Mapping
+
+from connectors.base import StreamNote
+from connectors.files.values import shown
+
+#: So many stages are named.
+_NAMED = 8
+
+
+def of_bookmark(guessed: Mapping[str, str]) -> list[StreamNote]:
+    """The notes of a stream: its `guessed` stages."""
+    return [states_guessed(guessed)] if guessed else []
+
+
+def states_guessed(guessed: Mapping[str, str]) -> StreamNote:
+    """Which stages (stage -> state) were taken for what, and how to say what they mean."""
+    parts = []
+    for state in ("won", "lost", "open"):
+        stages = sorted(stage for stage, ours in guessed.items() if ours == state)
+        more = f" and {len(stages) - _NAMED} more" if len(stages) > _NAMED else ""
+        if stages:
+            parts.append(f"{state} {', '.join(map(shown, stages[:_NAMED]))}{more}")
+    example = min(guessed, key=lambda stage: (guessed[stage] != "open", stage))
+    return {
+        "code": "states_guessed",
+        "message": f"no column says which deals are won or lost, so stages were taken for it: {'; '.join(parts)}",
+        "mend": f'Say what they mean, "*" for all others: values = {{ state = {{ {_quoted(example)} = "lost" }} }}.',
+    }
+
+
+def _quoted(text: str) -> str:
+    """A text as a key of TOML."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'

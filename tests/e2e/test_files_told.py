@@ -1,0 +1,47 @@
+"""What `check`, `sync` and `status` say of files that can be read and still are not what they should be."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncagent.cli import run_cli
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """A command over the one entry that `entry.toml` in the folder says: (exit code, all it said)."""
+
+    def command(*args: str) -> tuple[int, str]:
+        entry = (tmp_path / "entry.toml").read_text()
+        (tmp_path / "config.toml").write_text(
+            '[agent]\ndata_dir = "cache"\ntimezone = "UTC"\n[source.desk]\ntype = "files"\n'
+            f"[[source.desk.table]]\n{entry}\n"
+        )
+        code = run_cli(["--config", str(tmp_path / "config.toml"), *args])
+        said = capfdbinary.readouterr()
+        return code, (said.out + said.err).decode()
+
+    return command
+
+
+def problems(run: Run) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run("status", "--json")[1])["problems"]
+    return found
+
+
+def test_stages_taken_for_won_are_named_by_sync_and_status(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "entry.toml").write_text('path = "deals.csv"\ntable = "opportunities"')
+    (tmp_path / "deals.csv").write_text("Record ID,Deal Name,Deal Stage\n1,A,Not won\n2,B,Closed Won\n")
+    code, said = run("sync")
+    taken = 'so stages were taken for it: won "Closed Won"; open "Not won"'
+    assert code == 0
+    assert taken in said
+    assert 'values = { state = { "Not won" = "lost" } }' in said
+    assert [(one["code"], one["severity"]) for one in problems(run)] == [("states_guessed", "warning")]
+    assert taken in run("status")[1]
+    assert json.loads(run("sync", "--json")[1])["streams"][0]["notes"][0]["code"] == "states_guessed"
