@@ -6,22 +6,20 @@ did is read again from its start. Upserts by id make that harmless, as they do a
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Tombstone, Usage
 from connectors.errors import ConnectorError, SourceConfigError, StreamError
-from connectors.files import inventory
+from connectors.files import inventory, notes
 from connectors.files.failures import Failure, together
+from connectors.files.look import FIRST_LINES, look
 from connectors.files.mapping import TableShape, Target, lenient_header
 from connectors.files.pages import PAGE_ROWS, plan_for
 from connectors.files.reader import SourceFile
 from connectors.files.reading import Reading
 from connectors.files.settings import FilesSettings, FilesTable
 
-#: Lines of JSON Lines that are looked at for their keys, where only what there may be is told.
-FIRST_LINES = 1_000
 #: Files of an entry that `check` looks at: the newest ones.
 LOOKED_AT = 50
 
@@ -70,10 +68,13 @@ class FilesConnector:
         entries = self._settings.table
         exports: dict[str, None] = {}
         problems: list[ConnectorError] = []
+        warnings: list[str] = []
         hopeless = 0
         for entry in entries:
-            failures, will_do = self._failures(entry, exports)
+            guessed: dict[str, str] = {}
+            failures, will_do = self._failures(entry, exports, guessed)
             problems += [together(failures)] if failures else []
+            warnings += map(notes.sentence, notes.of_bookmark(guessed))
             hopeless += bool(failures) and not will_do and not isinstance(failures[0][1], inventory.NoMatch)
         if hopeless == len(entries):
             raise SourceConfigError(problems[0].message, mend=problems[0].mend)
@@ -81,12 +82,15 @@ class FilesConnector:
         account = "1 file" if count == 1 else f"{count} files"
         if exports:
             account += f" ({', '.join(exports)})"
-        return Identity(instance=self.name, account=account, warnings=tuple(map(str, problems)))
+        return Identity(instance=self.name, account=account, warnings=(*map(str, problems), *warnings))
 
-    def _failures(self, entry: FilesTable, exports: dict[str, None]) -> tuple[list[Failure], bool]:
+    def _failures(
+        self, entry: FilesTable, exports: dict[str, None], guessed: dict[str, str]
+    ) -> tuple[list[Failure], bool]:
         """The files of an entry that a sync will refuse by their beginning, and whether one of them will do.
 
-        Looks at the newest LOOKED_AT, of a snapshot at the newest alone. Notes exports it recognises.
+        Looks at the newest LOOKED_AT, of a snapshot at the newest alone. Notes the `exports` it
+        recognises and the stages whose meaning it `guessed`.
         """
         try:
             paths = [path for path, _ in inventory.find(entry)]
@@ -98,16 +102,10 @@ class FilesConnector:
         looked_at = paths[-1:] if entry.mode == "snapshot" else paths[-LOOKED_AT:]
         for path in reversed(looked_at):
             try:
-                source = SourceFile(path, entry)
-                if not source.has_header:
-                    with closing(source.rows([])) as rows:
-                        next(rows, None)  # whether it can be read at all
-                else:
-                    plan = plan_for(
-                        entry, self._settings, self._targets[entry.table], source.header(), label=source.label
-                    )
-                    if plan.export is not None:
-                        exports[plan.export.object] = None
+                seen = look(path, entry, self._settings, self._targets[entry.table])
+                if seen.export:
+                    exports[seen.export] = None
+                guessed |= seen.guessed
             except ConnectorError as error:
                 failures.append((path.name, error))
         return failures, len(failures) < len(looked_at)

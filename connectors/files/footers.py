@@ -22,7 +22,7 @@ def without_footer(rows: Iterable[Row], label: str) -> Iterator[Row]:
     """The rows of a report without its footer; what only looks like one, as rows come below it, is rows after all."""
     held: list[Row] = []
     for row in rows:
-        if len(held) < _MOST and _may_be_footer(row):
+        if len(held) < _MOST and may_be_footer(row):
             held.append(row)
             continue
         yield from held
@@ -35,7 +35,8 @@ def without_footer(rows: Iterable[Row], label: str) -> Iterator[Row]:
         yield from held
 
 
-def _may_be_footer(row: Row) -> bool:
+def may_be_footer(row: Row) -> bool:
+    """Whether a row may be one of those a report ends with."""
     filled = _filled(row)
     if not filled or any(_RECORD.fullmatch(cell) for cell in filled):
         return False

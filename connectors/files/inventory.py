@@ -49,6 +49,7 @@ class FileState:
     earlier: tuple[Beginning, ...] = ()  # what a log held before it grew
     shared: Beginning | None = None  # the rows of this beginning belong to another file, from which this was copied
     ends_midway: bool | None = None  # its last line has no end; None: not known
+    bad: list[Any] | None = None  # most of its rows cannot be used (BadRows.most)
 
     @property
     def beginnings(self) -> dict[int, str]:
@@ -66,11 +67,12 @@ class FileState:
             self.size, mtime_ns, self.digest, self.last_line, self.label, self.place, self.rows,
             list(self.span) if self.span else None, self.length,
             [list(one) for one in self.earlier], list(self.shared) if self.shared else None, self.ends_midway,
+            self.bad,
         ]  # fmt: skip
 
     @classmethod
     def load(cls, values: Sequence[Any]) -> "FileState":
-        span, length, earlier, shared, ends_midway = (*values[7:], *(None,) * 5)[:5]
+        span, length, earlier, shared, ends_midway, bad = (*values[7:], *(None,) * 6)[:6]
         return replace(
             cls(*values[:7]),
             span=tuple(span) if span else None,
@@ -78,6 +80,7 @@ class FileState:
             earlier=tuple(tuple(one) for one in earlier or ()),
             shared=tuple(shared) if shared else None,
             ends_midway=ends_midway,
+            bad=bad,
         )
 
 

@@ -18,6 +18,13 @@ from connectors.settings import nearest
 #: Columns the agent writes itself; a file cannot set them.
 OWN = frozenset(("source_name", "first_seen_at", "synced_at", "custom"))
 
+#: What a reason tells a whole file lacks where it holds for most of its rows.
+_MENDS = {
+    "set datetime_format": 'Set datetime_format as the file writes it, for example "%d/%m/%Y %H:%M".',
+    "is not a date of the form": "Set datetime_format as the file writes it.",
+    "is not a number": 'Set decimal as the file writes it: "," or ".".',
+    "map it in values": "Map what the file writes in values.",
+}
 #: So many stages are remembered whose meaning was guessed.
 _MOST_STAGES = 200
 
@@ -45,7 +52,12 @@ class Target:
 
 
 class BadRow(ValueError):
-    """A row that cannot be used; says which column and why."""
+    """A row that cannot be used; says which column and why. `column` and `mend` hold nothing of what the row held."""
+
+    def __init__(self, reason: str, *, column: str = "", mend: str = "") -> None:
+        super().__init__(reason)
+        self.column = column
+        self.mend = mend
 
 
 Step = tuple[str, int, values.Memo]
@@ -74,7 +86,7 @@ class Plan:
             for column, index, _, memo in self.money:
                 record[column] = memo[cells[index], record.get("currency")]
         except ValueError:
-            raise BadRow(self._reason(cells)) from None
+            raise self._bad_row(cells) from None
         if self.constants:
             for column, value in self.constants.items():
                 if record.get(column) is None:
@@ -92,20 +104,25 @@ class Plan:
                 return None if source_id is None or BAD_CHARACTER in source_id else str(source_id)
         return None
 
-    def _reason(self, cells: Sequence[Any]) -> str:
+    def _bad_row(self, cells: Sequence[Any]) -> BadRow:
         """Convert cell by cell to name the column that failed: rare, so its cost does not matter."""
         record: Record = {}
         for column, index, memo in (*self.steps, *self.custom):
             try:
                 record[column] = memo[cells[index]]
             except ValueError as error:
-                return f"{self._named(column)} {error}"
+                return self._bad_cell(column, error)
         for column, index, _, memo in self.money:
             try:
                 memo[cells[index], record.get("currency")]
             except ValueError as error:
-                return f"{self._named(column)} {error}"
-        return "cannot be read"
+                return self._bad_cell(column, error)
+        return BadRow("cannot be read")
+
+    def _bad_cell(self, column: str, error: ValueError) -> BadRow:
+        named = self._named(column)
+        mend = next((mend for said, mend in _MENDS.items() if said in str(error)), "")
+        return BadRow(f"{named} {error}", column=named, mend=mend)
 
     def _named(self, column: str) -> str:
         """Our column, with the file's name of it where that is another one."""
@@ -239,7 +256,7 @@ class _Compiler:
         known = self._values.get(column, {})
         ours = known.get(text, known.get("*"))
         if ours is not None and str(ours) not in self._target.shape.choices.get(column, (str(ours),)):
-            raise BadRow(f"{column} cannot be {values.shown(str(ours))}")
+            raise BadRow(f"{column} cannot be {values.shown(str(ours))}", column=column)
         return ours
 
     def _columns(self) -> Mapping[str, str]:

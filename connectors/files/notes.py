@@ -14,6 +14,10 @@ def of_bookmark(guessed: Mapping[str, str]) -> list[StreamNote]:
     return [states_guessed(guessed)] if guessed else []
 
 
+def sentence(note: StreamNote) -> str:
+    return f"{note['message']}. {note['mend']}"
+
+
 def states_guessed(guessed: Mapping[str, str]) -> StreamNote:
     """Which stages (stage -> state) were taken for what, and how to say what they mean."""
     parts = []

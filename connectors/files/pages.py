@@ -4,10 +4,11 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connectors.base import Bookmark, Page, Record, Reject, Tombstone
 from connectors.errors import SourceConfigError, StreamError, TransientError
+from connectors.files.bad_rows import BadRows
 from connectors.files.footers import without_footer
 from connectors.files.inventory import Job, has_moved
 from connectors.files.mapping import BadRow, Plan, Target, compile_plan
@@ -33,6 +34,7 @@ class Outcome:
     is_cut: bool = False  # its last row is bad and has no line end
     is_open: bool = False  # its last row was left out: it has no line end, as those of its program have
     ends_midway: bool = False  # its last line has no end
+    bad: BadRows = field(default_factory=BadRows)
     _low: str | None = None
     _high: str | None = None
     _undated: bool = False
@@ -163,6 +165,7 @@ class Pager:
 
     def _take(self, row: Row, plan: Plan, job: Job, outcome: Outcome) -> None:
         self._read += 1
+        outcome.bad.rows += 1
         outcome.is_cut = False
         try:
             if row.problem:
@@ -180,7 +183,7 @@ class Pager:
                 outcome.rows += 1
                 self._records.append(record)
             elif not source_id:
-                raise BadRow("source_id is missing")
+                raise BadRow("source_id is missing", column="source_id")
             else:
                 updated_at = record.get("updated_at")
                 if self._says_undated:
@@ -194,6 +197,7 @@ class Pager:
                 elif held is None or not updated_at or updated_at >= (held.get("updated_at") or ""):
                     self._by_id[source_id] = record
         except BadRow as error:
+            outcome.bad.note(error)
             self._reject(row, str(error), plan, job, outcome)
 
     def _note_owner(self, record: Record) -> None:

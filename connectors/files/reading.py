@@ -7,7 +7,7 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatch
@@ -17,6 +17,7 @@ from pathlib import Path
 from connectors.base import Bookmark, Page, Tombstone
 from connectors.errors import ConnectorError, StreamError, TransientError
 from connectors.files import inventory, places
+from connectors.files.bad_rows import error_of
 from connectors.files.failures import Failure, together
 from connectors.files.inventory import Book, FileState, Job
 from connectors.files.lines import printable
@@ -89,6 +90,12 @@ class Reading:
         if self._failures:
             raise together(self._failures)
 
+    def _note_bad(self, files: Mapping[str, FileState]) -> None:
+        """Files most of whose rows cannot be used fail their stream, also while they stay as they are."""
+        self._failures += [
+            (state.label, error_of(state.label, state.bad)) for state in files.values() if state.bad and state.digest
+        ]
+
     # --- append
 
     def _append(self, book: Book, jobs: Sequence[Job], *, full: bool, since: date | None) -> Iterator[Page]:
@@ -138,6 +145,7 @@ class Reading:
         if not self._is_event:  # they could not have the last word now
             done |= {k: replace(one, digest="") for k, one in self._held.items() if touched.meets(one.span)}
         yield pager.page(book.after(done, gone).dump())
+        self._note_bad(done)
 
     def _is_wanted(self, job: Job, since: date | None) -> bool:
         """Whether a file is new, changed, read in another way, or asked for by the day it changed."""
@@ -153,15 +161,17 @@ class Reading:
 
     def _kept(self, job: Job) -> FileState:
         """The state of a file that was not read."""
-        if job.before is None or (self._is_event and not self.is_snapshot):
+        if job.before is None:
             return job.state
+        if self._is_event and not self.is_snapshot:
+            return replace(job.state, bad=job.before.bad)
         return replace(job.before, size=job.state.size, mtime_ns=job.state.mtime_ns, label=job.label)
 
     def _state(self, job: Job, outcome: Outcome) -> FileState:
         """The state of a file just read; one that was written to meanwhile is read again next time."""
         state = replace(
             job.state, last_line=outcome.last_line, label=job.label, rows=outcome.rows, span=outcome.span,
-            ends_midway=outcome.ends_midway,
+            ends_midway=outcome.ends_midway, bad=outcome.bad.most,
         )  # fmt: skip
         return replace(state, digest="") if outcome.has_moved else state
 
@@ -176,7 +186,9 @@ class Reading:
         is_same = {job.key for job in jobs} == book.files.keys() and not book.again
         is_asked = full or any(self._is_wanted(job, since) for job in jobs)
         if is_same and not is_asked and not self._failures:
-            yield Page(bookmark=replace(book, files={job.key: self._kept(job) for job in jobs}).dump())
+            kept = {job.key: self._kept(job) for job in jobs}
+            yield Page(bookmark=replace(book, files=kept).dump())
+            self._note_bad(kept)
             return
         mark = hashlib.blake2b("".join(job.state.digest for job in jobs).encode(), digest_size=8).hexdigest()
         refused, _, reason = book.suspect.partition("|")
@@ -208,6 +220,7 @@ class Reading:
         files = {job.key: self._state(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)}
         rows = sum(outcome.rows for outcome in outcomes)
         yield pager.page(book.after(files, {}, rows=rows).dump(), whole=True)
+        self._note_bad(files)
 
     def _is_ended(self, job: Job, book: Book) -> bool:
         """Whether the program that writes these files ends their last line: its file before this one says so.

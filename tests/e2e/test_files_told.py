@@ -45,3 +45,30 @@ def test_stages_taken_for_won_are_named_by_sync_and_status(run: Run, tmp_path: P
     assert [(one["code"], one["severity"]) for one in problems(run)] == [("states_guessed", "warning")]
     assert taken in run("status")[1]
     assert json.loads(run("sync", "--json")[1])["streams"][0]["notes"][0]["code"] == "states_guessed"
+
+
+def test_a_file_without_a_usable_row_fails_its_stream_and_the_source_is_not_healthy(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "entry.toml").write_text('path = "tickets.csv"\ntable = "tickets"')
+    rows = [f"{number},13/10/2026" for number in range(20)]
+    (tmp_path / "tickets.csv").write_text("\n".join(["id,created_at", *rows]) + "\n")
+    code, said = run("check")
+    assert code != 0
+    assert "tickets.csv: none of the first 20 rows can be used, for their created_at. Set datetime_format" in said
+    for _ in range(2):
+        code, said = run("sync")
+        assert code == 1
+        assert "desk tickets: tickets.csv: none of its 20 rows can be used, for their created_at." in said
+        assert run("status")[0] == 1
+    assert [one["code"] for one in problems(run)] == ["source_failing", "rejected_rows"]
+    (tmp_path / "entry.toml").write_text('path = "tickets.csv"\ntable = "tickets"\ndatetime_format = "%d/%m/%Y"')
+    assert run("sync")[0] == 0
+    assert problems(run) == []
+
+
+def test_check_names_the_stages_it_guesses(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "entry.toml").write_text('path = "deals.csv"\ntable = "opportunities"')
+    (tmp_path / "deals.csv").write_text("Record ID,Deal Name,Deal Stage\n1,A,Not won\n2,B,Closed Won\n")
+    assert (
+        'warning: no column says which deals are won or lost, so stages were taken for it: won "Closed Won"'
+        in (run("check")[1])
+    )

@@ -130,7 +130,7 @@ def test_a_repeated_header_that_is_mapped_by_name_takes_the_first(load: Load) ->
 
 def test_a_bad_row_is_told_once_however_often_its_id_stands_there(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("source_id,created_at\n1,soon\n1,later\n")
+    path.write_text("source_id,created_at\n1,soon\n1,later\n2,2026-01-01\n")
     pages = fetch(connector({"path": str(path), "table": "tickets"}), "tickets")
     assert [(r.place, r.reason.partition(" is")[0], r.content) for r in rejects_of(pages)] == [
         ("a.csv line 2", 'created_at "soon"', "1,soon"),

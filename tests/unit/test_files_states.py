@@ -17,7 +17,7 @@ def read(folder: Path, header: str, *rows: str, **entry: Any) -> list[Page]:
 
 
 def notes_of(pages: list[Page]) -> list[Any]:
-    return (pages[-1].bookmark or {}).get("notes", [])
+    return [*(pages[-1].bookmark or {}).get("notes", [])]
 
 
 @pytest.mark.parametrize(
