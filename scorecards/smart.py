@@ -16,6 +16,16 @@ from scorecards.values import Signal
 
 LETTERS = {"S": "Specific", "M": "Measurable", "A": "Achievable", "R": "Relevant", "T": "Time-bound"}
 _COVERAGE_MIN = 0.90
+#: The key of [kpi.NAME] that mends a failure: by what is said of it, else by its letter.
+_KEYS = {
+    "nobody is named who answers for it": "owner",
+    "no objective says what it is for": "objective",
+    "it belongs to no perspective": "perspective",
+    "nobody receives it": "to in its scorecard",
+    "it has no start": "target.start",
+    "it says not how often it is looked at": "frequency",
+}
+_KEY_OF_LETTER = {"S": "target.segments", "M": "n_min", "A": "target", "R": "objective", "T": "target.due"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +50,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One of the five, with the reasons for anything but ok."""
+    """One of the five, with the reasons for anything but ok: the first `fails` of them failures, the rest doubts."""
 
     result: Literal["ok", "warn", "fail"] = "ok"
     reasons: tuple[str, ...] = ()
+    fails: int = 0
 
 
 _Said = tuple[list[str], list[str]]
@@ -57,21 +68,21 @@ def check(kpi: Kpi, known: Known) -> dict[str, Letter] | None:
     found = {}
     for letter, look in checks.items():
         fails, warns = look(kpi, known)
-        found[letter] = Letter("fail" if fails else "warn" if warns else "ok", (*fails, *warns))
+        found[letter] = Letter("fail" if fails else "warn" if warns else "ok", (*fails, *warns), len(fails))
     return found
 
 
-def line(letters: Mapping[str, Letter]) -> str:
-    """`S ok · M ok · A warn (...) · R ok · T ok`."""
-    said = {name: "; ".join(letter.reasons) for name, letter in letters.items()}
-    return " · ".join(
-        f"{name} {letter.result} ({said[name]})" if said[name] else f"{name} {letter.result}"
+def failures(letters: Mapping[str, Letter]) -> list[str]:
+    """What fails, a sentence each with the letter's word and the key that mends it; a doubt is no failure."""
+    return [
+        f"{LETTERS[name]}: {reason} (set {_KEYS.get(reason) or _KEY_OF_LETTER[name]})"
         for name, letter in letters.items()
-    )
+        for reason in letter.reasons[: letter.fails]
+    ]
 
 
 def is_smart(letters: Mapping[str, Letter]) -> bool:
-    """A warning is printed, a failure takes the name away."""
+    """A doubt is only told, a failure takes the name away."""
     return all(letter.result != "fail" for letter in letters.values())
 
 

@@ -54,9 +54,7 @@ def check_command(app: App, offline: bool) -> int:
     """
     from importlib.metadata import packages_distributions
 
-    from scorecards.smart import line
     from syncagent.packages import strangers
-    from syncagent.smart import letters
 
     config = app.whole_config
     for warning in config.warnings:
@@ -70,15 +68,29 @@ def check_command(app: App, offline: bool) -> int:
         f"{config.path}: {_count(config.sources, 'source')}, {_count(kpis, 'KPI')} known,"
         f" {_count(config.scorecards, 'scorecard')}{'; no problem found' if config.sources else ''}"
     )
-    for name, found in letters(config, app.clock().date()).items():
-        click.echo(f"target of {name}: {line(found)}")
-    if offline:
-        return OK
-    problems = [_check_source(app, config, name) for name in config.sources]
-    if config.mail is not None:
-        problems.append(_check_mail(config))
-    problems.append(_check_kpis(app, config))
+    problems = []
+    if not offline:
+        problems = [_check_source(app, config, name) for name in config.sources]
+        if config.mail is not None:
+            problems.append(_check_mail(config))
+        problems.append(_check_kpis(app, config))
+    _show_targets(app, config)
     return FAILED if any(problems) else OK
+
+
+def _show_targets(app: App, config: "Config") -> None:
+    """What keeps targets that are mailed from being SMART, those that lack the same together."""
+    from scorecards.smart import failures
+    from syncagent.smart import letters
+
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    for name, found in letters(config, app.clock().date()).items():
+        if failed := failures(found):
+            lacking.setdefault(tuple(failed), []).append(name)
+    for sentences, names in lacking.items():
+        click.echo(f"not SMART: the target{'s' * (len(names) > 1)} of {', '.join(names)}")
+        for sentence in sentences:
+            click.echo(f"  {sentence}")
 
 
 def _count(things: object, word: str) -> str:

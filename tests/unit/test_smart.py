@@ -11,7 +11,7 @@ import pytest
 
 from scorecards.definition import Kpi, build
 from scorecards.figures import Figure
-from scorecards.smart import Known, Letter, check, is_smart, line, to_json
+from scorecards.smart import Known, Letter, check, failures, is_smart, to_json
 from scorecards.values import KpiResult, Point, Signal, TargetResult
 from syncagent.config import load_config
 from syncagent.smart import letters as mailed_letters
@@ -57,7 +57,8 @@ def letters(kpi: Kpi, **known: Any) -> dict[str, Letter]:
 def test_a_whole_target_is_smart() -> None:
     """Every slot filled, the past sound, the goal within reach."""
     found = letters(kpi(), recent=[GOOD, GOOD, GOOD], usual=USUAL, segments={})
-    assert line(found) == "S ok · M ok · A ok · R ok · T ok"
+    assert {letter.result for letter in found.values()} == {"ok"}
+    assert failures(found) == []
     assert is_smart(found)
 
 
@@ -66,11 +67,11 @@ def test_without_a_target_there_is_nothing_to_check() -> None:
     assert check(build("win", {k: v for k, v in WHOLE.items() if k != "target"}), Known(TODAY)) is None
 
 
-def test_a_warning_is_printed_and_takes_nothing_away() -> None:
-    """The line says why; in JSON each reason stands alone."""
+def test_a_doubt_takes_nothing_away() -> None:
+    """It is no failure; in JSON each reason stands alone."""
     found = letters(kpi({"value": 0.4}, review_by=None), usual=USUAL)
-    said = "A warn (this process rarely delivers it: plan a change)"
-    assert line(found) == f"S ok · M ok · {said} · R ok · T warn (no review_by says when it is looked over)"
+    assert found["A"].reasons == ("this process rarely delivers it: plan a change",)
+    assert failures(found) == []
     assert is_smart(found)
     assert to_json(found)["T"] == {"result": "warn", "reasons": ["no review_by says when it is looked over"]}
 
@@ -175,10 +176,41 @@ def test_check_says_it_of_each_target_that_is_mailed(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert (
-        "\ntarget of won_revenue: S ok · M ok · A ok · R ok · T fail (it has no deadline; it has no start"
-        in done.stdout
+    assert done.stdout.splitlines()[1:] == [
+        "not SMART: the target of won_revenue",
+        "  Time-bound: it has no deadline (set target.due)",
+        "  Time-bound: it has no start (set target.start)",
+        "  Time-bound: it says not how often it is looked at (set frequency)",
+    ]
+
+
+def test_what_fails_is_said_in_words_with_the_key_to_set() -> None:
+    """Only what fails: doubts beside it are left out. What is lacking has a key of its own."""
+    bare = kpi({"value": 1.2, "due": None}, owner="", objective="", frequency="", review_by=None)
+    assert failures(letters(bare)) == [
+        "Specific: nobody is named who answers for it (set owner)",
+        "Achievable: a share of 120% cannot be (set target)",
+        "Relevant: no objective says what it is for (set objective)",
+        "Time-bound: it has no deadline (set target.due)",
+        "Time-bound: it says not how often it is looked at (set frequency)",
+    ]
+
+
+def test_targets_that_lack_the_same_are_named_together(tmp_path: Path) -> None:
+    """A dozen targets made alike do not bury what else `check` found."""
+    office = Office(tmp_path)
+    lost = '[kpi.lost_opportunities]\nobjective = "learn"\nperspective = "FO F"'
+    office.write(more=TARGETS.replace("[kpi.win_rate]", lost))
+    done = subprocess.run(
+        [sys.executable, "-m", "syncagent", "--config", str(office.config), "check", "--offline"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
+    said = done.stdout.splitlines()[1:]
+    assert said[0] == "not SMART: the targets of lost_opportunities, won_revenue"
+    assert len(said) == 4
 
 
 def test_a_scorecards_json_judges_what_the_rows_say_too(tmp_path: Path) -> None:
