@@ -154,6 +154,11 @@ class CrmSettings(Part):
         """The tables this kind of source can fill by a stream of their own."""
         raise NotImplementedError
 
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """The streams this source has."""
+        return self.streams or self.offered()
+
     @field_validator("every", mode="after")
     @classmethod
     def _check_every(cls, value: int) -> int:

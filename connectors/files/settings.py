@@ -121,6 +121,11 @@ class FilesSettings(BaseModel):
                 raise ValueError(f"values are given for {table}, which no file of this source feeds")
         return self
 
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """The streams this source has: a table each."""
+        return tuple(dict.fromkeys(entry.table for entry in self.table))
+
     def value_maps(self, entry: FilesTable) -> ValueMaps:
         """The value maps of one entry: the source's for that table, overridden column by column by its own."""
         return {**self.values.get(entry.table, {}), **entry.values}

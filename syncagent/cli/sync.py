@@ -13,7 +13,7 @@ import click
 
 from syncagent.cli.common import App, json_option, known, no_source, offered, pass_app, print_json
 from syncagent.cli.sync_progress import progress_shown
-from syncagent.cli.sync_said import LOGIN, show_changes, show_reports
+from syncagent.cli.sync_said import show_changes, show_reports
 from syncagent.errors import FAILED, OK, UsageError
 from syncagent.stopping import StopEvent, stopped_line
 
@@ -60,6 +60,7 @@ def sync_command(
     names = [known(name, config.sources, "source") for name in sources] or list(config.sources)
     if not names:
         raise no_source(config)
+    _check_names(config, names, streams)
     began = app.clock()
     day = _day(since, began.astimezone(ZoneInfo(config.agent.timezone)).date())
     if day is not None and full:
@@ -89,21 +90,19 @@ def sync_command(
         show_changes(config, began)
     if was_stopped:
         click.echo(stopped_line(["sync"]), err=True)
-    elif streams and not any(report.stream == LOGIN for report in reports):
-        _check_names(config, names, streams)
     return OK if is_ok else FAILED
 
 
 def _check_names(config: "Config", sources: Sequence[str], streams: Sequence[str]) -> None:
-    """Raises UsageError for a stream that none of the sources, which have just been asked, offers."""
-    from syncagent.store import read_cache
-    from syncagent.sync_state import offered_streams
-
-    with closing(read_cache(config.agent.data_dir)) as cache:
-        offers = offered_streams(cache)
-    offered = dict.fromkeys(name for source in sources for name in offers.get(source, ()))
-    for name in streams:
-        known(name, offered, "stream")
+    """Raises UsageError for a stream that none of the sources has."""
+    has = {name: source.stream_names for name, source in config.sources.items()}
+    offered = dict.fromkeys(name for source in sources for name in has[source])
+    for stream in streams:
+        elsewhere = [name for name in config.sources if stream in has[name]]
+        if elsewhere and stream not in offered:
+            message = f"{' and '.join(sources)} {'has' if len(sources) == 1 else 'have'} no stream {stream}"
+            raise UsageError(message, mend=f"{' and '.join(elsewhere)} {'has' if len(elsewhere) == 1 else 'have'} it.")
+        known(stream, offered, "stream")
 
 
 def sync_all(

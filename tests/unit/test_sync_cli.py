@@ -109,16 +109,26 @@ def test_what_bulk_jobs_read_is_told(capsys: pytest.CaptureFixture[str]) -> None
     assert said_of(capsys, *reports) == ["sf: read by bulk jobs: leads, x"]
 
 
-def test_a_misspelt_stream_is_known_by_what_the_source_offers(
+def test_a_misspelt_stream_is_refused_before_anything_is_read(
     office: Office, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    assert run_cli(["sync", "--stream", "oportunities"]) == 2
-    assert capsysbinary.readouterr().err == (
-        b"oportunities: there is no stream of this name. Did you mean opportunities?\n"
-    )
-    assert run_cli(["sync", "--stream", "oportunities", "--stream", "opportunities"]) == 2
+    """The settings say what there is: nothing need be read to know it."""
+    assert run_cli(["sync", "--stream", "opportunities", "--stream", "oportunities"]) == 2
     said = capsysbinary.readouterr()
-    assert said.out.splitlines()[1].split()[:3] == [b"desk", b"opportunities", b"4"], "what was read is shown"
+    assert said.err == b"oportunities: there is no stream of this name. Did you mean opportunities?\n"
+    assert said.out == b""
+    assert not (office.data_dir / "cache.db").exists()
+
+
+def test_a_stream_of_another_source_is_refused_by_the_names_of_both(
+    office: Office, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (office.folder / "token").write_text("pat-canary-123")
+    (office.folder / "token").chmod(0o600)
+    office.write(more=HUBSPOT.format(port=9))
+    assert run_cli(["sync", "desk", "--stream", "opportunities", "--stream", "invoices"]) == 2
+    assert capsysbinary.readouterr().err == b"desk has no stream invoices. hs has it.\n"
+    assert not (office.data_dir / "cache.db").exists()
 
 
 def test_a_refused_login_is_a_line_and_no_table(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
