@@ -232,10 +232,13 @@ class SalesforceConnector:
         """What is known of the org, made once for all threads."""
         from connectors.salesforce.org import Org
         from connectors.salesforce.schema import OrgSchema
+        from connectors.salesforce.versions import told_apart
 
         with self._lock:
             if self._made is None:
                 org = Org(self._client)
+                with told_apart(self._client, self._settings.api_version):
+                    org.row()
                 schema = OrgSchema(
                     self._client,
                     self._settings,

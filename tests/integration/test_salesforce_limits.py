@@ -10,12 +10,21 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import AuthError, ConnectorError, RateLimited, SourceConfigError, StreamError, TransientError
+from connectors.errors import (
+    AuthError,
+    ConnectorError,
+    NotReadable,
+    RateLimited,
+    SourceConfigError,
+    StreamError,
+    TransientError,
+)
 from connectors.tally import Tally, counted
 from connectors.transport import Timeouts
 from syncagent.sandbox import Sandbox, faults_mangle
 from syncagent.sandbox.change import records
 from syncagent.sandbox.salesforce.limits import ADDRESS_BYTES
+from syncagent.sandbox.salesforce.server import VERSIONS
 from tests.integration.crm_cache import NOW, MemoryCache, differences, salesforce
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -367,6 +376,24 @@ def test_the_version_of_the_api_and_when_it_ends_are_told(box: Sandbox) -> None:
     assert sunsets[0].what == "Salesforce API version 58.0"
     assert sunsets[0].ends_on.year == 2026
     assert "api_version" in sunsets[0].mend
+
+
+def test_a_version_the_org_has_not_is_named_with_those_it_has(box: Sandbox) -> None:
+    """An org answers it like an object nobody may read."""
+    connector = salesforce(box, api_version="99.0")
+    with contextlib.closing(connector), pytest.raises(SourceConfigError) as caught:
+        connector.check()
+    assert str(caught.value) == (
+        f"Salesforce has no API version 99.0 in this org. Set api_version to one of its own: {VERSIONS[0]} to"
+        f" {VERSIONS[-1]}."
+    )
+
+
+def test_a_version_the_org_has_is_not_blamed_for_what_a_login_may_not_read(box: Sandbox) -> None:
+    body = b'[{"errorCode":"NOT_FOUND","message":""}]'
+    box.faults.salesforce.add("status", "/sobjects/Organization", status=404, times=None, body=body)
+    with contextlib.closing(salesforce(box)) as connector, pytest.raises(NotReadable, match="permissions"):
+        connector.check()
 
 
 # -- polite and quick --------------------------------------------------------------------------------------------------
