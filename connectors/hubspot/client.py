@@ -32,6 +32,7 @@ from connectors.hubspot.errors import EdgeRefused, Moving, NotThere, Throttled, 
 from connectors.hubspot.limits import learn, make_limiter, most_of
 from connectors.hubspot.login import account_of, shared_login
 from connectors.hubspot.paths import PATHS, paths_of
+from connectors.hubspot.raised import explained
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.limiter import shared
 from connectors.logins import Logins
@@ -211,7 +212,7 @@ class HubSpotClient:
             else error_of(answer, self._login.can_refresh, self.zone)
         )
         self._heed(error, kind)
-        raise error
+        raise explained(error, self.limits)
 
     def _heed(self, error: Exception, kind: str) -> None:
         """Let the other calls of this account know of a limit that was met, by a call of this kind."""

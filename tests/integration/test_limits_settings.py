@@ -11,7 +11,7 @@ import pytest
 
 from connectors import parse
 from connectors.base import Connector
-from connectors.errors import AuthError, RateLimited, TransientError
+from connectors.errors import AuthError, ConnectorError, RateLimited, TransientError
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.hubspot.errors import NotThere
@@ -93,6 +93,35 @@ def test_hubspot_s_calls_ask_for_as_much_as_is_set_and_no_more(box: Sandbox) -> 
     assert _asked([call for call in lists if "propertiesWithHistory" not in call.query], "limit") == {9}
     assert _asked(tap.of("/owners/"), "limit") == _asked(tap.of("/exchange-rates"), "limit") == {9}
     assert _asked(tap.of("/email/public/"), "limit") == {11}
+
+
+@pytest.mark.parametrize(
+    ("limits", "raised"),
+    [
+        ({"search_page": 500, "batch": 80}, "limits.search_page to 500 (200 is documented): take it back."),
+        (
+            {"list_page": 500, "links_batch": 5000},
+            "limits.list_page to 500 (100 is documented), limits.links_batch to 5000 (1000 is documented):"
+            " take them back.",
+        ),
+    ],
+)
+def test_a_call_refused_for_what_the_settings_raised_says_so(box: Sandbox, limits: dict[str, Any], raised: str) -> None:
+    """HubSpot's own words name no setting of ours."""
+    mark = None
+    if "search_page" in limits:
+        with closing(_make(box, "hubspot", {})) as connector:
+            mark = _read(connector, "contacts")
+    with closing(_make(box, "hubspot", limits)) as connector, pytest.raises(ConnectorError) as caught:
+        _read(connector, "contacts", bookmark=mark)
+    assert str(caught.value).endswith(f" (HTTP 400, VALIDATION_ERROR). The settings raise {raised}")
+
+
+def test_a_call_refused_under_the_usual_limits_blames_none(box: Sandbox) -> None:
+    box.faults.hubspot.add("status", "/contacts", status=400, times=None, body=b'{"category":"VALIDATION_ERROR"}')
+    with closing(_make(box, "hubspot", {"batch": 80})) as connector, pytest.raises(ConnectorError) as caught:
+        _read(connector, "contacts")
+    assert caught.value.mend == ""
 
 
 @pytest.mark.parametrize(("limits", "are_there"), [({}, True), ({"address": 200}, False)])
