@@ -25,6 +25,7 @@ from syncagent.store import (
     database_path,
     ensure_data_dir,
     explain_at,
+    has_database,
     lock_data_dir,
     open_state,
     sync_folder,
@@ -40,7 +41,7 @@ def back_up(data_dir: Path, target: Path, *, now: datetime, replaces: bool = Fal
 
     Raises StoreError, Refused when it is a file that is there already, unless `replaces`.
     """
-    present = [schema for schema in _SCHEMAS if database_path(data_dir, schema).exists()]
+    present = [schema for schema in _SCHEMAS if has_database(data_dir, schema)]
     if not present:
         raise StoreError("there is nothing to back up yet", place=str(data_dir), mend="Run `syncagent sync` first.")
     is_tar = target.suffix == ".tar"

@@ -9,7 +9,7 @@ from syncagent.clock import local_time
 from syncagent.errors import AgentError, StoreError
 from syncagent.running import read_note
 from syncagent.status_sources import Trouble, explained, source_notes, source_rows, source_troubles
-from syncagent.store import DAEMON, holder, read_state
+from syncagent.store import DAEMON, has_state, holder, read_state
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -67,7 +67,7 @@ def _state_rows(
     from syncagent import ledger, outbox
     from syncagent import runs as due_runs
 
-    if not (config.agent.data_dir / "state.db").exists():
+    if not has_state(config.agent.data_dir):
         return [], [], {}
     with closing(read_state(config.agent.data_dir)) as state, explained(state):
         until = {name: due_runs.written_down_until(config, state, name) for name in config.scorecards}

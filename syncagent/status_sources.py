@@ -15,7 +15,7 @@ from syncagent.clock import local_time
 from syncagent.completeness import is_incomplete
 from syncagent.errors import one_line
 from syncagent.reject_file import count_rejects, reject_file
-from syncagent.store import DAEMON, explain, holder, read_cache
+from syncagent.store import DAEMON, explain, has_cache, holder, read_cache
 from syncagent.sync_state import LOGIN, offered_streams
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def source_rows(config: "Config", now: datetime) -> list[dict[str, Any]]:
     logins: dict[str, dict[str, Any]] = {}
     ends: dict[str, list[Sunset]] = {}
     offers: dict[str, list[str]] = {}
-    if (config.agent.data_dir / "cache.db").exists():
+    if has_cache(config.agent.data_dir):
         with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
             for row in cache.execute(
                 """SELECT source_name, stream, ok_at AS synced_at, rows, error, error_mend, error_at, reconciled_at,
@@ -216,7 +216,7 @@ def _schema_notes(config: "Config", rows: list[dict[str, Any]], now: datetime) -
     """What changed in the sources' own schemas lately and feeds a column of ours; no `rows`: no cache to look into."""
     from syncagent import drift
 
-    if not rows or not (config.agent.data_dir / "cache.db").exists():
+    if not rows or not has_cache(config.agent.data_dir):
         return []
     with closing(read_cache(config.agent.data_dir)) as cache, explained(cache):
         changes = drift.changes(cache, since=now - CHANGED_WITHIN)

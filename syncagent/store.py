@@ -164,6 +164,28 @@ def database_path(data_dir: Path, schema: Schema) -> Path:
     return data_dir / f"{schema.name}.db"
 
 
+def has_database(data_dir: Path, schema: Schema) -> bool:
+    """Whether the file is there. Raises StoreError where the folder does not let this user see."""
+    path = database_path(data_dir, schema)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error.strerror}", place=str(path), mend=_RIGHTS) from error
+    return True
+
+
+def has_cache(data_dir: Path) -> bool:
+    """Whether anything was synced yet. Raises StoreError as above."""
+    return has_database(data_dir, CACHE)
+
+
+def has_state(data_dir: Path) -> bool:
+    """Whether anything was due yet. Raises StoreError as above."""
+    return has_database(data_dir, STATE)
+
+
 def data_dir_of(conn: sqlite3.Connection) -> Path:
     """The folder of an open connection's main file."""
     return Path(conn.execute("PRAGMA database_list").fetchone()[2]).parent
@@ -203,7 +225,7 @@ def _open_writer(data_dir: Path, schema: Schema, *, synchronous: str) -> sqlite3
 
 def _open_reader(data_dir: Path, schema: Schema, mend: str) -> sqlite3.Connection:
     path = database_path(data_dir, schema)
-    if not os.path.lexists(path):
+    if not has_database(data_dir, schema):
         raise StoreError("this file does not exist yet", place=str(path), mend=mend)
     _check_file(path, schema)
     with _explained(path, schema):
@@ -252,7 +274,7 @@ def _check_file(path: Path, schema: Schema) -> None:
     try:
         status = path.lstat()
     except OSError as error:
-        raise StoreError(f"cannot be read: {error.strerror}", place=str(path)) from error
+        raise StoreError(f"cannot be read: {error.strerror}", place=str(path), mend=_RIGHTS) from error
     if not stat.S_ISREG(status.st_mode):
         raise StoreError("is not a plain file", place=str(path), mend="Put the database itself there, not a link.")
     if status.st_size == 0:

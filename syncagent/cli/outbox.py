@@ -22,11 +22,11 @@ def outbox_group() -> None:
 def list_command(app: App, everything: bool, as_json: bool) -> int:
     """Messages not sent yet, oldest first."""
     from syncagent import outbox
-    from syncagent.store import read_state
+    from syncagent.store import has_state, read_state
 
     config = app.config
     messages: list[dict[str, Any]] = []
-    if (config.agent.data_dir / "state.db").exists():
+    if has_state(config.agent.data_dir):
         with closing(read_state(config.agent.data_dir)) as state:
             messages = outbox.list_messages(state, everything=everything)
     if as_json:

@@ -210,13 +210,13 @@ def ledger_command(app: App, since: str | None, as_json: bool) -> int:
       syncagent scorecard ledger --since 2026-11-01 --json
     """
     from syncagent import ledger
-    from syncagent.store import read_state
+    from syncagent.store import has_state, read_state
 
     config = app.config
     zone = config.agent.timezone
     start = parse_as_of(since, zone, app.clock(), option="--since") if since is not None else None
     entries = []
-    if (config.agent.data_dir / "state.db").exists():
+    if has_state(config.agent.data_dir):
         with closing(read_state(config.agent.data_dir)) as state:
             entries = ledger.list_runs(state, start)
     if as_json:

@@ -145,18 +145,19 @@ def _say_meanwhile(line: str) -> None:
 def _wake(config: "Config", name: str) -> None:
     """Its login works: a source that rests after failures may be tried again, and a refusal is no news any more."""
     from syncagent import breaker
-    from syncagent.store import open_cache
+    from syncagent.store import has_cache, open_cache
     from syncagent.sync_state import end_login_failure
 
-    if not (config.agent.data_dir / "cache.db").exists():
-        return
-    with suppress(AgentError, sqlite3.DatabaseError), closing(open_cache(config.agent.data_dir)) as cache:
-        end_login_failure(cache, name)
-        rest = breaker.last_rest(cache, name)
-        if rest is not None and rest.cause == "refused":
-            breaker.note_success(cache, name)  # what was refused is not: the next rest would be a first one
-        elif rest is not None:
-            breaker.wake(cache, name)
+    with suppress(AgentError, sqlite3.DatabaseError):
+        if not has_cache(config.agent.data_dir):
+            return
+        with closing(open_cache(config.agent.data_dir)) as cache:
+            end_login_failure(cache, name)
+            rest = breaker.last_rest(cache, name)
+            if rest is not None and rest.cause == "refused":
+                breaker.note_success(cache, name)  # what was refused is not: the next rest would be a first one
+            elif rest is not None:
+                breaker.wake(cache, name)
 
 
 def _check_mail(config: "Config") -> bool:
@@ -176,15 +177,15 @@ def _check_mail(config: "Config") -> bool:
 
 def _check_kpis(app: App, config: "Config") -> bool:
     """Say for each configured KPI whether its data is there; True when the cache cannot be used."""
-    from syncagent.store import read_cache
+    from syncagent.store import has_cache, read_cache
 
     names = sorted({kpi for card in config.scorecards.values() for kpi in card.kpis})
     if not names:
         return False
-    if not (config.agent.data_dir / "cache.db").exists():
-        click.echo("KPIs: nothing synced yet. Run `syncagent sync`, then check again.")
-        return False
     try:
+        if not has_cache(config.agent.data_dir):
+            click.echo("KPIs: nothing synced yet. Run `syncagent sync`, then check again.")
+            return False
         cache = read_cache(config.agent.data_dir)
     except AgentError as error:
         click.echo(f"KPIs: FAILED: {error}")

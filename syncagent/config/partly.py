@@ -56,8 +56,6 @@ def _known_sources(data_dir: Path) -> dict[str, SourceSettings]:
     """The sources that were read before, with the defaults of their kind."""
     from syncagent.store import read_cache
 
-    if not (data_dir / "cache.db").exists():
-        return {}
     with suppress(AgentError, sqlite3.DatabaseError), closing(read_cache(data_dir)) as cache:
         rows = cache.execute("SELECT source_name, crm FROM sources WHERE crm IS NOT NULL ORDER BY source_name")
         kinds: dict[str, Any] = dict(SOURCES)  # made without what only a login needs

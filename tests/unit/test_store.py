@@ -8,14 +8,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from syncagent.config import load_config
 from syncagent.errors import AlreadyRunning, NewerSchema, StoreError
+from syncagent.status import status
 from syncagent.store import (
+    has_cache,
+    has_state,
     holder,
     lock_data_dir,
     open_cache,
@@ -24,6 +28,7 @@ from syncagent.store import (
     read_state,
     transaction,
 )
+from tests.fakes.office import DUE, Office
 
 
 def mode(path: Path) -> int:
@@ -157,17 +162,25 @@ def test_a_data_dir_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def opened_by_nobody(data_dir: Path) -> str:
+    def ask() -> str:
+        open_cache(data_dir).close()
+        return "opened"
+
+    return told_nobody(ask)
+
+
+def told_nobody(ask: Callable[[], str]) -> str:
     """What a user without rights is told (the tests may run as root, whom nothing stops)."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        said = "opened"
+        said = ""
         try:
             if os.geteuid() == 0:
                 os.setgroups([])
                 os.setgid(65534)
                 os.setuid(65534)
-            open_cache(data_dir).close()
+            said = ask()
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
         finally:
@@ -211,6 +224,29 @@ def test_a_read_only_file_is_said_so(shared_folder: Path) -> None:
         os.chown(data_dir / "cache.db", 65534, 65534)
     (data_dir / "cache.db").chmod(0o400)
     assert "cannot be written. Let this user read and write" in opened_by_nobody(data_dir)
+
+
+def test_a_folder_nobody_may_look_into_is_no_folder_without_files(shared_folder: Path) -> None:
+    """`status` and what else only reads: one line that says so, not that nothing was synced yet."""
+    data_dir = shared_folder / "data"
+    open_cache(data_dir).close()
+    data_dir.chmod(0)
+    for look in (has_cache, has_state, read_cache):
+        said = told_nobody(lambda look=look: str(look(data_dir)))  # type: ignore[misc]
+        assert said.startswith("StoreError: ")
+        assert ".db: cannot be read: Permission denied. Let this user read and write the data folder" in said
+
+
+def test_status_of_a_folder_nobody_may_look_into_is_a_problem_like_others(shared_folder: Path) -> None:
+    office = Office(shared_folder)
+    office.write()
+    config = load_config(office.config)
+    open_cache(office.data_dir).close()
+    assert [problem["code"] for problem in status(config, DUE)["problems"]] == ["source_never_synced"]
+    office.data_dir.chmod(0)
+    said = told_nobody(lambda: " ".join(problem["message"] for problem in status(config, DUE)["problems"]))
+    assert said.count("cannot be read: Permission denied") == 2
+    assert "Error" not in said
 
 
 def test_a_second_instance_is_turned_away(tmp_path: Path) -> None:
