@@ -41,16 +41,15 @@ def check_name(report: Report, path: KeyPath, what: str) -> bool:
 def check_mapping(
     report: Report, table: str, path: KeyPath, columns: Mapping[str, Any], values: Mapping[str, Any]
 ) -> None:
-    """`values` below `path` may only map to what the column's closed list holds."""
-    if table not in TABLES:
-        return
+    """`values` below `path` may only map to what the column's closed list holds. `columns`: those mapped beside."""
     for column, pairs in values.items():
         choices = TABLES[table].choices.get(column)
         here = (*path, column)
         if choices is None:
             known = [*column_types(table), *_MONEY.values()]
             if column not in known and not column.startswith("custom.") and column not in columns:
-                report.problem(here, f"{table} has no column {column}", did_you_mean(column, known))
+                mend = did_you_mean(column, known) or f"Say under fields.{table} which field of theirs it is."
+                report.problem(here, f"{table} has no column {column}", mend)
             continue
         for theirs, ours in pairs.items():
             if ours not in choices:
@@ -63,7 +62,15 @@ def check_values(report: Report, source: KeyPath, settings: CrmSettings) -> None
     for table, values in settings.values.items():
         path = (*source, "values", table)
         if check_table(report, path, table):
-            check_mapping(report, table, path, settings.fields.get(table, {}), values)
+            check_mapping(report, table, path, _mapped(report, source, table), values)
+
+
+def _mapped(report: Report, source: KeyPath, table: str) -> Mapping[str, Any]:
+    """What the file maps to columns of a table; a table of fields that is none of ours may be meant for it."""
+    given = report.value_at((*source, "fields"))
+    tables = given if isinstance(given, Mapping) else {}
+    meant = [fields for name, fields in tables.items() if name == table or name not in TABLES]
+    return {column: theirs for fields in meant if isinstance(fields, Mapping) for column, theirs in fields.items()}
 
 
 def check_files(report: Report, source: KeyPath, settings: FilesSettings) -> None:
