@@ -21,6 +21,15 @@ ELSEWHERE: Mapping[str, str] = {
     "scorecard.recipients": "Write to.",
     "scorecard.schedule": "Write send or cron.",
     "scorecard.currency": "The currency is set in [agent].",
+    "source.limits.at_once": "Salesforce's is called concurrent.",
+    "source.limits.concurrent": "HubSpot's is called at_once.",
+    "source.limits.page": "HubSpot's are called search_page, list_page and mail_page.",
+    "source.api_path": "Only HubSpot has it; Salesforce's is called api_version.",
+    "source.api_version": "Only Salesforce has it; HubSpot's are called api_path and numbered.",
+    "source.numbered": "Only HubSpot has it; Salesforce's version is set by api_version.",
+    "source.oauth_version": "Only HubSpot has it; Salesforce's logins are set by auth and soap_version.",
+    "source.soap_version": "Only Salesforce has it; HubSpot's is called oauth_version.",
+    "source.bulk_from": "Only Salesforce has bulk jobs.",
     "report": "Write [scorecard.NAME].",
     "email": "Write [mail].",
     "smtp": "Write [mail].",
@@ -29,6 +38,8 @@ ELSEWHERE: Mapping[str, str] = {
     "hubspot": 'Write [source.NAME] with type = "hubspot".',
     "files": 'Write [source.NAME] with type = "files".',
 }
+#: So many keys of a table are listed where none is near: enough for any source and its limits.
+_MOST_LISTED = 24
 
 
 class Report:
@@ -69,7 +80,7 @@ class Report:
         kind = ".".join(str(step) for step in path[:1] + path[2:]) if len(path) > 2 else dotted(path)
         mend = ELSEWHERE.get(kind) or did_you_mean(path[-1], names)
         if not mend and names:
-            mend = f"Known here: {', '.join(sorted(names))}." if len(names) <= 12 else "It may be misspelt."
+            mend = f"Known here: {', '.join(sorted(names))}." if len(names) <= _MOST_LISTED else "It may be misspelt."
         self.problem(path, "unknown key", mend, value="")
         self.unusable.add(path)
 
