@@ -14,6 +14,8 @@ from connectors.day import DayShare
 from connectors.windows import Stop, Window
 from connectors.wishes import Wishes
 
+_MOST_SLOTS = 10_000  # a window nobody sells more of
+
 
 @dataclass(frozen=True, slots=True)
 class Most:
@@ -36,12 +38,13 @@ class Limiter:
     """
 
     def __init__(self, kinds: Mapping[str, Sequence[Window]], day: DayShare, *, at_once: Window | None = None) -> None:
-        self.kinds = kinds
+        self.kinds = {kind: tuple(windows) for kind, windows in kinds.items()}
+        self._made = {kind: (windows[-1].slots, windows[-1].window_s) for kind, windows in kinds.items()}
         self.day = day
         self._at_once = at_once
         self._lock = threading.Lock()
         self._wanted = Wishes[Most]()
-        self._allowed: dict[str, int] = {}
+        self._allowed: dict[str, tuple[int, float]] = {}
         self.throttled = 0
         self.foreign_throttled = 0
 
@@ -70,18 +73,34 @@ class Limiter:
         if self._at_once is not None and lanes:
             self._at_once.resize(min(lanes))
 
-    def allow(self, kind: str, slots: int) -> None:
-        """The vendor says how many calls of a kind it allows a window."""
+    def allow(self, kind: str, slots: int, window_s: float) -> Window:
+        """The vendor says how many calls of a kind it allows in so many seconds. The window of that length."""
         with self._lock:
-            self._allowed[kind] = slots
-            self._resize(kind)
+            if self._allowed.get(kind) != (slots, window_s):
+                self._allowed[kind] = (slots, window_s)
+                self._resize(kind)
+            return next(one for one in self.kinds[kind] if one.window_s == window_s)
 
     def _resize(self, kind: str) -> None:
-        slots = [one.slots[kind] for one in self._wanted.all() if kind in one.slots]
-        slots += [self._allowed[kind]] if kind in self._allowed else []
-        windows_s = [one.windows_s[kind] for one in self._wanted.all() if kind in one.windows_s]
-        if slots:
-            self.kinds[kind][-1].resize(min(slots), max(windows_s, default=None))
+        """A window for each length that somebody names, with the fewest slots named for it; the longest is the first.
+
+        Limits over different times are no stricter or looser than each other, so each holds as it is.
+        """
+        named = [
+            (one.slots[kind], one.windows_s.get(kind, self._made[kind][1]))
+            for one in self._wanted.all()
+            if kind in one.slots
+        ]
+        named = named or [self._made[kind]]  # whoever wants something says so before it calls
+        named += [self._allowed[kind]] if kind in self._allowed else []
+        there = {window.window_s: window for window in self.kinds[kind]}
+        windows = []
+        for window_s in sorted({window_s for _, window_s in named}, reverse=True):
+            slots = min(min(slots for slots, other_s in named if other_s == window_s), _MOST_SLOTS)
+            window = there.get(window_s) or self.kinds[kind][-1].beside(slots, window_s)
+            window.resize(slots)
+            windows.append(window)
+        self.kinds[kind] = tuple(windows)
 
     @contextmanager
     def slot(self, kind: str, stop: Stop | None = None, tell: OnWait | None = None) -> Iterator[None]:
@@ -94,7 +113,8 @@ class Limiter:
             self.day.check()
         with ExitStack() as held:
             # Side by side last: who waits for a window must not keep others from calling meanwhile.
-            for window in self.kinds[kind]:
+            windows = self.kinds[kind]
+            for window in windows:
                 window.take(stop, tell, begins=False)
                 held.callback(window.give_back)
             if self._at_once is not None:
@@ -102,21 +122,21 @@ class Limiter:
                 held.callback(self._at_once.give_back)
             with self._lock:
                 self.day.count()
-            for window in self.kinds[kind]:
+            for window in windows:
                 window.begin()
             yield
 
     def penalise(self, kind: str, wait_s: float) -> None:
-        """The vendor refused a call for its rate: rest the narrowest window of this kind.
+        """The vendor refused a call for its rate: rest the shortest window of this kind.
 
         Told apart: refusals although our own calls cannot have been too many are somebody else's doing.
         """
-        window = self.kinds[kind][-1]
-        is_foreign = window.kept_to_limit()
+        windows = self.kinds[kind]
+        is_foreign = all(window.kept_to_limit() for window in windows)
         with self._lock:
             self.throttled += 1
             self.foreign_throttled += is_foreign
-        window.penalise(wait_s)
+        windows[-1].penalise(wait_s)
 
     def remember(self, owner: str, calls: Sequence[tuple[float, int]]) -> None:
         """Calls that `owner` (a source) made in earlier processes: (seconds ago, how many). Heard once from each."""

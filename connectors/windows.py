@@ -125,13 +125,25 @@ class Window:
     def window_s(self) -> float:
         return self._window_s
 
-    def resize(self, slots: int, window_s: float | None = None) -> None:
-        """The vendor allows `slots` calls a window, of another length where one is given."""
+    @property
+    def slots(self) -> int:
+        return self._ceiling
+
+    def beside(self, slots: int, window_s: float) -> "Window":
+        """A window of another length for the same calls: it knows of those made of late."""
+        other = Window(slots, window_s, clock=self._clock)
+        with self._lock:
+            begun = [at for at in self._in_flight.values() if at != math.inf]
+            other._arrived = sorted([*self._arrived, *begun])
+            other._mean_s = self._mean_s
+        now = self._clock()
+        other.remember([(now - at, 1) for at in other._arrived])
+        return other
+
+    def resize(self, slots: int) -> None:
+        """The vendor allows `slots` calls a window."""
         slots = max(1, slots)
         with self._lock:
-            if window_s is not None and window_s != self._window_s:
-                self._idle = [at + window_s - self._window_s for at in self._idle]
-                self._window_s = window_s
             if slots == self._ceiling:
                 return
             if slots < self._ceiling:

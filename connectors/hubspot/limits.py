@@ -5,6 +5,8 @@ from connectors.hubspot.settings import HubSpotLimits
 from connectors.limiter import DayShare, Limiter, Most, Window
 from connectors.transport import Answer
 
+_SHORTEST_MS, _LONGEST_MS = 1_000, 3_600_000  # intervals that make sense, as those of the settings
+
 
 def most_of(limits: HubSpotLimits) -> Most:
     """What a source of these limits wants to use at most."""
@@ -28,9 +30,8 @@ def learn(limiter: Limiter, answer: Answer) -> None:
         limiter.day.see(limit, limit - left)
     maximum, remaining = _count(answer, "Max"), _count(answer, "Remaining")
     interval = _count(answer, "Interval-Milliseconds")
-    window = limiter.kinds["call"][0]
-    if maximum and interval == window.window_s * 1000:
-        limiter.allow("call", maximum)
+    if maximum and interval is not None and _SHORTEST_MS <= interval <= _LONGEST_MS:
+        window = limiter.allow("call", maximum, interval / 1000)
         if remaining is not None:
             window.see_remaining(maximum, remaining)
 

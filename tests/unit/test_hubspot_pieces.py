@@ -16,6 +16,7 @@ from connectors.hubspot.answers import check_events, check_list, failures, total
 from connectors.hubspot.errors import EdgeRefused, Invalid, Moving, NotThere, Throttled, TokenExpired, error_of
 from connectors.hubspot.fetch import merged_ids
 from connectors.hubspot.history import deal_history, ticket_history
+from connectors.hubspot.limits import learn, make_limiter, most_of
 from connectors.hubspot.login import Login
 from connectors.hubspot.mail import kind_of, link_kind
 from connectors.hubspot.paths import ends_of_release, sunsets
@@ -246,6 +247,50 @@ def test_what_a_deal_s_history_is_not_told_it_leaves_out() -> None:
     assert "close_date" not in deal_history(deal, versions, Known(), local_day=str, untold={"closedate"})[-1]
     del deal["currency"]
     assert not {"amount_minor", "currency"} & deal_history(deal, versions, Known(), local_day=str)[-1].keys()
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def _told(maximum: int, remaining: int, interval_ms: int) -> Answer:
+    name = "X-HubSpot-RateLimit"
+    told = {"Max": maximum, "Remaining": remaining, "Interval-Milliseconds": interval_ms}
+    return Answer(200, {f"{name}-{key}": str(value) for key, value in told.items()}, b"")
+
+
+@pytest.mark.parametrize("window", ["10s", "12s", "20s", "1s"])
+def test_what_the_headers_say_holds_for_the_time_they_name(window: str) -> None:
+    """Whichever time the settings count calls in."""
+    limits = HubSpotLimits.model_validate({"window": window})
+    limiter = make_limiter(limits)
+    limiter.keep_to("hs", most_of(limits))
+    for _ in range(2):
+        with limiter.slot("call"):
+            learn(limiter, _told(100, 3, 10_000))
+    told = next(one for one in limiter.kinds["call"] if one.window_s == 10.0)
+    assert told._ceiling == 100
+    assert told._foreign >= 95
+    assert {one.window_s for one in limiter.kinds["call"]} == {10.0, float(limits.window)}
+    with limiter.slot("call"):
+        learn(limiter, _told(200, 180, 15_000))  # the vendor has changed its mind
+    assert {one.window_s for one in limiter.kinds["call"]} == {15.0, float(limits.window)}
+
+
+@pytest.mark.parametrize("interval_ms", [0, 1, 10_000_000_000])
+def test_headers_of_an_interval_that_makes_no_sense_are_not_believed(interval_ms: int) -> None:
+    limits = HubSpotLimits()
+    limiter = make_limiter(limits)
+    limiter.keep_to("hs", most_of(limits))
+    learn(limiter, _told(1, 0, interval_ms))
+    assert [(one.window_s, one._ceiling) for one in limiter.kinds["call"]] == [(10.0, 190)]
+
+
+def test_a_huge_number_over_another_time_takes_no_memory() -> None:
+    limits = HubSpotLimits()
+    limiter = make_limiter(limits)
+    limiter.keep_to("hs", most_of(limits))
+    learn(limiter, _told(1_000_000_000, 999_999_999, 60_000))
+    assert [one._ceiling for one in limiter.kinds["call"]] == [10_000, 190]
 
 
 # -- logins ------------------------------------------------------------------------------------------------------------

@@ -114,17 +114,19 @@ def test_a_smaller_limit_the_vendor_names_is_kept() -> None:
     window.take()
 
 
-def test_a_window_may_become_longer_and_shorter_with_calls_in_it() -> None:
+def test_a_window_of_another_length_knows_of_the_calls_before_it() -> None:
     clock = Clock()
     window = Window(2, 10.0, clock=clock)
-    for _ in range(2):
-        window.take()
-        window.give_back()
-    window.resize(2, 30.0)
-    clock.at += 29.0
-    assert _would_wait(window)
-    window.resize(2, 20.0)
-    assert window.take() == 0.0
+    window.take()
+    window.give_back()
+    window.take()  # under way
+    longer, shorter = window.beside(2, 30.0), window.beside(2, 5.0)
+    clock.at += 5.0
+    assert shorter.take() == 0.0
+    clock.at += 24.0
+    assert _would_wait(longer)
+    clock.at += 1.0
+    assert longer.take() == 0.0
 
 
 def test_room_is_left_for_calls_of_others() -> None:
@@ -489,7 +491,8 @@ def test_of_what_several_sources_want_the_strictest_counts_limit_by_limit() -> N
     limiter = Limiter({"call": (calls,)}, day, at_once=lanes)
     limiter.keep_to("one", Most(0.5, 0.1, {"call": 3}, {"call": 10.0}, 9))
     limiter.keep_to("other", Most(0.9, 0.4, {"call": 9}, {"call": 60.0}, 2))
-    assert (calls.window_s, day.reserve) == (60.0, 0.4)
+    assert day.reserve == 0.4
+    assert [(one.window_s, one._ceiling) for one in limiter.kinds["call"]] == [(60.0, 9), (10.0, 3)]
     with limiter.slot("call"):
         with ThreadPoolExecutor(1) as threads:
             threads.submit(lambda: lanes.take()).result()  # the second lane
@@ -497,11 +500,37 @@ def test_of_what_several_sources_want_the_strictest_counts_limit_by_limit() -> N
     for _ in range(2):
         with limiter.slot("call"):
             pass
-    clock.at += 59.0
+    clock.at += 9.0
     assert _would_wait(calls)
     limiter.keep_to("other", Most(0.9, 0.0, {"call": 9}))
-    assert (calls.window_s, day.reserve) == (10.0, 0.1)
+    assert ([one.window_s for one in limiter.kinds["call"]], day.reserve) == ([10.0], 0.1)
+    clock.at += 1.0
     assert not _would_wait(calls)
+
+
+def test_a_rate_over_a_longer_time_takes_nothing_from_a_stricter_one_over_a_shorter() -> None:
+    """190 in 10 s beside 1,000 in a minute, ten times smaller: each holds as it is, and nothing stricter."""
+    clock = Clock()
+    limiter = Limiter({"call": (Window(19, 10.0, clock=clock),)}, DayShare(1.0, 0.0, clock=clock))
+    limiter.keep_to("one", Most(1.0, 0.0, {"call": 19}, {"call": 10.0}))
+    at: list[float] = []
+
+    def use(until: float) -> None:
+        while clock.at < until:
+            while all(window._is_ready() for window in limiter.kinds["call"]):
+                at.append(clock.at)
+                with limiter.slot("call"):
+                    pass
+            clock.at += 0.1
+
+    use(130.0)
+    limiter.keep_to("other", Most(1.0, 0.0, {"call": 100}, {"call": 60.0}))
+    use(400.0)
+    both = [one for one in at if one >= 130.0]
+    assert max(sum(1 for one in at if begin <= one < begin + 9.99) for begin in at) <= 19
+    # What was called before the second came counts in its window too.
+    assert max(sum(1 for one in at if begin <= one < begin + 59.9) for begin in at if begin > 100.0) <= 100
+    assert len(both) >= 0.9 * 270.0 * 100 / 60
 
 
 def test_what_a_source_wanted_goes_with_it_and_what_was_called_stays() -> None:
