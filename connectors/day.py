@@ -29,7 +29,7 @@ class DayShare:
         self._made_at = clock()
         self._by_hour: dict[int, int] = {}
         self._own = 0
-        self._told: set[str] = set()
+        self._told: dict[str, dict[int, int]] = {}  # owner -> its calls of earlier processes, by the hour
         self._seen_at = float("-inf")
         self._closed_until = float("-inf")
         self.limit: int | None = None
@@ -60,12 +60,24 @@ class DayShare:
         """
         if owner in self._told:
             return []
-        self._told.add(owner)
+        told = self._told[owner] = {}
         now = self._clock()
         earlier = [(ago_s, many) for ago_s, many in calls if many > 0 and now - ago_s <= self._made_at]
         for ago_s, many in earlier:
-            self._add(now - ago_s, many)
+            hour = self._add(now - ago_s, many)
+            told[hour] = told.get(hour, 0) + many
         return earlier
+
+    def take_over(self, other: "DayShare") -> None:
+        """What `other` counted and was told of counts here and no longer there; what both were told of counts once."""
+        known = [told for owner, told in other._told.items() if owner in self._told]
+        for hour, many in other._by_hour.items():
+            self._add(hour * 3600.0, many - sum(told.get(hour, 0) for told in known))
+        self._told = {**other._told, **self._told}
+        other._by_hour, other._own = {}, 0
+        if other._seen_at > self._seen_at:
+            self.limit, self.used, self._seen_at = other.limit, other.used, other._seen_at
+        self._closed_until = max(self._closed_until, other._closed_until)
 
     def check(self) -> None:
         """Raise RateLimited when no call may be made now."""
@@ -96,10 +108,11 @@ class DayShare:
         self.check()
         self._add(self._clock(), 1)
 
-    def _add(self, at: float, many: int) -> None:
+    def _add(self, at: float, many: int) -> int:
         hour = math.floor(at / 3600)
         self._by_hour[hour] = self._by_hour.get(hour, 0) + many
         self._own += many
+        return hour
 
     def _forget(self, now: float) -> None:
         """Let go of the hours that ended a day ago or more."""

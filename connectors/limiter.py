@@ -35,18 +35,51 @@ class Limiter:
 
     A vendor that meters searches apart has `{"call": (general,), "search": (searches,)}`: searches take no general
     slot. Should it count them there as well, its headers show them as somebody else's calls and they are yielded to.
+
+    One that meters the calls of each app, but day and searches of all apps together, has a limiter for each app, which
+    joins that of the whole account once it is known.
     """
 
     def __init__(self, kinds: Mapping[str, Sequence[Window]], day: DayShare, *, at_once: Window | None = None) -> None:
-        self.kinds = {kind: tuple(windows) for kind, windows in kinds.items()}
+        self._kinds = {kind: tuple(windows) for kind, windows in kinds.items()}
         self._made = {kind: (windows[-1].slots, windows[-1].window_s) for kind, windows in kinds.items()}
-        self.day = day
+        self._day = day
         self._at_once = at_once
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an account's may be taken within an app's, never the other way round
+        self._account: Limiter | None = None
         self._wanted = Wishes[Most]()
         self._allowed: dict[str, tuple[int, float]] = {}
         self.throttled = 0
         self.foreign_throttled = 0
+
+    @property
+    def kinds(self) -> dict[str, tuple[Window, ...]]:
+        """The windows of each kind of call, those of the whole account where it has some."""
+        return self._kinds if self._account is None else {**self._kinds, **self._account._kinds}
+
+    @property
+    def day(self) -> DayShare:
+        """The share of the day, that of the whole account where it is known."""
+        return self._day if self._account is None else self._account._day
+
+    def join(self, account: "Limiter") -> None:
+        """These calls are metered with those of others: `account` has the day from now on, and the kinds it knows.
+
+        What was called until now, and who wants what, counts there.
+        """
+        with self._lock, account._lock:
+            if self._account is account:
+                return
+            for owner, most in self._wanted.items():
+                if self._account is not None:
+                    self._account.release(owner, most)
+                account.keep_to(owner, most)
+            if self._account is None:
+                account._day.take_over(self._day)
+                for kind, windows in account._kinds.items():
+                    for window in windows:
+                        window.adopt(self._kinds[kind][-1])
+            self._account = account
 
     def keep_to(self, owner: str, most: Most) -> None:
         """`owner` (a source) wants to use no more than this, until it is released.
@@ -56,30 +89,34 @@ class Limiter:
         with self._lock:
             self._wanted.keep(owner, most)
             self._apply()
+            if self._account is not None:
+                self._account.keep_to(owner, most)
 
     def release(self, owner: str, most: Most) -> None:
         """`owner` is gone, and what it wanted with it; the calls it made still count."""
         with self._lock:
             if self._wanted.release(owner, most):
                 self._apply()
+            if self._account is not None:
+                self._account.release(owner, most)
 
     def _apply(self) -> None:
         """Keep to what is wanted now."""
         wanted = self._wanted.all()
-        self.day.keep_to(min(one.share for one in wanted), max(one.reserve for one in wanted))
-        for kind in self.kinds:
+        self._day.keep_to(min(one.share for one in wanted), max(one.reserve for one in wanted))
+        for kind in self._kinds:
             self._resize(kind)
         lanes = [one.at_once for one in wanted if one.at_once is not None]
         if self._at_once is not None and lanes:
             self._at_once.resize(min(lanes))
 
     def allow(self, kind: str, slots: int, window_s: float) -> Window:
-        """The vendor says how many calls of a kind it allows in so many seconds. The window of that length."""
+        """The vendor says how many calls of a kind, of this app, it allows in so many seconds: their window."""
         with self._lock:
             if self._allowed.get(kind) != (slots, window_s):
                 self._allowed[kind] = (slots, window_s)
                 self._resize(kind)
-            return next(one for one in self.kinds[kind] if one.window_s == window_s)
+            return next(one for one in self._kinds[kind] if one.window_s == window_s)
 
     def _resize(self, kind: str) -> None:
         """A window for each length that somebody names, with the fewest slots named for it; the longest is the first.
@@ -93,14 +130,14 @@ class Limiter:
         ]
         named = named or [self._made[kind]]  # whoever wants something says so before it calls
         named += [self._allowed[kind]] if kind in self._allowed else []
-        there = {window.window_s: window for window in self.kinds[kind]}
+        there = {window.window_s: window for window in self._kinds[kind]}
         windows = []
         for window_s in sorted({window_s for _, window_s in named}, reverse=True):
             slots = min(min(slots for slots, other_s in named if other_s == window_s), _MOST_SLOTS)
-            window = there.get(window_s) or self.kinds[kind][-1].beside(slots, window_s)
+            window = there.get(window_s) or self._kinds[kind][-1].beside(slots, window_s)
             window.resize(slots)
             windows.append(window)
-        self.kinds[kind] = tuple(windows)
+        self._kinds[kind] = tuple(windows)
 
     @contextmanager
     def slot(self, kind: str, stop: Stop | None = None, tell: OnWait | None = None) -> Iterator[None]:
@@ -109,8 +146,8 @@ class Limiter:
         `tell` hears of a long wait. Raises RateLimited when the day allows no call, Stopped when `stop` is set while
         waiting.
         """
-        with self._lock:
-            self.day.check()
+        with self._counting() as day:
+            day.check()
         with ExitStack() as held:
             # Side by side last: who waits for a window must not keep others from calling meanwhile.
             windows = self.kinds[kind]
@@ -120,11 +157,17 @@ class Limiter:
             if self._at_once is not None:
                 self._at_once.take(stop, tell)
                 held.callback(self._at_once.give_back)
-            with self._lock:
-                self.day.count()
+            with self._counting() as day:
+                day.count()
             for window in windows:
                 window.begin()
             yield
+
+    @contextmanager
+    def _counting(self) -> Iterator[DayShare]:
+        """The day, while nobody else counts on it."""
+        with self._lock, (self._account or self)._lock:
+            yield self.day
 
     def penalise(self, kind: str, wait_s: float) -> None:
         """The vendor refused a call for its rate: rest the shortest window of this kind.
@@ -140,8 +183,8 @@ class Limiter:
 
     def remember(self, owner: str, calls: Sequence[tuple[float, int]]) -> None:
         """Calls that `owner` (a source) made in earlier processes: (seconds ago, how many). Heard once from each."""
-        with self._lock:
-            earlier = self.day.remember(owner, calls)
+        with self._counting() as day:
+            earlier = day.remember(owner, calls)
         for window in {id(one): one for windows in self.kinds.values() for one in windows}.values():
             window.remember(earlier)
 

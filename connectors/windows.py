@@ -132,13 +132,23 @@ class Window:
     def beside(self, slots: int, window_s: float) -> "Window":
         """A window of another length for the same calls: it knows of those made of late."""
         other = Window(slots, window_s, clock=self._clock)
-        with self._lock:
-            begun = [at for at in self._in_flight.values() if at != math.inf]
-            other._arrived = sorted([*self._arrived, *begun])
-            other._mean_s = self._mean_s
-        now = self._clock()
-        other.remember([(now - at, 1) for at in other._arrived])
+        other.adopt(self)
         return other
+
+    def adopt(self, other: "Window") -> None:
+        """The calls and refusals that `other` knows of count here too."""
+        with other._lock:
+            extra_s, held_until, strict_until = other._extra_s, other._held_until, other._strict_until
+            begun = [at for at in other._in_flight.values() if at != math.inf]
+            made, mean_s = [*other._arrived, *begun], other._mean_s
+        with self._lock:
+            self._arrived = sorted([*self._arrived, *made])
+            self._mean_s = self._mean_s or mean_s
+            self._extra_s = max(self._extra_s, extra_s)
+            self._held_until = max(self._held_until, held_until)
+            self._strict_until = max(self._strict_until, strict_until)
+            now = self._clock()
+        self.remember([(now - at, 1) for at in made])
 
     def resize(self, slots: int) -> None:
         """The vendor allows `slots` calls a window."""

@@ -29,8 +29,8 @@ from connectors.hubspot.answers import (
     failures,
 )
 from connectors.hubspot.errors import EdgeRefused, Moving, NotThere, Throttled, TokenExpired, error_of, login_error_of
-from connectors.hubspot.limits import learn, make_limiter, most_of
-from connectors.hubspot.login import account_of, shared_login
+from connectors.hubspot.limits import learn, make_account, make_limiter, most_of
+from connectors.hubspot.login import account_of, portal_of, shared_login
 from connectors.hubspot.paths import PATHS, paths_of
 from connectors.hubspot.raised import explained
 from connectors.hubspot.settings import HubSpotSettings
@@ -167,6 +167,11 @@ class HubSpotClient:
             daily_limit=day.limit,
             daily_used=day.used,
         )
+
+    def belong_to(self, portal_id: str) -> None:
+        """The token is one of this portal, which meters searches and the day over all its apps."""
+        name = portal_of(self._settings, portal_id)
+        self._limiter.join(shared(name, lambda: make_account(self.limits)))
 
     def now_ms(self, now: datetime) -> int:
         """Milliseconds of the vendor's clock as last seen, at most the agent's (`now`).

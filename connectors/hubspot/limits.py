@@ -23,6 +23,12 @@ def make_limiter(limits: HubSpotLimits) -> Limiter:
     return Limiter({"call": (general,), "search": (search,)}, day, at_once=Window(limits.at_once, 0.0))
 
 
+def make_account(limits: HubSpotLimits) -> Limiter:
+    """A limiter for what HubSpot counts by portal, over all its apps: searches, and the day."""
+    search = Window(limits.search_per_s, float(limits.search_window))
+    return Limiter({"search": (search,)}, DayShare(limits.daily_share, limits.daily_reserve))
+
+
 def learn(limiter: Limiter, answer: Answer) -> None:
     """Take the limits from the headers of an answer, before its slot is given back (searches carry none)."""
     limit, left = _count(answer, "Daily"), _count(answer, "Daily-Remaining")

@@ -120,11 +120,19 @@ class Login:
 
 
 def account_of(settings: HubSpotSettings) -> str:
-    """A name for what shares one limit: the same address, app and token, whatever limits are set. Holds no secret."""
+    """A name for what shares an app's limit: the same address, app and token, whatever limits are set. Holds no
+    secret.
+    """
     secret = settings.access_token or settings.refresh_token
     who = secret.get_secret_value() if secret is not None else ""
     place = f"{settings.base_url or ''}|{settings.client_id}|{who}"
     return "hubspot:" + hashlib.sha256(place.encode()).hexdigest()
+
+
+def portal_of(settings: HubSpotSettings, portal_id: str) -> str:
+    """A name for what shares a portal's limits: the same address and portal, whichever app."""
+    place = f"{settings.base_url or ''}|{portal_id}"
+    return "hubspot portal:" + hashlib.sha256(place.encode()).hexdigest()
 
 
 _LOGINS: dict[str, Login] = {}

@@ -85,6 +85,7 @@ class Portal:
         details = self._client.get("account", "/details")
         if not details.get("portalId"):
             raise StreamError("HubSpot does not say which portal this token belongs to.")
+        self._client.belong_to(str(details["portalId"]))
         self._client.zone = parse.zone_of(details.get("timeZone"), self._agent_timezone)
         return details
 

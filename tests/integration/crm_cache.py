@@ -88,6 +88,7 @@ def hubspot(box: Sandbox, *, timeouts: Timeouts = QUICK, currency: str = "EUR", 
     """A connector to a sandbox's HubSpot, with a limiter that knows of no other."""
     settings = hubspot_settings(box, **more)
     forget(hubspot_login.account_of(settings))
+    forget(hubspot_login.portal_of(settings, str(sandbox_hubspot.PORTAL_ID)))
     return HubSpotConnector(
         "hs", settings, currency=currency, timezone="UTC", columns=COLUMNS, retry=quick_retry(), timeouts=timeouts
     )

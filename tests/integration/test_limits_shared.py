@@ -1,6 +1,8 @@
 """Sources of one account share its limits, whatever each of them is set to: the strictest counts."""
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -8,13 +10,21 @@ import pytest
 
 from connectors.base import Connector
 from connectors.errors import RateLimited
+from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.salesforce.connector import SalesforceConnector
 from syncagent.sandbox import Sandbox
+from syncagent.sandbox.hubspot import gate as hs_gate
 from tests.fakes import one_box
 from tests.integration import crm_cache
 
 MOST_A_DAY = 1000
+OAUTH: dict[str, Any] = {
+    "access_token": None,
+    "client_id": hs_gate.CLIENT_ID,
+    "client_secret": hs_gate.CLIENT_SECRET,
+    "refresh_token": hs_gate.REFRESH_TOKEN,
+}
 FEW, MANY = {"daily_share": 0.012}, {"daily_share": 0.9}  # a check takes more calls than the few
 
 
@@ -65,6 +75,41 @@ def test_a_share_that_is_raised_holds_at_once(build: Callable[..., Connector], c
     mended = build(crm, "one", limits=MANY)
     mended.check()
     mended.check()
+
+
+def test_two_apps_of_a_portal_share_its_day(build: Callable[..., Connector]) -> None:
+    loose = build("hubspot", "loose", limits=MANY)
+    loose.check()
+    strict = build("hubspot", "strict", same_login=True, limits=FEW, **OAUTH)
+    with suppress(RateLimited):
+        strict.check()
+    for connector in (strict, loose):
+        with pytest.raises(RateLimited, match="Our share"):
+            connector.check()
+    strict.close()
+    loose.check()
+
+
+def test_two_apps_of_a_portal_share_its_searches_alone(build: Callable[..., Connector]) -> None:
+    """Six of each at four a second take more than two seconds; calls are counted by app."""
+    limits = {"limits": {"search_per_s": 4, "per_10s": 100}}
+    apps = [build("hubspot", "one", **limits), build("hubspot", "other", **limits, **OAUTH)]
+    clients: list[HubSpotClient] = [getattr(app, "_client") for app in apps]  # noqa: B009
+    for app in apps:
+        app.check()
+
+    def search(client: HubSpotClient) -> None:
+        for _ in range(6):
+            client.search("contacts", {"limit": 1})
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(search, clients))
+    assert time.monotonic() - began > 1.9
+    assert [client.usage().throttled for client in clients] == [0, 0]
+    windows = [client._limiter.kinds for client in clients]
+    assert windows[0]["search"] == windows[1]["search"]
+    assert windows[0]["call"] != windows[1]["call"]
 
 
 @pytest.mark.parametrize("crm", ["hubspot", "salesforce"])

@@ -127,6 +127,12 @@ def test_a_window_of_another_length_knows_of_the_calls_before_it() -> None:
     assert _would_wait(longer)
     clock.at += 1.0
     assert longer.take() == 0.0
+    window.penalise(3.0)
+    later = window.beside(2, 5.0)
+    clock.at += 2.0
+    assert _would_wait(later)
+    clock.at += 1.0
+    assert later.take() == 0.0
 
 
 def test_room_is_left_for_calls_of_others() -> None:
@@ -531,6 +537,47 @@ def test_a_rate_over_a_longer_time_takes_nothing_from_a_stricter_one_over_a_shor
     # What was called before the second came counts in its window too.
     assert max(sum(1 for one in at if begin <= one < begin + 59.9) for begin in at if begin > 100.0) <= 100
     assert len(both) >= 0.9 * 270.0 * 100 / 60
+
+
+def test_limiters_that_turn_out_to_be_of_one_account_share_what_it_shares() -> None:
+    """What each has called and was told before counts once, in the day and in the windows of the account."""
+    clock = Clock()
+    clock.at = 1_000_000.0
+
+    def limiter(*kinds: str) -> Limiter:
+        windows = {kind: (Window(4, 10.0, clock=clock),) for kind in kinds}
+        return Limiter(windows, DayShare(1.0, 0.0, clock=clock))
+
+    one, other, account = limiter("call", "search"), limiter("call", "search"), limiter("search")
+    loose, strict = Most(0.9, 0.0, {"call": 4, "search": 4}), Most(0.5, 0.2, {"call": 2, "search": 3})
+    one.keep_to("one", loose)
+    other.keep_to("strict", strict)
+    one.remember("one", [(7200.0, 10)])
+    other.remember("strict", [(7200.0, 20)])
+    other.remember("one", [(7200.0, 10)])  # a source whose token was another one before
+    one.day.see(100, 40)
+    for each, kind in ((one, "search"), (other, "search"), (other, "call")):
+        with each.slot(kind):
+            pass
+    one.join(account)
+    one.join(account)
+    other.join(account)
+    assert (one.day, other.day, account.day.limit, account.day.reserve) == (account.day, account.day, 100, 0.2)
+    assert one.kinds["search"] == other.kinds["search"] == account.kinds["search"]
+    with other.slot("search"):
+        pass
+    assert _would_wait(one.kinds["search"][0])  # three of three are gone
+    assert one.kinds["call"][0].slots == 4
+    one.remember("one", [(7200.0, 10)])
+    for _ in range(50 - 30 - 4):
+        with one.slot("call"):
+            clock.at += 10.0
+    with pytest.raises(RateLimited, match="50 of 100"), other.slot("call"):
+        pass
+    other.release("strict", strict)
+    with one.slot("call"):
+        pass
+    assert account.kinds["search"][0].slots == 4
 
 
 def test_what_a_source_wanted_goes_with_it_and_what_was_called_stays() -> None:
