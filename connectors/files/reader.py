@@ -29,6 +29,7 @@ from connectors.files.lines import (
     printable,
     without_bad_bytes,
 )
+from connectors.files.packed import kind_of
 from connectors.files.settings import FilesTable
 
 #: How far we look for the end of such a cell (4 bytes a character meanwhile) before we say a quote was left open.
@@ -157,8 +158,18 @@ class SourceFile:
         if is_packed or self.path.suffix.lower() == ".gz":
             unpacked = gzip.GzipFile(fileobj=raw)
             unpacked.myfileobj = raw  # closed with it
-            return io.BufferedReader(cast(io.RawIOBase, unpacked), 1 << 18)
-        return io.BufferedReader(raw, 1 << 18)
+            binary = io.BufferedReader(cast(io.RawIOBase, unpacked), 1 << 18)
+        else:
+            binary = io.BufferedReader(raw, 1 << 18)
+        try:
+            kind = kind_of(binary)
+        except BaseException:
+            binary.close()
+            raise
+        if kind is not None:
+            binary.close()
+            raise StreamError(f"{self.label} is {kind.name}, no text.", mend=kind.mend)
+        return binary
 
     def _wrong_encoding(self, first: BadByte | None) -> StreamError:
         with self._binary(counted=False) as binary:
