@@ -10,18 +10,15 @@ from datetime import date, datetime
 from pathlib import Path
 
 from connectors.base import Bookmark, FieldInfo, Identity, Page, Record, Stream, Tombstone, Usage
-from connectors.errors import ConnectorError, SourceConfigError, StreamError
+from connectors.errors import SourceConfigError, StreamError
 from connectors.files import inventory, notes
-from connectors.files.failures import Failure, together
-from connectors.files.look import FIRST_LINES, look
+from connectors.files.failures import together
+from connectors.files.look import FIRST_LINES, Look
 from connectors.files.mapping import TableShape, Target, lenient_header
 from connectors.files.pages import PAGE_ROWS, plan_for
 from connectors.files.reader import SourceFile
 from connectors.files.reading import Reading
 from connectors.files.settings import FilesSettings, FilesTable
-
-#: Files of an entry that `check` looks at: the newest ones.
-LOOKED_AT = 50
 
 __all__ = ["PAGE_ROWS", "FilesConnector", "FilesSettings"]
 
@@ -66,49 +63,17 @@ class FilesConnector:
         A glob without a match is never more than a warning: its files may be archived once they are loaded.
         """
         entries = self._settings.table
-        exports: dict[str, None] = {}
-        problems: list[ConnectorError] = []
-        warnings: list[str] = []
-        hopeless = 0
-        for entry in entries:
-            guessed: dict[str, str] = {}
-            failures, will_do = self._failures(entry, exports, guessed)
-            problems += [together(failures)] if failures else []
-            warnings += map(notes.sentence, notes.of_bookmark(guessed))
-            hopeless += bool(failures) and not will_do and not isinstance(failures[0][1], inventory.NoMatch)
-        if hopeless == len(entries):
+        look = Look(self._settings, self._targets)
+        seen = [look.entry(entry) for entry in entries]
+        problems = [together(one.failures) for one in seen if one.failures]
+        if all(one.is_hopeless for one in seen):
             raise SourceConfigError(problems[0].message, mend=problems[0].mend)
+        warnings = [notes.sentence(note) for one in seen for note in notes.of_bookmark(one.guessed)]
         count = len({path for entry in entries for path in _paths(entry)})
         account = "1 file" if count == 1 else f"{count} files"
-        if exports:
-            account += f" ({', '.join(exports)})"
+        if look.exports:
+            account += f" ({', '.join(look.exports)})"
         return Identity(instance=self.name, account=account, warnings=(*map(str, problems), *warnings))
-
-    def _failures(
-        self, entry: FilesTable, exports: dict[str, None], guessed: dict[str, str]
-    ) -> tuple[list[Failure], bool]:
-        """The files of an entry that a sync will refuse by their beginning, and whether one of them will do.
-
-        Looks at the newest LOOKED_AT, of a snapshot at the newest alone. Notes the `exports` it
-        recognises and the stages whose meaning it `guessed`.
-        """
-        try:
-            paths = [path for path, _ in inventory.find(entry)]
-        except StreamError as error:
-            return [(entry.path, error)], False
-        if not paths:
-            return [(entry.path, inventory.no_file(entry))], False
-        failures: list[Failure] = []
-        looked_at = paths[-1:] if entry.mode == "snapshot" else paths[-LOOKED_AT:]
-        for path in reversed(looked_at):
-            try:
-                seen = look(path, entry, self._settings, self._targets[entry.table])
-                if seen.export:
-                    exports[seen.export] = None
-                guessed |= seen.guessed
-            except ConnectorError as error:
-                failures.append((path.name, error))
-        return failures, len(failures) < len(looked_at)
 
     def streams(self) -> list[Stream]:
         """None is reconciled: a snapshot says itself what is gone, and of an appended file nothing is."""
