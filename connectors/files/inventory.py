@@ -95,6 +95,7 @@ class Book:
     suspect: str = ""  # the digests of a snapshot that was refused
     several: bool = False  # rows of more than one file may be here, whatever became of the files
     guessed: dict[str, str] = field(default_factory=dict)  # stage -> the state it stands for, as no column says it
+    dry: list[str] = field(default_factory=list)  # patterns whose files are all gone
 
     @classmethod
     def load(cls, bookmark: Bookmark | None) -> "Book":
@@ -109,6 +110,7 @@ class Book:
             str(found.get("suspect") or ""),
             bool(found.get("several")),
             dict(found.get("guessed") or {}),
+            list(found.get("dry") or ()),
         )
 
     def after(self, files: dict[str, FileState], gone: dict[str, FileState], *, rows: int = 0) -> "Book":
@@ -128,7 +130,8 @@ class Book:
                 ("suspect", self.suspect),
                 ("several", self.several),
                 ("guessed", self.guessed),
-                ("notes", notes.of_bookmark(self.guessed)),
+                ("dry", self.dry),
+                ("notes", notes.of_bookmark(self.guessed, self.dry)),
             )
             if value
         }

@@ -1,6 +1,6 @@
 """What a person should know of a stream that was read well; its bookmark carries it until it is mended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from connectors.base import StreamNote
 from connectors.files.values import shown
@@ -9,13 +9,22 @@ from connectors.files.values import shown
 _NAMED = 8
 
 
-def of_bookmark(guessed: Mapping[str, str]) -> list[StreamNote]:
-    """The notes of a stream: its `guessed` stages."""
-    return [states_guessed(guessed)] if guessed else []
+def of_bookmark(guessed: Mapping[str, str], dry: Sequence[str] = ()) -> list[StreamNote]:
+    """The notes of a stream: its `guessed` stages, and the patterns that ran `dry`."""
+    return [*map(files_gone, dry), *([states_guessed(guessed)] if guessed else ())]
 
 
 def sentence(note: StreamNote) -> str:
     return f"{note['message']}. {note['mend']}"
+
+
+def files_gone(pattern: str) -> StreamNote:
+    """A pattern matched files once and matches none any more."""
+    return {
+        "code": "files_gone",
+        "message": f"no file matches {pattern} any more; the rows loaded stay",
+        "mend": "If its files were moved, mend path; if the entry has had its day, take it out.",
+    }
 
 
 def states_guessed(guessed: Mapping[str, str]) -> StreamNote:

@@ -263,6 +263,7 @@ class Reading:
     def _jobs(self, book: Book, *, is_first: bool) -> list[Job]:
         """The files of the stream in the order they are read; what cannot be found goes to the failures."""
         found = []
+        was_dry, book.dry = book.dry, []
         for entry in self._entries:
             try:
                 files = inventory.find(entry)
@@ -271,7 +272,7 @@ class Reading:
                 self._held.update((key, book.files[key]) for key in self._keys_of(entry, book))
                 continue
             if not files:
-                self._miss(entry, book, is_first=is_first)
+                self._miss(entry, book, was_dry, is_first=is_first)
             newest = files[-1:] if self.is_snapshot else files
             found += [(entry, path, status) for path, status in newest]
         found = [one for one in found if self._has_own_name(one[1], [path for _, path, _ in found])]
@@ -314,17 +315,19 @@ class Reading:
         self._failures.append((name, error))
         return False
 
-    def _miss(self, entry: FilesTable, book: Book, *, is_first: bool) -> None:
+    def _miss(self, entry: FilesTable, book: Book, was_dry: Sequence[str], *, is_first: bool) -> None:
         """No file: an error, unless a pattern ran dry because its files were archived once they were loaded."""
         if is_first or self.is_snapshot or not has_magic(entry.path):
             self._failures.append((entry.path, inventory.no_file(entry)))
             return
-        if self._keys_of(entry, book):
-            log.warning(
-                "%s %s: no file matches %s any more; the rows loaded stay",
-                self._name, self._target.name, printable(entry.path),
-                extra={"action": "files_gone", "source": self._name, "stream": self._target.name},
-            )  # fmt: skip
+        pattern = printable(entry.path)
+        if pattern in was_dry or self._keys_of(entry, book):
+            book.dry.append(pattern)
+        if pattern in book.dry and pattern not in was_dry:
+            where = {"source": self._name, "stream": self._target.name}
+            log.info(
+                "%s %s: no file matches %s any more", *where.values(), pattern, extra={"action": "files_gone", **where}
+            )
 
     def _keys_of(self, entry: FilesTable, book: Book) -> list[str]:
         """The files of an entry that the bookmark knows."""

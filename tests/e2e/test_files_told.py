@@ -72,3 +72,20 @@ def test_check_names_the_stages_it_guesses(run: Run, tmp_path: Path) -> None:
         'warning: no column says which deals are won or lost, so stages were taken for it: won "Closed Won"'
         in (run("check")[1])
     )
+
+
+def test_a_pattern_whose_files_are_all_gone_is_told_in_plain_words_until_one_is_back(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "entry.toml").write_text('path = "t-*.csv"\ntable = "tickets"')
+    (tmp_path / "t-1.csv").write_text("id,status\n1,a\n")
+    assert run("sync")[0] == 0
+    (tmp_path / "t-1.csv").rename(tmp_path / "gone.csv")
+    for _ in range(2):
+        code, said = run("sync")
+        assert code == 0
+        assert f"desk tickets: no file matches {tmp_path}/t-*.csv any more; the rows loaded stay. If its" in said
+        assert "action=" not in said
+    assert [(one["code"], one["severity"]) for one in problems(run)] == [("files_gone", "warning")]
+    assert "no file matches" in run("status")[1]
+    (tmp_path / "t-2.csv").write_text("id,status\n2,a\n")
+    assert "no file matches" not in run("sync")[1]
+    assert problems(run) == []

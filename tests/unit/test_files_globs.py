@@ -89,17 +89,24 @@ def test_a_log_that_goes_keeps_its_rows_and_comes_back_as_itself(tmp_path: Path)
     assert kinds(cache) == ["c"]
 
 
-def test_the_last_file_of_a_glob_going_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_last_file_of_a_glob_going_is_logged_once_and_noted_until_one_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cache, path = PageCache("tickets"), tmp_path / "t-1.csv"
     source = connector({"path": str(tmp_path / "t-*.csv"), "table": "tickets"})
     path.write_text("source_id\n1\n")
     sync(source, cache, "tickets")
     path.unlink()
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         for _ in range(3):
             sync(source, cache, "tickets")
-    assert [record.getMessage().partition(" matches ")[0] for record in caplog.records] == ["desk tickets: no file"]
+            assert [note["code"] for note in (cache.bookmark or {})["notes"]] == ["files_gone"]
+    said = [(record.levelname, record.getMessage().partition(" matches ")[0]) for record in caplog.records]
+    assert said == [("INFO", "desk tickets: no file")]
     assert list(cache.rows) == ["1"]
+    path.write_text("source_id\n2\n")
+    sync(source, cache, "tickets")
+    assert "notes" not in (cache.bookmark or {})
 
 
 def test_a_file_known_by_name_that_goes_is_an_error_each_time(tmp_path: Path) -> None:
