@@ -68,7 +68,7 @@ class FilesConnector:
         problems = [together(one.failures) for one in seen if one.failures]
         if all(one.is_hopeless for one in seen):
             raise SourceConfigError(problems[0].message, mend=problems[0].mend)
-        warnings = [notes.sentence(note) for one in seen for note in notes.of_bookmark(one.guessed)]
+        warnings = [notes.sentence(note) for one in seen for note in notes.of_bookmark(one.guessed, (), one.folders)]
         count = len({path for entry in entries for path in _paths(entry)})
         account = "1 file" if count == 1 else f"{count} files"
         if look.exports:

@@ -5,6 +5,7 @@ id of their own are named by the file's `place` and their line, so a place is ne
 that was moved or packed keeps its own.
 """
 
+import errno
 import glob
 import hashlib
 import os
@@ -96,6 +97,7 @@ class Book:
     several: bool = False  # rows of more than one file may be here, whatever became of the files
     guessed: dict[str, str] = field(default_factory=dict)  # stage -> the state it stands for, as no column says it
     dry: list[str] = field(default_factory=list)  # patterns whose files are all gone
+    folders: list[str] = field(default_factory=list)  # what matched now and is a folder; not kept
 
     @classmethod
     def load(cls, bookmark: Bookmark | None) -> "Book":
@@ -131,7 +133,7 @@ class Book:
                 ("several", self.several),
                 ("guessed", self.guessed),
                 ("dry", self.dry),
-                ("notes", notes.of_bookmark(self.guessed, self.dry)),
+                ("notes", notes.of_bookmark(self.guessed, self.dry, self.folders)),
             )
             if value
         }
@@ -167,29 +169,64 @@ def no_file(entry: FilesTable) -> StreamError:
     return StreamError(f"there is no file {printable(entry.path)}.", mend=mend)
 
 
+@dataclass(slots=True)
+class Survey:
+    """What an entry matches, each in the natural order of their names: `week-9` before `week-10`.
+
+    `lost`: links that lead to no file, each with what to say of it; `folders`: their names, where files were meant.
+    """
+
+    files: list[tuple[Path, os.stat_result]] = field(default_factory=list)
+    lost: list[tuple[str, StreamError]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    newest_lost: list[tuple[str, StreamError]] = field(default_factory=list)  # those behind the last file
+
+
 def find(entry: FilesTable) -> list[tuple[Path, os.stat_result]]:
-    """The files an entry matches, in the natural order of their names: `week-9` before `week-10`. Raises StreamError.
+    """The files an entry matches. Raises StreamError."""
+    return survey(entry).files
+
+
+def survey(entry: FilesTable) -> Survey:
+    """Look at everything an entry matches. Raises StreamError.
 
     A file that is reached by two names through links is one file, under the first of them.
     """
     root = root_of(entry.path)
-    found: dict[tuple[int, int], tuple[Path, os.stat_result]] = {}
+    names_folders = Path(entry.path).name.strip("*") == ""  # `*` matches them beside the files
+    seen: set[tuple[int, int]] = set()
+    links: set[str] = set()
+    found = Survey()
     try:
         names = [entry.path] if _is_plain(entry.path) else glob.glob(entry.path, recursive=True)
         for name in sorted(names, key=lambda name: natural(os.path.relpath(name, root))):
             try:
                 status = os.stat(name)
-            except FileNotFoundError:
-                continue  # taken away meanwhile, or a link to nothing
             except OSError as error:
-                if error.errno is not None and "symbolic" in os.strerror(error.errno):
-                    continue  # a link that leads to itself
-                raise
-            if stat.S_ISREG(status.st_mode):
-                found.setdefault((status.st_dev, status.st_ino), (Path(name), status))
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                    raise
+                # Without the links on the way: a folder that holds itself leads to its files by too many of them.
+                real = os.path.join(os.path.realpath(os.path.dirname(name)), os.path.basename(name))
+                if os.path.islink(real) and not os.path.exists(real) and real not in links:
+                    links.add(real)
+                    found.lost.append((name, _lost(name)))
+                    found.newest_lost.append(found.lost[-1])
+                continue  # else taken away meanwhile
+            if stat.S_ISDIR(status.st_mode) and glob.has_magic(entry.path) and not names_folders:
+                found.folders.append(printable(name))
+            elif stat.S_ISREG(status.st_mode):
+                found.newest_lost.clear()
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    found.files.append((Path(name), status))
     except OSError as error:
         raise unreadable(Path(entry.path), error) from None
-    return list(found.values())
+    return found
+
+
+def _lost(name: str) -> StreamError:
+    mend = "Is the disk it is on mounted? Else mend the link, or take it away."
+    return StreamError(f"{printable(name)} is a link to a file that is not there.", mend=mend)
 
 
 def key_of(path: Path, mark: str) -> str:

@@ -42,24 +42,30 @@ class Look:
     def entry(self, entry: FilesTable) -> "Seen":
         """The newest LOOKED_AT files of an entry, of a snapshot the newest alone."""
         try:
-            paths = [path for path, _ in inventory.find(entry)]
+            there = inventory.survey(entry)
         except StreamError as error:
             return Seen([(entry.path, error)])
+        paths = [path for path, _ in there.files]
+        lost = there.newest_lost if entry.mode == "snapshot" else there.lost
+        seen = Seen([(Path(name).name, error) for name, error in lost], folders=there.folders)
+        if lost and (not paths or entry.mode == "snapshot"):
+            return seen
         if not paths:
             return Seen([(entry.path, inventory.no_file(entry))])
         looked_at = paths[-1:] if entry.mode == "snapshot" else paths[-LOOKED_AT:]
-        seen = Seen()
+        failed = 0
         for path in reversed(looked_at):
             try:
                 plan = _look(path, entry, self._settings, self._targets[entry.table], whole=self._has_room(path))
             except ConnectorError as error:
                 seen.failures.append((path.name, error))
+                failed += 1
                 continue
             if plan is not None:
                 seen.guessed |= plan.guessed
                 if plan.export is not None:
                     self.exports[plan.export.object] = None
-        seen.will_do = len(seen.failures) < len(looked_at)
+        seen.will_do = failed < len(looked_at)
         return seen
 
     def _has_room(self, path: Path) -> bool:
@@ -75,11 +81,12 @@ class Look:
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of an entry: files a sync will refuse, whether one will do, stages whose meaning was guessed."""
+    """What was seen of an entry: files a sync will refuse, whether one will do, stages guessed, folders skipped."""
 
     failures: list[Failure] = field(default_factory=list)
     will_do: bool = False
     guessed: dict[str, str] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
 
     @property
     def is_hopeless(self) -> bool:

@@ -9,9 +9,10 @@ from connectors.files.values import shown
 _NAMED = 8
 
 
-def of_bookmark(guessed: Mapping[str, str], dry: Sequence[str] = ()) -> list[StreamNote]:
-    """The notes of a stream: its `guessed` stages, and the patterns that ran `dry`."""
-    return [*map(files_gone, dry), *([states_guessed(guessed)] if guessed else ())]
+def of_bookmark(guessed: Mapping[str, str], dry: Sequence[str] = (), folders: Sequence[str] = ()) -> list[StreamNote]:
+    """The notes of a stream: its `guessed` stages, patterns that ran `dry`, `folders` that match a pattern of files."""
+    found = [*map(files_gone, dry), *([folders_skipped(folders)] if folders else ())]
+    return [*found, *([states_guessed(guessed)] if guessed else ())]
 
 
 def sentence(note: StreamNote) -> str:
@@ -24,6 +25,16 @@ def files_gone(pattern: str) -> StreamNote:
         "code": "files_gone",
         "message": f"no file matches {pattern} any more; the rows loaded stay",
         "mend": "If its files were moved, mend path; if the entry has had its day, take it out.",
+    }
+
+
+def folders_skipped(folders: Sequence[str]) -> StreamNote:
+    """What matches a pattern and is a folder."""
+    more = f" (and {len(folders) - 1:,} more)" if len(folders) > 1 else ""
+    return {
+        "code": "folders_skipped",
+        "message": f"{folders[0]}{more} is a folder, so nothing in it is read",
+        "mend": f'If its files are meant, name them: "{folders[0]}/*.csv".',
     }
 
 

@@ -25,6 +25,7 @@ from connectors.files.mapping import Target
 from connectors.files.owners import Owners
 from connectors.files.pages import Outcome, Pager
 from connectors.files.settings import FilesSettings, FilesTable
+from connectors.files.touched import Touched, untouched
 from connectors.parse import format_instant
 
 log = logging.getLogger(__name__)
@@ -111,14 +112,14 @@ class Reading:
         wanted = [again or self._is_wanted(job, since) for job in jobs]
         to_read = [job for job, is_wanted in zip(jobs, wanted, strict=True) if is_wanted]
         pager = self._pager(to_read, anew=again, guessed=book.guessed)
-        touched = _Touched()
+        touched = Touched()
         done: dict[str, FileState] = dict(self._held)
         pager.gone += [one for state in dropped for one in self._lines(state.place, 1, state.last_line)]
         for place, (job, is_wanted) in enumerate(zip(jobs, wanted, strict=True)):
             if not (is_wanted and (job.state.place or not self._is_event)) and not self._is_tied(job, touched):
                 done[job.key] = self._kept(job)
                 continue
-            known = {} if again else _untouched(jobs[place:], book, touched)
+            known = {} if again else untouched(jobs[place:], book, touched)
             told = replace(book, again=True) if again else book.after({**known, **done}, gone)
             outcome = Outcome()
             try:
@@ -140,7 +141,7 @@ class Reading:
             if job.before is not None:
                 pager.gone += self._lines(job.state.place, outcome.last_line, job.before.last_line)
             if pager.is_full and not again:
-                known = _untouched(jobs[place + 1 :], book, touched)
+                known = untouched(jobs[place + 1 :], book, touched)
                 yield pager.page(book.after({**known, **done}, gone).dump())
         if not self._is_event:  # they could not have the last word now
             done |= {k: replace(one, digest="") for k, one in self._held.items() if touched.meets(one.span)}
@@ -155,7 +156,7 @@ class Reading:
             return job.is_read
         return job.before is None or job.is_remapped or job.before.digest != job.state.digest
 
-    def _is_tied(self, job: Job, touched: "_Touched") -> bool:
+    def _is_tied(self, job: Job, touched: "Touched") -> bool:
         """Whether an unchanged file may hold rows just read from an earlier one: the later one has the last word."""
         return not self._is_event and job.before is not None and touched.meets(job.before.span)
 
@@ -263,15 +264,22 @@ class Reading:
     def _jobs(self, book: Book, *, is_first: bool) -> list[Job]:
         """The files of the stream in the order they are read; what cannot be found goes to the failures."""
         found = []
-        was_dry, book.dry = book.dry, []
+        was_dry, book.dry, book.folders = book.dry, [], []
         for entry in self._entries:
             try:
-                files = inventory.find(entry)
+                there = inventory.survey(entry)
             except StreamError as error:
                 self._failures.append((entry.path, error))
                 self._held.update((key, book.files[key]) for key in self._keys_of(entry, book))
                 continue
-            if not files:
+            files, lost = there.files, there.newest_lost if self.is_snapshot else there.lost
+            book.folders += there.folders
+            for name, lost_error in lost:
+                self._failures.append((printable(name), lost_error))
+                self._held.update((k, one) for k, one in book.files.items() if k.rpartition("|")[0] == printable(name))
+            if lost and self.is_snapshot:
+                continue  # an older file has not the last word
+            if not files and not lost:
                 self._miss(entry, book, was_dry, is_first=is_first)
             newest = files[-1:] if self.is_snapshot else files
             found += [(entry, path, status) for path, status in newest]
@@ -363,31 +371,3 @@ class Reading:
 def _is_of(entry: FilesTable, key: str) -> bool:
     """Whether a file that the bookmark knows is one of an entry, however it was read."""
     return fnmatch(key.rpartition("|")[0], entry.path)
-
-
-class _Touched:
-    """From when to when the rows just read were updated; a later file with rows of that time may hold the same ones."""
-
-    def __init__(self) -> None:
-        self._low: str | None = None
-        self._high = ""
-        self._is_all = False
-
-    def add(self, span: tuple[str, str] | None) -> None:
-        """None: some row has no time. Two empty texts: no row at all."""
-        if span is None:
-            self._is_all = True
-        elif span != ("", ""):
-            self._low = span[0] if self._low is None else min(self._low, span[0])
-            self._high = max(self._high, span[1])
-
-    def meets(self, span: tuple[str, str] | None) -> bool:
-        if self._is_all or self._low is None:
-            return self._is_all
-        return span is None or (span[0] <= self._high and span[1] >= self._low)
-
-
-def _untouched(jobs: Sequence[Job], book: Book, touched: _Touched) -> dict[str, FileState]:
-    """What is known of the files still to come, without those that must be read once more after what was read."""
-    later = {job.key: job.before for job in jobs if job.before is not None and not job.is_remapped}
-    return {key: state for key, state in later.items() if not touched.meets(state.span)}
