@@ -13,6 +13,8 @@ from connectors.files.derive import Derive, derive_for
 #: Part of what makes a file be read again: raised when a map below or a rule of `derive` changes.
 VERSION = 3
 
+#: Whose exports are known.
+CRMS = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
 #: Names other programs write too: in another case than Salesforce's own, one of them alone tells nothing.
 _EVERYONES = frozenset(
     (
@@ -181,7 +183,7 @@ def _forms(table: str) -> tuple[_Form, ...]:
         forms += [
             _Form(
                 crm,
-                f"{'Salesforce' if crm == 'salesforce' else 'HubSpot'} {name}",
+                f"{CRMS[crm]} {name}",
                 tuple(tuple(_fold(word) for word in one.split("/")) for one in needed.split(";")),
                 _columns(columns, exact=False),
                 exact=False,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Record, Reject
-from connectors.errors import StreamError
+from connectors.errors import SourceConfigError, StreamError
 from tests.unit.test_files import connector, fetch, rejects_of
 
 DEAL = "006Ws000008kZ0pIAE"
@@ -337,3 +337,17 @@ def test_check_and_fields_say_what_was_recognised(tmp_path: Path) -> None:
         ("CreatedDate", "created_at", "Opportunity.csv (Salesforce Opportunity)"),
         ("Odd__c", "", "Opportunity.csv (Salesforce Opportunity)"),
     ]
+
+
+@pytest.mark.parametrize("columns", [{}, {"status": "st"}])
+def test_a_file_that_is_not_the_export_it_is_said_to_be_is_refused(tmp_path: Path, columns: dict[str, str]) -> None:
+    (tmp_path / "t.csv").write_text("id,opened,st,subj\n1,2026-01-01,open,x\n")
+    entry = {"path": str(tmp_path / "t.csv"), "table": "tickets", "export": "salesforce", "columns": columns}
+    with pytest.raises(StreamError) as refused:
+        fetch(connector(entry), "tickets")
+    assert str(refused.value) == (
+        "t.csv: it is no Salesforce export that feeds tickets. Export it again with the CRM's own column names,"
+        ' or set export = "none" and map its columns.'
+    )
+    with pytest.raises(SourceConfigError, match="it is no Salesforce export that feeds tickets"):
+        connector(entry).check()
