@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from connectors import parse
+from connectors.errors import SourceConfigError
 from connectors.files import exports_hubspot, exports_salesforce
 from connectors.files.derive import Derive, derive_for
 
@@ -124,6 +125,32 @@ def recognise(table: str, header: Sequence[str], wanted: str = "auto") -> Export
         if form.exact and _has_needed(form, in_any_case) and (wanted != "auto" or _is_salesforces(form, folded)):
             return _export(form, table, {**folded, **in_any_case})
     return None
+
+
+def refuse(table: str, header: Sequence[str], wanted: str, *, has_ours: bool) -> None:
+    """Raise SourceConfigError for what is no export of `table` although the entry says so, or one of another table.
+
+    `has_ours`: the file can be read without being an export, by a mapping or columns of our names.
+    """
+    if (wanted in CRMS or not has_ours) and (other := _elsewhere(header, wanted)):
+        label, tables = other
+        message = f"it is a {label} export, which feeds {' and '.join(tables)}, not {table}."
+        raise SourceConfigError(message, mend=f'Set table = "{tables[0]}".')
+    if wanted in CRMS:
+        raise SourceConfigError(
+            f"it is no {CRMS[wanted]} export that feeds {table}.",
+            mend='Export it again with the CRM\'s own column names, or set export = "none" and map its columns.',
+        )
+
+
+def _elsewhere(header: Sequence[str], wanted: str) -> tuple[str, list[str]] | None:
+    """What export a header belongs to whatever our table, and the tables it feeds: the one it feeds most columns of."""
+    feeds = [one[1] for one in (*exports_salesforce.API, *exports_salesforce.LABELS, *exports_hubspot.LABELS)]
+    found = [(export, table) for table in dict.fromkeys(feeds) if (export := recognise(table, header, wanted))]
+    if not found:
+        return None
+    best, _ = max(found, key=lambda one: len(one[0].columns))
+    return best.object, [table for export, table in found if export.object == best.object]
 
 
 def _has_needed(form: "_Form", names: Collection[str]) -> bool:

@@ -212,7 +212,9 @@ class _Compiler:
     def plan(self, now: str) -> Plan:
         plan = Plan(export=self._export)
         extra = self._entry.extra_types
-        self._check_export()
+        if self._export is None:
+            has_ours = bool(self._entry.columns) or any(resolve(name, self._target) for name in self._index)
+            exports.refuse(self._target.name, self._header, self._entry.export, has_ours=has_ours)
         columns = self._columns()
         self._check_header((*columns.values(), *(self._theirs(name) for name in extra)))
         for name, theirs in columns.items():
@@ -251,14 +253,6 @@ class _Compiler:
                 kept = frozenset(filter(None, (resolve(name, self._target) for name in self._entry.columns)))
                 plan.rule = _Rule(self._export.derive, places, self._admin_value, kept, now, plan.guessed)
         return plan
-
-    def _check_export(self) -> None:
-        """Refuse what is no export although the entry says so."""
-        if self._export is None and self._entry.export in exports.CRMS:
-            raise SourceConfigError(
-                f"it is no {exports.CRMS[self._entry.export]} export that feeds {self._target.name}.",
-                mend='Export it again with the CRM\'s own column names, or set export = "none" and map its columns.',
-            )
 
     def _admin_value(self, column: str, text: str) -> Any:
         """What the admin's value map makes of a text; None where it says nothing."""

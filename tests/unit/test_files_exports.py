@@ -351,3 +351,36 @@ def test_a_file_that_is_not_the_export_it_is_said_to_be_is_refused(tmp_path: Pat
     )
     with pytest.raises(SourceConfigError, match="it is no Salesforce export that feeds tickets"):
         connector(entry).check()
+
+
+@pytest.mark.parametrize("export", ["auto", "hubspot"])
+@pytest.mark.parametrize(
+    ("header", "table", "said"),
+    [
+        (
+            "Record ID,Deal Name,Deal Stage,Amount",
+            "tickets",
+            "HubSpot deals export, which feeds opportunities, not t",
+        ),
+        (
+            "Record ID,Ticket name,Ticket status",
+            "accounts",
+            "HubSpot tickets export, which feeds tickets, not acc",
+        ),
+        ("Record ID,Company name,Industry", "opportunities", "HubSpot companies export, which feeds accounts, not opp"),
+    ],
+)
+def test_an_export_under_another_table_is_told_where_it_belongs(
+    read: Any, header: str, table: str, said: str, export: str
+) -> None:
+    with pytest.raises(StreamError, match=f"it is a {said}"):
+        read(header, "1,x,y,2", table=table, export=export)
+
+
+def test_a_salesforce_export_under_another_table_too(read: Any) -> None:
+    with pytest.raises(StreamError) as refused:
+        read("Id,Name,StageName,Amount,CloseDate,IsWon", f"{DEAL},x,y,2,,", table="tickets")
+    assert str(refused.value) == (
+        "export.csv: it is a Salesforce Opportunity export, which feeds opportunities, not tickets."
+        ' Set table = "opportunities".'
+    )
