@@ -51,6 +51,7 @@ class Lines:
         self._is_judged = False
         self._long = False
         self._bad: BadByte | None = None
+        self.last = ""  # the line read last
         self.ends_midway = False
         self.ends_quoted = False  # the last line closes with a quote, so its last value is whole
 
@@ -66,10 +67,12 @@ class Lines:
                 continue
             number += 1
             self._look(line, number)
+            self.last = line
             yield line
         if begun:
             self.ends_midway = True
             self._look(begun, number + 1)
+            self.last = begun
             yield begun
         self.ends_quoted = (begun or line).rstrip("\r\n").endswith('"')
 

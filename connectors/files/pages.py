@@ -251,5 +251,5 @@ def _settled(rows: Iterable[Row], source: SourceFile, job: Job, outcome: Outcome
 
 def _content(row: Row) -> str:
     """A bad row for the reject file, cut where it is long."""
-    text = row.text or ",".join("" if cell is None else str(cell)[:_CONTENT] for cell in row.cells)
+    text = row.text.strip() or ",".join("" if cell is None else str(cell)[:_CONTENT] for cell in row.cells)
     return text[:_CONTENT]

@@ -47,7 +47,7 @@ class Row(NamedTuple):
     line: int
     cells: Sequence[Any]
     problem: str = ""
-    text: str = ""  # the whole of it, where it has no cells
+    text: str = ""  # the whole of it, where its cells are not what stands there
 
 
 class SourceFile:
@@ -241,6 +241,8 @@ class SourceFile:
                     problem = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} where the header has {width}"
                 if problem and end > start:
                     problem += f"; the row runs to line {end}: is a quote left open?"
+                elif problem and _leaves_quote_open(cells, lines.last):
+                    problem = f"a quote is left open, so it has {problem}"
                 if bad := lines.take_bad():
                     problem = problem or self._bad_byte(bad, start)
                     cells = [without_bad_bytes(cell) for cell in cells]
@@ -303,8 +305,13 @@ class SourceFile:
                 cells = [cell and without_bad_bytes(cell) for cell in cells]
             if bad is not None:
                 problem = self._bad_byte(bad, number)
-            yield Row(number, cells, problem)
+            yield Row(number, cells, problem, line)
         self.ends_midway = lines.ends_midway
+
+
+def _leaves_quote_open(cells: Sequence[str], line: str) -> bool:
+    """Whether a row of one line ends inside quotes, as only the last line of a file can."""
+    return cells[-1].endswith(("\n", "\r")) or (line[-1] not in "\r\n" and line.count('"') % 2 == 1)
 
 
 def _refuse_constant(name: str) -> Any:

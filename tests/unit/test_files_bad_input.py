@@ -136,3 +136,22 @@ def test_a_bad_row_is_told_once_however_often_its_id_stands_there(tmp_path: Path
         ("a.csv line 2", 'created_at "soon"', "1,soon"),
         ("a.csv line 3", 'created_at "later"', "1,later"),
     ]
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_quote_left_open_in_the_last_line_is_named(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f'source_id,status,subject,priority,category\n1,a,b,c,d\n5,5" pipe\n2,"new,b,c,d{end}')
+    pages = fetch(connector({"path": str(path), "table": "tickets"}), "tickets")
+    assert [(reject.place, reject.reason) for reject in rejects_of(pages)] == [
+        ("a.csv line 3", "2 cells where the header has 5"),
+        ("a.csv line 4", "a quote is left open, so it has 2 cells where the header has 5"),
+    ]
+
+
+def test_a_row_of_json_lines_is_rejected_with_its_line_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    line = '{"status": "a, b", "subject": null, "priority": 3}'
+    path.write_text(f'{{"source_id": "1"}}\n{line}\n')
+    pages = fetch(connector({"path": str(path), "table": "tickets"}), "tickets")
+    assert [(r.reason, r.content) for r in rejects_of(pages)] == [("source_id is missing", line)]
