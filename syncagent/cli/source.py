@@ -1,5 +1,6 @@
 """`source`: what a source offers, what we map, how well it is filled."""
 
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -69,9 +70,12 @@ def fields_command(app: App, source: str, table: str | None, as_json: bool) -> i
         known(table, TABLES, "table")
     with closing(build_connector(config, source)) as connector:
         connector.check()
-        tables = [table] if table else sorted({name for stream in connector.streams() for name in stream.tables})
+        fed = sorted({name for stream in connector.streams() for name in stream.tables})
+        tables = [table] if table else fed
         offered = {name: connector.fields(name) for name in tables}
-    filled = {name: _filled(config, source, name) for name in tables}
+    filled = {
+        name: _filled(config, source, name, [field.column for field in fields]) for name, fields in offered.items()
+    }
     rows = [
         {
             "table": name,
@@ -87,6 +91,9 @@ def fields_command(app: App, source: str, table: str | None, as_json: bool) -> i
     ]
     if as_json:
         print_json(rows)
+        return OK
+    if table and not rows:
+        click.echo(_why_none(source, table, fed))
         return OK
     print_table(
         ("table", "field", "label", "type", "our column", "filled"),
@@ -106,17 +113,33 @@ def fields_command(app: App, source: str, table: str | None, as_json: bool) -> i
     return OK
 
 
-def _filled(config: "Config", source: str, table: str) -> dict[str, float]:
-    """The share of a source's rows that have a value, by column; empty before the first sync."""
+def _why_none(source: str, table: str, fed: Sequence[str]) -> str:
+    if table not in fed:
+        return f"{source} fills no {table}; it fills {', '.join(fed)}."
+    return (
+        f"{source} names no fields of {table}: nothing of it can be mapped, or this login may not read it"
+        " (`syncagent check` says which)."
+    )
+
+
+def _filled(config: "Config", source: str, table: str, wanted: Iterable[str]) -> dict[str, float]:
+    """The share of a source's live rows that have a value, by column, those of `custom` that are `wanted` too.
+
+    Empty before the first sync.
+    """
     from syncagent.schema import column_types
     from syncagent.store import read_cache
 
-    columns = list(column_types(table))
+    own = list(column_types(table))
+    custom = sorted({name for name in wanted if name.startswith("custom.")})
+    columns = [*own, *custom]
+    counted = [*own, *["json_extract(custom, ?)"] * len(custom)]
+    paths = ['$."' + name.removeprefix("custom.").replace('"', '\\"') + '"' for name in custom]
     with suppress(AgentError), closing(read_cache(config.agent.data_dir)) as cache:
         counts = cache.execute(
-            f"""SELECT count(*), {", ".join(f"count({column})" for column in columns)} FROM {table}
-                WHERE id >= ? AND id < ? AND is_deleted = 0""",
-            (f"{source}:{table}:", f"{source}:{table};"),
+            f"""SELECT count(*), {", ".join(f"count({one})" for one in counted)} FROM {table}
+                WHERE id >= ? AND id < ? AND is_deleted = 0 AND merged_into IS NULL""",
+            (*paths, f"{source}:{table}:", f"{source}:{table};"),
         ).fetchone()
         if counts[0]:
             return {column: counts[number] / counts[0] for number, column in enumerate(columns, start=1)}

@@ -21,7 +21,7 @@ from click.shell_completion import ShellComplete
 from syncagent.cli import cli, run_cli
 from syncagent.cli.sync import stop_on_signals
 from syncagent.store import lock_data_dir, open_cache
-from tests.fakes.office import Office
+from tests.fakes.office import DEALS, Office
 from tests.fakes.smtp import FaultServer
 
 
@@ -586,6 +586,26 @@ def test_a_mistake_of_ours_is_one_line_and_a_traceback_only_on_demand(run: Run, 
     assert "Traceback" not in said.err
     assert said.err.count("\n") == 1
     assert "Traceback" in run("-vv", "source", "fields", "desk").err
+
+
+def test_how_well_fields_are_filled_counts_live_rows_and_custom_columns(run: Run, office: Office) -> None:
+    text = office.config.read_text().replace('table = "opportunities"', 'table = "opportunities"\nextra = ["mood"]')
+    office.config.write_text(text)
+    deals = [
+        f"{line},{mood}" for line, mood in zip(DEALS.splitlines(), ("mood", "fine", "", "bad", "bad"), strict=True)
+    ]
+    (office.folder / "deals.csv").write_text("\n".join(deals) + "\n")
+    run("sync")
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("UPDATE opportunities SET merged_into = 'desk:opportunities:1' WHERE source_id = '3'")
+    filled = {row["column"]: row["filled"] for row in run("source", "fields", "desk", "--json").json}  # type: ignore[attr-defined]
+    assert filled["close_date"] == 1.0, "the one without it is merged away"
+    assert filled["custom.mood"] == pytest.approx(2 / 3)
+
+
+def test_a_table_without_fields_is_explained(run: Run, office: Office) -> None:
+    assert run("source", "fields", "desk", "leads").out == "desk fills no leads; it fills opportunities.\n"
+    assert run("source", "fields", "desk", "leads", "--json").json == []
 
 
 def test_a_state_that_turns_out_damaged_while_it_is_read_is_said_plainly(run: Run, office: Office) -> None:
