@@ -145,8 +145,13 @@ class Transport:
             with self._lock:
                 self._calls += 1
             count_call()
+            began = time.monotonic()
             try:
-                return self._exchange(method, address, headers, body, place)
+                answer = self._exchange(method, address, headers, body, place)
+                # Without its query: that may hold what a customer is called.
+                said = (method, place, urlsplit(address).path, answer.status, time.monotonic() - began)
+                log.debug("%s %s%s: %d in %.2f s", *said, extra={"action": "called"})
+                return answer
             except (ConnectorError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 if call.is_cut:
                     raise Stopped("Stopped in the middle of a call.") from error

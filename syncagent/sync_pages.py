@@ -1,5 +1,6 @@
 """Writes one page: records, lines and links gone, deletions, merges, definitions, bookmark; in one transaction."""
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from syncagent.rows import Origin, write_children, write_merges, write_records, 
 from syncagent.stages import DEFINITIONS, write_definitions
 from syncagent.store import data_dir_of, transaction
 from syncagent.sync_state import Run
+
+log = logging.getLogger(__name__)
 
 #: What else belongs into the page's transaction: a bookmark, the marks of a reconciliation.
 Also = Callable[[sqlite3.Connection], object]
@@ -77,4 +80,9 @@ def write_page(
     run.deleted += deleted
     run.rejected += len(rejects)
     run.first_reject = run.first_reject or next(iter(rejects), None)
+    log.debug(
+        "%s %s: a page written: %d read, %d changed, %d deleted, %d rejected",
+        origin.name, stream.name, page.read, changed, deleted, len(rejects),
+        extra={"action": "page_written"},
+    )  # fmt: skip
     return Written(changed, deleted, rejects)

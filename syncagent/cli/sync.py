@@ -86,8 +86,10 @@ def sync_command(
     if as_json:
         print_json({"ok": is_ok, "stopped": was_stopped, "streams": [report.to_json() for report in reports]})
     else:
-        show_reports(reports, config.agent.timezone)
-        show_changes(config, began)
+        is_quiet = app.verbosity < 0
+        show_reports(reports, config.agent.timezone, is_quiet=is_quiet)
+        if not is_quiet:
+            show_changes(config, began)
     if was_stopped:
         click.echo(stopped_line(["sync"]), err=True)
     return OK if is_ok else FAILED

@@ -21,8 +21,8 @@ LOGIN = "login"
 _HELD = 5
 
 
-def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
-    """A table that fits 80 columns, then what a person should know, a line each."""
+def show_reports(reports: Sequence["StreamReport"], timezone: str, *, is_quiet: bool = False) -> None:
+    """A table that fits 80 columns, then what a person should know, a line each; `is_quiet`: what failed alone."""
     from syncagent.sync import STOPPED
 
     table = [
@@ -38,14 +38,14 @@ def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
         for r in reports
         if r.stream != LOGIN and not r.not_readable
     ]
-    if table:
+    if table and not is_quiet:
         headings = ("source", "stream", "read", "changed", "deleted", "here, of CRM", "took")
         shown = [at for at in range(len(headings)) if at != _HELD or any(row[at] for row in table)]
         print_table(
             [headings[at] for at in shown], [[row[at] for at in shown] for row in table], right=range(2, len(shown))
         )
     for report in reports:
-        for line in _lines(report):
+        for line in () if is_quiet else _lines(report):
             click.echo(line)
         if report.error == STOPPED and report.stream == LOGIN:
             click.echo(f"{report.source}: stopped before any of it was read; the next sync goes on there", err=True)
@@ -53,7 +53,10 @@ def show_reports(reports: Sequence["StreamReport"], timezone: str) -> None:
             what = "can no longer be read by this login: " if report.outcome == "withdrawn" else ""
             click.echo(f"{report.source} {report.stream}: {what}{report.error}", err=True)
     for source in dict.fromkeys(report.source for report in reports):
-        _show_source([report for report in reports if report.source == source], timezone)
+        own = [report for report in reports if report.source == source]
+        if not is_quiet:
+            _show_source(own)
+        _show_rest(own, timezone)
 
 
 def _lines(report: "StreamReport") -> Iterator[str]:
@@ -92,7 +95,7 @@ def _differs(report: "StreamReport") -> bool:
     return differs(report.crm_count, report.cache_count)
 
 
-def _show_source(reports: Sequence["StreamReport"], timezone: str) -> None:
+def _show_source(reports: Sequence["StreamReport"]) -> None:
     """What is worth knowing of all streams of one source together."""
     source = reports[0].source
     for is_counted, none in ((True, ", none missing here, none gone there"), (False, "")):
@@ -106,6 +109,11 @@ def _show_source(reports: Sequence["StreamReport"], timezone: str) -> None:
         click.echo(f"{source}: read by bulk jobs: {', '.join(bulk)}")
     if left_out := [report.stream for report in reports if report.not_readable]:
         click.echo(f"{source}: not read, as this login may not: {', '.join(left_out)} (`syncagent check` says why)")
+
+
+def _show_rest(reports: Sequence["StreamReport"], timezone: str) -> None:
+    """Until when the daemon leaves a failing source alone."""
+    source = reports[0].source
     resting = next((report for report in reports if report.rests_until), None)
     if resting is not None and resting.rests_until is not None:
         is_asked = resting.rest_cause == "asked"  # for the pause: nobody is to come sooner

@@ -67,6 +67,26 @@ def test_the_table_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> No
     assert said.err == "hs leads: no access. Give the login access.\n"
 
 
+def test_quietly_only_what_failed_is_said(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run_cli(["-q", "sync"]) == 0
+    assert capsysbinary.readouterr() == (b"", b"")
+    (office.folder / "deals.csv").unlink()
+    assert run_cli(["-q", "sync"]) == 1
+    said = capsysbinary.readouterr()
+    assert said.out == b""
+    assert said.err.startswith(b"desk opportunities: ")
+    assert said.err.count(b"\n") == 1
+
+
+def test_at_its_most_talkative_a_sync_tells_each_page(
+    office: Office, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run_cli(["-v", "sync"]) == 0
+    assert b"a page written" not in capsysbinary.readouterr().err
+    assert run_cli(["-vv", "sync", "--full"]) == 0
+    assert b"desk opportunities: a page written: 4 read, " in capsysbinary.readouterr().err
+
+
 def said_of(capsys: pytest.CaptureFixture[str], *reports: StreamReport) -> list[str]:
     """The lines after the table."""
     show_reports(reports, "UTC")
