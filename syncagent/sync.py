@@ -104,7 +104,10 @@ def sync_source(
         crew=Crew(cache, interrupt=connector.interrupt, stop=stop),
         is_probe=is_probe,
     )
-    reports = work.run()
+    reports = [
+        replace(report, warnings=tuple(one for one in identity.warnings if one.startswith(f"{report.stream}: ")))
+        for report in work.run()
+    ]
     if work.given_up is not None:
         rest = breaker.note_failure(cache, connector.name, work.given_up, clock())
         reports = [

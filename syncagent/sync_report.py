@@ -45,7 +45,7 @@ class StreamReport:
     CRM listed when they were compared; `suspect`: of so many here so many were not listed, which was not believed
     (gone, of). `bulk`: a bulk job read them. `rests_until`: the source failed as a whole, and the daemon leaves it
     alone until then. `withdrawn_at`: since when this login may not read it any more (`error` says why); `not_readable`:
-    why it never could, which is no error.
+    why it never could, which is no error. `warnings`: what the source's check says of the stream.
     """
 
     source: str
@@ -74,6 +74,7 @@ class StreamReport:
     withdrawn_at: datetime | None = None
     not_readable: str | None = None
     notes: Sequence[StreamNote] = ()  # what its bookmark has to say to a person
+    warnings: tuple[str, ...] = ()  # of `check`
 
     @property
     def outcome(self) -> Outcome:
@@ -107,6 +108,7 @@ class StreamReport:
             "compared": self.compared if self.reconciled else None,
             "suspect": {"gone": self.suspect[0], "of": self.suspect[1]} if self.suspect else None,
             "bulk": self.bulk,
+            "warnings": list(self.warnings),
             "rests_until": instant(self.rests_until) if self.rests_until else None,
             "notes": list(self.notes),
         }

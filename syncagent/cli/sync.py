@@ -13,7 +13,7 @@ import click
 
 from syncagent.cli.common import App, json_option, known, no_source, offered, pass_app, print_json
 from syncagent.cli.sync_progress import progress_shown
-from syncagent.cli.sync_said import show_changes, show_reports
+from syncagent.cli.sync_said import show_changes, show_reports, show_unfilled
 from syncagent.errors import FAILED, OK, UsageError
 from syncagent.stopping import StopEvent, stopped_line
 
@@ -89,6 +89,7 @@ def sync_command(
         is_quiet = app.verbosity < 0
         show_reports(reports, config.agent.timezone, is_quiet=is_quiet)
         if not is_quiet:
+            show_unfilled(config, reports)
             show_changes(config, began)
     if was_stopped:
         click.echo(stopped_line(["sync"]), err=True)

@@ -122,6 +122,38 @@ def _show_rest(reports: Sequence["StreamReport"], timezone: str) -> None:
         click.echo(f"{source}: the daemon leaves it alone until {at}; {mend}", err=True)
 
 
+def show_unfilled(config: "Config", reports: Sequence["StreamReport"]) -> None:
+    """Fields the configuration maps and no object of the stream has, a line each: their columns stay empty."""
+    from connectors.settings import CrmSettings
+    from syncagent.store import read_cache
+
+    with closing(read_cache(config.agent.data_dir)) as cache:
+        for report in reports:
+            settings = config.sources[report.source]
+            mapped = settings.fields.items() if isinstance(settings, CrmSettings) else ()
+            lacking = {name for warning in report.warnings for name in _lacking_in(warning)}
+            for table, column, theirs in ((table, *pair) for table, fields in mapped for pair in fields.items()):
+                described = cache.execute(
+                    "SELECT max(field = ?) FROM source_fields WHERE source_name = ? AND table_name = ?",
+                    (theirs, report.source, table),
+                ).fetchone()[0]
+                is_of_another = table in settings.stream_names and table != report.stream
+                if (
+                    theirs not in lacking or is_of_another or described != 0
+                ):  # None: a sync of some streams alone describes none
+                    continue
+                click.echo(
+                    f"{report.source} {report.stream}: there is no field {theirs}, so {column} of {table} stays empty;"
+                    f" `syncagent source fields {report.source} {table}` lists what there is"
+                )
+
+
+def _lacking_in(warning: str) -> list[str]:
+    """The fields named in `STREAM: OBJECT has no A, B; left empty`."""
+    _, _, rest = warning.partition(" has no ")
+    return rest.removesuffix("; left empty").split(", ") if rest.endswith("; left empty") else []
+
+
 def show_changes(config: "Config", since: datetime) -> None:
     """What changed in the sources' own schemas and feeds a column of ours; the daemon's mails are not spared by it."""
     from syncagent import drift

@@ -1,5 +1,6 @@
 """What a person sees of a sync: the table, how far it is, and that nothing hangs."""
 
+import json
 import re
 import socket
 import sys
@@ -65,6 +66,29 @@ def test_the_table_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> No
         "sf opportunities: compared with the CRM: 2 were missing here, 1 are gone there; put right",
     ]
     assert said.err == "hs leads: no access. Give the login access.\n"
+
+
+def test_a_field_that_is_mapped_and_not_there_is_told(
+    office: Office, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Its column stays empty: that is to be seen without `check`. What is there in one object of a stream is there."""
+    with Sandbox(office.folder / "box", as_of=DUE, size="tiny") as sandbox:
+        (office.folder / "token").write_text(ACCESS_TOKEN)
+        (office.folder / "token").chmod(0o600)
+        mapped = (
+            '[source.hs.fields.opportunities]\nbudget = "nope_c"\nnext = "dealname"\n'
+            '[source.hs.fields.activities]\nlength = "hs_call_duration"\n'
+        )
+        office.write(more=HUBSPOT.format(port=sandbox.hubspot.port) + mapped)
+        assert run_cli(["sync", "hs"]) == 0
+        said = capsysbinary.readouterr().out.decode()
+        assert run_cli(["sync", "hs", "--json"]) == 0
+        told = json.loads(capsysbinary.readouterr().out)["streams"]
+    assert [line for line in said.splitlines() if "no field" in line] == [
+        "hs opportunities: there is no field nope_c, so budget of opportunities stays empty;"
+        " `syncagent source fields hs opportunities` lists what there is"
+    ]
+    assert any("nope_c" in warning for report in told for warning in report["warnings"])
 
 
 def test_quietly_only_what_failed_is_said(office: Office, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
