@@ -362,6 +362,7 @@ class _Source:
             withdrawn_at=withdrawn_at,
             not_readable=sentence if is_left_out else None,
             notes=notes_of(self._cache, source, name),
+            merged=run.merged,
         )
 
     def _tell(self, reading: Reading, *, done: bool = False) -> None:

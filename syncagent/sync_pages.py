@@ -2,14 +2,16 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.base import Page, Reject, Stream
+import orjson
+
+from connectors.base import Page, Record, Reject, Stream
 from scorecards.values import instant
 from syncagent.reject_file import append_rejects
-from syncagent.rows import Origin, write_children, write_merges, write_records, write_tombstones
+from syncagent.rows import Origin, record_id, write_children, write_merges, write_records, write_tombstones
 from syncagent.stages import DEFINITIONS, write_definitions
 from syncagent.store import data_dir_of, transaction
 from syncagent.sync_state import Run
@@ -62,14 +64,18 @@ def write_page(
 
                     drift.note_definitions(cache, origin.name, changes, now)
                 continue
+            marked = _marked(cache, origin, table, records)
             written, refused = write_records(
                 cache, origin, table, records, synced_at=synced_at, is_certain=is_certain and table == stream.name
             )
-            changed += written
+            gone = len(_marked(cache, origin, table, records) - marked)
+            changed += written - gone
+            deleted += gone
             rejects += refused
         deleted += write_children(cache, origin, page.children, page.records, synced_at=synced_at)
         deleted += write_tombstones(cache, origin, page.tombstones, synced_at=synced_at)
-        changed += write_merges(cache, origin, page.merges, synced_at=synced_at)
+        merged = write_merges(cache, origin, page.merges, synced_at=synced_at)
+        changed += merged
         if also is not None:
             also(cache)
         if rejects:
@@ -78,6 +84,7 @@ def write_page(
     run.read += page.read
     run.changed += changed
     run.deleted += deleted
+    run.merged += merged
     run.rejected += len(rejects)
     run.first_reject = run.first_reject or next(iter(rejects), None)
     log.debug(
@@ -86,3 +93,14 @@ def write_page(
         extra={"action": "page_written"},
     )  # fmt: skip
     return Written(changed, deleted, rejects)
+
+
+def _marked(cache: sqlite3.Connection, origin: Origin, table: str, records: Sequence[Record]) -> set[str]:
+    """Those of the records that say themselves that they are deleted, as a CRM's export does, and are so here."""
+    if origin.crm != "files":
+        return set()  # a CRM's deletions are tombstones
+    ids = [record_id(origin.name, table, record["source_id"]) for record in records if record.get("is_deleted")]
+    if not ids:
+        return set()
+    here = f"SELECT id FROM {table} WHERE is_deleted = 1 AND id IN (SELECT value FROM json_each(?))"
+    return {row[0] for row in cache.execute(here, (orjson.dumps(ids).decode(),))}

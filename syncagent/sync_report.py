@@ -46,6 +46,7 @@ class StreamReport:
     (gone, of). `bulk`: a bulk job read them. `rests_until`: the source failed as a whole, and the daemon leaves it
     alone until then. `withdrawn_at`: since when this login may not read it any more (`error` says why); `not_readable`:
     why it never could, which is no error. `warnings`: what the source's check says of the stream.
+    `merged`: so many of the rows changed were merged into another one there.
     """
 
     source: str
@@ -75,6 +76,7 @@ class StreamReport:
     not_readable: str | None = None
     notes: Sequence[StreamNote] = ()  # what its bookmark has to say to a person
     warnings: tuple[str, ...] = ()  # of `check`
+    merged: int = 0  # rows that stand for another now
 
     @property
     def outcome(self) -> Outcome:
@@ -109,6 +111,7 @@ class StreamReport:
             "suspect": {"gone": self.suspect[0], "of": self.suspect[1]} if self.suspect else None,
             "bulk": self.bulk,
             "warnings": list(self.warnings),
+            "merged": self.merged,
             "rests_until": instant(self.rests_until) if self.rests_until else None,
             "notes": list(self.notes),
         }

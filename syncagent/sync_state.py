@@ -35,6 +35,7 @@ class Run:
     changed: int = 0
     deleted: int = 0
     rejected: int = 0
+    merged: int = 0  # among those changed
     first_reject: Reject | None = None
     is_complete: bool = False
     error: Exception | None = None

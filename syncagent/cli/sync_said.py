@@ -67,6 +67,9 @@ def _lines(report: "StreamReport") -> Iterator[str]:
             f"{place}: compared with the CRM: {report.found_missing:,} were missing here,"
             f" {report.found_gone:,} are gone there; put right"
         )
+    if report.merged:
+        were, count = ("record was", "counts") if report.merged == 1 else ("records were", "count")
+        yield f"{place}: {report.merged:,} {were} merged into others there and {count} no more"
     if report.suspect:
         gone, of = report.suspect
         yield (
