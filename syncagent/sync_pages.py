@@ -2,16 +2,17 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
 
-from connectors.base import Page, Record, Reject, Stream
+from connectors.base import Merge, Page, Record, Reject, Stream
 from scorecards.values import instant
 from syncagent.reject_file import append_rejects
 from syncagent.rows import Origin, record_id, write_children, write_merges, write_records, write_tombstones
+from syncagent.schema import TABLES
 from syncagent.stages import DEFINITIONS, write_definitions
 from syncagent.store import data_dir_of, transaction
 from syncagent.sync_state import Run
@@ -55,6 +56,7 @@ def write_page(
     with transaction(cache):
         if first is not None:
             first(cache)
+        merged = _live_losers(cache, origin, page.merges)
         for table, records in page.records.items():
             if table in DEFINITIONS and stream.name != table:
                 changes = write_definitions(cache, origin, table, records, at=now)
@@ -74,8 +76,7 @@ def write_page(
             rejects += refused
         deleted += write_children(cache, origin, page.children, page.records, synced_at=synced_at)
         deleted += write_tombstones(cache, origin, page.tombstones, synced_at=synced_at)
-        merged = write_merges(cache, origin, page.merges, synced_at=synced_at)
-        changed += merged
+        changed += write_merges(cache, origin, page.merges, synced_at=synced_at)
         if also is not None:
             also(cache)
         if rejects:
@@ -93,6 +94,19 @@ def write_page(
         extra={"action": "page_written"},
     )  # fmt: skip
     return Written(changed, deleted, rejects)
+
+
+def _live_losers(cache: sqlite3.Connection, origin: Origin, merges: Iterable[Merge]) -> int:
+    """How many that counted here until now are merged away; those of old, which a first load brings, never did."""
+    ids: dict[str, list[str]] = {}
+    for merge in merges:
+        ids.setdefault(merge.table, []).append(record_id(origin.name, merge.table, merge.source_id))
+    here = "is_deleted = 0 AND merged_into IS NULL AND id IN (SELECT value FROM json_each(?))"
+    return sum(
+        cache.execute(f"SELECT count(*) FROM {table} WHERE {here}", (orjson.dumps(own).decode(),)).fetchone()[0]
+        for table, own in ids.items()
+        if table in TABLES
+    )
 
 
 def _marked(cache: sqlite3.Connection, origin: Origin, table: str, records: Sequence[Record]) -> set[str]:

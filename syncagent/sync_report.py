@@ -46,7 +46,7 @@ class StreamReport:
     (gone, of). `bulk`: a bulk job read them. `rests_until`: the source failed as a whole, and the daemon leaves it
     alone until then. `withdrawn_at`: since when this login may not read it any more (`error` says why); `not_readable`:
     why it never could, which is no error. `warnings`: what the source's check says of the stream.
-    `merged`: so many of the rows changed were merged into another one there.
+    `merged`: so many of the rows changed counted here until they were merged into another one there.
     """
 
     source: str

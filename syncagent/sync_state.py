@@ -35,7 +35,7 @@ class Run:
     changed: int = 0
     deleted: int = 0
     rejected: int = 0
-    merged: int = 0  # among those changed
+    merged: int = 0  # of those changed, the ones that counted here until then
     first_reject: Reject | None = None
     is_complete: bool = False
     error: Exception | None = None

@@ -59,10 +59,14 @@ def test_a_row_of_a_file_that_says_it_is_deleted_counts_as_deleted(
 def test_merges_count_once_as_changed_and_as_merged(tmp_path: Path) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     records = {"accounts": [{"source_id": "1"}, {"source_id": "2"}]}
-    pages = [Page(records, bookmark={"page": 1}), Page(merges=[Merge("accounts", "1", "2")], bookmark={"page": 2})]
+    of_old = [Merge("accounts", "7", "2")]  # never counted here
+    pages = [
+        Page(records, merges=of_old, bookmark={"page": 1}),
+        Page(merges=[Merge("accounts", "1", "2")], bookmark={"page": 2}),
+    ]
     connector = ScriptedConnector({"accounts": pages})
     with closing(open_cache(tmp_path)) as cache:
         (report,) = sync_source(connector, cache, clock=lambda: now)
-        assert (report.changed, report.deleted, report.merged) == (3, 0, 1)
+        assert (report.changed, report.deleted, report.merged) == (4, 0, 1)
         (report,) = sync_source(connector, cache, clock=lambda: now)
         assert (report.changed, report.deleted, report.merged) == (0, 0, 0)
