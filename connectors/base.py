@@ -131,6 +131,9 @@ class FieldInfo:
 
     A field that feeds several columns is named once for each. What a record is linked or worked out with stands here
     too, as a field of it, and feeds its columns as long as this login may read it.
+
+    `beside`: the object whose records it is read along with, where it has no position of its own: while it cannot be
+    read these come without it.
     """
 
     name: str
@@ -138,6 +141,7 @@ class FieldInfo:
     type: str
     column: str = ""
     object: str = ""  # the vendor's object it belongs to ("Case", "deals"); several may feed one table
+    beside: str = ""  # ("CaseHistory" is read beside "Case")
 
     def feeding(self, columns: Iterable[str]) -> "list[FieldInfo]":
         """This field once for each of these columns, once with none where there are none."""
@@ -225,6 +229,11 @@ class Connector(Protocol):
 
     def fields(self, table: str) -> list[FieldInfo]:
         """What the source offers for one of our tables (`syncagent source fields`)."""
+        ...
+
+    @property
+    def looks(self) -> int:
+        """How often it was found that the source offers otherwise than said: until then `fields` says the same."""
         ...
 
     def usage(self) -> Usage: ...

@@ -64,6 +64,12 @@ def read_map(text: str) -> tuple[Field, ...]:
     return tuple(fields)
 
 
+def read_made(text: str) -> dict[str, tuple[str, ...]]:
+    """Columns by the field they are worked out from, written as `Theirs=column,column`, separated by blanks."""
+    words = (word.partition("=") for word in text.split())
+    return {theirs: tuple(filter(None, columns.split(","))) for theirs, _, columns in words}
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a source's object has: its fields with our word for their type (None: not known, take all as there)."""

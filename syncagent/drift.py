@@ -19,7 +19,6 @@ from scorecards.uses import Place, columns_used
 from scorecards.values import instant
 from syncagent import notices
 from syncagent.store import transaction
-from syncagent.sync_state import AGAIN
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -119,61 +118,23 @@ def note_fields(
     at: datetime,
     *,
     described: Described | None = None,
-    whole: Collection[str] = (),
 ) -> list[int]:
     """Compare what the source offers with what it offered last time; the ids of what changed.
 
     The first look at an object is the baseline. A field that feeds another column than before was mapped anew by the
     admin: no change of theirs. `described`: what `describe` found, of streams that were read to their end just now.
-
-    A stream of a CRM that was read while a column of it was not to be had is read again from its beginning the next
-    time: what comes back, or is mapped anew, is missing in every record that did not change since. Not so the streams
-    named in `whole`, which were read whole as the source is now.
+    What records were read without a field that is back is not told by this: `inputs` knows.
     """
     noted: list[int] = []
-    is_known = bool(cache.execute("SELECT 1 FROM source_fields WHERE source_name = ?", (connector.name,)).fetchone())
-    again: list[Stream] = []
-    for stream, table, offered in describe(connector) if described is None else described:
+    for _, table, offered in describe(connector) if described is None else described:
         objects: dict[str, list[FieldInfo]] = {}
         for field in offered:
             objects.setdefault(field.object, []).append(field)
         with transaction(cache):
             for name, fields in objects.items():
-                changes, has_more = _compare(
-                    cache, connector.name, name, table, fields, instant(at), is_file=connector.crm == "files"
-                )
-                noted += changes
-                if has_more and stream not in again:
-                    again.append(stream)
-    if again and is_known and connector.crm != "files":
-        # A log is looked up through what the records hold (the contact behind an address).
-        logs = [stream for stream in connector.streams() if not stream.reconciles and stream not in again]
-        _read_again(cache, connector.name, [one for one in (*again, *logs) if one.name not in whole], instant(at))
+                is_file = connector.crm == "files"
+                noted += _compare(cache, connector.name, name, table, fields, instant(at), is_file=is_file)
     return noted
-
-
-def _read_again(cache: sqlite3.Connection, source: str, streams: Sequence[Stream], at: str) -> None:
-    """Have these streams read from their beginning; their rows stay until then.
-
-    A comparison that a person asked for is still to be made: it begins anew with that reading.
-    """
-    if not streams:
-        return
-    with transaction(cache):
-        for stream in streams:
-            place = (source, stream.name)
-            cache.execute(
-                f"""UPDATE sync_state SET bookmark = json_set(bookmark, '$.{AGAIN}', json('true')), sweep = CASE
-                       WHEN sweep ->> 'phase' = 'suspect' THEN sweep
-                       WHEN sweep ->> 'mode' = 'full' AND sweep ->> 'phase' <> 'clean' THEN json_object(
-                           'mode', 'full', 'began_at', ?,
-                           'was_suspect', json(iif(sweep ->> 'was_suspect', 'true', 'false')))
-                       END WHERE source_name = ? AND stream = ?""",
-                (at, *place),
-            )
-            cache.execute("DELETE FROM sweep_seen WHERE source_name = ? AND stream = ?", place)
-    names = ", ".join(stream.name for stream in streams)
-    log.info("%s: will be read again, for what is there now: %s", source, names, extra={"action": "read_again"})
 
 
 def note_definitions(
@@ -217,8 +178,8 @@ def _compare(
     at: str,
     *,
     is_file: bool,
-) -> tuple[list[int], bool]:
-    """The ids of what changed in one object, and whether it feeds a column now that it did not feed before.
+) -> list[int]:
+    """The ids of what changed in one object.
 
     What nobody maps makes one line in the log. A file's is not kept: JSON Lines may have other keys each time.
     """
@@ -245,9 +206,7 @@ def _compare(
         said = "; ".join(f"{len(fields)} {change}: {_some(fields)}" for change, fields in unmapped.items())
         log.info("%s: %s, not mapped: %s", source, name, said, extra={"action": "unmapped_changed"})
     if known == now:
-        return [], False
-    before = {column for _, columns in known.values() for column in columns}
-    has_more = bool({column for _, columns in now.values() for column in columns if column} - before)
+        return []
     cache.execute(
         "DELETE FROM source_fields WHERE source_name = ? AND object = ? AND table_name = ?", (source, name, table)
     )
@@ -255,7 +214,7 @@ def _compare(
         "INSERT OR IGNORE INTO source_fields VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(source, name, field, kind, column, table, at) for field, (kind, cols) in now.items() for column in cols],
     )
-    return noted, has_more
+    return noted
 
 
 def _changed(

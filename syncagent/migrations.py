@@ -257,6 +257,11 @@ def _m0007_fewer_indexes(database: "Database") -> None:
         database.conn.execute(f"DROP INDEX IF EXISTS {name}")
 
 
+def _m0008_inputs(database: "Database") -> None:
+    """What every record of a stream was read with."""
+    database.conn.execute("ALTER TABLE sync_state ADD COLUMN inputs TEXT")
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
@@ -268,6 +273,7 @@ CACHE = Schema(
         ("m0005_mends", _m0005_mends),
         ("m0006_pipelines", _m0006_pipelines),
         ("m0007_fewer_indexes", _m0007_fewer_indexes),
+        ("m0008_inputs", _m0008_inputs),
     ),
 )
 

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -155,26 +155,25 @@ def _is_our_stop(error: Exception, stop: threading.Event | None) -> bool:
 def _note_fields(
     connector: Connector,
     cache: sqlite3.Connection,
-    complete: Mapping[str, bool],
+    complete: Collection[str],
     now: datetime,
     stop: threading.Event | None,
 ) -> None:
     """Notice fields that came, went or changed their type: what was read is described already, so it costs little.
 
-    `complete`: the streams that were read to their end, and whether whole; what ended early says nothing.
+    `complete`: the streams that were read to their end; what ended early says nothing.
     """
     from syncagent import drift
 
     try:
         described = alongside(
-            lambda: drift.describe(connector, complete.keys()),
+            lambda: drift.describe(connector, complete),
             cache,
             name=f"{connector.name} fields",
             interrupt=connector.interrupt,
             stop=stop,
         )
-        whole = [name for name, is_whole in complete.items() if is_whole]
-        drift.note_fields(cache, connector, now, described=described, whole=whole)
+        drift.note_fields(cache, connector, now, described=described)
     except Cancelled:
         return
     except ConnectorError as error:
@@ -224,8 +223,8 @@ class _Source:
         self._is_probe = self._is_in_doubt = is_probe
         self._began_at = 0.0
         self._was_heard = False
-        #: The streams read to their end, and whether all of each was read, not only what changed.
-        self.complete: dict[str, bool] = {}
+        #: The streams read to their end.
+        self.complete: list[str] = []
 
     def run(self) -> list[StreamReport]:
         """Read them; the reports, in the order of the streams. One that a stop kept from beginning has none."""
@@ -319,7 +318,7 @@ class _Source:
         else:
             run.error = error
             if run.is_complete:
-                self.complete[name] = reading.is_whole
+                self.complete.append(name)
             if reading.book is not None:
                 with contextlib.suppress(OSError):
                     run.rejected -= reading.book.settle()

@@ -16,14 +16,13 @@ import orjson
 from connectors.base import Bookmark, Connector, Identity, Page, Reject, Stream, StreamNote
 from connectors.errors import ConnectorError, NotReadable, StreamError
 from scorecards.values import instant
+from syncagent.inputs import AGAIN, Inputs, load
 from syncagent.store import transaction
 
 log = logging.getLogger(__name__)
 
 #: Name under which a failed login is reported: it belongs to no stream.
 LOGIN = "login"
-#: Key beside a stored bookmark whose stream is to be read from its beginning.
-AGAIN = "again"
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class Run:
 class Remembered:
     """What earlier syncs of a stream left behind. `sweep` is the state of a reconciliation that has not ended.
 
-    `is_again`: what `bookmark` stands for is to be read from its beginning.
+    `is_again`: what `bookmark` stands for is to be read from its beginning; `inputs`: what it was read with.
     """
 
     bookmark: Bookmark | None
@@ -54,18 +53,20 @@ class Remembered:
     reconciled_at: datetime | None
     counted_at: datetime | None
     sweep: dict[str, Any] | None
+    inputs: Inputs | None
 
 
 def remembered(cache: sqlite3.Connection, source: str, stream: str) -> Remembered:
     """What is known of a stream that `begin` has been called for."""
-    bookmark, ok_at, reconciled_at, counted_at, sweep = cache.execute(
-        """SELECT bookmark, ok_at, reconciled_at, counted_at, sweep FROM sync_state
+    bookmark, ok_at, reconciled_at, counted_at, sweep, inputs = cache.execute(
+        """SELECT bookmark, ok_at, reconciled_at, counted_at, sweep, inputs FROM sync_state
            WHERE source_name = ? AND stream = ?""",
         (source, stream),
     ).fetchone()
     place = _document(bookmark)
     is_again = place is not None and bool(place.pop(AGAIN, False))
-    return Remembered(place, is_again, _moment(ok_at), _moment(reconciled_at), _moment(counted_at), _document(sweep))
+    moments = (_moment(ok_at), _moment(reconciled_at), _moment(counted_at))
+    return Remembered(place, is_again, *moments, _document(sweep), load(inputs))
 
 
 def _document(text: str | None) -> Any:

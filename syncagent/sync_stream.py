@@ -16,7 +16,8 @@ from connectors.base import Connector, Page, Stream
 from connectors.errors import AuthError, ConnectorError
 from connectors.tally import Tally, counted
 from scorecards.values import instant
-from syncagent import completeness, reconcile, sync_anew
+from syncagent import completeness, inputs, reconcile, sync_anew
+from syncagent.inputs import Inputs
 from syncagent.reconcile import CHUNK, Due, Mode, Sweep
 from syncagent.reject_book import RejectBook
 from syncagent.reject_file import reject_file
@@ -62,7 +63,8 @@ class Reading:
     phase: Phase = "reading"
     seen: int = 0  # records of this phase
     total: int | None = None
-    is_whole: bool = False  # this run reads every record, not only what changed
+    looked: tuple[int, Inputs | None] | None = None  # what records are read with, after so many looks of the source
+    kept: Inputs | None = None  # what every record since the beginning was read with, as far as it is written
     is_anew: bool = False  # a reading from the beginning is under way (files)
     known_rows: int = 0  # live ones before it
     is_reconciled: bool = False
@@ -81,6 +83,8 @@ class Reading:
         with counted(self.tally):
             covered_from = self.connector.covered_from(self.stream.name)
             before = lane.ask(partial(self._begin, covered_from))
+            if inputs.has_more(self._look(), before.inputs):
+                before = lane.ask(self._read_again)
             sweep = self._resume(lane, before)
             self._read_new(lane, before, sweep)
             if self.wishes.since is None:
@@ -112,9 +116,10 @@ class Reading:
         if sweep is not None and is_sweeping:
             full = not sweep.is_begun
         full = full or before.is_again
-        self.is_whole = self.wishes.since is None and (full or before.bookmark is None)
         if full or before.bookmark is None:
             lane.ask(self._forget_rejects)
+        else:
+            self.kept = before.inputs
         # What was read before is told even where all is read from its beginning: a file's rows keep their places by
         # it, and a CRM knows by it what this login has lost.
         pages = self.connector.fetch_pages(
@@ -122,9 +127,16 @@ class Reading:
         )
         with _closing(pages):
             for page in pages:
-                lane.post(partial(self._write, page, before, sweep))
+                lane.post(partial(self._write, page, self._look(), before, sweep))
                 del page  # once it is written nobody holds it any more
         lane.ask(self._note_complete)
+
+    def _look(self) -> Inputs | None:
+        """What records are read with now; asked for anew where the source was found to offer otherwise."""
+        looks = self.connector.looks
+        if self.looked is None or self.looked[0] != looks:
+            self.looked = (looks, inputs.offered(self.connector, self.stream))
+        return self.looked[1]
 
     def _compare(self, lane: Lane, before: Remembered, sweep: Sweep | None) -> None:
         """Every record with the CRM's, when it is time."""
@@ -223,11 +235,19 @@ class Reading:
         self.tell(self)
         return remembered(cache, source, stream)
 
+    def _read_again(self, cache: sqlite3.Connection) -> Remembered:
+        source, stream = self.origin.name, self.stream.name
+        with transaction(cache):
+            inputs.read_again(cache, source, stream, instant(self.clock()))
+        return remembered(cache, source, stream)
+
     def _forget_rejects(self, cache: sqlite3.Connection) -> None:
         """Everything is read anew, and what is still bad noted anew."""
         reject_file(data_dir_of(cache), self.origin.name, self.stream.name).unlink(missing_ok=True)
 
-    def _write(self, page: Page, before: Remembered, sweep: Sweep | None, cache: sqlite3.Connection) -> None:
+    def _write(
+        self, page: Page, now_with: Inputs | None, before: Remembered, sweep: Sweep | None, cache: sqlite3.Connection
+    ) -> None:
         assert self.run is not None
         assert self.book is not None
 
@@ -254,6 +274,7 @@ class Reading:
                 )
             if page.bookmark is not None:
                 save_bookmark(conn, self.origin.name, self.stream.name, page)
+                self._keep_inputs(conn, now_with)
             if sweep is not None:  # what is read while a comparison is open is there, whoever reads it
                 reconcile.see(conn, self.origin, self.stream, page)
                 is_its_own = sweep.mode == "full" and sweep.phase == "list"
@@ -270,6 +291,12 @@ class Reading:
         self.seen = self.run.read
         self.total = page.total if page.total is not None else self.total
         self._answered()
+
+    def _keep_inputs(self, cache: sqlite3.Connection, now: Inputs | None) -> None:
+        kept = self.kept if now is None else inputs.common(now, self.kept)
+        if kept is not None and kept != self.kept:
+            inputs.save(cache, self.origin.name, self.stream.name, kept)
+            self.kept = kept
 
     def _note_complete(self, cache: sqlite3.Connection) -> None:
         assert self.run is not None

@@ -165,6 +165,11 @@ class FilesConnector:
             for column in columns or [""]:
                 yield FieldInfo(theirs, labels.get(theirs, theirs), "text", column, named)
 
+    @property
+    def looks(self) -> int:
+        """Files are looked at as they are read."""
+        return 0
+
     def usage(self) -> Usage:
         return Usage()
 

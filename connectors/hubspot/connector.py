@@ -115,15 +115,20 @@ class HubSpotConnector:
             if error is not None:  # the table's other kinds can be described all the same
                 lost.append(error)
                 continue
-            columns = self._portal.map_of(kind).columns_by_field
+            mapped = self._portal.map_of(kind).columns_by_field
+            made = {name: (*mapped.get(name, ()), *columns) for name, columns in kind.extra.items()}
             for one in self._portal.properties(kind.name):
-                found += _field_infos(one, kind.name, columns)
-            found += self._link_infos(kind, {column for fed in columns.values() for column in fed})
-        lines = next((kind.lines for kind in data.TYPES.values() if kind.lines and kind.lines.table == table), None)
-        if lines is not None:
+                found += _field_infos(one, kind.name, {**mapped, **made})
+            found += self._link_infos(kind, {column for fed in mapped.values() for column in fed})
+        whole = next((kind for kind in data.TYPES.values() if kind.lines and kind.lines.table == table), None)
+        if whole is not None and whole.lines is not None:
+            lines = whole.lines
             columns = self._portal.map_of_lines(lines).columns_by_field
             for one in self._portal.properties(lines.name):
-                found += _field_infos(one, lines.name, columns)
+                found += _field_infos(one, lines.name, columns, beside=whole.name)
+        if table == "email_events":
+            info = FieldInfo("recipient", "Contact of the recipient", "association", object=table)
+            found += info.feeding(("contact_id",) if self._portal.reason_unreadable("contacts") is None else ())
         if lost and not found:
             raise lost[0]
         return found
@@ -197,6 +202,11 @@ class HubSpotConnector:
     def remember_calls(self, calls: Sequence[tuple[float, int]]) -> None:
         """Calls made before: (seconds ago, how many)."""
         self._client.remember_calls(calls)
+
+    @property
+    def looks(self) -> int:
+        """How often it was found that the portal offers otherwise than said."""
+        return self._portal.looks
 
     def usage(self) -> Usage:
         return self._client.usage()
@@ -342,7 +352,9 @@ class HubSpotConnector:
             raise SourceConfigError(f"{self.name} has no stream {stream!r}.")
 
 
-def _field_infos(one: Mapping[str, Any], object_name: str, columns: Mapping[str, Sequence[str]]) -> list[FieldInfo]:
+def _field_infos(
+    one: Mapping[str, Any], object_name: str, columns: Mapping[str, Sequence[str]], *, beside: str = ""
+) -> list[FieldInfo]:
     own = str(one.get("name") or one.get("id"))
-    info = FieldInfo(own, str(one.get("label") or own), str(one.get("type")), object=object_name)
-    return info.feeding(columns.get(own, ()))
+    info = FieldInfo(own, str(one.get("label") or own), str(one.get("type")), object=object_name, beside=beside)
+    return info.feeding(dict.fromkeys(columns.get(own, ())))

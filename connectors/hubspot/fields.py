@@ -1,9 +1,9 @@
 """HubSpot's objects and properties for each of our tables, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from connectors.field_words import Field, read_map
+from connectors.field_words import Field, read_made, read_map
 
 _EDITABLE = "created_at=createdate:instant updated_at=hs_lastmodifieddate:instant owner_id=hubspot_owner_id"
 _PLAIN = "created_at=hs_createdate:instant updated_at=hs_lastmodifieddate:instant owner_id=hubspot_owner_id"
@@ -27,7 +27,7 @@ class ObjectType:
     name: str
     table: str
     fields: tuple[Field, ...]
-    extra: tuple[str, ...] = ()  # properties a record is worked out from
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # properties columns are worked out from
     type_id: str = ""  # in the address of a record's page
     cursor: str = "hs_lastmodifieddate"
     history: tuple[str, ...] = ()  # properties read with their history
@@ -48,7 +48,7 @@ _LEADS = ObjectType(
         f"{_PLAIN} name=hs_lead_name email_norm=hs_associated_contact_email:email company=hs_associated_company_name"
         " source_channel=hs_lead_source status=hs_pipeline_stage"
     ),
-    ("hs_pipeline", "hs_pipeline_stage", "hs_merged_object_ids"),
+    read_made("hs_pipeline= hs_pipeline_stage=status_category hs_merged_object_ids=merged_into"),
     "0-136",
     links=("contacts", "companies", "deals"),
 )
@@ -61,14 +61,16 @@ LEADS_FROM_CONTACTS = ObjectType(
         "created_at=createdate:instant updated_at=lastmodifieddate:instant owner_id=hubspot_owner_id"
         " email_norm=email:email company=company source_channel=hs_analytics_source status=lifecyclestage"
     ),
-    (
-        "firstname", "lastname", "lifecyclestage", "hs_lead_status", "hs_lifecyclestage_opportunity_date",
-        "hs_v2_date_entered_opportunity", "associatedcompanyid", "hs_merged_object_ids",
+    read_made(
+        "firstname=name lastname=name lifecyclestage=status_category,converted_at,converted_account_id"
+        " hs_lead_status=status_category hs_lifecyclestage_opportunity_date=converted_at"
+        " hs_v2_date_entered_opportunity=converted_at associatedcompanyid=converted_account_id"
+        " hs_merged_object_ids=merged_into"
     ),
     "0-1",
     cursor="lastmodifieddate",
     links=("deals",),
-)  # fmt: skip
+)
 
 TYPES: Mapping[str, ObjectType] = {
     kind.name: kind
@@ -80,7 +82,7 @@ TYPES: Mapping[str, ObjectType] = {
                 f"{_EDITABLE} name=name domain_norm=domain:domain kind=type:none industry=industry region=country"
                 " parent_id=hs_parent_company_id sf_account_id=salesforceaccountid:sfid"
             ),
-            ("lifecyclestage", "type", "hs_merged_object_ids"),
+            read_made("lifecyclestage=kind type=kind hs_merged_object_ids=merged_into"),
             "0-2",
         ),
         ObjectType(
@@ -93,7 +95,7 @@ TYPES: Mapping[str, ObjectType] = {
                 " bounced=hs_email_hard_bounce_reason_enum:present account_id=associatedcompanyid"
                 " sf_contact_id=salesforcecontactid:sfid sf_lead_id=salesforceleadid:sfid"
             ),
-            ("hs_merged_object_ids",),
+            read_made("hs_merged_object_ids=merged_into"),
             "0-1",
             cursor="lastmodifieddate",
             links=("companies",),
@@ -108,7 +110,7 @@ TYPES: Mapping[str, ObjectType] = {
                 " probability=hs_deal_stage_probability:number loss_reason=closed_lost_reason"
                 " lead_source=hs_analytics_source sf_opportunity_id=hs_salesforceopportunityid:sfid"
             ),
-            ("dealstage", "hs_is_closed_won", "hs_is_closed", "hs_merged_object_ids"),
+            read_made("dealstage=state hs_is_closed_won=state hs_is_closed=state hs_merged_object_ids=merged_into"),
             "0-3",
             history=("dealstage", "pipeline", "amount", "closedate"),
             links=("companies",),
@@ -128,7 +130,9 @@ TYPES: Mapping[str, ObjectType] = {
                 " close_reason=hs_resolution:lower closed_at=closed_date:instant"
                 " first_response_at=first_agent_reply_date:instant"
             ),
-            ("hs_pipeline_stage", "hs_is_closed", "hs_merged_object_ids"),
+            read_made(
+                "hs_pipeline_stage=status_category hs_is_closed=status_category hs_merged_object_ids=merged_into"
+            ),
             "0-5",
             history=("hs_pipeline_stage", "hs_pipeline"),
             links=("companies", "contacts"),
@@ -137,7 +141,10 @@ TYPES: Mapping[str, ObjectType] = {
             "calls",
             "activities",
             read_map(f"{_PLAIN} subject=hs_call_title occurred_at=hs_timestamp:instant duration_s=hs_call_duration:ms"),
-            ("hs_call_direction", "hs_call_disposition", "hs_call_status", "hs_object_source"),
+            read_made(
+                "hs_call_direction=direction hs_call_disposition=connected hs_call_status=status,connected,completed_at"
+                " hs_object_source=is_automated"
+            ),
             "0-48",
             links=_LINKED,
         ),
@@ -148,7 +155,10 @@ TYPES: Mapping[str, ObjectType] = {
                 f"{_PLAIN} subject=hs_email_subject occurred_at=hs_timestamp:instant message_id=hs_email_message_id"
                 " thread_id=hs_email_thread_id"
             ),
-            ("hs_email_direction", "hs_email_status", "hs_object_source"),
+            read_made(
+                "hs_email_direction=direction hs_email_status=status,bounced,completed_at,is_public"
+                " hs_object_source=is_automated"
+            ),
             "0-49",
             links=_LINKED,
         ),
@@ -159,7 +169,9 @@ TYPES: Mapping[str, ObjectType] = {
                 f"{_PLAIN} subject=hs_meeting_title occurred_at=hs_meeting_start_time:instant"
                 " due_at=hs_meeting_start_time:instant completed_at=hs_meeting_end_time:instant"
             ),
-            ("hs_meeting_outcome", "hs_timestamp", "hs_object_source"),
+            read_made(
+                "hs_meeting_outcome=status,completed_at hs_timestamp=occurred_at,due_at hs_object_source=is_automated"
+            ),
             "0-47",
             links=_LINKED,
             ends=("hs_meeting_end_time", "hs_meeting_start_time"),
@@ -171,7 +183,7 @@ TYPES: Mapping[str, ObjectType] = {
                 f"{_PLAIN} subject=hs_task_subject due_at=hs_timestamp:instant"
                 " completed_at=hs_task_completion_date:instant"
             ),
-            ("hs_task_status", "hs_object_source"),
+            read_made("hs_task_status=status,completed_at,occurred_at hs_object_source=is_automated"),
             "0-27",
             links=_LINKED,
         ),
@@ -179,7 +191,7 @@ TYPES: Mapping[str, ObjectType] = {
             "notes",
             "activities",
             read_map(f"{_PLAIN} occurred_at=hs_timestamp:instant completed_at=hs_timestamp:instant"),
-            ("hs_object_source",),
+            read_made("hs_object_source=is_automated"),
             "0-46",
             links=_LINKED,
         ),
@@ -191,7 +203,7 @@ TYPES: Mapping[str, ObjectType] = {
                 " responded_at=hs_submission_timestamp:instant comment=hs_content contact_id=hs_contact_id"
                 " ticket_id=hs_ticket_id"
             ),
-            ("hs_survey_type", "hs_response_value"),
+            read_made("hs_survey_type=survey_type,scale_min,scale_max hs_response_value=score"),
             "0-19",
         ),
         ObjectType(
@@ -201,7 +213,7 @@ TYPES: Mapping[str, ObjectType] = {
                 f"{_PLAIN} status=hs_pipeline_stage order_date=hs_processed_date:local_day"
                 " amount_minor=hs_total_price:money"
             ),
-            ("hs_pipeline_stage", "hs_fulfillment_status"),
+            read_made("hs_pipeline_stage=status hs_fulfillment_status=status"),
             "0-123",
             links=("companies",),
             currency="hs_currency_code",
@@ -214,7 +226,7 @@ TYPES: Mapping[str, ObjectType] = {
                 f"{_STAMPS} issued_date=hs_invoice_date:local_day due_date=hs_due_date:local_day"
                 " amount_minor=hs_amount_billed:money status=hs_invoice_status:lower"
             ),
-            (),
+            {},
             "0-53",
             links=("companies",),
             currency="hs_currency",
@@ -223,7 +235,7 @@ TYPES: Mapping[str, ObjectType] = {
             "commerce_payments",
             "payments",
             read_map(f"{_STAMPS} paid_date=hs_initiated_date:local_day amount_minor=hs_initial_amount:money"),
-            ("hs_latest_status",),
+            read_made("hs_latest_status=paid_date"),
             "0-101",
             links=("invoices",),
             currency="hs_currency_code",

@@ -57,6 +57,7 @@ class Portal:
         self._locks: dict[str, threading.Lock] = {}
         self._kept: dict[str, Any] = {}
         self._unreadable: dict[str, StreamError] = {}
+        self.looks = 0  # how often the portal was found to offer otherwise than said
 
     # -- the account ---------------------------------------------------------------------------------------------------
 
@@ -101,6 +102,7 @@ class Portal:
         fresh = self._read_properties(name)
         with self._lock:
             self._kept[f"properties {name}"] = fresh
+            self.looks += 1
         return before - {str(one["name"]) for one in fresh}
 
     def _read_properties(self, name: str) -> list[Json]:
@@ -155,6 +157,7 @@ class Portal:
         except StreamError as error:
             with self._lock:
                 self._unreadable[name] = error  # asked again by the next run
+                self.looks += 1
             return error
         return None
 

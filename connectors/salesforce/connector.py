@@ -209,6 +209,12 @@ class SalesforceConnector:
             found += _field_infos(log_of_changes, schema.describe(log_of_changes), feeds, told)
         return found
 
+    @property
+    def looks(self) -> int:
+        """How often it was found that the org offers otherwise than said."""
+        org, schema = self._org_and_schema()
+        return org.looks + schema.looks
+
     def usage(self) -> Usage:
         return self._client.usage()
 
@@ -324,6 +330,7 @@ def _field_infos(
     found = []
     for field in described:
         own = str(field["name"])
-        info = FieldInfo(own, str(field.get("label") or own), str(field.get("type")), object=name)
+        label, kind = str(field.get("label") or own), str(field.get("type"))
+        info = FieldInfo(own, label, kind, object=name, beside=data.BESIDE_OF.get(name, ""))
         found += info.feeding(dict.fromkeys((*feeds.get(own, ()), *helped.get(own, ()))))
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from connectors.field_words import Field, read_map
+from connectors.field_words import Field, read_made, read_map
 
 _DATES = "created_at=CreatedDate:instant updated_at=SystemModstamp:instant"
 
@@ -76,20 +76,36 @@ MAPS: Mapping[str, tuple[Field, ...]] = {
     }.items()
 }
 
-#: Fields asked for beside those of the maps, because a record is worked out from them.
-EXTRA: Mapping[str, tuple[str, ...]] = {
-    "Account": ("MasterRecordId",),
-    "Contact": ("MasterRecordId",),
-    "Lead": ("Status", "IsConverted", "MasterRecordId"),
-    "Opportunity": ("StageName", "IsClosed", "IsWon"),
-    "OpportunityHistory": ("Probability", "ForecastCategory"),
-    "Case": ("Status", "IsClosed", "MasterRecordId"),
-    "Task": ("Status", "IsClosed", "TaskSubtype", "CallType", "CallDisposition", "AccountId", "WhoId", "WhatId"),
-    "Event": ("EndDateTime", "AccountId", "WhoId", "WhatId"),
-    "EmailMessage": ("Incoming", "ParentId", "RelatedToId", "Status", "CreatedById", "ActivityId"),
-    "CaseComment": ("ParentId", "IsPublished", "CreatedById"),
-    "SurveyInvitation": ("ContactId", "ParticipantId"),
-    "SurveyQuestionResponse": ("Datatype", "Question.QuestionType", "Invitation.ParticipantId"),
+#: Fields asked for beside those of the maps, and the columns that are worked out from them.
+EXTRA: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    name: read_made(text)
+    for name, text in {
+        "Account": "MasterRecordId=merged_into",
+        "Contact": "MasterRecordId=merged_into",
+        "Lead": "Status=status_category IsConverted=status_category,converted_at MasterRecordId=merged_into",
+        "Opportunity": "StageName=state IsClosed=state IsWon=state",
+        "OpportunityHistory": "StageName=state Probability=state ForecastCategory=state",
+        "Case": "Status=status_category IsClosed=status_category MasterRecordId=merged_into",
+        "Task": (
+            "Status= IsClosed=status,completed_at,occurred_at TaskSubtype=type,direction,is_public,due_at,connected"
+            " CallType=direction,is_public CallDisposition=connected AccountId=account_id WhoId=contact_id,lead_id"
+            " WhatId=account_id,opportunity_id,ticket_id"
+        ),
+        "Event": (
+            "EndDateTime=status,completed_at,duration_s AccountId=account_id WhoId=contact_id,lead_id"
+            " WhatId=account_id,opportunity_id,ticket_id"
+        ),
+        "EmailMessage": (
+            "Incoming=direction,owner_id,is_automated ParentId=ticket_id"
+            " RelatedToId=account_id,contact_id,lead_id,opportunity_id,ticket_id Status=status,is_public"
+            " CreatedById=owner_id ActivityId=merged_into"  # the task that mirrors a mail is merged into it
+        ),
+        "CaseComment": "ParentId=ticket_id IsPublished=is_public,direction CreatedById=owner_id,direction",
+        "SurveyInvitation": "ContactId=contact_id ParticipantId=contact_id",
+        "SurveyQuestionResponse": (
+            "Datatype= Question.QuestionType=survey_type,scale_min,scale_max Invitation.ParticipantId=contact_id"
+        ),
+    }.items()
 }
 
 #: Paths behind references that are asked for beside names.
@@ -118,9 +134,20 @@ HANGING: Mapping[str, str] = {MILESTONES: "CaseId", "TaskRelation": "TaskId", "E
 #: Logs of field changes, and rows below a record, that feed a table without a map of their own:
 #: table -> log -> field -> our column.
 LOGS: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
-    "ticket_status_history": ("CaseHistory", {"CreatedDate": ("changed_at",), "NewValue": ("status",)}),
-    "leads": ("LeadHistory", {"CreatedDate": ("converted_at",)}),
+    "ticket_status_history": (
+        "CaseHistory",
+        read_made("CaseId=ticket_id CreatedDate=changed_at Field=status OldValue=status NewValue=status"),
+    ),
+    "leads": ("LeadHistory", read_made("LeadId=converted_at CreatedDate=converted_at Field=converted_at")),
     "tickets": (MILESTONES, {}),  # see WITH_HELP
+    "survey_invitations": ("SurveySubject", read_made("ParentId=ticket_id SubjectId=ticket_id")),
+}
+#: What is read along with the records of another object, and has no position of its own: that one.
+BESIDE_OF: Mapping[str, str] = {
+    **{log: name for name, log in HISTORIES.items()},
+    **{own: name for name, own in RELATIONS.items()},
+    MILESTONES: "Case",
+    "SurveySubject": "SurveyInvitation",
 }
 #: What fields feed with the help of another object: that one -> object (else "*") -> field -> our column.
 WITH_HELP: Mapping[str, Mapping[str, Mapping[str, str]]] = {
@@ -131,9 +158,11 @@ WITH_HELP: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "CaseComment": {"LastModifiedById": "updated_by_kind", "CreatedById": "is_automated"},
         "*": {"LastModifiedById": "updated_by_kind"},
     },
-    "OpportunityStage": {"OpportunityHistory": {"StageName": "stage_order"}},
-    "CaseStatus": {"CaseHistory": {"NewValue": "status_category"}},
-    "MilestoneType": {MILESTONES: {"CompletionDate": "first_response_at"}},
+    "OpportunityStage": {"OpportunityHistory": {"StageName": "stage_order"}, "Opportunity": {"StageName": "state"}},
+    "CaseStatus": {"CaseHistory": {"NewValue": "status_category"}, "Case": {"Status": "status_category"}},
+    "MilestoneType": {
+        MILESTONES: dict.fromkeys(("CaseId", "CompletionDate", "MilestoneTypeId"), "first_response_at"),
+    },
 }
 
 #: Lines of an object: theirs, the field and the column that name their parent.

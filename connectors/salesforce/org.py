@@ -20,6 +20,13 @@ from connectors.salesforce.records import Known, StageMeta
 log = logging.getLogger(__name__)
 
 _USERS_KEEP_S = 600.0
+_USERS_A_PIECE = 2_000
+#: The fields of the small objects that others are worked out with.
+_SETTINGS: Mapping[str, str] = {
+    "OpportunityStage": "Id, ApiName, MasterLabel, SortOrder, IsClosed, IsWon",
+    "CaseStatus": "Id, ApiName, MasterLabel, SortOrder, IsClosed",
+    "MilestoneType": "Id, Name",
+}
 _ORG_FIELDS = ("Name", "TimeZoneSidKey", "DefaultCurrencyIsoCode", "CurrencyIsoCode")
 
 
@@ -31,10 +38,13 @@ class Org:
         self._clock = clock
         self._row_lock = threading.Lock()
         self._users_lock = threading.Lock()
+        self._settings_lock = threading.RLock()
         self._row: dict[str, Any] | None = None
         self._user_types: dict[str, str] = {}
         self._users_at = float("-inf")
-        self._untold: set[str] = set()  # objects that were asked for help and could not be read
+        self._settings: dict[str, list[dict[str, Any]]] = {}  # rows of small objects, by query
+        self.untold: dict[str, StreamError] = {}  # objects that were asked for help and cannot be read, and why
+        self.looks = 0  # how often what could be read was found not to be, or the other way round
 
     def row(self) -> dict[str, Any]:
         """The Organization row, read once."""
@@ -67,29 +77,45 @@ class Org:
         return str(row["corporate"])
 
     def user_types(self) -> dict[str, str]:
-        """UserType of every user by id; empty where this login may not read users, or they cannot be read now."""
+        """UserType of every user by id; empty where this login may not read users.
+
+        Raises TooMuch where Salesforce cannot answer now: records without it would never be given it later.
+        """
         with self._users_lock:
             if self._clock() - self._users_at > _USERS_KEEP_S:
                 try:
-                    rows = self._client.query_whole("SELECT Id, UserType FROM User")
-                except (NotReadable, TooMuch, UnknownField) as error:
+                    rows = self._read_users()
+                except (NotReadable, UnknownField) as error:
                     # Then who changed a record is not known; what was refused is not asked for again for as long.
-                    self._untold.add("User")
                     log.info("who the users are is not known: %s", error, extra={"action": "users_unknown"})
-                    if isinstance(error, TooMuch):
-                        return {}  # the next to ask may be answered
+                    self._note("User", error)
                     rows = []
                 else:
-                    self._untold.discard("User")
+                    self._note("User", None)
                 types = {parse.salesforce_id(row["Id"]): str(row.get("UserType") or "Standard") for row in rows}
                 self._user_types, self._users_at = types, self._clock()
             return self._user_types
 
+    def _read_users(self) -> list[dict[str, Any]]:
+        """Every user; piece by piece where all at once are too much to be answered in time."""
+        try:
+            return self._client.query_whole("SELECT Id, UserType FROM User")
+        except TooMuch as error:
+            log.info("reading the users in pieces: %s", error, extra={"action": "users_in_pieces"})
+        rows: list[dict[str, Any]] = []
+        place = ""
+        while True:
+            soql = f"SELECT Id, UserType FROM User{place} ORDER BY Id ASC LIMIT {_USERS_A_PIECE}"
+            piece = self._client.query_whole(soql)
+            rows += piece
+            if len(piece) < _USERS_A_PIECE:
+                return rows
+            place = f" WHERE Id > '{parse.salesforce_id(piece[-1]['Id'])}'"
+
     def load_stages(self, known: Known) -> list[Record]:
         """Fill `known` with what deal stages mean; their definitions as records, none where they are not readable."""
-        fields = "Id, ApiName, MasterLabel, SortOrder, IsClosed, IsWon"
         records = []
-        for row in self._settings_rows("OpportunityStage", fields):
+        for row in self._settings_rows("OpportunityStage", _SETTINGS["OpportunityStage"]):
             state = "won" if row.get("IsWon") else "lost" if row.get("IsClosed") else "open"
             meta = StageMeta(row.get("SortOrder"), state)
             known.stages[str(row.get("ApiName"))] = meta
@@ -100,7 +126,7 @@ class Org:
     def load_statuses(self, known: Known) -> list[Record]:
         """The same for case statuses: without them the cases themselves tell which are closed."""
         records = []
-        for row in self._settings_rows("CaseStatus", "Id, ApiName, MasterLabel, SortOrder, IsClosed"):
+        for row in self._settings_rows("CaseStatus", _SETTINGS["CaseStatus"]):
             is_closed = bool(row.get("IsClosed"))
             for key in ("ApiName", "MasterLabel"):
                 known.closed_statuses[str(row.get(key))] = is_closed
@@ -126,23 +152,46 @@ class Org:
 
     def milestone_types(self) -> list[dict[str, Any]]:
         """Id and name of every type of milestone; none where they are not readable."""
-        return self._settings_rows("MilestoneType", "Id, Name")
+        return self._settings_rows("MilestoneType", _SETTINGS["MilestoneType"])
 
     def help_with(self, name: str) -> Mapping[str, tuple[str, ...]]:
-        """The columns fields of an object feed with the help of what else was read here, as far as that told."""
+        """The columns fields of an object feed with the help of other objects, as far as these can be read."""
         fed: dict[str, tuple[str, ...]] = {}
         for helper, objects in data.WITH_HELP.items():
             own = objects.get(name, objects.get("*", {}))
-            for field, column in own.items() if helper not in self._untold else ():
-                fed[field] = (*fed.get(field, ()), column)
+            if own and self.can_ask(helper):
+                for field, column in own.items():
+                    fed[field] = (*fed.get(field, ()), column)
         return fed
 
+    def can_ask(self, helper: str) -> bool:
+        """Whether one of the objects that others are worked out with can be read: it is, and kept."""
+        if helper == "User":
+            self.user_types()
+        else:
+            self._settings_rows(helper, _SETTINGS[helper])
+        return helper not in self.untold
+
     def _settings_rows(self, name: str, fields: str, where: str = "") -> list[dict[str, Any]]:
-        try:
-            return self._client.query_whole(f"SELECT {fields} FROM {name}{where}")
-        except NotReadable:
-            self._untold.add(name)
-            return []
+        """Rows of a small object, read once; none where it is not readable."""
+        with self._settings_lock:
+            if name + where not in self._settings:
+                try:
+                    rows = self._client.query_whole(f"SELECT {fields} FROM {name}{where}")
+                except NotReadable as error:
+                    self._note(name, error)
+                    rows = []
+                self._settings[name + where] = rows
+            return self._settings[name + where]
+
+    def _note(self, name: str, error: StreamError | None) -> None:
+        if (error is None) == (name not in self.untold):
+            return
+        self.looks += 1
+        if error is None:
+            del self.untold[name]
+        else:
+            self.untold[name] = error
 
     def _definition(self, table: str, row: Mapping[str, Any], state: str) -> Record:
         return {

@@ -53,6 +53,7 @@ class OrgSchema:
         self._refused: dict[str, set[str]] = {}
         self._offers: dict[str, Offer] = {}
         self._maps: dict[str, FieldMap] = {}
+        self.looks = 0  # how often a description was found to be out of date
         self.zone = zone
         survey = settings.fields.get("survey_responses", {})
         self.survey_object = survey.get("object", "") or data.SURVEY_ANSWERS
@@ -68,9 +69,19 @@ class OrgSchema:
         return fields
 
     def feeds(self, name: str) -> Mapping[str, tuple[str, ...]]:
-        """The columns of ours each described field feeds, those included that queries are refused now."""
+        """The columns of ours each described field has a part in, those included that queries are refused now.
+
+        A reference has a part in what is read behind it (UserRoleId in UserRole.Name).
+        """
         fields = self.describe(name)
-        return self._make_map(name, _offer_of(name, fields), _types_of(fields)).columns_by_field
+        mapped = self._make_map(name, _offer_of(name, fields), _types_of(fields)).columns_by_field
+        references = {str(one["relationshipName"]): str(one["name"]) for one in fields if one.get("relationshipName")}
+        fed: dict[str, tuple[str, ...]] = {}
+        for theirs, columns in (*mapped.items(), *data.EXTRA.get(name, {}).items()):
+            head, _, path = theirs.partition(".")
+            own = references.get(head, theirs) if path else theirs
+            fed[own] = tuple(dict.fromkeys((*fed.get(own, ()), *columns)))
+        return fed
 
     def can_read(self, name: str) -> bool:
         """Whether this login may read an object at all."""
@@ -124,6 +135,7 @@ class OrgSchema:
             self._described.pop(name, None)
             self._offers.pop(name, None)
             self._maps.pop(name, None)
+            self.looks += 1
         head = field.split(".")[0]
         if field:
             named = {

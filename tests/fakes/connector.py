@@ -137,6 +137,10 @@ class ScriptedConnector:
     def fields(self, table: str) -> list[FieldInfo]:
         return [FieldInfo("Name", "Name", "text", "name")]
 
+    @property
+    def looks(self) -> int:
+        return 0
+
     def usage(self) -> Usage:
         return Usage(calls=self.calls)
 

@@ -361,6 +361,7 @@ def test_stages_that_are_renamed_or_taken_away_are_known_from_their_deals(box: S
     connector = salesforce(box)
     cache.sync(connector)
     box.salesforce.shown.change_status("OpportunityStage", "Qualification", MasterLabel="First talk")
+    connector.check()  # as each sync begins: a new look at the org
     cache.sync(connector)
     connector.close()
     labels = {

@@ -1,5 +1,6 @@
 """What a login may read only later, and what an org turns on in mid-life, is in every row without any comparison."""
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,8 +13,7 @@ import pytest
 from syncagent import drift
 from syncagent.sandbox import Sandbox
 from syncagent.store import open_cache
-from syncagent.sync import sync_source
-from syncagent.sync_state import AGAIN
+from syncagent.sync import StreamReport, sync_source
 from tests.fakes import one_box
 from tests.fakes.truth_check import differences
 from tests.integration import crm_cache
@@ -39,22 +39,23 @@ def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield cache
 
 
-def sync(cache: sqlite3.Connection, box: Sandbox, crm: str, *, times: int = 1) -> None:
-    """Plain syncs a quarter of an hour apart; nothing is compared."""
+def sync(cache: sqlite3.Connection, box: Sandbox, crm: str, *, times: int = 1, **more: Any) -> dict[str, StreamReport]:
+    """Plain syncs a quarter of an hour apart; nothing is compared. The reports of the last one."""
     for _ in range(times):
         with closing(BUILD[crm](box)) as connector:
-            sync_source(connector, cache, clock=lambda: box.now, due=lambda _last, _now: False)
+            reports = sync_source(connector, cache, clock=lambda: box.now, due=lambda _last, _now: False, **more)
         box.pass_time(900)
+    return {report.stream: report for report in reports}
 
 
 def wrong(cache: sqlite3.Connection, box: Sandbox, crm: str) -> list[str]:
     return differences(cache, box.truth(), NAMES[crm], crm)
 
 
-def began_anew(cache: sqlite3.Connection) -> set[str]:
-    """The streams that will be read from their beginning."""
-    again = "bookmark IS NULL OR json_extract(bookmark, ?)"
-    return {row[0] for row in cache.execute(f"SELECT stream FROM sync_state WHERE {again}", (f"$.{AGAIN}",))}
+def read_again(caplog: pytest.LogCaptureFixture) -> set[str]:
+    """The streams that were read from their beginning for what they lacked."""
+    said = [record for record in caplog.records if getattr(record, "action", "") == "read_again"]
+    return {record.getMessage().split()[1].rstrip(":") for record in said}
 
 
 @pytest.mark.parametrize("kind", ["companies", "contacts", "deals", "tickets", "invoices", "line_items", "leads"])
@@ -80,13 +81,107 @@ def test_an_object_hubspot_takes_away_for_a_while_is_linked_to_what_came_meanwhi
     assert wrong(cache, box, "hubspot") == []
 
 
-def test_what_may_be_read_as_before_is_not_read_again(box: Sandbox, cache: sqlite3.Connection) -> None:
+def test_what_may_be_read_as_before_is_not_read_again(
+    box: Sandbox, cache: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     box.hubspot.schema.disable("invoices")
     sync(cache, box, "hubspot", times=2)
-    assert began_anew(cache) == {"invoices"}, "which was never read"
+    assert read_again(caplog) == set()
     box.hubspot.schema.enable("invoices")
     sync(cache, box, "hubspot")
-    assert began_anew(cache) == {"payments", "email_events", "fx_rates"}, "payments are linked to invoices"
+    assert read_again(caplog) == {"payments"}, "they are linked to invoices"
+    caplog.clear()
+    sync(cache, box, "hubspot")
+    assert read_again(caplog) == set()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("Task.WhoId", "Task.WhatId"),
+        ("Task.IsClosed",),
+        ("Task.TaskSubtype",),
+        ("Event.WhoId",),
+        ("Event.EndDateTime",),
+        ("EmailMessage.Incoming",),
+        ("EmailMessage.RelatedToId",),
+        ("Lead.IsConverted",),
+        ("User.UserRoleId",),
+    ],
+)
+def test_a_field_salesforce_shows_later_is_in_all_that_is_worked_out_from_it(
+    box: Sandbox, cache: sqlite3.Connection, fields: tuple[str, ...]
+) -> None:
+    box.salesforce.schema.hide(*fields)
+    sync(cache, box, "salesforce")
+    assert wrong(cache, box, "salesforce"), "it matters"
+    box.salesforce.schema.show(*fields)
+    sync(cache, box, "salesforce", times=2)
+    assert wrong(cache, box, "salesforce") == []
+    told = {f"{one.object}.{one.name}" for one in drift.changes(cache) if one.change == "added"}
+    assert told >= set(fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("calls", "hs_call_disposition"),
+        ("emails", "hs_email_direction"),
+        ("companies", "lifecyclestage"),
+        ("commerce_payments", "hs_latest_status"),
+        ("feedback_submissions", "hs_survey_type"),
+    ],
+)
+def test_a_property_hubspot_shows_later_is_in_all_that_is_worked_out_from_it(
+    box: Sandbox, cache: sqlite3.Connection, kind: str, name: str
+) -> None:
+    box.hubspot.schema.hide(kind, name)
+    sync(cache, box, "hubspot")
+    assert wrong(cache, box, "hubspot"), "it matters"
+    box.hubspot.schema.show(kind, name)
+    sync(cache, box, "hubspot", times=2)
+    assert wrong(cache, box, "hubspot") == []
+    assert (kind, name) in {(one.object, one.name) for one in drift.changes(cache)}
+
+
+def happens(box: Sandbox) -> None:
+    rng = random.Random(2)
+    for _ in range(120):
+        box.change(rng)
+    box.pass_time(2 * 3600)
+
+
+@pytest.mark.parametrize("field", ["Task.WhoId", "EmailMessage.Incoming", "Lead.IsConverted"])
+def test_a_field_salesforce_hides_for_a_while_is_in_what_came_meanwhile(
+    box: Sandbox, cache: sqlite3.Connection, field: str
+) -> None:
+    sync(cache, box, "salesforce")
+    box.salesforce.schema.hide(field)
+    happens(box)
+    sync(cache, box, "salesforce")
+    assert wrong(cache, box, "salesforce"), "it matters"
+    box.salesforce.schema.show(field)
+    box.pass_time(3 * 3600)
+    sync(cache, box, "salesforce", times=2)
+    assert wrong(cache, box, "salesforce") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("meetings", "hs_meeting_outcome"), ("tasks", "hs_task_status"), ("deals", "hs_is_closed_won")],
+)
+def test_a_property_hubspot_hides_for_a_while_is_in_what_came_meanwhile(
+    box: Sandbox, cache: sqlite3.Connection, kind: str, name: str
+) -> None:
+    sync(cache, box, "hubspot")
+    box.hubspot.schema.hide(kind, name)
+    happens(box)
+    sync(cache, box, "hubspot")
+    box.hubspot.schema.show(kind, name)
+    box.pass_time(3 * 3600)
+    sync(cache, box, "hubspot", times=2)
+    assert wrong(cache, box, "hubspot") == []
 
 
 @pytest.mark.parametrize(
@@ -109,6 +204,55 @@ def test_an_object_salesforce_shows_later_is_in_every_row(box: Sandbox, cache: s
     box.salesforce.schema.show(name)
     sync(cache, box, "salesforce", times=2)
     assert wrong(cache, box, "salesforce") == []
+
+
+def test_what_a_single_stream_was_read_without_is_known(box: Sandbox, cache: sqlite3.Connection) -> None:
+    sync(cache, box, "hubspot")
+    box.hubspot.schema.disable("companies")
+    box.advance(timedelta(days=1))
+    sync(cache, box, "hubspot", streams={"contacts", "opportunities", "tickets"})
+    box.hubspot.schema.enable("companies")
+    sync(cache, box, "hubspot", times=2)
+    box.pass_time(5400)
+    sync(cache, box, "hubspot")
+    assert wrong(cache, box, "hubspot") == []
+
+
+def test_what_streams_that_failed_in_the_end_were_read_without_is_known(
+    box: Sandbox, cache: sqlite3.Connection
+) -> None:
+    sync(cache, box, "hubspot", times=2)
+    box.hubspot.schema.disable("companies")
+    box.advance(timedelta(days=1))
+    box.faults.hubspot.add("status", r"archived=true", times=None, status=500)
+    assert sync(cache, box, "hubspot")["opportunities"].error
+    box.faults.hubspot.clear()
+    cache.execute("UPDATE sources SET failures = 0, rests_until = NULL")
+    box.hubspot.schema.enable("companies")
+    sync(cache, box, "hubspot", times=2)
+    box.pass_time(5400)
+    sync(cache, box, "hubspot")
+    assert wrong(cache, box, "hubspot") == []
+
+
+@pytest.mark.parametrize("times", [1, 40])
+def test_who_the_users_are_is_asked_again_and_nothing_else_is(
+    box: Sandbox, cache: sqlite3.Connection, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    """Asked for in vain once, it is asked for in pieces; in vain for a whole sync, the sync has failed."""
+    caplog.set_level("INFO")
+    box.faults.salesforce.salesforce_error(400, "QUERY_TIMEOUT", path=r"UserType", times=times)
+    failed = [report.stream for report in sync(cache, box, "salesforce").values() if report.error]
+    assert bool(failed) == (times > 1)
+    box.faults.salesforce.clear()
+    sync(cache, box, "salesforce")
+    assert wrong(cache, box, "salesforce") == []
+    box.faults.salesforce.salesforce_error(400, "QUERY_TIMEOUT", path=r"UserType", times=times)
+    sync(cache, box, "salesforce")
+    box.faults.salesforce.clear()
+    sync(cache, box, "salesforce")
+    assert wrong(cache, box, "salesforce") == []
+    assert read_again(caplog) == set()
 
 
 def test_several_currencies_turned_on_in_mid_life_are_told_and_in_every_amount(

@@ -26,14 +26,40 @@ class Client:
         return self.answer
 
 
-@pytest.mark.parametrize(
-    ("error", "asked"), [(NotReadable("no"), 1), (UnknownField("no"), 1), (TooMuch("not at once"), 3)]
-)
-def test_a_refusal_to_show_users_is_remembered_for_ten_minutes(error: Exception, asked: int) -> None:
+@pytest.mark.parametrize("error", [NotReadable("no"), UnknownField("no")])
+def test_a_refusal_to_show_users_is_remembered_for_ten_minutes(error: Exception) -> None:
     client, now = Client(error), 0.0
     org = Org(cast(SalesforceClient, client), clock=lambda: now)
     assert [org.user_types() for _ in range(3)] == [{}, {}, {}]
-    assert client.asked == asked
+    assert (client.asked, org.can_ask("User")) == (1, False)
     client.answer = [USER]
     now = 601.0
+    assert list(org.user_types().values()) == ["Standard"]
+    assert org.can_ask("User")
+
+
+def test_users_that_are_too_many_at_once_are_read_in_pieces() -> None:
+    ids = [f"0058d{number:010d}" for number in range(4_001)]
+
+    class Slow(Client):
+        def query_whole(self, soql: str) -> list[dict[str, Any]]:
+            self.asked += 1
+            if "LIMIT" not in soql:
+                raise TooMuch("not at once")
+            after = soql.partition("Id > '")[2][:15]
+            left = [one for one in ids if one > after][:2_000]
+            return [{"Id": one, "UserType": "Standard"} for one in left]
+
+    client = Slow([])
+    assert len(Org(cast(SalesforceClient, client)).user_types()) == 4_001
+    assert client.asked == 4
+
+
+def test_a_question_that_cannot_be_answered_now_is_an_error_and_no_answer() -> None:
+    client = Client(TooMuch("not at once"))
+    org = Org(cast(SalesforceClient, client))
+    with pytest.raises(TooMuch):
+        org.user_types()
+    assert (org.untold, org.looks) == ({}, 0)
+    client.answer = [USER]
     assert list(org.user_types().values()) == ["Standard"]

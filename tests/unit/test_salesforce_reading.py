@@ -226,6 +226,8 @@ def test_every_column_is_one_of_the_table_s_and_every_extra_one_of_a_mapped_obje
     for name, fields in MAPS.items():
         assert {field.column for field in fields} <= set(column_types(TABLES[name]))
     assert set(EXTRA) <= set(MAPS)
+    for name, made in EXTRA.items():
+        assert {column for columns in made.values() for column in columns} <= set(column_types(TABLES[name]))
     assert set(OFFERED) <= set(OURS)
 
 
