@@ -145,13 +145,14 @@ class SalesforceConnector:
         marks: dict[str, Any] = {name: dict(mark) for name, mark in before.items()}
         if any(definitions.values()):
             yield Page(definitions, read=sum(map(len, definitions.values())))
-        every = list(feeds_of(stream, schema, mapper.answer_types))
+        every = feeds_of(stream, schema, mapper.answer_types)
         feeds = [feed for feed in every if self._is_readable(schema, feed.object)]
-        lost = [feed for feed in every if feed.name in before and feed not in feeds]
+        lost = self._lost(stream, before, org, schema)
         if full:
             for name, mark in marks.items():
                 JobReader(self._client).forget(name, mark.get("job") or mark.get("over") or {})
-            marks = {feed.name: {} for feed in lost}  # read before, and to be read from the beginning
+            marks = {name: {} for name in lost}  # read before, and to be read from the beginning
+        marks |= {name: {} for name in self._read_along(stream, org, schema)}
         reader = Reader(self._client, schema, mapper, self._settings.bulk_from, self._begin(stream))
         for feed in feeds:
             if feed.begins_now and not marks.get(feed.name):
@@ -159,8 +160,8 @@ class SalesforceConnector:
         # Unfinished ones first: a read that is killed again and again still comes to its end.
         for feed in sorted(feeds, key=lambda feed: bool(marks.get(feed.name, {}).get("done"))):
             yield from reader.read(feed, marks, since=since, now=now)
-        for feed in lost:  # was read before: the rest is up to date, this is not
-            schema.describe(feed.object)  # says why not
+        for error in lost.values():  # was read before: the rest is up to date, this is not
+            raise error
 
     def reconcile_pages(self, stream: str, bookmark: Bookmark | None, *, now: datetime) -> Iterator[Page]:
         """Every live record of a stream; see `base.Connector`."""
@@ -291,6 +292,31 @@ class SalesforceConnector:
         objects = objects_of(stream, schema)
         if not any(map(schema.can_read, objects)):
             schema.describe(objects[0])  # says why not
+
+    def _read_along(self, stream: str, org: "Org", schema: "OrgSchema") -> Iterator[str]:
+        """What is read with a stream's records now, at no position of its own: a mark says that it was."""
+        from connectors.salesforce.feeds import HELPERS, along_of
+
+        yield from filter(schema.can_read, along_of(stream))
+        yield from filter(org.is_told, HELPERS.get(stream, ()))
+
+    def _lost(self, stream: str, before: Mapping[str, Any], org: "Org", schema: "OrgSchema") -> dict[str, NotReadable]:
+        """What was read before, by its mark, and cannot be read now, and why."""
+        from connectors.salesforce.feeds import BESIDE, HELPERS, objects_of
+
+        helpers = HELPERS.get(stream, ())
+        wanted = {*objects_of(stream, schema), *BESIDE.get(stream, ())}
+        lost = {}
+        for mark in before:
+            name = mark.partition(":")[0]
+            try:
+                if name in helpers:
+                    org.require(name)
+                elif name in wanted:
+                    schema.describe(name)
+            except NotReadable as error:
+                lost[mark] = error
+        return lost
 
     def _is_left_out(self, stream: str, schema: "OrgSchema") -> bool:
         """Whether this login may read no object of a stream. Raises StreamError where the settings ask for it."""

@@ -63,6 +63,13 @@ BESIDE = {
     "orders": ("OrderItem",),
     "fx_rates": ("DatedConversionRate",),
 }
+#: What a stream's records are worked out with, beside who the users are: read whole with each sync.
+HELPERS = {"opportunities": ("OpportunityStage",), "tickets": ("CaseStatus", "MilestoneType")}
+
+
+def along_of(stream: str) -> tuple[str, ...]:
+    """The logs that are read along with a stream's records and have no position of their own."""
+    return tuple(name for name in BESIDE.get(stream, ()) if name in data.BESIDE_OF and name not in data.HANGING)
 
 
 def objects_of(stream: str, schema: OrgSchema) -> tuple[str, ...]:

@@ -172,6 +172,16 @@ class Org:
             self._settings_rows(helper, _SETTINGS[helper])
         return helper not in self.untold
 
+    def is_told(self, helper: str) -> bool:
+        """Whether one of the small ones among them was asked for and read."""
+        return helper in self._settings and helper not in self.untold
+
+    def require(self, helper: str) -> None:
+        """Raises NotReadable where one of them was asked for and cannot be read."""
+        error = self.untold.get(helper)
+        if error is not None:
+            raise NotReadable(f"{helper} cannot be read. {error.message}", mend=error.mend)
+
     def _settings_rows(self, name: str, fields: str, where: str = "") -> list[dict[str, Any]]:
         """Rows of a small object, read once; none where it is not readable."""
         with self._settings_lock:

@@ -255,6 +255,39 @@ def test_who_the_users_are_is_asked_again_and_nothing_else_is(
     assert read_again(caplog) == set()
 
 
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    ("name", "stream"),
+    [
+        ("TaskRelation", "activities"),
+        ("EventRelation", "activities"),
+        ("CaseMilestone", "tickets"),
+        ("MilestoneType", "tickets"),
+        ("CaseStatus", "tickets"),
+        ("CaseHistory", "tickets"),
+        ("OpportunityStage", "opportunities"),
+        ("OpportunityHistory", "opportunities"),
+        ("LeadHistory", "leads"),
+    ],
+)
+def test_what_is_read_along_with_records_is_missed_when_it_is_lost_and_found_when_it_is_back(
+    box: Sandbox, cache: sqlite3.Connection, name: str, stream: str, full: bool
+) -> None:
+    sync(cache, box, "salesforce", times=2)
+    box.salesforce.schema.hide(name)
+    for is_full in (False, full):
+        happens(box)
+        reports = sync(cache, box, "salesforce", full=is_full)
+        assert reports[stream].withdrawn_at is not None
+        assert f"{name} cannot be read" in (reports[stream].error or "")
+        assert [one.stream for one in reports.values() if one.error] == [stream]
+    box.salesforce.schema.show(name)
+    box.pass_time(3 * 3600)
+    reports = sync(cache, box, "salesforce", times=2)
+    assert [one.stream for one in reports.values() if one.error] == []
+    assert wrong(cache, box, "salesforce") == []
+
+
 def test_several_currencies_turned_on_in_mid_life_are_told_and_in_every_amount(
     box: Sandbox, cache: sqlite3.Connection
 ) -> None:

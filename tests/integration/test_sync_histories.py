@@ -78,7 +78,17 @@ TROUBLES = ("session_ends", "too_many_calls", "day_nearly_over", "object_hidden"
 _RETRY_AFTER = ("0.05", "0", None, "soon")
 _HIDDEN = {
     "hubspot": ("deals", "tickets", "contacts", "calls", "invoices", "line_items"),
-    "salesforce": ("Opportunity", "Case", "Contact", "Task", "OpportunityLineItem", "CaseHistory"),
+    "salesforce": (
+        "Opportunity",
+        "Case",
+        "Contact",
+        "Task",
+        "OpportunityLineItem",
+        "CaseHistory",
+        "TaskRelation",
+        "EventRelation",
+        "CaseMilestone",
+    ),
 }
 
 
@@ -160,14 +170,14 @@ class Histories(RuleBasedStateMachine):
         with closing(open_cache(self.folder)) as cache:
             self._sync(cache, full=full)
 
-    @rule(data=st.data(), after=st.integers(0, 25), compares=st.booleans())
-    def sync_in_trouble(self, data: st.DataObject, after: int, compares: bool) -> None:
+    @rule(data=st.data(), after=st.integers(0, 25), compares=st.booleans(), full=st.booleans())
+    def sync_in_trouble(self, data: st.DataObject, after: int, compares: bool, full: bool) -> None:
         kind = data.draw(st.sampled_from(("wire_broken", "wire_broken", *self.troubles)))
         self.told.append(f"in trouble: {kind} after {after}")
         end = getattr(self, kind)(data, after)
         try:
             with closing(open_cache(self.folder)) as cache:
-                self._sync(cache, compares=compares)
+                self._sync(cache, full=full, compares=compares)
         finally:
             getattr(self.box.faults, self.crm).clear()
             end()
