@@ -123,6 +123,8 @@ class HubSpotConnector:
         whole = next((kind for kind in data.TYPES.values() if kind.lines and kind.lines.table == table), None)
         if whole is not None and whole.lines is not None:
             lines = whole.lines
+            if (error := self._portal.reason_unreadable(lines.name)) is not None:
+                raise error
             columns = self._portal.map_of_lines(lines).columns_by_field
             for one in self._portal.properties(lines.name):
                 found += _field_infos(one, lines.name, columns, beside=whole.name)

@@ -150,6 +150,7 @@ class MailLog:
             except StreamError as error:
                 log.warning("contacts of mail events: %s", error, extra={"action": "object_skipped"})
                 self._can_read_contacts = False
+                self._portal.doubt("contacts")
                 return {}
             self._contacts |= dict.fromkeys(unknown)
             for found in answers:

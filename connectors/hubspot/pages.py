@@ -234,6 +234,9 @@ class Mapper:
             return
         ids = [record["source_id"] for record in linked]
         found = self._fetcher.links(self.kind.name, targets, ids)
+        for target in targets if ids else ():
+            if target not in found:
+                self._portal.doubt(target)
         more: list[Record] = []
         for target, links in found.items():
             column, other_table = LINKS[target]
@@ -268,6 +271,8 @@ class Mapper:
         links = self._fetcher.links(self.kind.name, (lines.name,), list(currencies)).get(lines.name)
         fields = self._fields_of(lines) if links is not None else None
         if links is None or fields is None:
+            if currencies:
+                self._portal.doubt(lines.name)
             return
         parents = {line: parent for parent, own in links.by_id.items() for line in own}
         there = {str(one["name"]) for one in self._portal.properties(lines.name)}

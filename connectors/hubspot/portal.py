@@ -57,6 +57,7 @@ class Portal:
         self._locks: dict[str, threading.Lock] = {}
         self._kept: dict[str, Any] = {}
         self._unreadable: dict[str, StreamError] = {}
+        self._doubted: set[str] = set()
         self.looks = 0  # how often the portal was found to offer otherwise than said
 
     # -- the account ---------------------------------------------------------------------------------------------------
@@ -160,6 +161,19 @@ class Portal:
                 self.looks += 1
             return error
         return None
+
+    def doubt(self, name: str) -> None:
+        """Associations with an object type were refused: look, once, whether the type itself can still be read."""
+        with self._lock:
+            if name in self._unreadable or name in self._doubted:
+                return
+        try:
+            self._read_properties(name)
+        except StreamError as error:
+            with self._lock:
+                self._unreadable[name] = error
+                self.looks += 1
+        self._doubted.add(name)
 
     # -- pipelines and outcomes ----------------------------------------------------------------------------------------
 

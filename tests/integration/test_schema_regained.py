@@ -218,6 +218,17 @@ def test_what_a_single_stream_was_read_without_is_known(box: Sandbox, cache: sql
     assert wrong(cache, box, "hubspot") == []
 
 
+@pytest.mark.parametrize("kind", ["companies", "contacts", "line_items"])
+def test_an_object_hubspot_takes_away_while_it_is_read_is_linked_once_it_is_back(
+    box: Sandbox, cache: sqlite3.Connection, kind: str
+) -> None:
+    sync(cache, box, "hubspot", on_progress=lambda _: box.hubspot.schema.disable(kind))
+    assert wrong(cache, box, "hubspot"), "it matters"
+    box.hubspot.schema.enable(kind)
+    sync(cache, box, "hubspot", times=2)
+    assert wrong(cache, box, "hubspot") == []
+
+
 def test_what_streams_that_failed_in_the_end_were_read_without_is_known(
     box: Sandbox, cache: sqlite3.Connection
 ) -> None:
