@@ -130,7 +130,7 @@ class HubSpotConnector:
                 found += _field_infos(one, lines.name, columns, beside=whole.name)
         if table == "email_events":
             info = FieldInfo("recipient", "Contact of the recipient", "association", object=table)
-            found += info.feeding(("contact_id",) if self._portal.reason_unreadable("contacts") is None else ())
+            found += info.feeding(("contact_id",) if self._can_find_contacts() else ())
         if lost and not found:
             raise lost[0]
         return found
@@ -314,6 +314,12 @@ class HubSpotConnector:
                 lost[kind.name] = error
                 log.info("%s: %s is left out: %s", self.name, kind.name, error, extra={"action": "object_skipped"})
         return readable, lost
+
+    def _can_find_contacts(self) -> bool:
+        """Whether the contact behind a mail address can be looked up."""
+        if self._portal.reason_unreadable("contacts") is not None:
+            return False
+        return any(one["name"] == "email" for one in self._portal.properties("contacts"))
 
     def _link_infos(self, kind: data.ObjectType, fed: Collection[str]) -> Iterator[FieldInfo]:
         """The associations of a type whose columns no property feeds (`fed`): they feed them as long as the other

@@ -127,6 +127,7 @@ def test_a_field_salesforce_shows_later_is_in_all_that_is_worked_out_from_it(
     ("kind", "name"),
     [
         ("calls", "hs_call_disposition"),
+        ("contacts", "email"),
         ("emails", "hs_email_direction"),
         ("companies", "lifecyclestage"),
         ("commerce_payments", "hs_latest_status"),
