@@ -21,6 +21,7 @@ BUSY_TIMEOUT_S = 120.0
 LOCK_NAME = "lock"
 #: The command that holds the data directory as long as it is to be kept up to date.
 DAEMON = "run"
+_DAEMON_THERE = "The daemon syncs and sends by itself; for a command of your own, stop it first."
 #: How often, and how long between, one looks who has just taken the lock.
 _LOOKS, _LOOK_S = 20, 0.01
 
@@ -91,9 +92,7 @@ def lock_data_dir(data_dir: Path, command: str = DAEMON) -> Iterator[None]:
                 f"another syncagent{f' (process {process}, `syncagent {command}`)' if process else ''} is using this"
                 " folder",
                 place=str(data_dir),
-                mend="The daemon syncs and sends by itself; for a command of your own, stop it first."
-                if command == "run"
-                else "Wait for its end, or stop it.",
+                mend=_DAEMON_THERE if command == DAEMON else "Wait for its end, or stop it.",
             )
         text = f"{os.getpid()} {command}\n".encode()
         os.pwrite(fd, text, 0)  # the line's end ends it, whatever longer text of a killed one is still behind it

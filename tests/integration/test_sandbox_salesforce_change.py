@@ -19,7 +19,7 @@ OBJECTS = {
     "Survey_Response__c": "survey_responses",
 }  # fmt: skip
 #: They carry the moment at which the server noticed that a label is another.
-FIXED = ("UserRole", "OpportunityStage", "CaseStatus", "LeadStatus")
+FIXED = ("UserRole", "OpportunityStage", "CaseStatus", "LeadStatus", "RecordType")
 RATES = ("CurrencyType", "DatedConversionRate")  # nobody commits them late
 
 

@@ -231,7 +231,7 @@ def test_sync_prints_a_table_and_json_prints_json_alone(run: Run, office: Office
                 "found_missing": 0, "found_gone": 0, "crm_count": said.json["streams"][0]["crm_count"],  # type: ignore[index]
                 "cache_count": said.json["streams"][0]["cache_count"],  # type: ignore[index]
                 "rests_until": None, "still_rejected": 0, "suspect": None, "bulk": False,
-                "warnings": [], "merged": 0,
+                "warnings": [], "merged": 0, "notes": [],
                 "compared": said.json["streams"][0]["compared"],  # type: ignore[index]
             }
         ],

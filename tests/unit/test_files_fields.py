@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connectors.files.connector import FIRST_LINES
+from connectors.files.look import FIRST_LINES
 from syncagent import drift
 from syncagent.store import open_cache
 from syncagent.sync import sync_source
