@@ -20,7 +20,7 @@ from connectors.errors import StreamError, TransientError
 from connectors.hubspot.answers import is_archived, next_after
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.errors import NotThere
-from connectors.hubspot.fetch import Fetcher
+from connectors.hubspot.fetch import MERGING, Fetcher, merged_ids
 from connectors.hubspot.fields import LINE_ITEMS, Lines, ObjectType
 from connectors.hubspot.listing import BLOCK, BLOCK_WITH_HISTORY, Listing
 from connectors.hubspot.pages import Mapper, joined
@@ -227,24 +227,28 @@ class Reader:
             return
         from_ms = (swept_ms if swept_ms is not None else int(mark["ms"]) if kind is LINE_ITEMS else 0) - self._lag_ms
         tombstones: list[Tombstone] = []
+        merges: list[Merge] = []  # a survivor that is gone before anybody saw it was the end of others too
         read = 0
         try:
             for objects in self._archived_pages(kind.name):
                 read += len(objects)
                 for one in filter(is_archived, objects):
-                    deleted_at = parse.instant_or_none(one.get("archivedAt"))
+                    own, deleted_at = str(one["id"]), parse.instant_or_none(one.get("archivedAt"))
                     if deleted_at is None or parse.to_ms(deleted_at) >= from_ms:
-                        tombstones += [Tombstone(table, str(one["id"]), deleted_at) for table in tables]
+                        tombstones += [Tombstone(table, own, deleted_at) for table in tables]
+                        losers = sorted(merged_ids(one))
+                        merges += [Merge(table, loser, own) for loser in losers for table in tables]
                 if len(tombstones) >= _ARCHIVED_PAGE:
-                    yield Page(tombstones=tombstones)
-                    tombstones = []
+                    yield Page(tombstones=tombstones, merges=merges)
+                    tombstones, merges = [], []
         except NotThere:
             return  # this type has no list of archived objects
         marks[kind.name] = mark | {"swept_ms": now_ms, "sweep_pages": read // self._limits.list_page + 1}
-        yield Page(tombstones=tombstones, bookmark=self._bookmark(marks))
+        yield Page(tombstones=tombstones, merges=merges, bookmark=self._bookmark(marks))
 
     def _archived_pages(self, name: str) -> Iterator[list[dict[str, Any]]]:
-        query = {"limit": self._limits.list_page, "archived": "true", "properties": "hs_object_id"}
+        names = "hs_object_id,hs_merged_object_ids" if name in MERGING else "hs_object_id"
+        query = {"limit": self._limits.list_page, "archived": "true", "properties": names}
         seen: set[str] = set()
         mark: str | None = None
         while True:
