@@ -266,10 +266,10 @@ def test_what_the_headers_say_holds_for_the_time_they_name(window: str) -> None:
     limiter.keep_to("hs", most_of(limits))
     for _ in range(2):
         with limiter.slot("call"):
-            learn(limiter, _told(100, 3, 10_000))
+            learn(limiter, _told(100, 90, 10_000))  # enough are left for the next calls not to wait
     told = next(one for one in limiter.kinds["call"] if one.window_s == 10.0)
     assert told._ceiling == 100
-    assert told._foreign >= 95
+    assert told._foreign >= 7
     assert {one.window_s for one in limiter.kinds["call"]} == {10.0, float(limits.window)}
     with limiter.slot("call"):
         learn(limiter, _told(200, 180, 15_000))  # the vendor has changed its mind

@@ -72,10 +72,11 @@ def test_a_field_that_is_mapped_and_not_there_is_told(
     office: Office, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     """Its column stays empty: that is to be seen without `check`. What is there in one object of a stream is there."""
-    with Sandbox(office.folder / "box", as_of=DUE, size="tiny") as sandbox:
+    with Sandbox(office.folder / "box", as_of=DUE, limits=False, size="tiny") as sandbox:
         (office.folder / "token").write_text(ACCESS_TOKEN)
         (office.folder / "token").chmod(0o600)
         mapped = (
+            "limits = { per_10s = 10000, search_per_s = 1000 }\n"
             '[source.hs.fields.opportunities]\nbudget = "nope_c"\nnext = "dealname"\n'
             '[source.hs.fields.activities]\nlength = "hs_call_duration"\n'
         )
