@@ -212,4 +212,4 @@ def shared(account: str, make: Callable[[], Limiter]) -> Limiter:
         return _LIMITERS[account]
 
 
-__all__ = ["DayShare", "Limiter", "Most", "Stop", "Window", "forget", "shared"]
+__all__ = ["Limiter", "Most", "Stop", "Window", "forget", "shared"]

@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-#: docs/definitions.md G12. `value` is None in all but ok, partial and stale.
-STATUSES = ("ok", "partial", "too_few", "no_denominator", "no_data", "stale", "not_configured", "error")
-#: Statuses under which a value is shown.
+#: Statuses under which a value is shown; `value` is None in all others (docs/definitions.md G12).
 SHOWN = ("ok", "partial", "stale")
-UNITS = ("count", "ratio", "money", "seconds", "days", "months", "score", "number", "per_100")
 
 
 @dataclass(frozen=True, slots=True)

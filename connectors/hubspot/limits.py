@@ -1,8 +1,9 @@
 """HubSpot's limits: what the settings want of them, and what the headers of an answer say."""
 
 from connectors import parse
+from connectors.day import DayShare
 from connectors.hubspot.settings import HubSpotLimits
-from connectors.limiter import DayShare, Limiter, Most, Window
+from connectors.limiter import Limiter, Most, Window
 from connectors.transport import Answer
 
 _SHORTEST_MS, _LONGEST_MS = 1_000, 3_600_000  # intervals that make sense, as those of the settings

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import requests
 
 from connectors.base import Usage
+from connectors.day import DayShare
 from connectors.errors import AuthError, NotReadable, RateLimited, StreamError, TransientError
-from connectors.limiter import DayShare, Limiter, Most, Window, shared
+from connectors.limiter import Limiter, Most, Window, shared
 from connectors.logins import Logins
 from connectors.retry import Retry, Stopped
 from connectors.salesforce import login

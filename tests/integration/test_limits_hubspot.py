@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.day import DayShare
 from connectors.hubspot.connector import HubSpotConnector
-from connectors.limiter import DayShare, Limiter, Window
+from connectors.limiter import Limiter, Window
 from connectors.transport import Transport
 from syncagent.sandbox import Sandbox
 from tests.fakes import one_box

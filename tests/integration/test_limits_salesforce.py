@@ -8,8 +8,9 @@ from contextlib import closing, suppress
 import pytest
 
 from connectors import parse
+from connectors.day import DayShare
 from connectors.errors import RateLimited
-from connectors.limiter import DayShare, Limiter, Window
+from connectors.limiter import Limiter, Window
 from connectors.retry import Patience, Retry
 from connectors.transport import Transport
 from tests.fakes.wire import Behaviour, WireServer, answer

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from connectors.day import DayShare
 from connectors.errors import AuthError, RateLimited, TransientError
-from connectors.limiter import DayShare, Limiter, Most, Window, shared
+from connectors.limiter import Limiter, Most, Window, shared
 from connectors.logins import LoginCount, LoginLimit, Logins
 from connectors.transport import Stopped
 

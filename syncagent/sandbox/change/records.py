@@ -169,16 +169,6 @@ def set_title(company: Company, contact: Contact, title: str | None, *, at: int)
     company.touch(contact, at)
 
 
-def set_email(company: Company, contact: Contact, email: str | None, *, at: int) -> None:
-    contact.email = email
-    company.touch(contact, at)
-
-
-def set_tier(company: Company, account: Account, tier: str, *, at: int) -> None:
-    account.tier = tier
-    company.touch(account, at)
-
-
 def set_kind(company: Company, account: Account, kind: str, *, at: int) -> None:
     """customer, prospect, partner or other; HubSpot moves the lifecycle of its contacts along."""
     merging.set_kind(company, account, kind, at)

@@ -46,8 +46,6 @@ from syncagent.sandbox.salesforce.relations import relation_rows
 
 Row = dict[str, Any]
 
-MASTERED = ("Account", "Contact", "Lead", "Case")  # objects with a MasterRecordId
-
 
 def _major(minor: int | None) -> float | None:
     return None if minor is None else minor / 100
