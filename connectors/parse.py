@@ -39,7 +39,8 @@ def decode_json(body: bytes) -> Any:
             return _clean(json.loads(body))  # lone surrogates, NaN: the strict parser refuses what vendors may send
         except RecursionError:
             raise ValueError("nested too deeply") from None
-    return _clean(document) if b"\\u0000" in body else document
+    # Looking for one byte costs next to nothing, for six of them a fifth of what the parser takes.
+    return _clean(document) if b"\\" in body and b"\\u0000" in body else document
 
 
 def _clean(value: Any) -> Any:
@@ -255,13 +256,13 @@ def email(value: Any) -> str | None:
 
 def phone(value: Any) -> str | None:
     """Digits, with a leading + where the number is international; None where there are too few."""
-    plain = text(value).strip()
+    plain = (value if isinstance(value, str) and "\x00" not in value else text(value)).strip()
     digits = plain.encode().translate(None, _ASCII_NO_DIGITS).decode() if plain.isascii() else _NO_DIGITS.sub("", plain)
     if len(digits) < 5:
         return None
-    if plain[:2] == "00":
-        return f"+{digits[2:]}"
-    return f"+{digits}" if plain[0] == "+" else digits
+    if plain[0] == "+":
+        return "+" + digits
+    return f"+{digits[2:]}" if plain[:2] == "00" else digits
 
 
 @lru_cache(maxsize=65536)

@@ -197,9 +197,9 @@ def _by_keys(records: Sequence[Record]) -> list[tuple[tuple[str, ...], Sequence[
     """Records that have the same keys together, in the order they came; nearly always a single group."""
     if not records:
         return []
-    first = records[0].keys()
-    if all(record.keys() == first for record in records):
-        return [(tuple(first), records)]
+    first = tuple(records[0])
+    if all(map(first.__eq__, map(tuple, records))):
+        return [(first, records)]
     groups: dict[frozenset[str], list[Record]] = {}
     for record in records:
         groups.setdefault(frozenset(record), []).append(record)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from connectors.base import Connector, Identity, Stream
 from connectors.errors import AuthError, ConnectorError, NotReadable, SourceConfigError, TransientError
-from syncagent import breaker, reconcile
+from syncagent import breaker, memory, reconcile
 from syncagent.errors import AgentError
 from syncagent.reconcile import Due
 from syncagent.reject_file import count_rejects, reject_file
@@ -88,6 +88,7 @@ def sync_source(
         if isinstance(error, Cancelled) or _is_our_stop(error, stop):
             return [StreamReport(connector.name, LOGIN, seconds=seconds, calls=calls, error=STOPPED)]
         return [replace(login_failed(cache, connector.name, error, clock()), seconds=seconds, calls=calls)]
+    memory.collect_less_often()  # only now is the vendor's package loaded
     for warning in identity.warnings:
         log.info("%s: %s", connector.name, warning, extra={"action": "source_warning", "source": connector.name})
     is_probe = breaker.last_rest(cache, connector.name) is not None

@@ -109,9 +109,8 @@ def notes_of(cache: sqlite3.Connection, source: str, stream: str) -> list[Stream
 
 def save_bookmark(cache: sqlite3.Connection, source: str, stream: str, page: Page) -> None:
     """The bookmark, and the newest change seen (for people; nothing is read by it)."""
-    newest = max(
-        (r["updated_at"] for records in page.records.values() for r in records if r.get("updated_at")), default=None
-    )
+    times = [record.get("updated_at") for records in page.records.values() for record in records]
+    newest = max(filter(None, times), default=None)
     bookmark = page.bookmark or {}
     cache.execute(
         """UPDATE sync_state SET bookmark = ?1,

@@ -6,6 +6,7 @@ limits of a batch (`limits.batch`, fewer with history) and of a question for ass
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -61,6 +62,9 @@ class Fetcher:
         self._here = threading.local()
         self._workers = ThreadPoolExecutor(limits.at_once, thread_name_prefix="hubspot", initializer=self._mark_worker)
         self._no_links: dict[tuple[str, str], str] = {}
+        self._lock = threading.Lock()
+        #: Seconds of the processor all workers have used for what they have ended.
+        self.worked_s = 0.0
         #: Blocks of lists that may be under way beyond one a stream: what bounds the memory of a first load.
         self.extra_blocks = threading.BoundedSemaphore(_EXTRA_BLOCKS)
 
@@ -77,7 +81,7 @@ class Fetcher:
 
     def start(self, work: Callable[[], B]) -> "Future[B]":
         """Have `work` done by a worker; its calls count where this thread's do."""
-        return self._workers.submit(carried(work))
+        return self._workers.submit(carried(lambda: self._timed(work)))
 
     def each(self, work: Callable[[A], B], items: Sequence[A]) -> list[B]:
         """`work` of each item, side by side; one after the other where a worker asks (it would wait for itself)."""
@@ -224,6 +228,14 @@ class Fetcher:
             },
             unsaid,
         )
+
+    def _timed(self, work: Callable[[], B]) -> B:
+        began = time.thread_time()
+        try:
+            return work()
+        finally:
+            with self._lock:
+                self.worked_s += time.thread_time() - began
 
     def _mark_worker(self) -> None:
         self._here.is_worker = True

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from connectors.errors import TransientError
 from connectors.hubspot.answers import next_after
 from connectors.hubspot.fetch import Fetcher, settle
+from connectors.hubspot.width import Width
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +31,12 @@ Position = dict[str, Any]
 
 BLOCK = 500
 BLOCK_WITH_HISTORY = 300  # those objects are large, and several blocks are under way at once
-_RANGES = 8
+RANGES = 8
 _SMALL = 2_000  # fewer objects than this are not worth splitting
 _MOST_EMPTY = 20
 _MOST_VAIN = 150
 _LARGEST_ID = 2**62
 _CHAIN_AHEAD = 3
-
 #: One page of the list that begins after a mark.
 AskPage = Callable[[str | None], dict[str, Any]]
 
@@ -72,7 +72,7 @@ class Listing(Generic[T]):
     """One list. `ask` gets a page, `make` turns the objects of a block into what is wanted, in a worker's thread.
 
     `total` is how many there are about, `top` the highest id known (None: not known, one chain), `size` how many
-    objects make a block.
+    objects make a block, `width` how many workers may be at it now (None: as many as it is worth while).
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Listing(Generic[T]):
         total: int | None,
         top: int | None,
         size: int = BLOCK,
+        width: Callable[[], int] | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._size = size
@@ -98,6 +99,7 @@ class Listing(Generic[T]):
         self._highest = 0  # the highest id the list itself has shown
         self._made = self._vain = 0  # blocks, and those without any object
         self._read = 0
+        self._width = width or Width(lambda: fetcher.worked_s, RANGES).now
         self._lock = threading.Lock()
 
     def blocks(self, position: Position | None) -> Iterator[tuple[T, int, Position | None]]:
@@ -146,7 +148,8 @@ class Listing(Generic[T]):
     def _begin(self, ranges: list[_Range], running: dict[Future[_Block[T]], _Range]) -> None:
         """Set workers on ranges nobody reads now, splitting where there are too few for what is left."""
         idle = [one for one in ranges if one not in running.values()]
-        while len(running) < _RANGES:
+        width = self._width()
+        while len(running) < width:
             if not idle and (fresh := self._split(ranges)) is not None:
                 ranges.append(fresh)
                 idle.append(fresh)

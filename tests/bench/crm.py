@@ -84,7 +84,16 @@ def crm_lines(folder: Path) -> list[Line]:
 
 
 def list_path_line(folder: Path) -> Line:
-    """HubSpot's list path without history, limits off: read, mapped and written; the best of three, by CPU."""
+    """HubSpot's list path without history, limits off, in a process of its own as a `sync` has it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.crm", str(folder)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    title, rate, wall, cpu = json.loads(done.stdout)
+    return title, rate, wall, cpu
+
+
+def _list_path(folder: Path) -> Line:
+    """Read, mapped and written; the best of three, by CPU."""
     more = MAPPED - _OWN_MAPPED
     with serving(folder, limits=False) as server:
         fields = ", ".join(f'"custom.more_{number}" = "more_{number}"' for number in range(more))
@@ -134,3 +143,7 @@ def _sync(config: Config, name: str, streams: list[str] | None = None) -> tuple[
     if failed:
         raise SystemExit(f"{name}: {failed[0]}")
     return sum(report.read for report in reports), sum(report.calls for report in reports), took
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_list_path(Path(sys.argv[1]))))

@@ -2,6 +2,7 @@
 
 import bisect
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, cast
@@ -12,9 +13,10 @@ from connectors.base import Page, Tombstone
 from connectors.errors import TransientError
 from connectors.hubspot.client import HubSpotClient
 from connectors.hubspot.fetch import Fetcher
-from connectors.hubspot.listing import Listing
+from connectors.hubspot.listing import RANGES, Listing
 from connectors.hubspot.pages import joined
 from connectors.hubspot.settings import HubSpotLimits
+from connectors.hubspot.width import Width
 
 PAGE = 100
 
@@ -67,6 +69,7 @@ def listing(portal: Portal, *, total: int | None = None, top: int | None = None)
             lambda objects: [int(one["id"]) for one in objects],
             total=len(ids) if total is None else total,
             top=(ids[-1] if ids else None) if top is None else top,
+            width=lambda: RANGES,
         )
 
 
@@ -220,3 +223,43 @@ def test_pages_are_gathered_until_they_are_worth_writing() -> None:
     ]
     few = [Page({"contacts": [{"source_id": str(one)}]}, bookmark={"place": one}) for one in range(6)]
     assert [page.bookmark for page in joined(few, clock=lambda: float(next(moments)))] == [{"place": 2}, {"place": 5}]
+
+
+def widths(*spent: float, most: int = 8) -> list[int]:
+    """The width after each tenth of a second in which the workers were that busy."""
+    now, worked = 0.0, 0.0
+    width = Width(lambda: worked, most, clock=lambda: now)
+    found = []
+    for one in spent:
+        now += 0.125
+        worked += one * 0.125
+        found.append(width.now())
+    return found
+
+
+def test_workers_that_wait_for_the_wire_all_begin_at_once() -> None:
+    assert widths(0.01) == [8]
+
+
+def test_workers_are_added_while_there_is_something_to_wait_for_and_taken_away_when_they_are_in_their_own_way() -> None:
+    assert widths(0.3, 0.3, 0.4, 0.4, 0.6, 0.6, 0.6, 0.3) == [2, 3, 3, 3, 2, 1, 1, 2]
+
+
+def test_there_are_never_more_workers_than_asked_for() -> None:
+    assert widths(0.3, 0.3, 0.3, most=2) == [2, 2, 2]
+
+
+def test_a_moment_is_too_short_to_judge_by() -> None:
+    now = 0.0
+    width = Width(lambda: 0.0, 8, clock=lambda: now)
+    now = 0.01
+    assert width.now() == 1
+
+
+def test_what_workers_spend_is_counted_and_what_they_wait_is_not() -> None:
+    with closing(Fetcher(cast(HubSpotClient, None), HubSpotLimits())) as fetcher:
+        fetcher.start(lambda: time.sleep(0.3)).result()
+        waited_s = fetcher.worked_s
+        fetcher.start(lambda: sum(range(3_000_000))).result()
+        assert waited_s < 0.1
+        assert fetcher.worked_s > waited_s
