@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from syncagent.stopping import heed_signals, stopped_line
+from syncagent.stopping import heed_signals, stopped_line, was_told_to_stop
 
 
 def main() -> NoReturn:
@@ -13,10 +13,18 @@ def main() -> NoReturn:
         heed_signals()
     try:
         from syncagent.cli import run_cli
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{stopped_line(arguments)}\n")
-        sys.exit(1)
+    except BaseException:
+        if not was_told_to_stop():
+            raise
+        _end(arguments)
+    if was_told_to_stop():
+        _end(arguments)
     sys.exit(run_cli(arguments))
+
+
+def _end(arguments: list[str]) -> NoReturn:
+    sys.stderr.write(f"{stopped_line(arguments)}\n")
+    sys.exit(1)
 
 
 if __name__ == "__main__":

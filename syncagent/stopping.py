@@ -4,8 +4,10 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 _NAP_S = 0.1
+_is_told = False
 
 
 class ToldToStop(KeyboardInterrupt):
@@ -17,11 +19,26 @@ class ToldToStop(KeyboardInterrupt):
 def heed_signals() -> None:
     """From now on a command that is told to end says so and exits with its code, also while it is still loading."""
 
-    def stop(number: int, _: object) -> None:
-        raise ToldToStop
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        signal.signal(number, lambda *_: stop_here())
+
+
+def stop_here() -> NoReturn:
+    """In a signal handler: end what this thread is doing. Raises ToldToStop."""
+    global _is_told
+    _is_told = True
+    raise ToldToStop
+
+
+def was_told_to_stop() -> bool:
+    """Whether `stop_here` was called since this was last asked.
+
+    What it raises does not always arrive: packages written in other languages make an error of their own of it, and
+    some drop it.
+    """
+    global _is_told
+    told, _is_told = _is_told, False
+    return told
 
 
 def stopped_line(arguments: Sequence[str]) -> str:

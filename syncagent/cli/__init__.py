@@ -23,7 +23,7 @@ from syncagent.cli.setup import check_command, config_group, init_command
 from syncagent.cli.source import source_group
 from syncagent.cli.sync import sync_command
 from syncagent.errors import FAILED, USAGE, AgentError
-from syncagent.stopping import stopped_line
+from syncagent.stopping import stopped_line, was_told_to_stop
 
 _GLOBAL_FLAGS = frozenset({"-v", "-vv", "-vvv", "--verbose", "-q", "--quiet"})
 
@@ -100,6 +100,7 @@ def run_cli(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (click.Abort, KeyboardInterrupt):
+        was_told_to_stop()  # it is being heeded now
         return _say(stopped_line(arguments), FAILED)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "syncagent"
@@ -110,9 +111,11 @@ def run_cli(arguments: list[str]) -> int:
         # The reader of our output went away, as `head` does; nothing more can be told it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except AgentError as error:
-        return _fail(str(error), error.exit_code, verbose)
     except Exception as error:
+        if was_told_to_stop():
+            return _say(stopped_line(arguments), FAILED)
+        if isinstance(error, AgentError):
+            return _fail(str(error), error.exit_code, verbose)
         return _fail(*_explained(error), verbose)
 
 

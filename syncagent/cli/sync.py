@@ -15,7 +15,7 @@ from syncagent.cli.common import App, json_option, known, no_source, offered, pa
 from syncagent.cli.sync_progress import progress_shown
 from syncagent.cli.sync_said import show_changes, show_reports, show_unfilled
 from syncagent.errors import FAILED, OK, UsageError
-from syncagent.stopping import StopEvent, stopped_line
+from syncagent.stopping import StopEvent, stop_here, stopped_line
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -177,7 +177,7 @@ def stop_on_signals(*, quietly: bool = False) -> Iterator[StopEvent]:
 
     def ask(number: int, _: object) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            stop_here()
         stop.set()
         before[signal.SIGALRM] = signal.signal(signal.SIGALRM, ask)
         signal.alarm(GRACE_S)

@@ -4,8 +4,13 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
-from syncagent.stopping import StopEvent
+import pytest
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+from syncagent.cli import run_cli
+from syncagent.stopping import StopEvent, ToldToStop, stop_here, was_told_to_stop
 
 
 def test_a_child_is_set_with_its_parent_and_not_the_other_way_round() -> None:
@@ -36,3 +41,24 @@ def test_a_signal_handler_may_set_it_while_the_same_thread_waits() -> None:
         assert stop.wait(20)
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_being_told_is_known_even_where_a_package_made_another_error_of_it() -> None:
+    class Signalled:
+        def __repr__(self) -> str:
+            stop_here()
+
+    with pytest.raises(SchemaError):
+        SchemaValidator(core_schema.literal_schema([Signalled()]))
+    assert was_told_to_stop()
+    assert not was_told_to_stop()
+
+
+def test_a_command_told_to_stop_says_so_whatever_became_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ToldToStop):
+        stop_here()
+    assert run_cli(["--config", str(tmp_path / "none.toml"), "sync"]) == 1
+    assert capsys.readouterr().err == "stopped; the next sync goes on from there\n"
+    assert run_cli(["--config", str(tmp_path / "none.toml"), "sync"]) != 1
