@@ -58,10 +58,10 @@ class Daemon:
             # Made and migrated before anything else, and checked from now on to be the same files.
             open_cache(data_dir).close()
             open_state(data_dir).close()
-            self._jobs.remember_files()
             handlers = self._take_signals()
             try:
-                return self._once() if once else self._serve()
+                with self._jobs.watching_files():
+                    return self._once() if once else self._serve()
             finally:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)

@@ -332,12 +332,24 @@ class Jobs:
         if mailer is not None:
             mailer.interrupt()
 
-    def remember_files(self) -> None:
-        """Note which files the databases are: writing to an unlinked one succeeds, and is lost."""
+    @contextmanager
+    def watching_files(self) -> Iterator[None]:
+        """Meanwhile know which files the databases are: writing to an unlinked one succeeds, and is lost.
+
+        They are held open, or a new file might be given the number of one that is gone. O_PATH, where there is such a
+        thing: closing any other descriptor of a file lets go of all locks this process has on it.
+        """
+        held = []
         for schema in (CACHE, STATE):
             path = database_path(self.config.agent.data_dir, schema)
-            status = os.stat(path)
+            held.append(os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC))
+            status = os.fstat(held[-1])
             self._files[str(path)] = (status.st_dev, status.st_ino)
+        try:
+            yield
+        finally:
+            for fd in held:
+                os.close(fd)
 
     def files_changed(self) -> str | None:
         """A sentence when a database is gone or another file stands in its place."""

@@ -93,6 +93,7 @@ def main() -> NoReturn:
 def run_cli(arguments: list[str]) -> int:
     """Run one command; its exit code. Whatever goes wrong is one line on stderr."""
     verbose = sum(argument.count("v") for argument in arguments if argument in ("-v", "-vv", "-vvv", "--verbose")) >= 2
+    was_told_to_stop()  # what an earlier command of this process was told is over
     try:
         code = cli.main(_globals_first(arguments), prog_name="syncagent", standalone_mode=False)
         sys.stdout.flush()
@@ -100,7 +101,6 @@ def run_cli(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (click.Abort, KeyboardInterrupt):
-        was_told_to_stop()  # it is being heeded now
         return _say(stopped_line(arguments), FAILED)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "syncagent"

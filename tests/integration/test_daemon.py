@@ -27,7 +27,7 @@ from syncagent.running import read_note
 from syncagent.sandbox import Sandbox
 from syncagent.sandbox.hubspot.gate import ACCESS_TOKEN
 from syncagent.stopping import StopEvent
-from syncagent.store import lock_data_dir, open_cache, read_cache, read_state
+from syncagent.store import lock_data_dir, open_cache, open_state, read_cache, read_state
 from syncagent.sync import sync_source
 from syncagent.wiring import build_connector
 from tests.fakes.office import DUE, Office, clock_from
@@ -317,6 +317,21 @@ def test_a_database_that_vanishes_ends_the_daemon(office: Office, name: str, cap
     assert run_until(office, DUE, lambda: deals(office) == 4, (office.data_dir / name).unlink) == 1
     # A job may have made a new one before the watch looked.
     assert re.search(rf"{name} (is gone; put it back|was replaced while running)", caplog.text)
+
+
+def test_a_new_file_in_the_place_of_a_database_is_noticed_whatever_number_it_has(office: Office) -> None:
+    """File systems give a new file the number of one that has just gone."""
+    office.write()
+    config = load_config(office.config)
+    for _ in range(5):
+        open_cache(office.data_dir).close()
+        open_state(office.data_dir).close()
+        jobs = Jobs(config, clock=clock_from(DUE), stop=StopEvent())
+        with jobs.watching_files():
+            assert jobs.files_changed() is None
+            (office.data_dir / "state.db").unlink()
+            open_state(office.data_dir).close()
+            assert "was replaced" in str(jobs.files_changed())
 
 
 def test_a_failing_tick_does_not_end_the_daemon(office: Office, caplog: pytest.LogCaptureFixture) -> None:
