@@ -307,5 +307,6 @@ class Reporting(Model):
     customers: Customers = Customers()
     test_rows: TestRows = TestRows()
     system_of_record: Literal["salesforce", "hubspot"] = "salesforce"
+    gap_days: tuple[int, ...] = (14,)  # the pauses that end an engagement, one for each length a KPI asks for
     tables: dict[str, dict[str, str]] = {}
     references: dict[str, dict[str, str]] = {}

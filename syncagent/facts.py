@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from scorecards.definition import Reporting
-from scorecards.facts import FACTS, Book, Fact
+from scorecards.facts import FACTS, ITS_IDS, Book, Fact
 from syncagent import identity, test_rows
 from syncagent.schema import TABLES
 from syncagent.store import transaction
@@ -25,6 +25,8 @@ _BATCH = 5000
 #: So many units are brought up to date in one transaction, so that KPIs see all of a change or nothing of it. More
 #: (a first sync, a changed time zone) are built batch by batch, and KPIs say so meanwhile.
 AT_ONCE = 100_000
+#: Columns that may name a row of any table.
+_ANY_TABLE = {"activity_links": ("object_id",)}
 #: What is filed under a merged record belongs to the one that stands for it.
 _MARK_CANONICAL = (
     "INSERT INTO dirty SELECT d.kind, a.canonical FROM dirty d CROSS JOIN aliases a ON a.id = d.id WHERE true"
@@ -63,8 +65,8 @@ def _bring_triggers(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None
     for fact in facts.values():
         for table, columns in fact.follows.items():
             wanted |= _following(fact.kind, table, columns)
-        for table, column, read in fact.borrows:
-            wanted |= _borrowing(fact.kind, table, column, read)
+        for table, read, *between in fact.reads:
+            wanted |= _borrowing(fact.kind, table, read, *between)
     for table in identity.ALIASED:
         wanted |= _identity_triggers(table)
     present = dict(
@@ -111,14 +113,16 @@ def _following(kind: str, table: str, columns: tuple[str, ...]) -> dict[str, str
     return found
 
 
-def _borrowing(kind: str, table: str, column: str, read: str) -> dict[str, str]:
+def _borrowing(kind: str, table: str, read: str, between: str, column: str, unit: str) -> dict[str, str]:
+    """Rows that name a changed one, or one that it stands for, are told of it."""
     found = {}
     for event, when, row in (
         ("changed", f"UPDATE OF {read}", "NEW"),
         ("new", "INSERT", "NEW"),
         ("gone", "DELETE", "OLD"),
     ):
-        mark = f"INSERT INTO dirty SELECT '{kind}', id FROM {kind} WHERE {column} = {row}.id ON CONFLICT DO NOTHING"
+        named = f"{column} IN ({ITS_IDS.format(row)}) AND {unit} IS NOT NULL"
+        mark = f"INSERT INTO dirty SELECT '{kind}', {unit} FROM {between} WHERE {named} ON CONFLICT DO NOTHING"
         name = f"dirty_{kind}_of_{event}_{table}"
         found[name] = f"CREATE TRIGGER {name} AFTER {when} ON {table} BEGIN {mark}; END"
     return found
@@ -317,6 +321,7 @@ def _mark_moved(
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS referring (id TEXT PRIMARY KEY) WITHOUT ROWID")
     for table in sorted({table for fact in facts.values() for table in fact.follows}):
         columns = [column for column, target in TABLES[table].references.items() if target in identity.ALIASED]
+        columns += _ANY_TABLE.get(table, ())
         if not columns:
             continue
         conn.execute("DELETE FROM temp.referring")
@@ -333,8 +338,9 @@ def _mark_moved(
                 )
     for fact in facts.values():
         conn.executemany(f"INSERT OR IGNORE INTO dirty VALUES ('{fact.kind}', ?)", [(id_,) for id_ in stood])
-        for table, column, read in fact.borrows:
+        for table, read, between, column, unit in fact.reads:
             conn.execute(
-                f"INSERT OR IGNORE INTO dirty SELECT '{fact.kind}', own.id FROM {table} t"
-                f" JOIN {fact.kind} own ON own.{column} = t.id WHERE t.{read} IN (SELECT id FROM temp.moved)"
+                f"INSERT OR IGNORE INTO dirty SELECT '{fact.kind}', own.{unit} FROM {table} t"
+                f" JOIN {between} own ON own.{column} IN ({ITS_IDS.format('t')})"
+                f" WHERE t.{read} IN (SELECT id FROM temp.moved) AND own.{unit} IS NOT NULL"
             )

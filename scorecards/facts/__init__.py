@@ -11,8 +11,8 @@ Each module here says which rows to read and what follows from them; `syncagent.
 
 from collections.abc import Iterable, Mapping
 
-from scorecards.facts import activities, deals, leads, tickets
-from scorecards.facts.fact import LIVE, Book, Fact, epoch
+from scorecards.facts import activities, approaches, deals, engagements, leads, mails, sends, tickets, touches
+from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, epoch
 
 
 def in_order(facts: Iterable[Fact]) -> dict[str, Fact]:
@@ -30,6 +30,19 @@ def in_order(facts: Iterable[Fact]) -> dict[str, Fact]:
 
 
 #: Every fact by the relation it stands behind, in the order in which they are derived.
-FACTS: Mapping[str, Fact] = in_order((deals.FACT, tickets.FACT, leads.FACT, activities.FACT))
+FACTS: Mapping[str, Fact] = in_order(
+    (
+        deals.FACT,
+        tickets.FACT,
+        leads.FACT,
+        activities.FACT,
+        touches.FACT,
+        approaches.FACT,
+        mails.THREADS,
+        mails.FACT,
+        engagements.FACT,
+        sends.FACT,
+    )
+)
 
-__all__ = ["FACTS", "LIVE", "Book", "Fact", "epoch", "in_order"]
+__all__ = ["FACTS", "ITS_IDS", "LIVE", "Book", "Fact", "epoch", "in_order"]

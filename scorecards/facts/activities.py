@@ -9,7 +9,7 @@ _ACTIVITIES = f"""
            COALESCE(ll.canonical, a.lead_id),
            COALESCE(lc.canonical, a.contact_id), COALESCE(la.canonical, a.account_id, c.account_id, o.account_id,
            t.account_id), COALESCE(lo.canonical, a.opportunity_id), COALESCE(lt.canonical, a.ticket_id),
-            a.duration_s, a.connected, a.bounced, a.is_public
+           a.duration_s, a.connected, a.bounced, a.is_public, a.wrap_s, a.thread_id, a.due_at, a.completed_at, a.subject
     FROM temp.wanted w CROSS JOIN activities a ON a.id = w.id
     LEFT JOIN aliases lc ON lc.id = a.contact_id
     LEFT JOIN aliases ll ON ll.id = a.lead_id
@@ -23,23 +23,37 @@ _ACTIVITIES = f"""
 """
 
 
+#: How the subject of an answer no person wrote begins; CRMs do not keep the header that says so.
+_AWAY = ("automatic reply", "auto:", "autoreply", "auto-reply", "out of office", "automatische antwort", "abwesen")
+#: What reaches somebody; a note and a task are ours alone.
+REACHING = ("call", "email", "meeting", "chat")
+
+
 def _activities(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for row in rows:
-        id_, occurred, kind, direction, status, automated, owner, lead, contact, account = row[:10]
+        id_, occurred, kind, direction, status, automated, owner, lead, contact, account, deal, ticket = row[:12]
+        duration, connected, bounced, public, wrap, thread, due, completed, subject = row[12:]
+        is_away = kind == "email" and direction == "inbound" and str(subject or "").lower().startswith(_AWAY)
+        is_human = not automated and not is_away
         # A touch is a completed human contact with the customer: what a note or an internal task is not.
-        touch = (
+        is_touch = (
             status == "completed"
             and not automated
             and direction not in (None, "internal")
             and kind not in ("note", "task")
         )
-        yield (id_, epoch(occurred), kind, direction, status, automated, owner, lead, contact, account, *row[10:],
-               int(touch))  # fmt: skip
+        is_outreach = direction == "outbound" and status == "completed" and not automated and kind in REACHING
+        yield (
+            id_, epoch(occurred), kind, direction, status, automated, owner, lead, contact, account, deal, ticket,
+            duration, connected, bounced, public, int(is_touch), wrap, thread, epoch(due), epoch(completed),
+            contact or lead, int(is_human), int(is_outreach),
+        )  # fmt: skip
 
 
 _COLUMNS = (
     "id", "occurred_at", "type", "direction", "status", "is_automated", "owner_id", "lead_id", "contact_id",
     "account_id", "opportunity_id", "ticket_id", "duration_s", "connected", "bounced", "is_public", "is_touch",
+    "wrap_s", "thread_id", "due_at", "completed_at", "person_id", "is_human", "is_outreach",
 )  # fmt: skip
 
 
@@ -52,7 +66,8 @@ FACT = Fact(
         _COLUMNS,
         "(id)",
         "(occurred_at, direction, type)",
-        "(account_id, occurred_at) WHERE is_touch = 1",
+        "(due_at, type, status, completed_at) WHERE due_at IS NOT NULL",
+        "(owner_id, occurred_at, status, is_automated) WHERE owner_id IS NOT NULL",
     ),
     read=_ACTIVITIES,
     derive=_activities,
@@ -62,6 +77,7 @@ FACT = Fact(
         ("opportunities", "opportunity_id", "account_id"),
         ("tickets", "ticket_id", "account_id"),
     ),
-    anchors=("occurred_at",),
-    version=2,
+    feeds={"touches": "id"},
+    anchors=("occurred_at", "due_at"),
+    version=3,
 )

@@ -27,7 +27,8 @@ class Fact:
     in temp.wanted(id) and leaves out rows that are not live. A unit without rows loses those it had.
 
     Kept must equal rebuilt, so `derive` may read only canonical tables and facts before its own, and whatever it
-    reads must mark its units: a canonical table by `follows` or `borrows`, an earlier fact by that fact's `feeds`.
+    reads must mark its units: a canonical table by `follows`, `borrows` or `through`, an earlier fact by that fact's
+    `feeds`.
     """
 
     kind: str  # the relation it stands behind, and its name in `dirty`
@@ -41,6 +42,9 @@ class Fact:
     follows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # (canonical table, column of `kind`'s table that names a row of it, column read there): for record facts only.
     borrows: tuple[tuple[str, str, str], ...] = ()
+    # The same through rows between: (canonical table, column read there, table of the rows between, its column that
+    # names a row of the first, its column that holds a unit).
+    through: tuple[tuple[str, str, str, str, str], ...] = ()
     # Kind of a later fact -> SQL over our own row that gives its unit: asked before and after rows are replaced.
     feeds: Mapping[str, str] = field(default_factory=dict)
     anchors: tuple[str, ...] = ()  # columns KPIs place our rows in time by
@@ -50,6 +54,11 @@ class Fact:
     # `group` names before and after the rows of temp.wanted are replaced.
     group: str = ""
     together: str = ""
+
+    @property
+    def reads(self) -> tuple[tuple[str, str, str, str, str], ...]:
+        """All that is read of rows referred to: `borrows` and `through` in the latter's form."""
+        return (*((table, read, self.kind, column, "id") for table, column, read in self.borrows), *self.through)
 
 
 class Book:

@@ -101,11 +101,13 @@ def status() -> st.SearchStrategy[Change]:
 
 def activity() -> st.SearchStrategy[Change]:
     values = {
-        "type": st.sampled_from(["email", "call", "note"]),
+        "type": st.sampled_from(["email", "email", "call", "meeting", "note"]),
         "direction": st.sampled_from(["outbound", "inbound"]),
-        "status": st.just("completed"),
+        "status": st.sampled_from(["completed", "completed", "open"]),
         "is_public": st.sampled_from([0, 1]),
         "occurred_at": moments,
+        "thread_id": st.sampled_from([None, "t a", "t b"]),
+        "account_id": st.sampled_from([None, None, "A a", "A b"]),
         "ticket_id": st.sampled_from([None, "T a", "T b"]),
         "lead_id": st.sampled_from([None, "L a"]),
         "contact_id": st.sampled_from([None, "C a", "C b", "C c"]),
@@ -114,12 +116,35 @@ def activity() -> st.SearchStrategy[Change]:
     return st.tuples(st.just("activities"), few.map("X {}".format), st.fixed_dictionaries(values))
 
 
+def link() -> st.SearchStrategy[Change]:
+    """An activity's further parties."""
+    named = [("contacts", "C a"), ("contacts", "C b"), ("contacts", "C c"), ("accounts", "A b"), ("leads", "L a")]
+    named += [("opportunities", "D a"), ("tickets", "T a")]
+    made = st.tuples(few, st.sampled_from(named), st.sampled_from([0, 0, 1])).map(
+        lambda of: {"activity_id": f"X {of[0]}", "object": of[1][0], "object_id": of[1][1], "is_deleted": of[2]}
+    )
+    return st.tuples(st.just("activity_links"), few.map("N {}".format), made)
+
+
+def mail_event() -> st.SearchStrategy[Change]:
+    values = {
+        "send_id": st.sampled_from([None, "s a", "s b"]),
+        "type": st.sampled_from(["sent", "delivered", "bounce", "open", "click"]),
+        "occurred_at": moments,
+        "is_filtered": st.sampled_from([0, 0, 1]),
+        "link_kind": st.sampled_from([None, "content", "unsubscribe"]),
+        "contact_id": st.sampled_from([None, "C a", "C b"]),
+        "is_deleted": st.sampled_from([0, 0, 1]),
+    }
+    return st.tuples(st.just("email_events"), few.map("E {}".format), st.fixed_dictionaries(values))
+
+
 def others() -> st.SearchStrategy[Change]:
     account = {"merged_into": st.sampled_from([None, None, "A c"]), "name": st.just("x")}
     contact = {
         "account_id": st.sampled_from([None, "A a", "A b"]),
         "is_deleted": st.sampled_from([0, 1]),
-        "merged_into": st.sampled_from([None, None, "C c"]),
+        "merged_into": st.sampled_from([None, None, None, "C b", "C c"]),
     }
     lead = {
         "created_at": moments,
@@ -128,7 +153,7 @@ def others() -> st.SearchStrategy[Change]:
     }
     return st.one_of(
         st.tuples(st.just("accounts"), st.sampled_from(["A a", "A b"]), st.fixed_dictionaries(account)),
-        st.tuples(st.just("contacts"), st.sampled_from(["C a", "C b"]), st.fixed_dictionaries(contact)),
+        st.tuples(st.just("contacts"), few.map("C {}".format), st.fixed_dictionaries(contact)),
         st.tuples(st.just("leads"), st.just("L a"), st.fixed_dictionaries(lead)),
     )
 
@@ -142,4 +167,6 @@ def answer() -> st.SearchStrategy[Change]:
     return st.tuples(st.just("survey_responses"), few.map("R {}".format), st.fixed_dictionaries(values))
 
 
-changes = st.one_of(deal(), history(), ticket(), status(), activity(), answer(), others())
+changes = st.one_of(
+    deal(), history(), ticket(), status(), activity(), activity(), link(), link(), mail_event(), answer(), others()
+)

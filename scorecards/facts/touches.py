@@ -1,0 +1,117 @@
+"""Who each activity concerned: a row for every account, person and deal it was with, links included.
+
+What somebody wants to know of a contact, an account or a deal (who approached them, when they were last spoken to)
+is looked up here by party; the facts of persons and accounts are made of these rows.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from scorecards.facts.activities import REACHING
+from scorecards.facts.fact import Book, Fact, Row, table
+
+_TOUCHES = """
+    SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_automated, a.is_human, a.connected, a.bounced,
+           a.thread_id, a.is_touch, a.is_outreach, a.contact_id, a.lead_id, a.account_id, a.opportunity_id,
+           l.object, COALESCE(ll.canonical, l.object_id), COALESCE(la.canonical, c.account_id, o.account_id,
+           t.account_id)
+    FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id
+    LEFT JOIN activity_links l ON l.activity_id = a.id AND l.is_deleted = 0 AND l.object_id IS NOT NULL
+    LEFT JOIN aliases ll ON ll.id = l.object_id
+    LEFT JOIN contacts c ON c.id = COALESCE(ll.canonical, l.object_id)
+    LEFT JOIN opportunities o ON o.id = COALESCE(ll.canonical, l.object_id)
+    LEFT JOIN tickets t ON t.id = COALESCE(ll.canonical, l.object_id)
+    LEFT JOIN aliases la ON la.id = COALESCE(c.account_id, o.account_id, t.account_id)
+    ORDER BY a.id, l.object_id
+"""
+#: The tables a party is a row of, and where the activity itself names one.
+_PARTIES = ("accounts", "contacts", "leads", "opportunities")
+
+
+def _touches(rows: Iterable[Row], book: Book) -> Iterator[Row]:
+    for _, group in groupby(rows, itemgetter(0)):
+        yield from _parties_of(list(group))
+
+
+def _parties_of(rows: list[Row]) -> Iterator[Row]:
+    """The parties of one activity: those it names itself first, then those it is linked to."""
+    id_, occurred, kind, direction, status, automated, human, connected, bounced = rows[0][:9]
+    thread, is_touch, is_outreach, contact, lead, account, deal = rows[0][9:16]
+    # Dicts, for they keep an order: the first of each is the one the CRM has on the activity itself.
+    found: dict[str, dict[str, None]] = {name: {} for name in _PARTIES}
+    for name, own in zip(_PARTIES, (account, contact, lead, deal), strict=True):
+        if own is not None:
+            found[name][own] = None
+    for row in rows:
+        linked, party, its_account = row[16:19]
+        if linked in found:
+            found[linked][party] = None
+        if its_account is not None:
+            found["accounts"][its_account] = None
+    done = status == "completed"
+    is_ours_alone = kind == "note" or (kind == "task" and direction in (None, "internal"))
+    is_inbound = done and human and direction == "inbound" and kind in REACHING
+    flags: list[Any] = [
+        is_touch,
+        is_outreach,
+        # Reached them, as far as anybody knows: a bounced mail did not, a call nobody took did.
+        int(bool(is_outreach and kind != "chat" and not bounced)),
+        int(bool(is_inbound)),
+        # A held meeting and a call somebody took are talked in, whoever began them.
+        int(bool(is_inbound or (done and human and (kind == "meeting" or (kind == "call" and connected == 1))))),
+        int(bool(done and not automated and not is_ours_alone)),
+        int(bool(kind == "call" and connected == 1)),
+    ]
+    # An action is one with the account, else with the contact, else with the lead; a person is a contact, else a lead.
+    party_in = next((name for name in ("accounts", "contacts", "leads") if found[name]), "")
+    person_in = next((name for name in ("contacts", "leads") if found[name]), "")
+    if not person_in and kind == "email":
+        found["nobody"], person_in = {id_: None}, "nobody"  # a mail to an address no CRM knows is a mail all the same
+    for name, parties in found.items():
+        for place, party in enumerate(parties):
+            is_person, is_party = int(name == person_in), int(name == party_in)
+            yield (id_, name, party, int(place == 0), int(len(parties) == 1), is_person, is_party,
+                   occurred, kind, direction, thread, *flags)  # fmt: skip
+
+
+_COLUMNS = (
+    "id", "object", "party_id", "is_main", "is_alone", "is_person", "is_party", "occurred_at", "type", "direction",
+    "thread_id", "is_touch", "is_outreach", "is_approach", "is_inbound", "is_reply", "is_action", "is_connected",
+)  # fmt: skip
+
+#: A mail one person sent another, or an answer to one.
+MAIL = "type = 'email' AND is_person = 1 AND (is_approach = 1 OR is_inbound = 1)"
+
+
+FACT = Fact(
+    kind="touches",
+    name="fact_touches",
+    columns=_COLUMNS,
+    ddl=table(
+        "fact_touches",
+        _COLUMNS,
+        "(id)",
+        "(occurred_at)",
+        "(party_id, occurred_at)",
+        "(party_id, occurred_at) WHERE is_touch = 1",
+        "(party_id, occurred_at) WHERE is_outreach = 1",
+        "(thread_id, occurred_at) WHERE thread_id IS NOT NULL AND type = 'email'",
+    ),
+    read=_TOUCHES,
+    derive=_touches,
+    follows={"activity_links": ("activity_id",)},
+    through=tuple(
+        (table_, "account_id", "activity_links", "object_id", "activity_id")
+        for table_ in ("contacts", "opportunities", "tickets")
+    ),
+    feeds={
+        "approaches": "CASE WHEN is_person = 1 AND object <> 'nobody' AND (is_approach = 1 OR is_reply = 1)"
+        " THEN party_id END",
+        "thread_mails": f"CASE WHEN {MAIL} THEN thread_id END",
+        "sent_mails": f"CASE WHEN {MAIL} THEN party_id END",
+        "engagements": "CASE WHEN is_party = 1 AND is_action = 1 THEN party_id END",
+    },
+    anchors=("occurred_at",),
+)
