@@ -28,6 +28,8 @@ _TITLES = {
     "tickets": "t.subject",
     "contacts": "trim(COALESCE(t.first_name, '') || ' ' || COALESCE(t.last_name, ''))",
     "activities": "COALESCE(t.subject, t.type)",
+    "email_events": "COALESCE((SELECT c.email_norm FROM contacts c WHERE c.id = t.contact_id), 'Mail ' || t.send_id)",
+    "users": "t.name",
 }
 _SURVEYS = (
     "SELECT t.id, COALESCE(k.subject, 'Answer ' || t.source_id), COALESCE(t.url, k.url), u.name, NULL, NULL,"

@@ -50,7 +50,8 @@ def explained(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]
         return found
     rows = evaluator.rows(kpi, movements=True)
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    table = {"purchases": "opportunities", "customer_spans": "accounts"}.get(relation.name, relation.name)
+    made_of = {"purchases": "opportunities", "customer_spans": "accounts"}
+    table = relation.base or made_of.get(relation.name, relation.name)
     urls = dict(evaluator.conn.execute(f"SELECT id, url FROM {table} WHERE url IS NOT NULL").fetchall())
     found["sql"] = " ".join(rows.sql.split())
     found["parameters"] |= rows.of(slice_)

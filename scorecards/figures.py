@@ -12,6 +12,9 @@ NOUNS = {
     "customer_spans": "customers",
     "accounts": "accounts",
     "activities": "activities",
+    "approaches": "people",
+    "sent_mails": "mails",
+    "campaign_sends": "mails",
 }
 COVERAGE_MIN = 0.90
 #: Rows needed before a figure is a figure (G12): ratios, means and medians of durations, quantiles, surveys.

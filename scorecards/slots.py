@@ -177,13 +177,17 @@ class Per(Model):
 
 
 class DurationSlot(Model):
-    """Time between two columns. `unit` is how a value is given: s, m, h, d (seconds when absent)."""
+    """Time between two columns. `unit` is how a value is given: s, m, h, d (seconds when absent).
+
+    An end later than `within` after the beginning is none: such a row still waits.
+    """
 
     from_: str = Field(alias="from")
     to: str
     clock: Literal["calendar", "business"] = "calendar"
     unit: Literal["s", "m", "h", "d"] | None = None
     unfinished: Literal["exclude", "so_far"] = "exclude"
+    within: Duration | None = None
 
 
 class Stock(Model):

@@ -12,6 +12,8 @@ from scorecards.relations import SPELLINGS, Language
 
 Place = tuple[str, str]  # (table, column); a custom field is ("opportunities", "custom.health")
 
+_DONE_BY_US: tuple[Place, ...] = (("activities", "type"), ("activities", "direction"), ("activities", "status"))
+_PERSON: tuple[Place, ...] = (("activities", "contact_id"), ("activities", "lead_id"))
 #: What a column of the language is made of, where that is not the column of its own name.
 _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
     "opportunities": {
@@ -22,6 +24,9 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "is_open": (("opportunities", "state"), ("opportunities", "stage")),
         "state": (("opportunities", "state"), ("opportunities", "stage")),
         "future_close": (("opportunities", "close_date"),),
+        **dict.fromkeys(
+            ("last_outbound_at", "wait_days"), (("activities", "occurred_at"), ("activities", "opportunity_id"))
+        ),
     },
     "tickets": {
         "is_closed": (("tickets", "status_category"), ("tickets", "status"), ("tickets", "closed_at")),
@@ -40,7 +45,33 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "first_outbound_at": (("activities", "occurred_at"), ("activities", "lead_id")),
         "is_imported": (("leads", "created_at"),),
     },
-    "activities": {"is_touch": (("activities", "type"), ("activities", "direction"), ("activities", "status"))},
+    "activities": {
+        **dict.fromkeys(("is_touch", "is_outreach", "is_human"), _DONE_BY_US),
+        "is_answer": _DONE_BY_US,
+        "person_id": _PERSON,
+        "party_id": (("activities", "account_id"), *_PERSON, ("activity_links", "object_id")),
+        **dict.fromkeys(("quiet_days", "replied_at"), (("activities", "occurred_at"), *_DONE_BY_US, *_PERSON)),
+        **dict.fromkeys(
+            ("answered_at", "answer_days"), (("activities", "occurred_at"), ("activities", "thread_id"), *_PERSON)
+        ),
+        **dict.fromkeys(
+            ("started_at", "ended_at", "actions"), (("activities", "occurred_at"), ("activities", "account_id"))
+        ),
+        "is_connected": (("activities", "connected"),),
+        "channel": (("activities", "type"),),
+        "is_handled_call": (("activities", "type"), ("activities", "connected")),
+        "call_s": (("activities", "duration_s"),),
+        "handle_s": (("activities", "duration_s"), ("activities", "wrap_s")),
+    },
+    "email_events": dict.fromkeys(
+        ("sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at", "click_days"),
+        (("email_events", "type"), ("email_events", "occurred_at"), ("email_events", "send_id")),
+    ),
+    "users": {
+        "is_there": (("users", "is_active"), ("users", "first_seen_inactive_at")),
+        "was_there_before": (("users", "created_at"),),
+        "worked_in_period": (("activities", "owner_id"), ("activities", "occurred_at")),
+    },
     "accounts": {
         **dict.fromkeys(
             ("last_touch_at", "days_since_contact", "days_since_touch"),
@@ -54,15 +85,25 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
     ),
 }
 #: The table behind a relation that is made of others.
-_BEHIND = {"purchases": "opportunities", "customer_spans": "contracts"}
+_BEHIND = {
+    "purchases": "opportunities",
+    "customer_spans": "contracts",
+    "campaign_sends": "email_events",
+    **dict.fromkeys(("touches", "approaches", "sent_mails", "engagements"), "activities"),
+}
+#: Words in a KPI that say it leans on activities.
+_TOUCHING = ("touch", "contact'", "first_outbound_at", "first_response_at", "last_outbound_at", "wait_", "worked_in_")
+
+
+def table_behind(relation: str) -> str | None:
+    """The one canonical table a relation's rows are made of; None where that is a matter of settings."""
+    return None if relation in ("purchases", "customer_spans") else _BEHIND.get(relation, relation)
 
 
 def tables_beside(kpi: Kpi) -> set[str]:
     """The tables a KPI leans on beside the one it counts: a touch or a first answer is an activity."""
-    said = repr((kpi.where, kpi.share, kpi.duration, kpi.cohort, kpi.stock))
-    return (
-        {"activities"} if any(name in said for name in ("touch", "first_outbound_at", "first_response_at")) else set()
-    )
+    said = repr((kpi.field, kpi.where, kpi.share, kpi.duration, kpi.cohort, kpi.stock))
+    return {"activities"} if any(name in said for name in _TOUCHING) else set()
 
 
 def columns_used(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> frozenset[Place]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from scorecards.definition import Kpi
 from scorecards.provenance import holds_records, no_longer_read
-from scorecards.uses import tables_beside
+from scorecards.uses import table_behind, tables_beside
 from scorecards.values import Freshness
 from syncagent.ledger import moment
 from syncagent.schema import TABLES
@@ -32,8 +32,8 @@ def tables_of(names: Collection[str], kpis: Mapping[str, Kpi]) -> set[str] | Non
         seen.add(name)
         if kpi.operands:
             waiting += [part.partition(".")[0] for part in kpi.operands]
-        elif kpi.of is not None and kpi.of in TABLES:
-            tables |= {kpi.of} | tables_beside(kpi)
+        elif kpi.of is not None and (table := table_behind(kpi.of)) is not None and table in TABLES:
+            tables |= {table} | tables_beside(kpi)
         else:
             return None
     return tables

@@ -24,6 +24,7 @@ from scorecards.methods import METHODS
 from scorecards.periods import Span, parse_period
 from scorecards.values import KpiResult
 from syncagent import facts
+from syncagent.config.result import gaps_of
 from syncagent.schema import TABLES, column_types
 from syncagent.store import open_cache
 
@@ -136,6 +137,7 @@ def reporting_of(case: Mapping[str, Any]) -> Reporting:
         currency=config.get("reporting_currency", "EUR"),
         hours=hours,
         system_of_record=config.get("system_of_record", "salesforce"),
+        gap_days=gaps_of([kpi_of(case)]),
         tables={name: column_types(name) for name in TABLES},
         references={name: dict(table.references) for name, table in TABLES.items()},
     )

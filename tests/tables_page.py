@@ -26,6 +26,14 @@ _DERIVED = """
 `of` may also name these. `purchases`: won deals by account (`params.purchases` adds orders). `customer_spans`: the
 stretches in which an account is a customer, from contracts or from purchases and a lookback (`[customers]`).
 """
+#: Relations made of activities and mail events: what a row is.
+_MADE = {
+    "touches": "an activity and one it was with: account, contact, lead or deal, links included (`object` says which)",
+    "approaches": "an activity of ours that reached a person; `quiet_days` since they last wrote or called",
+    "sent_mails": "a mail of ours that arrived; each answer is credited to one mail of its thread, else to its sender",
+    "engagements": "a run of actions with an account (else contact, lead), ended by `gap_days` of silence",
+    "campaign_sends": "a campaign's mail to one recipient, with what became of it",
+}
 
 
 def page() -> str:
@@ -51,6 +59,11 @@ def page() -> str:
         if derived:
             parts.append(f"\nDerived, for KPIs only: {', '.join(derived)}.\n")
     parts.append(_DERIVED)
+    for name, what in _MADE.items():
+        relation = language.relation(name)
+        assert relation is not None  # listed above
+        columns = ", ".join(f"`{column}`" for column, said in relation.own.items() if "r" not in said.joins)
+        parts.append(f"\n`{name}`: {what}. Columns: {columns}; all of {relation.base} too.\n")
     return "".join(parts)
 
 

@@ -28,6 +28,8 @@ def measured(
         reasons.append((undated, "null"))  # it has happened, nobody knows when: on neither side (G5)
     if kpi.duration is not None and question.field is None and question.agg != "count" and not own:
         begin, end = (_end_of_duration(kpi, sql, name) for name in (kpi.duration.from_, kpi.duration.to))
+        if kpi.duration.within is not None:
+            end = f"(CASE WHEN {end} <= {begin} + {kpi.duration.within} THEN {end} END)"
         reasons.append((f"{begin} IS NULL", "null"))
         if kpi.duration.unfinished == "so_far":
             end = f"COALESCE({end}, {'epoch(:today)' if _by_days(kpi, sql) else ':as_of'})"

@@ -7,6 +7,7 @@ The modules here say the relations of one area each; this one looks them up.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import chain
 
@@ -50,7 +51,12 @@ class Language:
         """The relation `of` names; None when there is none of that name."""
         spec = SPECS.get(name, Spec())
         if spec.made is not None:
-            return spec.made(Options(customer_model, lookback_days, purchases))
+            made = spec.made(Options(customer_model, lookback_days, purchases))
+            if made.base is None:
+                return made
+            theirs = self._reporting.references.get(made.base)
+            behind = base_columns(self._reporting.tables.get(made.base, {}), "r", ("r",), theirs)
+            return replace(made, own={**behind, **made.own})
         types = self._reporting.tables.get(name)
         if types is None:
             return None

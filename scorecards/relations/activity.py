@@ -1,67 +1,180 @@
-"""Calls, mails and meetings, and the accounts they keep warm."""
+"""Calls, mails and meetings, the people they were with and the accounts they keep warm."""
 
 from collections.abc import Mapping
 
-from scorecards.relations.column import Column, Spec, bit, epoch, flag
+from scorecards.relations.column import Column, Relation, Spec, bit, epoch, flag
+
+
+def _text(*names: str) -> dict[str, Column]:
+    return {name: Column(f"f.{name}", "text") for name in names}
+
+
+def _party(table: str) -> Column:
+    """The party of a row where it is one of a table's."""
+    return Column(f"(CASE WHEN f.object = '{table}' THEN f.party_id END)", "text")
+
+
+def _last(parties: str, kind: str) -> str:
+    """When one of some parties (SQL) was last touched in a way, before the slice's instant: a look into an index."""
+    return (
+        f"(SELECT MAX(t.occurred_at) FROM fact_touches t WHERE t.party_id = {parties} AND t.{kind} = 1"
+        " AND t.occurred_at < s.at)"
+    )
+
+
+_TOUCHED = _last("f.id", "is_touch")
+_HAS_OPEN_DEAL = (
+    "EXISTS (SELECT 1 FROM fact_opportunities o WHERE o.account_id = f.id AND o.is_open = 1"
+    " AND o.known_from < s.at AND o.known_to >= s.at)"
+)
+#: We last got in touch over a deal, or with its account.
+LAST_OUTBOUND = (
+    f"(SELECT MAX(at) FROM (SELECT {_last('f.id', 'is_outreach')} AS at"
+    f" UNION ALL SELECT {_last('f.account_id', 'is_outreach')}))"
+)
+_PER_DAY = "86400.0"
+
+_TOUCHES = Relation(
+    "touches",
+    "fact_touches",
+    base="activities",
+    own={
+        **_text("id", "type", "direction", "object", "party_id", "thread_id"),
+        "account_id": _party("accounts"),
+        "contact_id": _party("contacts"),
+        "lead_id": _party("leads"),
+        "opportunity_id": _party("opportunities"),
+        "occurred_at": epoch("occurred_at"),
+        "is_touch": bit("is_touch"),
+        "is_outreach": bit("is_outreach"),
+        "is_answer": bit("is_inbound"),
+    },
+    anchor="occurred_at",
+    needs_table="activities",
+)
+_APPROACHES = Relation(
+    "approaches",
+    "fact_approaches",
+    base="activities",
+    own={
+        **_text("id", "person_id", "channel"),
+        "occurred_at": epoch("occurred_at"),
+        # Never heard of before: quiet for longer than anybody asks.
+        "quiet_days": Column(f"(COALESCE(f.quiet_s, 1e12) / {_PER_DAY})", "number"),
+        "replied_at": epoch("replied_at", masked=True),
+        "is_connected": bit("is_connected"),
+    },
+    anchor="occurred_at",
+    needs_table="activities",
+)
+#: Of a mail to several people the first who answers counts.
+_ANSWERED = (
+    "(CASE WHEN f.is_alone = 1 THEN f.answered_at"
+    " ELSE (SELECT MIN(o.answered_at) FROM fact_sent_mails o WHERE o.id = f.id) END)"
+)
+_SENT_MAILS = Relation(
+    "sent_mails",
+    "fact_sent_mails",
+    live="f.is_main = 1",
+    base="activities",
+    own={
+        **_text("id", "thread_id"),
+        "person_id": Column("(CASE WHEN f.object <> 'nobody' THEN f.person_id END)", "text"),
+        "occurred_at": epoch("occurred_at"),
+        "answered_at": Column(_ANSWERED, "instant", epoch=True, masked=True),
+        "answer_days": Column(
+            f"(CASE WHEN {_ANSWERED} < :as_of THEN ({_ANSWERED} - f.occurred_at) / {_PER_DAY} END)", "number"
+        ),
+    },
+    anchor="occurred_at",
+    needs_table="activities",
+)
+_ENGAGEMENTS = Relation(
+    "engagements",
+    "fact_engagements",
+    base="activities",
+    own={
+        **_text("id", "party_id", "object", "channel"),
+        "account_id": _party("accounts"),
+        "contact_id": _party("contacts"),
+        "lead_id": _party("leads"),
+        "started_at": epoch("started_at"),
+        "ended_at": epoch("ended_at"),
+        "actions": Column("f.actions", "integer"),
+        "gap_days": Column("f.gap_days", "integer"),
+    },
+    anchor="started_at",
+    needs_table="activities",
+)
+_CAMPAIGN_SENDS = Relation(
+    "campaign_sends",
+    "fact_campaign_sends",
+    base="email_events",
+    own={
+        **_text("id", "send_id", "campaign_id", "contact_id"),
+        "sent_at": epoch("sent_at"),
+        **{name: epoch(name, masked=True) for name in ("delivered_at", "bounced_at", "opened_at", "clicked_at")},
+        "click_days": Column(
+            f"(CASE WHEN f.clicked_at < :as_of THEN (f.clicked_at - f.delivered_at) / {_PER_DAY} END)", "number"
+        ),
+    },
+    anchor="sent_at",
+    needs_table="email_events",
+)
 
 SPECS: Mapping[str, Spec] = {
     "activities": Spec(
         own={
-            **{
-                name: Column(f"f.{name}", "text")
-                for name in ("id", "type", "direction", "status", "owner_id", "lead_id", "contact_id", "account_id")
-            },
-            "occurred_at": epoch("occurred_at"),
-            "opportunity_id": Column("f.opportunity_id", "text"),
-            "ticket_id": Column("f.ticket_id", "text"),
+            **_text("id", "type", "direction", "status", "owner_id", "lead_id", "contact_id", "account_id"),
+            **_text("opportunity_id", "ticket_id", "person_id", "thread_id"),
+            **{name: epoch(name) for name in ("occurred_at", "due_at", "completed_at")},
             "duration_s": Column("f.duration_s", "integer"),
             "is_touch": bit("is_touch"),
             "is_automated": bit("is_automated"),
             "is_public": bit("is_public"),
             "bounced": bit("bounced"),
             "connected": Column("f.connected", "boolean"),
+            "is_human": bit("is_human"),
             # We reached out, whether it arrived or not; a task or a note is nobody's contact.
-            "is_outreach": flag(
-                "f.direction = 'outbound' AND f.status = 'completed' AND f.is_automated = 0"
-                " AND f.type IN ('call', 'email', 'meeting', 'chat')"
-            ),
+            "is_outreach": bit("is_outreach"),
             "is_handled_call": flag("f.type = 'call' AND f.status = 'completed' AND COALESCE(f.connected, 1) = 1"),
             # A call of no length was not measured.
             "call_s": Column("NULLIF(f.duration_s, 0)", "integer"),
-            "handle_s": Column("(NULLIF(f.duration_s, 0) + COALESCE(r.wrap_s, 0))", "integer", joins=("r",)),
+            "wrap_s": Column("f.wrap_s", "integer"),
+            "handle_s": Column("(NULLIF(f.duration_s, 0) + COALESCE(f.wrap_s, 0))", "integer"),
         },
         anchor="occurred_at",
         ahead="COALESCE(f.status, '') <> 'completed'",
     ),
     "accounts": Spec(
         own={
-            "last_touch_at": Column(
-                "(SELECT MAX(a.occurred_at) FROM fact_activities a WHERE a.account_id = f.id AND a.is_touch = 1"
-                " AND a.occurred_at < s.at)",
-                "instant",
-                epoch=True,
-            ),
-            "has_open_opportunity": flag(
-                "EXISTS (SELECT 1 FROM fact_opportunities o WHERE o.account_id = f.id AND o.is_open = 1"
-                " AND o.known_from < s.at AND o.known_to >= s.at)"
-            ),
-            "in_relationship": flag(
-                "f.kind = 'customer' OR EXISTS (SELECT 1 FROM fact_opportunities o WHERE o.account_id = f.id"
-                " AND o.is_open = 1 AND o.known_from < s.at AND o.known_to >= s.at)"
-            ),
-            "days_since_contact": Column(
-                "((s.at - (SELECT MAX(a.occurred_at) FROM fact_activities a WHERE a.account_id = f.id"
-                " AND a.is_touch = 1 AND a.occurred_at < s.at)) / 86400)",
-                "integer",
-            ),
+            "last_touch_at": Column(_TOUCHED, "instant", epoch=True),
+            "has_open_opportunity": flag(_HAS_OPEN_DEAL),
+            "in_relationship": flag(f"f.kind = 'customer' OR {_HAS_OPEN_DEAL}"),
+            "days_since_contact": Column(f"((s.at - {_TOUCHED}) / 86400)", "integer"),
             "days_since_touch": Column(
                 # Never touched: since the day it became a customer, by local dates (A4).
-                "COALESCE((s.at - (SELECT MAX(a.occurred_at) FROM fact_activities a WHERE a.account_id = f.id"
-                " AND a.is_touch = 1 AND a.occurred_at < s.at)) / 86400,"
+                f"COALESCE((s.at - {_TOUCHED}) / 86400,"
                 " CAST(julianday(s.at_day) - julianday(f.customer_since) AS INTEGER),"
                 " (s.at - epoch(f.created_at)) / 86400)",
                 "integer",
             ),
         },
     ),
+    "users": Spec(
+        own={
+            "is_there": flag("COALESCE(f.is_active, 1) = 1 OR epoch(f.first_seen_inactive_at) >= s.at"),
+            "was_there_before": flag("f.created_at IS NULL OR f.created_at < s.since_text"),
+            # What somebody logged counts, a note or a task as well; who edited a record, few CRMs say.
+            "worked_in_period": flag(
+                "EXISTS (SELECT 1 FROM fact_activities a WHERE a.owner_id = f.id AND a.occurred_at >= s.since"
+                " AND a.occurred_at < s.until AND a.status = 'completed' AND a.is_automated = 0)"
+            ),
+        },
+    ),
+    "touches": Spec(made=lambda _: _TOUCHES, behind="activities"),
+    "approaches": Spec(made=lambda _: _APPROACHES, behind="activities"),
+    "sent_mails": Spec(made=lambda _: _SENT_MAILS, behind="activities"),
+    "engagements": Spec(made=lambda _: _ENGAGEMENTS, behind="activities"),
+    "campaign_sends": Spec(made=lambda _: _CAMPAIGN_SENDS, behind="email_events"),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from scorecards.relations.activity import LAST_OUTBOUND
 from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, flag, of_live
 
 SPECS: Mapping[str, Spec] = {
@@ -23,6 +24,9 @@ SPECS: Mapping[str, Spec] = {
             "owner_id": Column("f.owner_id", "text"),
             "account_id": Column("f.account_id", "text"),
             "future_close": Column("f.future_close", "text"),
+            "last_outbound_at": Column(LAST_OUTBOUND, "instant", epoch=True),
+            # Never: since the deal is there.
+            "wait_days": Column(f"((s.at - COALESCE({LAST_OUTBOUND}, f.created_at)) / 86400.0)", "number"),
             "profit": Column("(f.amount_minor - r.cost_minor)", "money", joins=("r",), currency="f.currency"),
         },
         anchor="created_at",

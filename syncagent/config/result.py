@@ -1,6 +1,6 @@
 """What a configuration comes to once it has been checked: frozen, with every path absolute."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -74,9 +74,16 @@ class Config:
 
     @cached_property
     def _reporting(self) -> Reporting:
-        return make_reporting(
+        made = make_reporting(
             self.agent, self.calendar, self.holidays, self.dimensions, self.identity, self.customers, self.test_rows
         )
+        return made.model_copy(update={"gap_days": gaps_of(self.kpis.values())})
+
+
+def gaps_of(kpis: Iterable[Kpi]) -> tuple[int, ...]:
+    """The lengths of the pauses that end an engagement, as KPIs ask for them: each is a set of facts of its own."""
+    said = (kpi.params.get("gap_days") for kpi in kpis)
+    return tuple(sorted({days for days in said if isinstance(days, int) and days > 0}))
 
 
 def make_reporting(
