@@ -63,7 +63,7 @@ WITH_GROUPS = in_order([*(_FED if f.kind == "activities" else f for f in FACTS.v
     ],
     removed="b",
 )
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(changes, min_size=1, max_size=6), min_size=1, max_size=5), removed=few)
 def test_kept_facts_equal_rebuilt_facts(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Change]], removed: str

@@ -1,0 +1,134 @@
+"""Facts of persons and parties: kept equal to rebuilt among mails, links and merges only, where they hang together."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syncagent import facts
+from syncagent.store import open_cache
+from tests.unit.facts.frame import REPORTING, Change, few, put, rebuilt, snapshot
+
+_hours = st.integers(0, 23).map("2026-01-01T{:02d}:00:00Z".format)
+_persons = st.sampled_from(["C a", "C b", "C c"])
+
+
+def _mail() -> st.SearchStrategy[Change]:
+    values = {
+        "type": st.just("email"),
+        "direction": st.sampled_from(["outbound", "inbound"]),
+        "status": st.just("completed"),
+        "occurred_at": _hours,
+        "thread_id": st.sampled_from([None, "t a", "t b"]),
+        "contact_id": st.none() | _persons,
+        "is_deleted": st.sampled_from([0, 0, 0, 1]),
+    }
+    return st.tuples(st.just("activities"), st.sampled_from("abcde").map("X {}".format), st.fixed_dictionaries(values))
+
+
+def _link() -> st.SearchStrategy[Change]:
+    party = st.sampled_from([("contacts", "C a"), ("contacts", "C b"), ("tickets", "T a"), ("opportunities", "D a")])
+    made = st.tuples(st.sampled_from("abcde"), party, st.sampled_from([0, 0, 1])).map(
+        lambda of: {"activity_id": f"X {of[0]}", "object": of[1][0], "object_id": of[1][1], "is_deleted": of[2]}
+    )
+    return st.tuples(st.just("activity_links"), few.map("N {}".format), made)
+
+
+def _party() -> st.SearchStrategy[Change]:
+    account = {"account_id": st.sampled_from([None, "A a", "A b"])}
+    merged = {**account, "merged_into": st.sampled_from([None, None, "C b", "C c"])}
+    return st.one_of(
+        st.tuples(st.just("contacts"), _persons, st.fixed_dictionaries(merged)),
+        st.tuples(st.just("tickets"), st.just("T a"), st.fixed_dictionaries(account)),
+        st.tuples(st.just("opportunities"), st.just("D a"), st.fixed_dictionaries(account)),
+        st.tuples(
+            st.just("accounts"),
+            st.sampled_from(["A a", "A b"]),
+            st.fixed_dictionaries({"merged_into": st.sampled_from([None, "A b"])}),
+        ),
+    )
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    before=st.lists(st.one_of(_mail(), _mail(), _link(), _party()), min_size=8, max_size=20),
+    then=st.lists(st.one_of(_mail(), _link(), _party()), min_size=1, max_size=4),
+)
+def test_one_change_reaches_all_it_concerns(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Change], then: list[Change]
+) -> None:
+    """After each single change to mails, links or who is who, the facts are those built anew."""
+    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
+        for table, id_, values in before:
+            put(conn, table, id_, **values)
+        facts.refresh(conn, REPORTING)
+        for table, id_, values in then:
+            put(conn, table, id_, **values)
+            facts.refresh(conn, REPORTING)
+            kept = snapshot(conn)
+            assert kept == rebuilt(conn)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_cache(tmp_path)) as conn:
+        yield conn
+
+
+def _act(cache: sqlite3.Connection, id_: str, **values: Any) -> None:
+    said = {"type": "email", "direction": "outbound", "status": "completed", "occurred_at": "2026-01-05T00:00:00Z"}
+    put(cache, "activities", id_, **{**said, **values})
+
+
+def _accounts(cache: sqlite3.Connection) -> list[str]:
+    """The accounts touched, in order."""
+    rows = cache.execute("SELECT party_id FROM fact_touches WHERE object = 'accounts' ORDER BY party_id")
+    return [row[0] for row in rows]
+
+
+def test_a_linked_contact_brings_their_account(cache: sqlite3.Connection) -> None:
+    """Whoever is linked was in touch, with the account they are with now, through merges."""
+    put(cache, "contacts", "C b", account_id="A b")
+    _act(cache, "X", account_id="A a")
+    put(cache, "activity_links", "N", activity_id="X", object="contacts", object_id="C b")
+    facts.refresh(cache, REPORTING)
+    assert _accounts(cache) == ["A a", "A b"]
+    put(cache, "contacts", "C c", account_id="A c")
+    put(cache, "contacts", "C b", merged_into="C c")
+    facts.refresh(cache, REPORTING)
+    assert _accounts(cache) == ["A a", "A c"]
+    put(cache, "contacts", "C c", account_id="A d")
+    facts.refresh(cache, REPORTING)
+    assert _accounts(cache) == ["A a", "A d"]
+
+
+def test_what_names_a_merged_record_follows_the_account_of_the_one_that_stands_for_it(
+    cache: sqlite3.Connection,
+) -> None:
+    """The activity still says the merged contact; the other one's account changes."""
+    put(cache, "contacts", "C a", merged_into="C b")
+    put(cache, "contacts", "C b", account_id="A a")
+    _act(cache, "X", contact_id="C a")
+    facts.refresh(cache, REPORTING)
+    put(cache, "contacts", "C b", account_id="A b")
+    facts.refresh(cache, REPORTING)
+    assert _accounts(cache) == ["A b"]
+    put(cache, "accounts", "A b", merged_into="A c")
+    facts.refresh(cache, REPORTING)
+    assert _accounts(cache) == ["A c"]
+
+
+def test_another_pause_builds_engagements_anew_and_nothing_else(cache: sqlite3.Connection) -> None:
+    """A KPI with gap_days of its own gives a set of runs of its own."""
+    _act(cache, "X", account_id="A")
+    _act(cache, "Y", account_id="A", occurred_at="2026-01-15T00:00:00Z")
+    facts.refresh(cache, REPORTING)
+    other = REPORTING.model_copy(update={"gap_days": (7, 14)})
+    assert facts.refresh(cache, other) == 1
+    runs = cache.execute("SELECT gap_days, actions FROM fact_engagements ORDER BY gap_days, started_at").fetchall()
+    assert [tuple(row) for row in runs] == [(7, 1), (7, 1), (14, 2)]
