@@ -28,7 +28,7 @@ stretches in which an account is a customer, from contracts or from purchases an
 """
 #: Relations made of activities and mail events: what a row is.
 _MADE = {
-    "touches": "an activity and one it was with: account, contact, lead or deal, links included (`object` says which)",
+    "touches": "what somebody did and one it was with: account, contact, lead or deal (`object`), links included",
     "approaches": "an activity of ours that reached a person; `quiet_days` since they last wrote or called",
     "sent_mails": "a mail of ours that arrived; each answer is credited to one mail of its thread, else to its sender",
     "engagements": "a run of actions with an account (else contact, lead), ended by `gap_days` of silence",

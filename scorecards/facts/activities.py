@@ -37,10 +37,7 @@ def _activities(rows: Iterable[Row], book: Book) -> Iterator[Row]:
         is_human = not automated and not is_away
         # A touch is a completed human contact with the customer: what a note or an internal task is not.
         is_touch = (
-            status == "completed"
-            and not automated
-            and direction not in (None, "internal")
-            and kind not in ("note", "task")
+            status == "completed" and is_human and direction not in (None, "internal") and kind not in ("note", "task")
         )
         is_outreach = direction == "outbound" and status == "completed" and not automated and kind in REACHING
         yield (

@@ -10,14 +10,14 @@ from operator import itemgetter
 from typing import Any
 
 from scorecards.facts.activities import REACHING
-from scorecards.facts.fact import Book, Fact, Row, table
+from scorecards.facts.fact import Book, Fact, Row
 
 _TOUCHES = """
-    SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_automated, a.is_human, a.connected, a.bounced,
+    SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_human, a.connected, a.bounced,
            a.thread_id, a.is_touch, a.is_outreach, a.contact_id, a.lead_id, a.account_id, a.opportunity_id,
            l.object, COALESCE(ll.canonical, l.object_id), COALESCE(la.canonical, c.account_id, o.account_id,
            t.account_id)
-    FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id
+    FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id AND a.occurred_at IS NOT NULL
     LEFT JOIN activity_links l ON l.activity_id = a.id AND l.is_deleted = 0 AND l.object_id IS NOT NULL
     LEFT JOIN aliases ll ON ll.id = l.object_id
     LEFT JOIN contacts c ON c.id = COALESCE(ll.canonical, l.object_id)
@@ -37,15 +37,15 @@ def _touches(rows: Iterable[Row], book: Book) -> Iterator[Row]:
 
 def _parties_of(rows: list[Row]) -> Iterator[Row]:
     """The parties of one activity: those it names itself first, then those it is linked to."""
-    id_, occurred, kind, direction, status, automated, human, connected, bounced = rows[0][:9]
-    thread, is_touch, is_outreach, contact, lead, account, deal = rows[0][9:16]
+    id_, occurred, kind, direction, status, human, connected, bounced = rows[0][:8]
+    thread, is_touch, is_outreach, contact, lead, account, deal = rows[0][8:15]
     # Dicts, for they keep an order: the first of each is the one the CRM has on the activity itself.
     found: dict[str, dict[str, None]] = {name: {} for name in _PARTIES}
     for name, own in zip(_PARTIES, (account, contact, lead, deal), strict=True):
         if own is not None:
             found[name][own] = None
     for row in rows:
-        linked, party, its_account = row[16:19]
+        linked, party, its_account = row[15:18]
         if linked in found:
             found[linked][party] = None
         if its_account is not None:
@@ -61,9 +61,11 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
         int(bool(is_inbound)),
         # A held meeting and a call somebody took are talked in, whoever began them.
         int(bool(is_inbound or (done and human and (kind == "meeting" or (kind == "call" and connected == 1))))),
-        int(bool(done and not automated and not is_ours_alone)),
-        int(bool(kind == "call" and connected == 1)),
+        int(bool(done and human and not is_ours_alone)),
+        int(bool(done and kind == "call" and connected == 1)),
     ]
+    if not any(flags):
+        return  # a plan, a note, a machine's mail: it touched nobody
     # An action is one with the account, else with the contact, else with the lead; a person is a contact, else a lead.
     party_in = next((name for name in ("accounts", "contacts", "leads") if found[name]), "")
     person_in = next((name for name in ("contacts", "leads") if found[name]), "")
@@ -89,15 +91,14 @@ FACT = Fact(
     kind="touches",
     name="fact_touches",
     columns=_COLUMNS,
-    ddl=table(
-        "fact_touches",
-        _COLUMNS,
-        "(id)",
-        "(occurred_at)",
-        "(party_id, occurred_at)",
-        "(party_id, occurred_at) WHERE is_touch = 1",
-        "(party_id, occurred_at) WHERE is_outreach = 1",
-        "(thread_id, occurred_at) WHERE thread_id IS NOT NULL AND type = 'email'",
+    # Kept in the order of parties: what is derived of one reads its touches in one go.
+    ddl=(
+        f"CREATE TABLE IF NOT EXISTS fact_touches ({', '.join(_COLUMNS)},"
+        " PRIMARY KEY (party_id, occurred_at, id, object)) WITHOUT ROWID",
+        "CREATE INDEX IF NOT EXISTS fact_touches_0 ON fact_touches(id)",
+        "CREATE INDEX IF NOT EXISTS fact_touches_1 ON fact_touches(occurred_at)",
+        "CREATE INDEX IF NOT EXISTS fact_touches_2 ON fact_touches(thread_id, occurred_at)"
+        " WHERE thread_id IS NOT NULL AND type = 'email'",
     ),
     read=_TOUCHES,
     derive=_touches,
