@@ -10,14 +10,14 @@ from operator import itemgetter
 from typing import Any
 
 from scorecards.facts.activities import REACHING
-from scorecards.facts.fact import Book, Fact, Row
+from scorecards.facts.fact import Book, Fact, Row, table
 
 _TOUCHES = """
     SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_human, a.connected, a.bounced,
            a.thread_id, a.is_touch, a.is_outreach, a.contact_id, a.lead_id, a.account_id, a.opportunity_id,
            l.object, COALESCE(ll.canonical, l.object_id), COALESCE(la.canonical, c.account_id, o.account_id,
            t.account_id)
-    FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id AND a.occurred_at IS NOT NULL
+    FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id
     LEFT JOIN activity_links l ON l.activity_id = a.id AND l.is_deleted = 0 AND l.object_id IS NOT NULL
     LEFT JOIN aliases ll ON ll.id = l.object_id
     LEFT JOIN contacts c ON c.id = COALESCE(ll.canonical, l.object_id)
@@ -91,14 +91,15 @@ FACT = Fact(
     kind="touches",
     name="fact_touches",
     columns=_COLUMNS,
-    # Kept in the order of parties: what is derived of one reads its touches in one go.
-    ddl=(
-        f"CREATE TABLE IF NOT EXISTS fact_touches ({', '.join(_COLUMNS)},"
-        " PRIMARY KEY (party_id, occurred_at, id, object)) WITHOUT ROWID",
-        "CREATE INDEX IF NOT EXISTS fact_touches_0 ON fact_touches(id)",
-        "CREATE INDEX IF NOT EXISTS fact_touches_1 ON fact_touches(occurred_at)",
-        "CREATE INDEX IF NOT EXISTS fact_touches_2 ON fact_touches(thread_id, occurred_at)"
-        " WHERE thread_id IS NOT NULL AND type = 'email'",
+    ddl=table(
+        "fact_touches",
+        _COLUMNS,
+        "(id)",
+        "(occurred_at)",
+        "(party_id, occurred_at, is_touch, is_outreach)",
+        # Runs are made of hundreds of rows a party: read from the index alone.
+        "(party_id, occurred_at, id, object, type) WHERE is_party = 1 AND is_action = 1",
+        "(thread_id, occurred_at) WHERE thread_id IS NOT NULL AND type = 'email'",
     ),
     read=_TOUCHES,
     derive=_touches,
