@@ -31,6 +31,8 @@ _TITLES = {
     "email_events": "COALESCE((SELECT c.email_norm FROM contacts c WHERE c.id = t.contact_id), 'Mail ' || t.send_id)",
     "users": "t.name",
 }
+#: What is said of a column without a value.
+_UNSET = {"loss_reason": "no reason given", "comment": "no comment", "last_outbound_at": "never"}
 _SURVEYS = (
     "SELECT t.id, COALESCE(k.subject, 'Answer ' || t.source_id), COALESCE(t.url, k.url), u.name, NULL, NULL,"
     " t.responded_at FROM survey_responses t LEFT JOIN tickets k ON k.id = t.ticket_id"
@@ -161,7 +163,7 @@ def in_time(seconds: int | None) -> str:
 
 def _said(name: str, value: Any, evaluator: "Evaluator") -> str:
     if value is None or value == "":
-        return {"loss_reason": "no reason given", "comment": "no comment"}.get(name, "not set")
+        return _UNSET.get(name, "not set")
     if isinstance(value, int) and name.endswith("_at"):
         return f"{datetime.fromtimestamp(value, UTC).astimezone(evaluator.zone):%-d %b %Y}"
     if isinstance(value, str) and name.endswith("_date"):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from scorecards.actions import in_time
 from scorecards.conditions import in_words
 from scorecards.definition import Kpi
 from scorecards.figures import is_two_sided, scaled
@@ -108,6 +109,8 @@ def words(kpi: Kpi) -> list[str]:
     if kpi.duration:
         slot = kpi.duration
         said.append(f"time from {slot.from_} to {slot.to}, {slot.clock} clock".replace("_", " "))
+        if slot.within is not None:
+            said.append(f"ends within {in_time(slot.within)}")
     if kpi.ratio:
         said = [f"{' times '.join(kpi.ratio.tops)} over {' times '.join(kpi.ratio.bottoms)}"]
     if kpi.calc:

@@ -68,7 +68,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         (("email_events", "type"), ("email_events", "occurred_at"), ("email_events", "send_id")),
     ),
     "users": {
-        "is_there": (("users", "is_active"), ("users", "first_seen_inactive_at")),
+        "was_active": (("users", "is_active"), ("users", "first_seen_inactive_at")),
         "was_there_before": (("users", "created_at"),),
         "worked_in_period": (("activities", "owner_id"), ("activities", "occurred_at")),
     },

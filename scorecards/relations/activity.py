@@ -163,7 +163,7 @@ SPECS: Mapping[str, Spec] = {
     ),
     "users": Spec(
         own={
-            "is_there": flag("COALESCE(f.is_active, 1) = 1 OR epoch(f.first_seen_inactive_at) >= s.at"),
+            "was_active": flag("COALESCE(f.is_active, 1) = 1 OR epoch(f.first_seen_inactive_at) >= s.at"),
             "was_there_before": flag("f.created_at IS NULL OR f.created_at < s.since_text"),
             # What somebody logged counts, a note or a task as well; who edited a record, few CRMs say.
             "worked_in_period": flag(

@@ -82,8 +82,11 @@ class Config:
 
 def gaps_of(kpis: Iterable[Kpi]) -> tuple[int, ...]:
     """The lengths of the pauses that end an engagement, as KPIs ask for them: each is a set of facts of its own."""
-    said = (kpi.params.get("gap_days") for kpi in kpis)
-    return tuple(sorted({days for days in said if isinstance(days, int) and days > 0}))
+    found: set[int] = set()
+    for kpi in kpis:
+        said = kpi.where.get("gap_days") if kpi.of == "engagements" else None
+        found |= {days for days in (said if isinstance(said, list | tuple) else [said]) if isinstance(days, int)}
+    return tuple(sorted(found))
 
 
 def make_reporting(

@@ -9,12 +9,20 @@ from scorecards.catalogue import BUILTINS
 from syncagent.config.kpi import mistakes
 from syncagent.config.models import Agent, Calendar, Identity
 from syncagent.config.problems import dotted
-from syncagent.config.result import make_reporting
+from syncagent.config.result import gaps_of, make_reporting
 
 DIMENSIONS = {"team": {"tickets": "owner.team"}, "owner": {"leads": "owner.name"}}
 REPORTING = make_reporting(
     Agent(), Calendar(), frozenset(), DIMENSIONS, Identity(), definition.Customers(), definition.TestRows()
 )
+
+
+def test_engagements_are_made_for_every_pause_a_kpi_asks_for() -> None:
+    """The built-in's own, one its parameter changes, and those of other KPIs, each once."""
+    own = definition.build("mine", {"of": "engagements", "where": {"gap_days": 30}})
+    changed = definition.override(BUILTINS["actions_per_engagement"], {"params": {"gap_days": 7}})
+    assert gaps_of(BUILTINS.values()) == (14,)
+    assert gaps_of([own, changed, own]) == (7, 30)
 
 
 def said(table: dict[str, Any], name: str = "mine") -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scorecards import provenance
+from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi
 from scorecards.values import Freshness, instant
 from syncagent import freshness
@@ -51,6 +52,16 @@ def test_a_first_answer_is_an_activity() -> None:
         {"id": "answered", "of": "tickets", "duration": {"from": "created_at", "to": "first_response_at"}}
     )
     assert freshness.tables_of(["answered"], {"answered": answered}) == {"tickets", "activities"}
+
+
+def test_a_scorecard_of_mails_waits_for_activities_alone() -> None:
+    """Relations made of one table wait for its stream; those that settings decide, for all."""
+    of = {name: Kpi.model_validate({"id": name, "of": name}) for name in ("sent_mails", "campaign_sends", "purchases")}
+    assert freshness.tables_of(["sent_mails"], of) == {"activities"}
+    assert freshness.tables_of(["sent_mails", "campaign_sends"], of) == {"activities", "email_events"}
+    assert freshness.tables_of(["purchases"], of) is None
+    waiting = BUILTINS["time_since_last_followup"]
+    assert freshness.tables_of([waiting.id], BUILTINS) == {"opportunities", "activities"}
 
 
 def test_a_source_is_as_old_as_its_oldest_stream_that_is_used(cache: sqlite3.Connection) -> None:

@@ -128,6 +128,22 @@ def test_any_of_several_filters(world: World) -> None:
     assert world.ask({**TICKETS, "where": where}).value == len(wanted)
 
 
+def test_a_duration_that_must_end_in_time(world: World) -> None:
+    """An end after `within` is none: the row still waits. The last second is in time."""
+    asked = {**TICKETS, "agg": "avg", "also": {"open": {"excluded": "open"}}}
+    ends = {"from": "created_at", "to": "first_response_at"}
+    seen = world.ask({**asked, "duration": {**ends, "within": "4h"}})
+    took = [
+        (t["answered"] - t["created"]).total_seconds()
+        for t in world.known_tickets()
+        if t["answered"] is not None and t["answered"] < world.as_of and t["answered"] >= t["created"]
+    ]
+    in_time = [seconds for seconds in took if seconds <= 4 * 3600]
+    assert seen.n == len(in_time)
+    late = world.ask({**asked, "duration": ends}).details["open"] + len(took) - len(in_time)
+    assert seen.details["open"] == late
+
+
 def test_a_deadline_counted_from_an_instant(world: World) -> None:
     """In time, late, pending, void, spam and out of order each go where the definition says."""
     target, now = timedelta(hours=4), world.as_of

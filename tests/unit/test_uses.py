@@ -49,6 +49,14 @@ def test_times_of_a_ticket_come_from_its_history_too() -> None:
     assert {"tickets.created_at", "tickets.closed_at", "ticket_status_history.status"} <= places
 
 
+def test_an_answered_mail_is_made_of_activities() -> None:
+    """Relations that are no table stand for the columns they are made of."""
+    places = used(of="sent_mails", date="occurred_at", cohort={"reaches": "answered_at", "within": "7d"})
+    assert {"activities.occurred_at", "activities.thread_id", "activities.contact_id"} <= places
+    sends = used(of="campaign_sends", date="sent_at", share={"bounced_at": {"set": False}})
+    assert {"email_events.type", "email_events.send_id"} <= sends
+
+
 def test_a_ratio_uses_what_its_parts_use_and_sql_what_it_names() -> None:
     assert "opportunities.amount_minor" in used(ratio={"top": "won_revenue", "bottom": "leads_created"})
     assert used(sql="SELECT count(priority) AS value FROM tickets") == {"tickets.priority"}

@@ -54,7 +54,7 @@ def _party() -> st.SearchStrategy[Change]:
     )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     before=st.lists(st.one_of(_mail(), _mail(), _link(), _party()), min_size=8, max_size=20),
     then=st.lists(st.one_of(_mail(), _link(), _party()), min_size=1, max_size=4),
