@@ -130,7 +130,7 @@ class _Check:
                 known = list(self._reporting.dimensions)
                 mend = _meant(name, known) if known else f'Add [dimension] {name} = {{ {relation.name} = "…" }}.'
                 yield path, f"no dimension is called {name!r}.", mend
-        elif relation.name not in tables:
+        elif relation.split_by(tables) is None:
             mend = f'Add {relation.name} = "COLUMN" to {name} in [dimension].'
             yield path, f"dimension {name!r} says no column for {relation.name}.", mend
 

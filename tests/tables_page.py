@@ -64,6 +64,7 @@ def page() -> str:
         assert relation is not None  # listed above
         columns = ", ".join(f"`{column}`" for column, said in relation.own.items() if "r" not in said.joins)
         parts.append(f"\n`{name}`: {what}. Columns: {columns}; all of {relation.base} too.\n")
+    parts.append("\nWhat a `[dimension]` says of `activities` or `email_events` splits these as well.\n")
     return "".join(parts)
 
 

@@ -127,7 +127,7 @@ class Compiler:
     def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
         if by is None:
             return "''"
-        name = self._reporting.dimensions.get(by, {}).get(relation.name, by)
+        name = relation.split_by(self._reporting.dimensions.get(by, {})) or by
         return f"COALESCE(NULLIF(CAST({sql.value_of(name)} AS TEXT), ''), '(none)')"
 
 

@@ -52,6 +52,10 @@ class Relation:
     needs_table: str = ""  # the canonical table that must hold rows, or there is no data
     ahead: str = ""  # SQL, true of rows that may lie ahead of the day KPIs are asked for: plans
 
+    def split_by(self, tables: Mapping[str, str]) -> str | None:
+        """The column a dimension (table -> column) splits these rows by: said of them, or of the table behind them."""
+        return tables.get(self.name) or tables.get(self.base or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

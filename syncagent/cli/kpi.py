@@ -184,7 +184,7 @@ def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
         if relation is None:
             if tables is None:
                 known(name, config.dimensions, "dimension")
-        elif tables is not None and relation.name not in tables:
+        elif tables is not None and relation.split_by(tables) is None:
             mend = f'Add {relation.name} = "COLUMN" to it in [dimension].'
             raise UsageError(f"this dimension says no column for {relation.name}", place=f"--by {name}", mend=mend)
         elif tables is None and language.column(relation, name) is None:

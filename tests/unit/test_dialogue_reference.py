@@ -14,6 +14,7 @@ import pytest
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import override
 from scorecards.evaluate import Evaluator
+from scorecards.language import problems
 from scorecards.periods import Span
 from scorecards.values import KpiResult
 from syncagent import facts
@@ -189,6 +190,17 @@ def test_mails_answered_and_how_fast(world: tuple[World, sqlite3.Connection]) ->
     assert speed.details["mean"] == (pytest.approx(fmean(times)) if times else None)
     share = 1 - len(times) / len(mature) if mature else None
     assert speed.details["unanswered_share"] == (None if share is None else pytest.approx(share))
+
+
+def test_a_dimension_of_activities_splits_what_is_made_of_them(world: tuple[World, sqlite3.Connection]) -> None:
+    """What [dimension] says of activities holds for mails; segments add up to the whole."""
+    it, conn = world
+    split = REPORTING.model_copy(update={"dimensions": {"way": {"activities": "thread_id"}}})
+    kpi = override(BUILTINS["email_response_rate"], {"n_min": 0, "by": ["way"]})
+    assert problems(kpi, BUILTINS, split) == []
+    result = Evaluator(conn, BUILTINS, split, as_of=it.as_of).evaluate(kpi, period=it.window)
+    assert sum(s.n or 0 for s in result.segments) == result.n
+    assert {s.segment for s in result.segments} <= {"(none)", "t1", "t2", "t3"}
 
 
 def test_runs_of_actions(world: tuple[World, sqlite3.Connection]) -> None:
