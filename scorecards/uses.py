@@ -37,12 +37,21 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         ),
         "first_response_at": (("tickets", "first_response_at"), ("activities", "occurred_at")),
         "has_history": (("ticket_status_history", "status"),),
+        "age_band": (("tickets", "created_at"),),
+        "first_call_at": (("activities", "occurred_at"), ("activities", "ticket_id")),
+        **dict.fromkeys(
+            ("first_escalated_at", "escalation_is_dated"),
+            (("tickets", "is_escalated"), ("tickets", "escalated_at"), ("ticket_status_history", "escalated")),
+        ),
+        "is_invited": (("survey_invitations", "sent_at"), ("survey_invitations", "ticket_id")),
     },
     "leads": {
         "is_converted": (("leads", "status_category"), ("leads", "status")),
         "status_category": (("leads", "status_category"), ("leads", "status")),
         "converted_date": (("leads", "converted_date"), ("leads", "status")),
-        "first_outbound_at": (("activities", "occurred_at"), ("activities", "lead_id")),
+        **dict.fromkeys(
+            ("first_outbound_at", "first_call_at"), (("activities", "occurred_at"), ("activities", "lead_id"))
+        ),
         "is_imported": (("leads", "created_at"),),
     },
     "activities": {
@@ -68,7 +77,10 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         (("email_events", "type"), ("email_events", "occurred_at"), ("email_events", "send_id")),
     ),
     "users": {
-        "was_active": (("users", "is_active"), ("users", "first_seen_inactive_at")),
+        **dict.fromkeys(
+            ("was_active", "left_at", "was_ever_active"),
+            (("users", "is_active"), ("users", "first_seen_inactive_at")),
+        ),
         "was_there_before": (("users", "created_at"),),
         "worked_in_period": (("activities", "owner_id"), ("activities", "occurred_at")),
     },
@@ -80,9 +92,30 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "has_open_opportunity": (("opportunities", "state"), ("opportunities", "account_id")),
         "in_relationship": (("accounts", "kind"), ("opportunities", "state")),
     },
-    "survey_responses": dict.fromkeys(
-        ("score_proportional", "score_min_max"), (("survey_responses", "score"), ("survey_responses", "scale_max"))
-    ),
+    "survey_responses": {
+        **dict.fromkeys(
+            ("score_proportional", "score_min_max"), (("survey_responses", "score"), ("survey_responses", "scale_max"))
+        ),
+        "followed_at": (
+            ("survey_responses", "followed_up_at"),
+            ("activities", "occurred_at"),
+            ("activities", "contact_id"),
+        ),
+        **dict.fromkeys(
+            ("ticket_response_s", "ticket_response_business_s"),
+            (("tickets", "created_at"), ("tickets", "first_response_at"), ("activities", "occurred_at")),
+        ),
+    },
+    "invoices": {
+        "day": (("invoices", "issued_date"), ("payments", "paid_date")),
+        "is_owed": (("invoices", "status"), ("payments", "amount_minor")),
+        "paid_date": (("payments", "paid_date"), ("payments", "amount_minor")),
+    },
+    "opportunity_lines": {
+        "sold_date": (("opportunities", "close_date"), ("opportunities", "state"), ("opportunities", "stage"))
+    },
+    "costs": {"day": (("costs", "month"),), "cost": (("costs", "amount_minor"), ("costs", "currency"))},
+    "survey_invitations": {"answered_at": (("survey_responses", "responded_at"), ("survey_responses", "score"))},
 }
 #: The table behind a relation that is made of others.
 _BEHIND = {
@@ -90,20 +123,37 @@ _BEHIND = {
     "customer_spans": "contracts",
     "campaign_sends": "email_events",
     **dict.fromkeys(("touches", "approaches", "sent_mails", "engagements"), "activities"),
+    "handled": "tickets",
+    "receivables": "invoices",
+    "units_sold": "opportunity_lines",
 }
 #: Words in a KPI that say it leans on activities.
-_TOUCHING = ("touch", "contact'", "first_outbound_at", "first_response_at", "last_outbound_at", "wait_", "worked_in_")
+_TOUCHING = (
+    "touch", "contact'", "first_outbound_at", "first_response_at", "last_outbound_at", "wait_", "worked_in_",
+    "followed_at", "first_call_at",
+)  # fmt: skip
+#: Other words -> the table the columns they stand for are made of.
+_LEANS_ON = {"ticket_response": "tickets", "is_invited": "survey_invitations"}
+#: Relations whose rows are made of those of another table too, or stand for what became of them there.
+_MADE_WITH = {
+    "receivables": {"payments"},
+    "units_sold": {"opportunities"},
+    "handled": {"activities"},
+    "survey_invitations": {"survey_responses"},
+}
 
 
 def table_behind(relation: str) -> str | None:
     """The one canonical table a relation's rows are made of; None where that is a matter of settings."""
-    return None if relation in ("purchases", "customer_spans") else _BEHIND.get(relation, relation)
+    made_by_settings = ("purchases", "customer_spans", "units_sold")
+    return None if relation in made_by_settings else _BEHIND.get(relation, relation)
 
 
 def tables_beside(kpi: Kpi) -> set[str]:
     """The tables a KPI leans on beside the one it counts: a touch or a first answer is an activity."""
-    said = repr((kpi.field, kpi.where, kpi.share, kpi.duration, kpi.cohort, kpi.stock))
-    return {"activities"} if any(name in said for name in _TOUCHING) else set()
+    said = repr((kpi.field, kpi.where, kpi.share, kpi.duration, kpi.deadline, kpi.cohort, kpi.stock))
+    leans_on = {table for name, table in _LEANS_ON.items() if name in said} | _MADE_WITH.get(kpi.of or "", set())
+    return leans_on | ({"activities"} if any(name in said for name in _TOUCHING) else set())
 
 
 def columns_used(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> frozenset[Place]:
@@ -161,7 +211,7 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
     for beside in kpi.also.values() if isinstance(kpi.also, dict) else ():
         yield from (name for name in (beside.field, *columns_of(beside.where), *columns_of(beside.share or {})) if name)
     for dimension in kpi.by:
-        yield (relation.split_by(reporting.dimensions.get(dimension, {})) if relation else None) or dimension
+        yield reporting.dimensions.get(dimension, {}).get(kpi.of, dimension)
 
 
 def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]:
@@ -172,6 +222,12 @@ def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]
     name = name if name in known or name in made_of else SPELLINGS.get(name, name)
     if name in made_of:
         yield from made_of[name]
+        return
+    if relation == "handled" and name == "customer":
+        yield from ((table, "account_id"), (table, "contact_id"), ("activities", "account_id"))
+        return
+    if relation == "handled" and name == "handled_at":
+        yield from (*made_of["first_closed_at"], ("activities", "occurred_at"))
         return
     if name in ("purchase_date", "start_date", "end_date") and relation != table:
         yield from made_of.get("outcome_date", ((table, name),))

@@ -54,6 +54,11 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
             conn.execute(statement)
     # Answers are counted from their own table, by the day they came.
     conn.execute("CREATE INDEX IF NOT EXISTS survey_responses_by_day ON survey_responses(responded_at)")
+    conn.execute(
+        "CREATE INDEX IF NOT EXISTS survey_responses_by_contact ON survey_responses(contact_id)"
+        " WHERE contact_id IS NOT NULL"
+    )
+    conn.execute("CREATE INDEX IF NOT EXISTS survey_invitations_by_day ON survey_invitations(sent_at)")
     for column in ("contact_id", "opportunity_id", "ticket_id"):
         conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves
     _bring_triggers(conn, facts)

@@ -94,6 +94,11 @@ def standing(sql: str) -> str:
     return f"COALESCE((SELECT al.canonical FROM aliases al WHERE al.id = {sql}), {sql})"
 
 
+def filed_under(sql: str) -> str:
+    """The ids (SQL) rows of a record may be filed under: of the one that stands for it, and of those it replaced."""
+    return f"(SELECT {standing(sql)} UNION ALL SELECT m.id FROM aliases m WHERE m.canonical = {standing(sql)})"
+
+
 def of_live(parent: str, column: str) -> str:
     """Rows (SQL over f) whose parent counts: not deleted, no copy, no test; a merged one's are the survivor's.
 

@@ -2,9 +2,43 @@
 
 from collections.abc import Mapping
 
-from scorecards.relations.column import Column, Spec, bit, epoch, flag
+from scorecards.facts import LIVE
+from scorecards.relations.column import Column, Spec, bit, epoch, filed_under, flag, standing
 
 _ANSWERED = "(f.score IS NOT NULL AND f.scale_max > COALESCE(f.scale_min, 0))"
+
+#: An answer to an invitation: same survey, ticket and contact, given since it was sent; an empty one is none.
+_AN_ANSWER = (
+    "SELECT MIN(r.responded_at) FROM survey_responses r WHERE {0} AND r.survey_type = f.survey_type"
+    f" AND r.score IS NOT NULL AND {LIVE.format('r')}"
+    " AND r.responded_at >= f.sent_at AND r.responded_at < stamp(:as_of)"
+)
+_ANSWERED_AT = (
+    "(CASE WHEN f.ticket_id IS NOT NULL THEN ("
+    + _AN_ANSWER.format(
+        f"r.ticket_id IN {filed_under('f.ticket_id')} AND {standing('r.contact_id')} IS {standing('f.contact_id')}"
+    )
+    + ") WHEN f.contact_id IS NOT NULL THEN ("
+    + _AN_ANSWER.format(f"r.contact_id IN {filed_under('f.contact_id')} AND r.ticket_id IS NULL")
+    + ") END)"
+)
+_IS_INVITED = (
+    f"EXISTS (SELECT 1 FROM survey_invitations i WHERE i.ticket_id IN {filed_under('f.id')}"
+    f" AND {LIVE.format('i')} AND i.sent_at < stamp(:as_of))"
+)
+#: The first time a person of ours got in touch with the contact after the answer, or the CRM says somebody did.
+_FOLLOWED_AT = (
+    "(SELECT MIN(at) FROM (SELECT MIN(a.occurred_at) AS at FROM activities a"
+    f" WHERE a.contact_id IN {filed_under('f.contact_id')} AND a.direction = 'outbound' AND a.status = 'completed'"
+    f" AND a.is_automated = 0 AND a.type IN ('call', 'email', 'meeting', 'chat') AND {LIVE.format('a')}"
+    " AND a.occurred_at > f.responded_at"
+    " UNION ALL SELECT f.followed_up_at WHERE f.followed_up_at >= f.responded_at))"
+)
+#: How long the ticket answered for waited for us, where it got a first response.
+_TICKET_WAITED = (
+    f"(SELECT {{0}} FROM fact_tickets t WHERE t.id = {standing('f.ticket_id')} AND t.known_from < :as_of"
+    " AND t.known_to >= :as_of AND t.first_response_at >= t.created_at AND t.first_response_at < :as_of)"
+)
 
 SPECS: Mapping[str, Spec] = {
     "tickets": Spec(
@@ -24,6 +58,7 @@ SPECS: Mapping[str, Spec] = {
             "owner_id": Column("f.owner_id", "text"),
             "account_id": Column("f.account_id", "text"),
             "has_history": bit("has_history"),
+            "is_invited": flag(_IS_INVITED),
         },
         anchor="created_at",
         current={"is_closed": flag("f.status_category = 'closed'")},
@@ -42,8 +77,13 @@ SPECS: Mapping[str, Spec] = {
                 " / (f.scale_max - COALESCE(f.scale_min, 0)) END)",
                 "number",
             ),
+            "followed_at": Column(_FOLLOWED_AT, "instant"),
+            "ticket_response_s": Column(_TICKET_WAITED.format("t.first_response_at - t.created_at"), "integer"),
+            "ticket_response_business_s": Column(
+                _TICKET_WAITED.format("business_seconds(t.created_at, t.first_response_at)"), "integer"
+            ),
         },
         anchor="responded_at",
     ),
-    "survey_invitations": Spec(anchor="sent_at"),
+    "survey_invitations": Spec(own={"answered_at": Column(_ANSWERED_AT, "instant")}, anchor="sent_at"),
 }
