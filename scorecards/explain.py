@@ -43,7 +43,7 @@ def explained(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]
     }
     if kpi.operands:
         found["of"] = [
-            explained(evaluator, evaluator.kpis[name], side) | {"period": f"{side.day_start}..{side.day_end}"}
+            explained(evaluator, evaluator.part(kpi, name), side) | {"period": f"{side.day_start}..{side.day_end}"}
             for name, side in sides_of(evaluator, kpi, slice_)
         ]
         return found
@@ -51,8 +51,7 @@ def explained(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]
         return found
     rows = evaluator.rows(kpi, movements=True)
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    made_of = {"purchases": "opportunities", "customer_spans": "accounts"}
-    table = relation.base or made_of.get(relation.name, relation.name)
+    table = "accounts" if relation.name == "customer_spans" else relation.base or relation.needs_table
     urls = dict(evaluator.conn.execute(f"SELECT id, url FROM {table} WHERE url IS NOT NULL").fetchall())
     found["sql"] = " ".join(rows.sql.split())
     found["parameters"] |= rows.of(slice_)

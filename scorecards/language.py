@@ -187,7 +187,8 @@ class _Check:
                     yield path, f"no KPI is called {wanted.kpi!r}.", _meant(wanted.kpi, list(self._kpis))
         for slot in ("requires", "configured_by"):
             for said in getattr(self._kpi, slot):
-                yield from self._place(slot, said)
+                for one in said.split(" or "):
+                    yield from self._place(slot, one)
 
     def _place(self, slot: str, said: str) -> Iterator[Problem]:
         table, _, column = said.partition("=")[0].partition(".")

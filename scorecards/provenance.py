@@ -91,7 +91,7 @@ def lacking(conn: sqlite3.Connection, kpi: Kpi) -> tuple[str, str] | None:
             hint = kpi.maps or (f"Set params.{name}." if name != wanted else f"Map {wanted}.")
             return "not_configured", f"not configured: {wanted.replace('_', ' ')} is not set. {hint}"
     for wanted in kpi.requires:
-        if not _has(conn, wanted):
+        if not any(_has(conn, one) for one in wanted.split(" or ")):
             return "no_data", f"no data: needs {kpi.needs or wanted}" + (f". {kpi.maps}" if kpi.maps else "")
     return None
 

@@ -24,7 +24,8 @@ _DERIVED = """
 ## Derived relations
 
 `of` may also name these. `purchases`: won deals by account (`params.purchases` adds orders). `customer_spans`: the
-stretches in which an account is a customer, from contracts or from purchases and a lookback (`[customers]`).
+stretches in which an account is a customer, from contracts or from purchases and a lookback (`[customers]`). `handled`:
+tickets on the day of their first close and answered calls, each with its customer.
 """
 #: Relations made of activities and mail events: what a row is.
 _MADE = {

@@ -14,8 +14,14 @@ _TICKETS = f"""
               AND a.is_public = 1 AND a.is_automated = 0
               AND a.status = 'completed' AND a.is_deleted = 0 AND a.is_test = 0 AND a.dup_of IS NULL
               AND a.occurred_at >= t.created_at),
+           (SELECT MIN(a.occurred_at) FROM activities a
+            WHERE a.ticket_id IN ({ITS_IDS.format("t")}) AND a.direction = 'outbound' AND a.type = 'call'
+              AND COALESCE(a.connected, 1) = 1 AND a.is_automated = 0
+              AND a.status = 'completed' AND {LIVE.format("a")} AND a.occurred_at >= t.created_at),
+           (SELECT MIN(i.sent_at) FROM survey_invitations i
+            WHERE i.ticket_id IN ({ITS_IDS.format("t")}) AND {LIVE.format("i")}),
            t.close_reason, t.priority, t.category, t.owner_id, COALESCE(al.canonical, t.account_id),
-           h.changed_at, h.status_category
+           t.is_escalated, t.escalated_at, h.changed_at, h.status_category, h.escalated
     FROM temp.wanted w CROSS JOIN tickets t ON t.id = w.id
     LEFT JOIN aliases al ON al.id = t.account_id
     LEFT JOIN ticket_status_history h ON h.ticket_id = t.id AND h.changed_at IS NOT NULL AND h.is_deleted = 0
@@ -31,11 +37,12 @@ def _tickets(rows: Iterable[Row], book: Book) -> Iterator[Row]:
 
 def _ticket_versions(rows: list[Row]) -> Iterator[Row]:
     """Versions of one ticket by status category, with its first and last close and its reopenings so far."""
-    id_, created, category, closed_at, native, derived, reason, priority, kind, owner, account = rows[0][:11]
+    id_, created, category, closed_at, native, derived, called, invited, *says = rows[0][:13]
+    is_escalated, escalated_at = rows[0][13:15]
     born = epoch(created)
     start = FOREVER_AGO if born is None else born
     # (instant known, instant said, category): what is said to lie before the ticket is known once the ticket is.
-    said = [(epoch(row[11]) or start, row[12] or "open") for row in rows if row[11] is not None]
+    said = [(epoch(row[15]) or start, row[16] or "open") for row in rows if row[15] is not None]
     steps = [(max(at, start), at, then) for at, then in said]
     has_history = int(bool(steps))
     closes = epoch(closed_at)
@@ -51,6 +58,12 @@ def _ticket_versions(rows: list[Row]) -> Iterator[Row]:
     first_closed = last_closed = first_reopened = None
     reopened = 0
     responded = epoch(native if native is not None else derived)
+    # The first time its history says so, else the CRM's own date; of a mere flag nobody knows more than the ticket.
+    escalated = min((epoch(row[15]) or start for row in rows if row[15] is not None and row[17]), default=None)
+    escalated = epoch(escalated_at) if escalated is None else escalated
+    is_dated = int(escalated is not None)
+    if escalated is None and is_escalated:
+        escalated = born
     for index, (known_from, at, then) in enumerate(versions):
         before = versions[index - 1][2] if index else None
         if then == "closed":
@@ -67,14 +80,15 @@ def _ticket_versions(rows: list[Row]) -> Iterator[Row]:
         known_to = versions[index + 1][0] if index + 1 < len(versions) else FOREVER
         yield (
             id_, known_from, known_to, then, int(then == "closed"), entry, born, first_closed, last_closed,
-            first_reopened, reopened, responded, reason, priority, kind, owner, account, has_history,
+            first_reopened, reopened, responded, *says, has_history, escalated, is_dated, epoch(called), epoch(invited),
         )  # fmt: skip
 
 
 _COLUMNS = (
     "id", "known_from", "known_to", "status_category", "is_closed", "entry", "created_at", "first_closed_at",
     "last_closed_at", "first_reopened_at", "reopen_count", "first_response_at", "close_reason", "priority",
-    "category", "owner_id", "account_id", "has_history",
+    "category", "owner_id", "account_id", "has_history", "first_escalated_at", "escalation_is_dated",
+    "first_call_at", "first_invited_at",
 )  # fmt: skip
 
 
@@ -90,9 +104,15 @@ FACT = Fact(
         "(first_closed_at, known_from, known_to, created_at, close_reason, first_reopened_at)",
         "(known_to, known_from, id) WHERE is_closed = 0",
         "(known_from, entry)",
+        "(first_escalated_at, known_from, known_to) WHERE first_escalated_at IS NOT NULL",
     ),
     read=_TICKETS,
     derive=_tickets,
-    follows={"tickets": ("id",), "ticket_status_history": ("ticket_id",), "activities": ("ticket_id",)},
-    anchors=("created_at", "first_closed_at", "last_closed_at"),
+    follows={
+        "tickets": ("id",),
+        "ticket_status_history": ("ticket_id",),
+        "activities": ("ticket_id",),
+        "survey_invitations": ("ticket_id",),
+    },
+    anchors=("created_at", "first_closed_at", "last_closed_at", "first_escalated_at"),
 )

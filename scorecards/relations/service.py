@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from scorecards.facts import LIVE
-from scorecards.relations.column import Column, Spec, bit, epoch, filed_under, flag, standing
+from scorecards.relations.column import Column, Options, Relation, Spec, bit, epoch, filed_under, flag, standing
 
 _ANSWERED = "(f.score IS NOT NULL AND f.scale_max > COALESCE(f.scale_min, 0))"
 
@@ -22,10 +22,6 @@ _ANSWERED_AT = (
     + _AN_ANSWER.format(f"r.contact_id IN {filed_under('f.contact_id')} AND r.ticket_id IS NULL")
     + ") END)"
 )
-_IS_INVITED = (
-    f"EXISTS (SELECT 1 FROM survey_invitations i WHERE i.ticket_id IN {filed_under('f.id')}"
-    f" AND {LIVE.format('i')} AND i.sent_at < stamp(:as_of))"
-)
 #: The first time a person of ours got in touch with the contact after the answer, or the CRM says somebody did.
 _FOLLOWED_AT = (
     "(SELECT MIN(at) FROM (SELECT MIN(a.occurred_at) AS at FROM activities a"
@@ -38,7 +34,21 @@ _FOLLOWED_AT = (
 _TICKET_WAITED = (
     f"(SELECT {{0}} FROM fact_tickets t WHERE t.id = {standing('f.ticket_id')} AND t.known_from < :as_of"
     " AND t.known_to >= :as_of AND t.first_response_at >= t.created_at AND t.first_response_at < :as_of)"
-)
+)  #: A ticket on the day of its first close and a call on its own, each with the customer it was for.
+_HANDLED = f"""(
+    SELECT t.id, t.first_closed_at AS handled_at, 'ticket' AS kind, t.owner_id,
+           COALESCE(t.account_id, (SELECT {standing("k.contact_id")} FROM tickets k WHERE k.id = t.id)) AS customer
+    FROM fact_tickets t WHERE t.known_from < :as_of AND t.known_to >= :as_of
+    UNION ALL
+    SELECT a.id, a.occurred_at, 'call', a.owner_id, COALESCE(a.account_id, a.contact_id)
+    FROM fact_activities a WHERE a.type = 'call' AND a.status = 'completed' AND COALESCE(a.connected, 1) = 1)"""
+
+
+def _handled(options: Options) -> Relation:
+    own = {name: Column(f"f.{name}", "text") for name in ("id", "kind", "owner_id", "customer")}
+    own["handled_at"] = epoch("handled_at")
+    return Relation("handled", _HANDLED, own=own, anchor="handled_at", needs_table="tickets")
+
 
 SPECS: Mapping[str, Spec] = {
     "tickets": Spec(
@@ -58,7 +68,10 @@ SPECS: Mapping[str, Spec] = {
             "owner_id": Column("f.owner_id", "text"),
             "account_id": Column("f.account_id", "text"),
             "has_history": bit("has_history"),
-            "is_invited": flag(_IS_INVITED),
+            "is_invited": flag("f.first_invited_at < :as_of"),
+            "first_call_at": epoch("first_call_at", masked=True),
+            "first_escalated_at": epoch("first_escalated_at", masked=True),
+            "escalation_is_dated": bit("escalation_is_dated"),
         },
         anchor="created_at",
         current={"is_closed": flag("f.status_category = 'closed'")},
@@ -85,5 +98,6 @@ SPECS: Mapping[str, Spec] = {
         },
         anchor="responded_at",
     ),
+    "handled": Spec(made=_handled, behind="tickets"),
     "survey_invitations": Spec(own={"answered_at": Column(_ANSWERED_AT, "instant")}, anchor="sent_at"),
 }

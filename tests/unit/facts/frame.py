@@ -86,6 +86,8 @@ def ticket() -> st.SearchStrategy[Change]:
         "status_category": st.sampled_from([None, "open", "pending", "closed"]),
         "account_id": st.sampled_from(["A a", "A b"]),
         "merged_into": st.sampled_from([None, None, None, "T c"]),
+        "is_escalated": st.sampled_from([None, 0, 1]),
+        "escalated_at": st.none() | moments,
     }
     return st.tuples(st.just("tickets"), st.sampled_from(["T a", "T b"]), st.fixed_dictionaries(values))
 
@@ -95,6 +97,7 @@ def status() -> st.SearchStrategy[Change]:
         "ticket_id": st.sampled_from(["T a", "T b"]),
         "changed_at": moments,
         "status_category": st.sampled_from(["open", "pending", "closed"]),
+        "escalated": st.sampled_from([None, 0, 1]),
     }
     return st.tuples(st.just("ticket_status_history"), few.map("S {}".format), st.fixed_dictionaries(values))
 
@@ -105,6 +108,7 @@ def activity() -> st.SearchStrategy[Change]:
         "direction": st.sampled_from(["outbound", "inbound"]),
         "status": st.sampled_from(["completed", "completed", "open"]),
         "is_public": st.sampled_from([0, 1]),
+        "connected": st.sampled_from([None, 0, 1]),
         "occurred_at": moments,
         "thread_id": st.sampled_from([None, "t a", "t b"]),
         "account_id": st.sampled_from([None, None, "A a", "A b"]),
@@ -167,6 +171,38 @@ def answer() -> st.SearchStrategy[Change]:
     return st.tuples(st.just("survey_responses"), few.map("R {}".format), st.fixed_dictionaries(values))
 
 
+def invitation() -> st.SearchStrategy[Change]:
+    values = {
+        "sent_at": moments,
+        "ticket_id": st.sampled_from([None, "T a", "T b", "T c"]),
+        "is_deleted": st.sampled_from([0, 0, 1]),
+    }
+    return st.tuples(st.just("survey_invitations"), few.map("I {}".format), st.fixed_dictionaries(values))
+
+
+def money() -> st.SearchStrategy[Change]:
+    invoice = {
+        "issued_date": st.none() | days,
+        "amount_minor": st.none() | st.integers(0, 500),
+        "currency": st.sampled_from([None, "EUR"]),
+        "status": st.sampled_from([None, "open", "voided"]),
+        "account_id": st.sampled_from([None, "A a", "A b"]),
+        "is_deleted": st.sampled_from([0, 0, 1]),
+    }
+    payment = {
+        "invoice_id": few.map("V {}".format),
+        "paid_date": st.none() | days,
+        "amount_minor": st.none() | st.integers(0, 300),
+        "currency": st.sampled_from([None, "EUR", "USD"]),
+        "is_deleted": st.sampled_from([0, 0, 1]),
+    }
+    return st.one_of(
+        st.tuples(st.just("invoices"), st.sampled_from(["V a", "V b"]), st.fixed_dictionaries(invoice)),
+        st.tuples(st.just("payments"), few.map("P {}".format), st.fixed_dictionaries(payment)),
+    )
+
+
 changes = st.one_of(
-    deal(), history(), ticket(), status(), activity(), activity(), link(), link(), mail_event(), answer(), others()
+    st.one_of(deal(), history(), ticket(), status(), activity(), activity(), link(), link(), mail_event()),
+    st.one_of(answer(), invitation(), money(), others()),
 )

@@ -1,11 +1,12 @@
-"""What follows from surveys and answers to them, against a naive reading over random rows, merges and as_of."""
+"""Surveys and what follows from them, escalations, calls and busy days, against a naive reading of random rows."""
 
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -61,7 +62,7 @@ def made(conn: sqlite3.Connection, seed: int) -> World:
     for number in range(8):
         created = world.moment()
         merged = "tickets 0" if number == 7 else None
-        closed = created + timedelta(hours=world.random.randrange(200)) if world.random.random() < 0.8 else None
+        closed = created + timedelta(hours=world.random.randrange(3, 200)) if world.random.random() < 0.8 else None
         times: Row = {"created_at": created, "closed_at": closed, "status_category": "closed" if closed else "open"}
         answered = pick([None, created + timedelta(minutes=world.random.randrange(-30, 240))])
         world.add(
@@ -72,8 +73,16 @@ def made(conn: sqlite3.Connection, seed: int) -> World:
             is_deleted=int(merged is not None),
             first_response_at=answered,
             close_reason=pick([None, "resolved", "spam"]),
+            account_id=pick([None, "A1", "A2"]),
+            contact_id=world.one_of("contacts"),
+            is_escalated=pick([None, 0, 1]),
+            escalated_at=pick([None, None, world.moment()]),
             **times,
         )
+        for step in range(world.random.randrange(3)):
+            values: Row = {"ticket_id": f"tickets {number}", "status_category": "open", "seq": step}
+            values |= {"changed_at": created + timedelta(hours=step + 1), "escalated": pick([None, 0, 1])}
+            world.add(conn, "ticket_status_history", f"H{number}.{step}", **values)
     for number in range(90):
         asked: Row = {"ticket_id": world.one_of("tickets"), "contact_id": world.one_of("contacts")}
         values = asked | {"survey_type": pick(["csat", "nps"]), "is_deleted": pick([0, 0, 0, 1])}
@@ -85,6 +94,7 @@ def made(conn: sqlite3.Connection, seed: int) -> World:
         world.add(conn, "survey_responses", f"R{number:02d}", responded_at=world.moment(), **values)
         values = {"type": pick(["call", "email", "note"]), "direction": pick(["outbound", "outbound", "inbound"])}
         values |= {"contact_id": world.one_of("contacts"), "status": pick(["completed", "completed", "scheduled"])}
+        values |= {"ticket_id": world.one_of("tickets"), "connected": pick([None, 1, 0])}
         world.add(conn, "activities", f"X{number:02d}", occurred_at=world.moment(), **values)
     facts.refresh(conn, REPORTING)
     return world
@@ -193,3 +203,60 @@ def test_quick_but_dissatisfied(world: tuple[World, sqlite3.Connection]) -> None
         if asked and falls(answer["responded_at"], span, as_of):
             latest[ticket_id, contact] = answer
     assert (result.numerator, result.denominator) == (sum(r["score"] < 6 for r in latest.values()), len(latest))
+
+
+def test_escalations(world: tuple[World, sqlite3.Connection]) -> None:
+    """The first of its history, else the date the CRM has, else the day it came."""
+    there, conn = world
+    result, as_of, span = told(conn, "escalations_count", there)
+    found = []
+    for ticket in live(there, "tickets"):
+        steps = [h for h in there.rows.get("ticket_status_history", []) if h["ticket_id"] == ticket["id"]]
+        first = min((h["changed_at"] for h in steps if h["escalated"]), default=ticket["escalated_at"])
+        first = ticket["created_at"] if first is None and ticket["is_escalated"] else first
+        found.append(falls(first, span, as_of) and ticket["created_at"] < as_of)
+    assert result.value == sum(found)
+
+
+def is_answered_call(row: Row) -> bool:
+    return bool((row["type"], row["status"]) == ("call", "completed") and row["connected"] != 0)
+
+
+def test_first_calls(world: tuple[World, sqlite3.Connection]) -> None:
+    there, conn = world
+    result, as_of, span = told(conn, "first_call_response_time", there, clock="calendar")
+    waits, waiting = [], 0
+    for ticket in live(there, "tickets"):
+        if ticket["close_reason"] == "spam" or not falls(ticket["created_at"], span, as_of):
+            continue
+        calls = [
+            x["occurred_at"]
+            for x in live(there, "activities")
+            if there.stands_for("tickets", x["ticket_id"]) == ticket["id"]
+            and is_answered_call(x)
+            and x["direction"] == "outbound"
+            and ticket["created_at"] <= x["occurred_at"] < as_of
+        ]
+        waiting += not calls
+        waits += [(min(calls) - ticket["created_at"]).total_seconds()] if calls else []
+    assert result.value == (median(waits) if waits else None)
+    assert result.details["uncalled"] == waiting
+
+
+def test_the_busiest_day(world: tuple[World, sqlite3.Connection]) -> None:
+    """Different customers a day: of tickets by their first close, of calls by their own day."""
+    there, conn = world
+    result, as_of, span = told(conn, "peak_customer_capacity", there)
+    last = Span(span.end - timedelta(90), span.end)
+    days: dict[date, set[str]] = {}
+    done = [(t["closed_at"], t) for t in live(there, "tickets") if t["created_at"] < as_of]
+    done += [(x["occurred_at"], x) for x in live(there, "activities") if is_answered_call(x)]
+    for moment, row in done:
+        ticket = (
+            next((t for t in there.rows["tickets"] if t["id"] == row["ticket_id"]), row) if "ticket_id" in row else row
+        )
+        customer = row.get("account_id") or (ticket.get("account_id") if row is not ticket else None)
+        customer = customer or there.stands_for("contacts", row["contact_id"])
+        if falls(moment, last, as_of) and customer:
+            days.setdefault(moment.astimezone(ZONE).date(), set()).add(customer)
+    assert (result.value or 0) == max((len(found) for found in days.values()), default=0)
