@@ -58,6 +58,7 @@ class Kpi(Model):
     first_per: tuple[str, ...] = ()
     per: Per | None = None
     per_distinct: str | None = None
+    nothing: Literal["zero", "unknown"] = "zero"  # what a sum over no rows is
     weight: str = "count"  # what a row weighs on both sides of a share: 1, or a column
     # when
     date: str | None = None

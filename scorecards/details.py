@@ -10,7 +10,7 @@ from scorecards.definition import Kpi
 from scorecards.figures import Figure, figure, is_two_sided, n_min, scaled
 from scorecards.periods import Slice
 from scorecards.question import question_beside, question_of
-from scorecards.ratios import growths
+from scorecards.ratios import days_of, growths
 from scorecards.slots import Also
 from scorecards.tally import Tally, aggregate, needs_values, tallies, together
 
@@ -22,6 +22,8 @@ def details_of(evaluator: "Evaluator", kpi: Kpi, main: Slice, tally: Tally | Non
     """The KPI's further figures over the slice shown, under their public names."""
     if kpi.of is None:
         found: dict[str, Any] = growths(evaluator, kpi, main) if kpi.ratio is not None else {}
+        if kpi.ratio is not None and kpi.ratio.times == "period_days":
+            found["days"] = days_of(main)
         return found | {name: _of_kpi(evaluator, kpi, also, main) for name, also in _beside(kpi).items() if also.kpi}
     if tally is None:
         return {}
@@ -85,7 +87,7 @@ def _ruled_out(kpi: Kpi, tally: Tally) -> dict[str, Any]:
 
 def _of_kpi(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> Any:
     """A part of another KPI over the same slice; how many rows are enough is this KPI's to say, where it says."""
-    other = evaluator.kpis[wanted.kpi or ""]
+    other = evaluator.part(kpi, wanted.kpi or "")
     if kpi.n_min is not None:
         other = other.model_copy(update={"n_min": kpi.n_min})
     return getattr(evaluator.figures(other, [main])[0], wanted.part)

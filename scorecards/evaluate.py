@@ -14,7 +14,7 @@ from scorecards import provenance, signal, uses
 from scorecards.actions import actions_of
 from scorecards.change import drivers_of
 from scorecards.compiler import Compiler, Rows
-from scorecards.definition import Kpi, Reporting
+from scorecards.definition import Kpi, Reporting, override
 from scorecards.details import details_of
 from scorecards.errors import ScorecardError
 from scorecards.explain import explained
@@ -177,13 +177,13 @@ class Evaluator:
     def _figures(self, kpi: Kpi, slices: Sequence[Slice], tallied: Sequence[Tally] | None) -> list[Figure]:
         if kpi.sql is not None:
             return [self._asked(kpi, slice_) for slice_ in slices]
+        if (lack := provenance.lacking(self.conn, kpi)) is not None:
+            return [Figure(None, None, None, 0, *lack)] * len(slices)
         if kpi.ratio is not None:
             return ratio_figures(self, kpi, slices)
         if kpi.calc is not None:
             return calc_figures(self, kpi, slices)
         table = self._table(kpi)
-        if (lack := provenance.lacking(self.conn, kpi)) is not None:
-            return [Figure(None, None, None, 0, *lack)] * len(slices)
         if tallied is None:
             said = f"no data: needs {kpi.needs or table.replace('_', ' ')}"
             said = f"{said}. {kpi.maps}" if kpi.maps else said
@@ -245,6 +245,12 @@ class Evaluator:
         if table not in self._holds:
             self._holds[table] = self.conn.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None
         return self._holds[table]
+
+    def part(self, kpi: Kpi, name: str) -> Kpi:
+        """A KPI that another is made of: a hidden one takes the parameters of what it is part of."""
+        found = self.kpis[name]
+        said = {key: kpi.params[key] for key in found.template.get("params", {}) if key in kpi.params}
+        return override(found, {"params": said}) if found.hidden and said else found
 
     def _keeps_history(self, table: str) -> bool:
         """Does any record say what became of it? Without that nobody knows what came undone (A8)."""

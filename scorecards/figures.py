@@ -12,6 +12,9 @@ NOUNS = {
     "customer_spans": "customers",
     "accounts": "accounts",
     "activities": "activities",
+    "handled": "days",
+    "receivables": "invoices and payments",
+    "units_sold": "lines",
     "approaches": "people",
     "sent_mails": "mails",
     "campaign_sends": "mails",
@@ -83,6 +86,8 @@ def figure(kpi: Kpi, tally: Tally) -> Figure:
             return _judged(kpi, tally, part, part, whole, minimum)
         return _judged(kpi, tally, part / whole if whole else None, part, whole, minimum)
     value = aggregate(tally, kpi.agg)
+    if kpi.agg == "sum" and tally.n == 0 and not tally.rows and kpi.nothing == "unknown":
+        return Figure(None, None, None, 0, "no_data", f"no data: needs {kpi.needs or noun(kpi)}")
     if kpi.agg == "sum" and tally.n == 0 and tally.rows:
         # Rows there are, but none that could be added up: unknown, not zero (A9).
         return Figure(None, None, None, 0, "no_data", _unusable(kpi, tally), tally.coverage)

@@ -30,7 +30,7 @@ def ratio_figures(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> 
     assert kpi.ratio is not None  # the caller looked
     tops = _multiplied(evaluator, kpi, kpi.ratio.tops, slices)
     bottoms = _multiplied(evaluator, kpi, kpi.ratio.bottoms, slices)
-    times = [_days(slice_) if kpi.ratio.times == "period_days" else kpi.ratio.times for slice_ in slices]
+    times = [days_of(slice_) if kpi.ratio.times == "period_days" else kpi.ratio.times for slice_ in slices]
     return [_over(kpi, *sides) for sides in zip(tops, bottoms, times, strict=True)]
 
 
@@ -48,7 +48,7 @@ def sides_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> list[tuple[str,
     return list(dict.fromkeys(side for operand in operands for side in operand.sides))
 
 
-def _days(slice_: Slice) -> int:
+def days_of(slice_: Slice) -> int:
     """Local days of the period, so far where it still runs."""
     return max(1, (min(slice_.day_end, slice_.at_day) - slice_.day_start).days)
 
@@ -86,8 +86,11 @@ def _multiplied(evaluator: "Evaluator", kpi: Kpi, names: Sequence[str], slices: 
 def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
     sides = {**top.sides, **bottom.sides}
     # A rate rests on what it divides by; a change rests on both its sides (G12, A12).
-    counted = bottom.sides if is_rate(kpi) else sides
+    rests_on = kpi.ratio.rests_on if kpi.ratio is not None else "both"
+    counted = bottom.sides if is_rate(kpi) or rests_on != "both" else sides
     n = sum(side.n for side in counted.values())
+    if rests_on == "bottom_value":
+        n = int(bottom.value or 0)
     coverages = [side.coverage for side in sides.values() if side.coverage is not None]
     coverage = min(coverages, default=None)
     missing = next((side for side in sides.values() if side.status in ("no_data", "error")), None)
@@ -96,7 +99,10 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
     if top.value is None or bottom.value is None or bottom.value <= 0:
         return Figure(None, top.value, bottom.value, n, "no_denominator", "nothing to compare with", coverage)
     least = n_min(kpi)
-    if any(side.n < least for side in counted.values()):
+    if rests_on == "bottom_value" and bottom.value < least:
+        reason = f"{bottom.value:g} of them: too few to rate (at least {least} needed)"
+        return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
+    if rests_on != "bottom_value" and any(side.n < least for side in counted.values()):
         thin = min(side.n for side in counted.values())
         reason = f"{thin} rows on one side: too few to rate (at least {least} needed)"
         return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
@@ -109,7 +115,7 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
 
 def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slice]) -> list[_Operand]:
     name, _, suffix = said.partition(".")
-    part = evaluator.kpis[name]
+    part = evaluator.part(kpi, name)
     slices = [_own_slice(evaluator, part, slice_) for slice_ in slices]
     if part.stock is None and kpi.n_min is not None:
         part = part.model_copy(update={"n_min": 0})  # the ratio's own minimum decides
@@ -192,7 +198,7 @@ def compared_with(evaluator: "Evaluator", kpi: Kpi, part: Kpi) -> str:
         return said
     relation = evaluator.compiler.relation(part)
     column = evaluator.compiler.language.column(relation, part.date or relation.anchor or "created_at")
-    if column is None:
+    if column is None or "s." in column.sql:  # placed by the period itself: it has no first day
         return "previous"
     source = f"{relation.source} AS f"
     values = {"as_of": int(evaluator.as_of.timestamp()), "today": evaluator.today.isoformat()}

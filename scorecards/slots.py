@@ -51,12 +51,14 @@ class Ratio(Model):
     """KPIs over KPIs; each name may carry a suffix (.value .target .gap .previous .base .change .opening .mean ...).
 
     Several names on a side are multiplied. `times` is what the quotient is multiplied by: a number, or the days of
-    the period.
+    the period. `rests_on`: what there must be enough of, and is said as n: the rows of both sides, those below the
+    line (always so of a rate), or what stands below it (units sold).
     """
 
     tops: Names = Field(alias="top")
     bottoms: Names = Field(alias="bottom")
     times: float | Literal["period_days"] = 1.0
+    rests_on: Literal["both", "bottom", "bottom_value"] = "both"
 
     @property
     def top(self) -> str:

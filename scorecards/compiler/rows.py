@@ -41,7 +41,11 @@ class Compiler:
         else:
             bought = kpi.params.get("purchases", ("deals",))
             found = self.language.relation(
-                kpi.of or "", customer_model=customer_model, lookback_days=days, purchases=bought
+                kpi.of or "",
+                customer_model=customer_model,
+                lookback_days=days,
+                purchases=bought,
+                units=str(kpi.params.get("units", "deals")),
             )
         if found is None:
             raise KeyError(kpi.of)

@@ -11,7 +11,18 @@ Each module here says which rows to read and what follows from them; `syncagent.
 
 from collections.abc import Iterable, Mapping
 
-from scorecards.facts import activities, approaches, deals, engagements, leads, mails, sends, tickets, touches
+from scorecards.facts import (
+    activities,
+    approaches,
+    deals,
+    engagements,
+    invoices,
+    leads,
+    mails,
+    sends,
+    tickets,
+    touches,
+)
 from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, epoch
 
 
@@ -42,6 +53,7 @@ FACTS: Mapping[str, Fact] = in_order(
         mails.FACT,
         engagements.FACT,
         sends.FACT,
+        invoices.FACT,
     )
 )
 

@@ -47,11 +47,12 @@ class Language:
         customer_model: str = "repurchase",
         lookback_days: int = 365,
         purchases: Sequence[str] = ("deals",),
+        units: str = "deals",
     ) -> Relation | None:
         """The relation `of` names; None when there is none of that name."""
         spec = SPECS.get(name, Spec())
         if spec.made is not None:
-            made = spec.made(Options(customer_model, lookback_days, purchases))
+            made = spec.made(Options(customer_model, lookback_days, purchases, units))
             if made.base is None:
                 return made
             theirs = self._reporting.references.get(made.base)

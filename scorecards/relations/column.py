@@ -64,6 +64,7 @@ class Options:
     customer_model: str = "repurchase"
     lookback_days: int = 365
     purchases: Sequence[str] = ("deals",)
+    units: str = "deals"  # or orders: whose lines are the units sold
 
 
 @dataclass(frozen=True, slots=True)

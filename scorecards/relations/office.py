@@ -1,8 +1,50 @@
-"""Orders, invoices and payments."""
+"""The back office: orders, invoices and payments, units sold, monthly costs, and who left."""
 
 from collections.abc import Mapping
 
-from scorecards.relations.column import Column, Spec, flag, of_live
+from scorecards.facts import LIVE
+from scorecards.facts.fact import ITS_IDS
+from scorecards.relations.column import MONEY, Column, Options, Relation, Spec, flag, of_live, standing
+
+#: Lines of won deals by the day they were won, as known at as_of; lines of a merged deal are the survivor's.
+_DEAL_LINES = f"""(
+    SELECT l.id, l.product, l.quantity, d.outcome_date AS sold_date, d.account_id, d.owner_id
+    FROM fact_opportunities d CROSS JOIN opportunity_lines l
+    WHERE d.state = 'won' AND d.known_from < :as_of AND d.known_to >= :as_of
+      AND l.opportunity_id IN ({ITS_IDS.format("d")}) AND {LIVE.format("l")})"""
+#: Lines of orders that were not cancelled, by the day they were ordered.
+_ORDER_LINES = f"""(
+    SELECT l.id, l.product, l.quantity, o.order_date AS sold_date, {standing("o.account_id")} AS account_id, o.owner_id
+    FROM orders o CROSS JOIN order_lines l ON l.order_id = o.id
+    WHERE {LIVE.format("o")} AND {LIVE.format("l")} AND (o.created_at IS NULL OR o.created_at < stamp(:as_of))
+      AND COALESCE(lower(o.status), '') NOT IN ('cancelled', 'canceled')
+      AND (o.cancelled_date IS NULL OR o.cancelled_date >= :today))"""
+
+
+def _units_sold(options: Options) -> Relation:
+    own = {name: Column(f"f.{name}", "text") for name in ("id", "product", "account_id", "owner_id")}
+    own |= {"quantity": Column("f.quantity", "number"), "sold_date": Column("f.sold_date", "date")}
+    source, table = (_ORDER_LINES, "order_lines") if options.units == "orders" else (_DEAL_LINES, "opportunity_lines")
+    return Relation("units_sold", source, own=own, anchor="sold_date", needs_table=table)
+
+
+def _receivables(options: Options) -> Relation:
+    own = {name: Column(f"f.{name}", "text") for name in ("id", "invoice_id", "kind", "account_id")}
+    own |= {name: Column(f"f.{name}", "date") for name in ("day", "issued_date", "due_date", "paid_date")}
+    own["amount"] = MONEY
+    return Relation("receivables", "fact_receivables", own=own, anchor="day", needs_table="invoices")
+
+
+def _days(since: str, until: str) -> str:
+    return f"julianday({until}) - julianday({since})"
+
+
+#: The month of a cost, and where it and the period asked for begin and end together.
+_MONTH = "(substr(f.month, 1, 7) || '-01')"
+_NEXT = f"date({_MONTH}, '+1 month')"
+_FROM, _TO = f"MAX({_MONTH}, s.day_start)", f"MIN({_NEXT}, s.day_end)"
+#: We have seen them inactive, and not from the start: of who was gone when we came nobody knows when they left.
+_LEFT_AT = "(CASE WHEN f.first_seen_inactive_at <> f.first_seen_at THEN f.first_seen_inactive_at END)"
 
 SPECS: Mapping[str, Spec] = {
     "orders": Spec(
@@ -14,6 +56,26 @@ SPECS: Mapping[str, Spec] = {
         anchor="order_date",
     ),
     "order_lines": Spec(live=of_live("orders", "order_id")),
+    "units_sold": Spec(made=_units_sold, behind="opportunities"),
     "invoices": Spec(anchor="issued_date"),
     "payments": Spec(anchor="paid_date", live=of_live("invoices", "invoice_id")),
+    "receivables": Spec(made=_receivables, behind="invoices"),
+    "costs": Spec(
+        # The first day of the month that lies in the period, and as much of its cost as days of it do.
+        own={
+            "day": Column(f"(CASE WHEN {_NEXT} > s.day_start THEN {_FROM} END)", "date"),
+            "cost": Column(
+                f"(f.amount_minor * ({_days(_FROM, _TO)}) / ({_days(_MONTH, _NEXT)}))",
+                "money",
+                currency="f.currency",
+            ),
+        },
+        anchor="day",
+    ),
+    "users": Spec(
+        own={
+            "left_at": Column(_LEFT_AT, "instant"),
+            "was_active": flag(f"COALESCE(f.is_active, 1) = 1 OR {_LEFT_AT} IS NOT NULL"),
+        },
+    ),
 }

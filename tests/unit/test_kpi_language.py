@@ -226,7 +226,9 @@ def test_orders_are_purchases_where_they_are_said_to_be(cache: sqlite3.Connectio
     assert (found.numerator, found.denominator) == (1, 3)
 
 
-@pytest.mark.parametrize("table", [*REPORTING.tables, "purchases", "customer_spans", "handled"])
+@pytest.mark.parametrize(
+    "table", [*REPORTING.tables, "purchases", "customer_spans", "handled", "receivables", "units_sold"]
+)
 def test_every_table_can_be_counted_and_placed_in_time(cache: sqlite3.Connection, table: str) -> None:
     """A count of each relation works, with and without its own anchor, and by each of its columns."""
     evaluator, _ = prepared(cache, {})
