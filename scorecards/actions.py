@@ -43,6 +43,9 @@ _SURVEYS = (
 def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | None = None) -> ActionList | None:
     """The KPI's action list over the slice shown (or as things stand, where the action says so)."""
     action = kpi.action
+    if action is not None and action.kpi is not None:
+        listed = {"action": action.model_copy(update={"kpi": None})}
+        return actions_of(evaluator, evaluator.part(kpi, action.kpi).model_copy(update=listed), slice_)
     if action is None or kpi.of is None or kpi.retain is not None:
         return None
     wanted = _as_asked(kpi, action, slice_)
@@ -164,8 +167,9 @@ def in_time(seconds: int | None) -> str:
 def _said(name: str, value: Any, evaluator: "Evaluator") -> str:
     if value is None or value == "":
         return _UNSET.get(name, "not set")
-    if isinstance(value, int) and name.endswith("_at"):
-        return f"{datetime.fromtimestamp(value, UTC).astimezone(evaluator.zone):%-d %b %Y}"
+    if name.endswith("_at"):
+        moment = datetime.fromtimestamp(value, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
+        return f"{moment.astimezone(evaluator.zone):%-d %b %Y}"
     if isinstance(value, str) and name.endswith("_date"):
         return f"{date.fromisoformat(value):%-d %b %Y}"
     return str(value)

@@ -88,6 +88,7 @@ class Kpi(Model):
     n_min: Annotated[int | None, Field(ge=0)] = None
     action: Action | None = None
     params: dict[str, Any] = {}
+    params_of: str = ""  # a KPI whose parameters of the same name it takes, unless its own are given
     # how it reads
     format: str | None = None  # a currency code, "percent", "number": how an admin's own value is shown
     unit: str | None = None
@@ -225,6 +226,18 @@ def override(builtin: Kpi, table: Mapping[str, Any]) -> Kpi:
     template = {**builtin.template, **table}
     template["params"] = {**builtin.template.get("params", {}), **table.get("params", {})}
     return build(builtin.id, template, builtin=True)
+
+
+def with_shared_params(kpis: Mapping[str, Kpi], written: Mapping[str, Mapping[str, Any]]) -> dict[str, Kpi]:
+    """The KPIs that take parameters of another (`params_of`), with those it has now; what the file gives them stays."""
+    found = {}
+    for name, kpi in kpis.items():
+        other = kpis.get(kpi.params_of)
+        if other is not None and kpi.builtin:
+            own = written.get(name, {}).get("params", {})
+            taken = {key: other.params[key] for key in kpi.params if key in other.params and key not in own}
+            found[name] = override(kpi, {"params": taken})
+    return found
 
 
 class Recipient(Model):

@@ -185,10 +185,25 @@ class _Check:
                 if wanted.kpi is not None and wanted.kpi not in self._kpis:
                     path = f"also.{name}.kpi"
                     yield path, f"no KPI is called {wanted.kpi!r}.", _meant(wanted.kpi, list(self._kpis))
+        yield from self._listed_part()
         for slot in ("requires", "configured_by"):
             for said in getattr(self._kpi, slot):
                 for one in said.split(" or "):
                     yield from self._place(slot, one)
+
+    def _listed_part(self) -> Iterator[Problem]:
+        """An action over the rows of another KPI is checked as that one's own."""
+        action = self._kpi.action
+        if action is None or action.kpi is None:
+            return
+        part = self._kpis.get(action.kpi)
+        if part is None:
+            yield "action.kpi", f"no KPI is called {action.kpi!r}.", _meant(action.kpi, list(self._kpis))
+        else:
+            own = part.model_copy(update={"action": action.model_copy(update={"kpi": None})})
+            for path, said, mend in problems(own, self._kpis, self._reporting):
+                if path.startswith("action"):
+                    yield path, said, mend
 
     def _place(self, slot: str, said: str) -> Iterator[Problem]:
         table, _, column = said.partition("=")[0].partition(".")

@@ -300,6 +300,7 @@ class Action(Model):
     label: str = ""
     reason: str = ""  # said of each row; {column} is replaced: "lost: {loss_reason}"
     open_now: bool = False  # the rows as they are at as_of, whatever the period
+    kpi: str | None = None  # of a ratio or a sum: the KPI whose rows are listed
 
 
 class Also(Model):

@@ -43,6 +43,13 @@ _HANDLED = f"""(
     SELECT a.id, a.occurred_at, 'call', a.owner_id, COALESCE(a.account_id, a.contact_id)
     FROM fact_activities a WHERE a.type = 'call' AND a.status = 'completed' AND COALESCE(a.connected, 1) = 1)"""
 
+#: How old an open ticket is, in whole days.
+_DAYS_OPEN = "(s.at - f.created_at) / 86400"
+_AGE_BAND = (
+    f"(CASE WHEN f.created_at IS NULL OR f.is_closed = 1 THEN NULL WHEN {_DAYS_OPEN} <= 2 THEN '0-2 days'"
+    f" WHEN {_DAYS_OPEN} <= 7 THEN '3-7 days' WHEN {_DAYS_OPEN} <= 30 THEN '8-30 days' ELSE 'over 30 days' END)"
+)
+
 
 def _handled(options: Options) -> Relation:
     own = {name: Column(f"f.{name}", "text") for name in ("id", "kind", "owner_id", "customer")}
@@ -68,6 +75,7 @@ SPECS: Mapping[str, Spec] = {
             "owner_id": Column("f.owner_id", "text"),
             "account_id": Column("f.account_id", "text"),
             "has_history": bit("has_history"),
+            "age_band": Column(_AGE_BAND, "text"),
             "is_invited": flag("f.first_invited_at < :as_of"),
             "first_call_at": epoch("first_call_at", masked=True),
             "first_escalated_at": epoch("first_escalated_at", masked=True),

@@ -14,7 +14,17 @@ from connectors.files.settings import FilesSettings
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings
 from scorecards.catalogue import BUILTINS
-from scorecards.definition import SHAPES, Customers, Kpi, Reporting, Scorecard, TestRows, build, override
+from scorecards.definition import (
+    SHAPES,
+    Customers,
+    Kpi,
+    Reporting,
+    Scorecard,
+    TestRows,
+    build,
+    override,
+    with_shared_params,
+)
 from scorecards.relations import Language
 from syncagent.config import check
 from syncagent.config.models import Agent, Calendar, Identity
@@ -228,6 +238,7 @@ class Loader:
             if kpi is not None:
                 kpis[name] = kpi.model_copy(update={"id": name})
                 written[name] = table
+        kpis |= with_shared_params(kpis, written)
         for name, table in written.items():
             check.check_kpi(self.report, name, table, kpis, reporting)
             check.check_place(self.report, name, kpis)

@@ -1,0 +1,124 @@
+"""KPIs made of others: whose records they list, which parameters the parts take, what they rest on and need."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scorecards.catalogue import BUILTINS
+from scorecards.definition import build, override, with_shared_params
+from scorecards.evaluate import evaluate
+from scorecards.language import problems
+from scorecards.periods import parse_period
+from scorecards.values import KpiResult
+from syncagent import facts
+from syncagent.store import open_cache
+from tests.unit.facts.frame import REPORTING, put
+
+AS_OF = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_cache(tmp_path)) as conn:
+        yield conn
+
+
+def told(cache: sqlite3.Connection, name: str, period: str = "2026-Q3", **table: Any) -> KpiResult:
+    facts.refresh(cache, REPORTING)
+    kpi = override(BUILTINS[name], {"n_min": 0, **table})
+    return evaluate(cache, kpi, BUILTINS, REPORTING, as_of=AS_OF, period=parse_period(period), by=table.get("by", ()))
+
+
+@pytest.mark.parametrize("name", sorted(BUILTINS))
+def test_every_built_in_is_sound(name: str) -> None:
+    assert problems(BUILTINS[name], BUILTINS, REPORTING) == []
+
+
+def test_overdue_invoices_are_listed_largest_first(cache: sqlite3.Connection) -> None:
+    """Neither what is paid, nor due later, nor issued after the period."""
+    for id_, issued, due, amount in (
+        ("small", "2026-05-01", "2026-06-01", 100),
+        ("large", "2026-07-01", "2026-08-01", 900),
+        ("paid", "2026-07-01", "2026-08-01", 5000),
+        ("not due", "2026-07-01", "2026-12-01", 5000),
+        ("later", "2026-10-01", "2026-10-02", 5000),
+    ):
+        put(cache, "invoices", id_, issued_date=issued, due_date=due, amount_minor=amount, currency="EUR")
+    put(cache, "payments", "P", invoice_id="paid", paid_date="2026-08-20", amount_minor=5000)
+    listed = told(cache, "average_collection_period").actions
+    assert listed is not None
+    assert [(row.id, row.reason) for row in listed.rows] == [("large", "due 1 Aug 2026"), ("small", "due 1 Jun 2026")]
+
+
+def test_open_tickets_of_who_left_are_listed(cache: sqlite3.Connection) -> None:
+    put(cache, "users", "gone", name="Ann", is_active=0, first_seen_inactive_at="2026-08-01T00:00:00Z")
+    put(cache, "users", "here", name="Ben", is_active=1)
+    for id_, owner, status in (("T1", "gone", "open"), ("T2", "gone", "closed"), ("T3", "here", "open")):
+        values = {"owner_id": owner, "status_category": status, "subject": id_}
+        put(cache, "tickets", id_, created_at="2026-09-01T00:00:00Z", **values)
+    result = told(cache, "staff_turnover_rate")
+    assert result.value == 1 / 1.5
+    assert result.actions is not None
+    assert [row.id for row in result.actions.rows] == ["T1"]
+
+
+def test_instants_kept_as_text_are_said_as_days(cache: sqlite3.Connection) -> None:
+    put(cache, "survey_invitations", "I", sent_at="2026-07-31T23:00:00Z", contact_id="C", survey_type="csat")
+    listed = told(cache, "survey_response_rate").actions
+    assert listed is not None
+    assert [row.reason for row in listed.rows] == ["sent 1 Aug 2026"]
+
+
+def test_an_action_names_a_kpi_and_columns_of_it_that_are_there() -> None:
+    ratio = {"ratio": {"top": "leavers", "bottom": "active_users.mean"}}
+    unknown = build("own", {**ratio, "action": {"kpi": "leavrs"}})
+    assert [path for path, _, _ in problems(unknown, BUILTINS, REPORTING)] == ["action.kpi"]
+    wrong = build("own", {**ratio, "action": {"kpi": "leavers", "where": {"nme": "x"}, "order": "-lft_at"}})
+    assert [path for path, _, _ in problems(wrong, BUILTINS, REPORTING)] == ["action.where.nme", "action.order"]
+
+
+def test_open_tickets_by_age(cache: sqlite3.Connection) -> None:
+    """Whole days at the instant asked for, each to its last second."""
+    created_at = {"a": "2026-11-17T00:00:01Z", "b": "2026-11-12T00:00:00Z", "c": "2026-11-11T00:00:00Z"}
+    created_at |= {"d": "2026-10-01T00:00:00Z", "e": "2026-10-20T00:00:01Z", "f": "2026-11-12T00:00:01Z"}
+    for id_, created in created_at.items():
+        put(cache, "tickets", id_, created_at=created, status_category="open")
+    facts.refresh(cache, REPORTING)
+    result = evaluate(cache, BUILTINS["ticket_backlog"], BUILTINS, REPORTING, as_of=AS_OF, by=["age_band"])
+    bands = {segment.segment: segment.value for segment in result.segments}
+    assert bands == {"0-2 days": 1, "3-7 days": 1, "8-30 days": 3, "over 30 days": 1}
+
+
+def test_quick_answers_are_judged_by_the_target_of_the_rate() -> None:
+    """What the file says of answers in time holds for those that did not help; its own words go first."""
+    rate = override(BUILTINS["first_response_sla_rate"], {"params": {"clock": "calendar", "target_seconds": 60}})
+    name = "fast_but_dissatisfied_rate"
+    kpis = {**BUILTINS, "first_response_sla_rate": rate}
+    taken = with_shared_params(kpis, {})[name]
+    assert taken.where["ticket_response_s"] == {"lte": 60}
+    own = {"params": {"target_seconds": 90}}
+    kept = with_shared_params({**kpis, name: override(BUILTINS[name], own)}, {name: own})[name]
+    assert (kept.params["target_seconds"], kept.params["clock"]) == (90, "calendar")
+
+
+def test_what_a_sum_needs_is_asked_first(cache: sqlite3.Connection) -> None:
+    put(cache, "opportunities", "D", state="won", close_date="2026-08-01", amount_minor=100, currency="EUR")
+    assert told(cache, "net_profit").status == "no_data"
+    put(cache, "costs", "C", month="2026-08", kind="sales", amount_minor=40, currency="EUR")
+    assert told(cache, "net_profit").value == pytest.approx(0.6)
+
+
+def test_growth_of_what_the_period_places_is_compared_with_the_previous(cache: sqlite3.Connection) -> None:
+    """A monthly cost has no first day of its own to count history from."""
+    put(cache, "costs", "C", month="2026-07", kind="sales", amount_minor=3100, currency="EUR")
+    put(cache, "costs", "E", month="2026-08", kind="sales", amount_minor=6200, currency="EUR")
+    facts.refresh(cache, REPORTING)
+    growth = build("growth", {"ratio": {"top": "costs_of_period.change", "bottom": "costs_of_period.base"}, "n_min": 0})
+    kpis = {**BUILTINS, "growth": growth}
+    result = evaluate(cache, growth, kpis, REPORTING, as_of=AS_OF, period=parse_period("2026-08"))
+    assert result.value == pytest.approx(1)
