@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from scorecards.facts import LIVE
 from scorecards.facts.fact import ITS_IDS
-from scorecards.relations.column import MONEY, Column, Options, Relation, Spec, flag, of_live, standing
+from scorecards.relations.column import MONEY, Column, Options, Relation, Spec, bit, flag, of_live, standing
 
 #: Lines of won deals by the day they were won, as known at as_of; lines of a merged deal are the survivor's.
 _DEAL_LINES = f"""(
@@ -29,10 +29,10 @@ def _units_sold(options: Options) -> Relation:
 
 
 def _receivables(options: Options) -> Relation:
-    own = {name: Column(f"f.{name}", "text") for name in ("id", "invoice_id", "kind", "account_id")}
+    own = {name: Column(f"f.{name}", "text") for name in ("id", "account_id")}
     own |= {name: Column(f"f.{name}", "date") for name in ("day", "issued_date", "due_date", "paid_date")}
-    own["amount"] = MONEY
-    return Relation("receivables", "fact_receivables", own=own, anchor="day", needs_table="invoices")
+    own |= {"is_owed": bit("is_owed"), "amount": MONEY}
+    return Relation("receivables", "fact_receivables", versioned=True, own=own, anchor="day", needs_table="invoices")
 
 
 def _days(since: str, until: str) -> str:
