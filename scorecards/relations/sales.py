@@ -2,8 +2,17 @@
 
 from collections.abc import Mapping
 
+from scorecards.facts import ITS_IDS, LIVE
 from scorecards.relations.activity import LAST_OUTBOUND
 from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, flag, of_live
+
+#: Our first call to the lead that somebody answered.
+_FIRST_CALL_AT = (
+    "(SELECT CAST(strftime('%s', MIN(a.occurred_at)) AS INTEGER) FROM activities a"
+    f" WHERE a.lead_id IN ({ITS_IDS.format('f')}) AND a.type = 'call' AND a.direction = 'outbound'"
+    f" AND a.status = 'completed' AND a.is_automated = 0 AND COALESCE(a.connected, 1) = 1 AND {LIVE.format('a')}"
+    " AND a.occurred_at >= stamp(f.created_at) AND a.occurred_at < stamp(:as_of))"
+)
 
 SPECS: Mapping[str, Spec] = {
     "opportunity_lines": Spec(live=of_live("opportunities", "opportunity_id")),
@@ -50,6 +59,7 @@ SPECS: Mapping[str, Spec] = {
             "owner_id": Column("f.owner_id", "text"),
             "converted_opportunity_id": Column("f.converted_opportunity_id", "text"),
             "first_outbound_at": epoch("first_outbound_at", masked=True),
+            "first_call_at": Column(_FIRST_CALL_AT, "instant", epoch=True),
             "is_imported": bit("is_imported"),
         },
         anchor="created_at",
