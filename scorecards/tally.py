@@ -30,6 +30,7 @@ class Tally:
     excluded: dict[str, int] = field(default_factory=dict)
     values: list[float] | None = None
     keys: set[Any] = field(default_factory=set)  # the different ones it belongs to, of per_distinct
+    used: int | None = None  # rows used, where n counts something else: days
 
     @property
     def rows(self) -> int:
@@ -39,8 +40,9 @@ class Tally:
     @property
     def coverage(self) -> float | None:
         """Used / (used + left out for want of a value or a rate); None without rows (docs/definitions.md)."""
-        eligible = self.n + self.excluded.get("null", 0) + self.excluded.get("no_fx", 0)
-        return self.n / eligible if eligible else None
+        used = self.n if self.used is None else self.used
+        eligible = used + self.excluded.get("null", 0) + self.excluded.get("no_fx", 0)
+        return used / eligible if eligible else None
 
 
 def needs_values(agg: str) -> bool:
@@ -149,7 +151,9 @@ def _per_day(conn: sqlite3.Connection, rows: Rows, slice_: Slice) -> dict[str, T
     for seg in held.keys() | excluded.keys():
         made = [_of_day(values, rows.inner) for values in held.get(seg, {}).values()]
         made += [0] * (days - len(made))
-        found[seg] = Tally(n=len(made), hits=len(made), x=_sum(made), values=made, excluded=excluded.get(seg, {}))
+        used = sum(map(len, held.get(seg, {}).values()))
+        left_out = excluded.get(seg, {})
+        found[seg] = Tally(n=len(made), hits=len(made), x=_sum(made), values=made, excluded=left_out, used=used)
     return found
 
 
@@ -195,6 +199,8 @@ def together(parts: Mapping[str, Tally]) -> Tally:
         for why, count in part.excluded.items():
             whole.excluded[why] = whole.excluded.get(why, 0) + count
         whole.keys |= part.keys
+        if part.used is not None:
+            whole.used = (whole.used or 0) + part.used
         if part.values is not None:
             whole.values = [*(whole.values or []), *part.values]
     return whole
