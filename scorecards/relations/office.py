@@ -75,7 +75,7 @@ SPECS: Mapping[str, Spec] = {
     "users": Spec(
         own={
             "left_at": Column(_LEFT_AT, "instant"),
-            "was_active": flag(f"COALESCE(f.is_active, 1) = 1 OR {_LEFT_AT} IS NOT NULL"),
+            "was_ever_active": flag(f"COALESCE(f.is_active, 1) = 1 OR {_LEFT_AT} IS NOT NULL"),
         },
     ),
 }
