@@ -211,7 +211,7 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
     for beside in kpi.also.values() if isinstance(kpi.also, dict) else ():
         yield from (name for name in (beside.field, *columns_of(beside.where), *columns_of(beside.share or {})) if name)
     for dimension in kpi.by:
-        yield reporting.dimensions.get(dimension, {}).get(kpi.of, dimension)
+        yield (relation.split_by(reporting.dimensions.get(dimension, {})) if relation else None) or dimension
 
 
 def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]:

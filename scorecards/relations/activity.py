@@ -122,6 +122,9 @@ _CAMPAIGN_SENDS = Relation(
     needs_table="email_events",
 )
 
+#: We have seen them inactive, and not from the start: of who was gone when we came nobody knows when they left.
+_LEFT_AT = "(CASE WHEN f.first_seen_inactive_at <> f.first_seen_at THEN f.first_seen_inactive_at END)"
+
 SPECS: Mapping[str, Spec] = {
     "activities": Spec(
         own={
@@ -163,6 +166,8 @@ SPECS: Mapping[str, Spec] = {
     ),
     "users": Spec(
         own={
+            "left_at": Column(_LEFT_AT, "instant"),
+            "was_ever_active": flag(f"COALESCE(f.is_active, 1) = 1 OR {_LEFT_AT} IS NOT NULL"),
             "was_active": flag("COALESCE(f.is_active, 1) = 1 OR epoch(f.first_seen_inactive_at) >= s.at"),
             "was_there_before": flag("f.created_at IS NULL OR f.created_at < s.since_text"),
             # What somebody logged counts, a note or a task as well; who edited a record, few CRMs say.

@@ -1,4 +1,4 @@
-"""The back office: orders, invoices and payments, units sold, monthly costs, and who left."""
+"""The back office: orders, invoices and payments, units sold and monthly costs."""
 
 from collections.abc import Mapping
 
@@ -43,8 +43,7 @@ def _days(since: str, until: str) -> str:
 _MONTH = "(substr(f.month, 1, 7) || '-01')"
 _NEXT = f"date({_MONTH}, '+1 month')"
 _FROM, _TO = f"MAX({_MONTH}, s.day_start)", f"MIN({_NEXT}, s.day_end)"
-#: We have seen them inactive, and not from the start: of who was gone when we came nobody knows when they left.
-_LEFT_AT = "(CASE WHEN f.first_seen_inactive_at <> f.first_seen_at THEN f.first_seen_inactive_at END)"
+
 
 SPECS: Mapping[str, Spec] = {
     "orders": Spec(
@@ -71,11 +70,5 @@ SPECS: Mapping[str, Spec] = {
             ),
         },
         anchor="day",
-    ),
-    "users": Spec(
-        own={
-            "left_at": Column(_LEFT_AT, "instant"),
-            "was_ever_active": flag(f"COALESCE(f.is_active, 1) = 1 OR {_LEFT_AT} IS NOT NULL"),
-        },
     ),
 }
