@@ -1,7 +1,7 @@
-"""Keeps the fact tables up to date: triggers mark what changed, `refresh` derives its units anew.
+"""Keeps the fact tables up to date: `refresh` derives anew the units of what changed.
 
-What a fact is, `scorecards.facts` says; this module runs it in the writer's transactions. The list of units to
-derive (`dirty`) is also the mark a build that was cut short goes on from.
+What a fact is, `scorecards.facts` says; what changed, `syncagent.changes`. The list of units to derive (`dirty`) is
+also the mark a build that was cut short goes on from.
 """
 
 import hashlib
@@ -13,12 +13,11 @@ from pydantic import BaseModel
 
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, ITS_IDS, Book, Fact
-from syncagent import identity, test_rows
+from syncagent import changes, identity, test_rows
 from syncagent.schema import TABLES
 from syncagent.store import transaction
 
 _META = "CREATE TABLE IF NOT EXISTS facts_meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
-_DIRTY = "CREATE TABLE IF NOT EXISTS dirty (kind TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID"
 #: Raised whenever what all facts say of unchanged rows changes: stored facts are then built anew.
 FACTS_VERSION = 3
 _BATCH = 5000
@@ -38,11 +37,11 @@ _MARK_CANONICAL = (
 
 
 def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None:
-    """Create fact tables, the list of what is dirty and the triggers that fill it. Safe to repeat.
+    """Create fact tables, the list of what is dirty and what fills it. Safe to repeat.
 
     A fact table whose columns have changed is made anew, empty, and built at the next `refresh`.
     """
-    for statement in (_META, _DIRTY, test_rows.MARKS, *identity.INSTALL):
+    for statement in (_META, test_rows.MARKS, *identity.INSTALL):
         conn.execute(statement)
     for fact in facts.values():
         known = tuple(row[1] for row in conn.execute(f"PRAGMA table_info({fact.name})"))
@@ -61,76 +60,7 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
     conn.execute("CREATE INDEX IF NOT EXISTS survey_invitations_by_day ON survey_invitations(sent_at)")
     for column in ("contact_id", "opportunity_id", "ticket_id"):
         conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves
-    _bring_triggers(conn, facts)
-
-
-def _bring_triggers(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
-    """Make each trigger that is not there or says something else, and drop those no fact asks for any more."""
-    wanted: dict[str, str] = {}
-    for fact in facts.values():
-        for table, columns in fact.follows.items():
-            wanted |= _following(fact.kind, table, columns)
-        for table, read, *between in fact.reads:
-            wanted |= _borrowing(fact.kind, table, read, *between)
-    for table in identity.ALIASED:
-        wanted |= _identity_triggers(table)
-    present = dict(
-        conn.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-            " AND (name LIKE 'dirty!_%' ESCAPE '!' OR name LIKE 'identity!_%' ESCAPE '!')"
-        ).fetchall()
-    )
-    for name, statement in present.items():
-        if wanted.get(name) != statement:
-            conn.execute(f"DROP TRIGGER {name}")
-    for name, statement in wanted.items():
-        if present.get(name) != statement:
-            conn.execute(statement)
-
-
-def _identity_triggers(table: str) -> dict[str, str]:
-    """A merge or a link alone changes no fact's own row, yet whose row it is: it must wake `refresh` too."""
-    columns = ["merged_into", "dup_of", *([identity.HARD_LINKS[table]] if table in identity.HARD_LINKS else [])]
-    change = f"UPDATE OF {', '.join(columns)}"
-    events = {"new": ("INSERT", "NEW"), "changed": (change, "NEW"), "gone": ("DELETE", "OLD")}
-    found = {}
-    for event, (happening, row) in events.items():
-        name = f"identity_{table}_{event}"
-        linked = " OR ".join(f"{row}.{column} IS NOT NULL" for column in columns)
-        when = "" if event == "changed" else f" WHEN {linked}"
-        mark = f"INSERT INTO dirty VALUES ('identity', {row}.id) ON CONFLICT DO NOTHING"
-        found[name] = f"CREATE TRIGGER {name} AFTER {happening} ON {table}{when} BEGIN {mark}; END"
-    return found
-
-
-def _following(kind: str, table: str, columns: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for event, rows in (("INSERT", ("NEW",)), ("UPDATE", ("NEW", "OLD")), ("DELETE", ("OLD",))):
-        marks = "".join(
-            # Not OR IGNORE: in a trigger the outer statement's conflict rule would override it.
-            f" INSERT INTO dirty SELECT '{kind}', {row}.{column} WHERE {row}.{column} IS NOT NULL"
-            " ON CONFLICT DO NOTHING;"
-            for row in rows
-            for column in columns
-        )
-        name = f"dirty_{kind}_{table}_{event.lower()}"
-        found[name] = f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN{marks} END"
-    return found
-
-
-def _borrowing(kind: str, table: str, read: str, between: str, column: str, unit: str) -> dict[str, str]:
-    """Rows that name a changed one, or one that it stands for, are told of it."""
-    found = {}
-    for event, when, row in (
-        ("changed", f"UPDATE OF {read}", "NEW"),
-        ("new", "INSERT", "NEW"),
-        ("gone", "DELETE", "OLD"),
-    ):
-        named = f"{column} IN ({ITS_IDS.format(row)}) AND {unit} IS NOT NULL"
-        mark = f"INSERT INTO dirty SELECT '{kind}', {unit} FROM {between} WHERE {named} ON CONFLICT DO NOTHING"
-        name = f"dirty_{kind}_of_{event}_{table}"
-        found[name] = f"CREATE TRIGGER {name} AFTER {when} ON {table} BEGIN {mark}; END"
-    return found
+    changes.install(conn, facts)
 
 
 # -- keeping up -----------------------------------------------------------------------------------------------
@@ -150,13 +80,19 @@ def refresh(
     changed time zone) are built batch by batch, `is_building` meanwhile, and `on_batch` is told (kind, units) after
     each; a build that was cut short goes on where it was.
     """
+    if _known_settings(conn).get("settings") == _common(reporting):
+        changes.expand(conn, facts)  # beforehand: what is only being marked changes nothing KPIs see
     with transaction(conn):
         is_new = _adopt_settings(conn, reporting, facts)
+        if is_new:
+            changes.forget(conn, facts)
         test_rows.mark(conn, reporting.test_rows)
-        if conn.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
+        changes.expand(conn, facts)
+        if not is_new and conn.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
             _finish(conn)
             return 0
         identity.link(conn, reporting.system_of_record)
+        changes.expand(conn, facts)
         conn.execute(_MARK_CANONICAL)  # who stood for it until now
         moved = identity.refresh_aliases(conn)
         if moved and not is_new:
@@ -203,16 +139,16 @@ def _finish(conn: sqlite3.Connection) -> None:
 
 def _adopt_settings(conn: sqlite3.Connection, reporting: Reporting, facts: Mapping[str, Fact]) -> bool:
     """Mark what is to be built anew because the settings it was built under are others now; True for everything."""
-    common = f"{FACTS_VERSION}|{reporting.timezone}|{reporting.test_rows!r}|{reporting.system_of_record}"
+    common = _common(reporting)
     wanted = {
         fact.kind: _mark(f"{common}|{fact.version}|{[_said(getattr(reporting, part)) for part in fact.uses]}")
         for fact in facts.values()
     }
-    known = dict(conn.execute("SELECT key, value FROM facts_meta WHERE key LIKE 'settings%'").fetchall())
-    is_new = known.get("settings") != _mark(common)
+    known = _known_settings(conn)
+    is_new = known.get("settings") != common
     if is_new:
         test_rows.free_all(conn)
-        conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('settings', ?)", (_mark(common),))
+        conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('settings', ?)", (common,))
     for fact in facts.values():
         if is_new or known.get(f"settings {fact.kind}") != wanted[fact.kind]:
             _start_anew(conn, fact, facts)
@@ -220,6 +156,16 @@ def _adopt_settings(conn: sqlite3.Connection, reporting: Reporting, facts: Mappi
                 "INSERT OR REPLACE INTO facts_meta VALUES (?, ?)", (f"settings {fact.kind}", wanted[fact.kind])
             )
     return is_new
+
+
+def _known_settings(conn: sqlite3.Connection) -> dict[str, str]:
+    """The settings stored facts were built under: `settings` those of all, `settings KIND` those of one."""
+    return dict(conn.execute("SELECT key, value FROM facts_meta WHERE key LIKE 'settings%'").fetchall())
+
+
+def _common(reporting: Reporting) -> str:
+    """What all facts depend on."""
+    return _mark(f"{FACTS_VERSION}|{reporting.timezone}|{reporting.test_rows!r}|{reporting.system_of_record}")
 
 
 def _said(value: Any) -> str:

@@ -47,6 +47,13 @@ INSTALL = [
 ]
 
 
+def columns_of(table: str) -> list[str]:
+    """The columns that say whose row it is; none for a table whose rows stand for themselves alone."""
+    if table not in ALIASED:
+        return []
+    return ["merged_into", "dup_of", *([HARD_LINKS[table]] if table in HARD_LINKS else [])]
+
+
 def to_18(salesforce_id: str | None) -> str | None:
     """A 15-character Salesforce id with its three check characters (docs/definitions.md); anything else unchanged."""
     if salesforce_id is None or len(salesforce_id) != 15:
