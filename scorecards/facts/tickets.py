@@ -105,6 +105,7 @@ FACT = Fact(
         "(known_to, known_from, id) WHERE is_closed = 0",
         "(known_from, entry)",
         "(first_escalated_at, known_from, known_to) WHERE first_escalated_at IS NOT NULL",
+        "(last_closed_at, known_from, known_to, is_closed, created_at, close_reason) WHERE last_closed_at IS NOT NULL",
     ),
     read=_TICKETS,
     derive=_tickets,
