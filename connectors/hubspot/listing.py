@@ -72,7 +72,8 @@ class Listing(Generic[T]):
     """One list. `ask` gets a page, `make` turns the objects of a block into what is wanted, in a worker's thread.
 
     `total` is how many there are about, `top` the highest id known (None: not known, one chain), `size` how many
-    objects make a block, `width` how many workers may be at it now (None: as many as it is worth while).
+    objects make a block, `is_there` asks for one object by its id, `width` how many workers may be at it now (None: as
+    many as it is worth while).
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Listing(Generic[T]):
         total: int | None,
         top: int | None,
         size: int = BLOCK,
+        is_there: Callable[[int], bool] = lambda _id: False,
         width: Callable[[], int] | None = None,
     ) -> None:
         self._fetcher = fetcher
@@ -99,6 +101,7 @@ class Listing(Generic[T]):
         self._highest = 0  # the highest id the list itself has shown
         self._made = self._vain = 0  # blocks, and those without any object
         self._read = 0
+        self._is_there = is_there
         self._width = width or Width(lambda: fetcher.worked_s, RANGES).now
         self._lock = threading.Lock()
 
@@ -148,6 +151,8 @@ class Listing(Generic[T]):
     def _begin(self, ranges: list[_Range], running: dict[Future[_Block[T]], _Range]) -> None:
         """Set workers on ranges nobody reads now, splitting where there are too few for what is left."""
         idle = [one for one in ranges if one not in running.values()]
+        for one in idle:  # another stream may use its place meanwhile
+            self._release(one)
         width = self._width()
         while len(running) < width:
             if not idle and (fresh := self._split(ranges)) is not None:
@@ -216,7 +221,7 @@ class Listing(Generic[T]):
             reached = int(page[-1]["id"]) if page else int(after) if after is not None else mark
             if after is None and max(mark, reached) < (self._known if end is None else min(end, self._known)):
                 # The index knows (or another range has seen) higher ids. Deleted meanwhile, or an answer cut short?
-                if end is not None and end < self._highest and is_confirmed:
+                if is_confirmed and ((end is not None and end < self._highest) or self._is_there(self._known)):
                     raise TransientError(f"HubSpot's list of {self._name} ends before its highest ids.")
                 if not is_confirmed:
                     is_confirmed = True
@@ -258,9 +263,10 @@ class Listing(Generic[T]):
         making: deque[tuple[Future[T], int, Position | None]] = deque()
         coming = self._fetcher.start(partial(self._ask, after))
         waiting: list[Object] = []
-        empty = read = 0
+        empty = read = highest = 0
         is_confirmed = False
         asked = after
+        is_whole = after is None  # else the highest may have come before
         try:
             while True:
                 document = coming.result()
@@ -271,6 +277,10 @@ class Listing(Generic[T]):
                     coming = self._fetcher.start(partial(self._ask, asked))
                     continue
                 read += len(found)
+                highest = max([highest, *(int(one["id"]) for one in found if str(one["id"]).isdigit())])
+                is_short = mark is None and is_confirmed and is_whole and highest < self._known
+                if is_short and self._is_there(self._known):
+                    raise TransientError(f"HubSpot's list of {self._name} ends before its highest ids.")
                 if found:
                     look = hash(tuple(str(one["id"]) for one in found))
                     if look in pages:

@@ -105,7 +105,14 @@ class Reader:
         there, top = counted
         fetcher, mapper = self._fetcher, self._mapper
         size = BLOCK_WITH_HISTORY if self._kind.history else BLOCK
-        listing = Listing(fetcher, name, mapper.ask_page, mapper.from_list, total=there, top=top, size=size)
+
+        def is_there(one: int) -> bool:
+            found = fetcher.read(name, [str(one)], ("hs_object_id",)).objects
+            return any(str(each["id"]) == str(one) for each in found)
+
+        listing = Listing(
+            fetcher, name, mapper.ask_page, mapper.from_list, total=there, top=top, size=size, is_there=is_there
+        )
 
         def pages() -> Generator[Page, None, None]:
             for page, size, position in listing.blocks({key: mark[key] for key in _POSITION if key in mark}):

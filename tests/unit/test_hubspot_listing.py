@@ -69,6 +69,7 @@ def listing(portal: Portal, *, total: int | None = None, top: int | None = None)
             lambda objects: [int(one["id"]) for one in objects],
             total=len(ids) if total is None else total,
             top=(ids[-1] if ids else None) if top is None else top,
+            is_there=lambda one: one in set(ids),
             width=lambda: RANGES,
         )
 
@@ -195,6 +196,29 @@ def test_one_empty_answer_is_not_taken_for_the_end(call: int, token: Callable[[i
     portal = Portal(range(1, 20_001), token=token)
     portal.before_answer = lambda now: {"results": []} if now == call else None
     assert sorted(read(portal)) == portal.ids
+
+
+@pytest.mark.parametrize("token", [str, "t{}".format])
+@pytest.mark.parametrize("many", [50, 500])
+def test_empty_answers_are_not_believed_while_the_highest_object_is_there(
+    many: int, token: Callable[[int], str]
+) -> None:
+    portal = Portal(range(1, many), token=token)
+    portal.before_answer = lambda now: {"results": []} if now < 4 else None
+    with pytest.raises(TransientError, match="ends before its highest ids"):
+        read(portal)
+
+
+def test_a_chain_that_goes_on_needs_not_show_the_highest_object_again() -> None:
+    portal = Portal(range(1, 300), token="t{}".format)
+    portal.page = lambda mark: {"results": [{"id": "5"}]}  # type: ignore[method-assign]
+    assert read(portal, {"after": "t250", "chain": True}) == [5]
+
+
+@pytest.mark.parametrize("token", [str, "t{}".format])
+def test_a_list_whose_highest_objects_have_gone_since_they_were_counted_is_whole(token: Callable[[int], str]) -> None:
+    portal = Portal(range(1, 300), token=token)
+    assert sorted(read(portal, total=500, top=800)) == portal.ids
 
 
 def test_what_was_read_is_handed_over_before_what_broke_the_reading_off() -> None:
