@@ -31,6 +31,7 @@ _TITLES = {
     "email_events": "COALESCE((SELECT c.email_norm FROM contacts c WHERE c.id = t.contact_id), 'Mail ' || t.send_id)",
     "users": "t.name",
 }
+_LATEST = 7_258_118_400  # 2200-01-01: milliseconds are no seconds
 #: What is said of a column without a value.
 _UNSET = {"loss_reason": "no reason given", "comment": "no comment", "last_outbound_at": "never"}
 _SURVEYS = (
@@ -148,9 +149,19 @@ def _told(show: Sequence[str]) -> str:
 
 
 def _age(created: Any, now: int) -> str:
-    if isinstance(created, str):
-        created = int(datetime.fromisoformat(created).timestamp())
-    return in_time(now - created) if created is not None else "an unknown time"
+    at = _epoch(created)
+    return in_time(now - at) if at is not None else "an unknown time"
+
+
+def _epoch(value: Any) -> int | None:
+    """Epoch seconds of an instant as rows hold them, None of anything else: a custom field may hold what it likes."""
+    if isinstance(value, int):
+        return value if abs(value) < _LATEST else None
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def in_time(seconds: int | None) -> str:
@@ -167,9 +178,15 @@ def in_time(seconds: int | None) -> str:
 def _said(name: str, value: Any, evaluator: "Evaluator") -> str:
     if value is None or value == "":
         return _UNSET.get(name, "not set")
-    if name.endswith("_at"):
-        moment = datetime.fromtimestamp(value, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
-        return f"{moment.astimezone(evaluator.zone):%-d %b %Y}"
-    if isinstance(value, str) and name.endswith("_date"):
-        return f"{date.fromisoformat(value):%-d %b %Y}"
+    if name.endswith("_at") and (at := _epoch(value)) is not None:
+        return f"{datetime.fromtimestamp(at, evaluator.zone):%-d %b %Y}"
+    if name.endswith("_date") and (day := _day(value)) is not None:
+        return f"{day:%-d %b %Y}"
     return str(value)
+
+
+def _day(value: Any) -> date | None:
+    try:
+        return date.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None

@@ -226,7 +226,7 @@ class Evaluator:
         if table not in self._one_rates:
             own = self.reporting.currency
             foreign = None
-            if "currency" in self.reporting.tables.get(table, {}):
+            if any(row[1] == "currency" for row in self.conn.execute(f"PRAGMA table_info({table})")):
                 foreign = self.conn.execute(f"SELECT 1 FROM {table} WHERE currency <> ? LIMIT 1", (own,)).fetchone()
             self._one_rates[table] = None if foreign else self.rates.factor(own, None)
         return self._one_rates[table]

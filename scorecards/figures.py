@@ -19,6 +19,8 @@ NOUNS = {
     "sent_mails": "mails",
     "campaign_sends": "mails",
 }
+#: What coverage counts, where it is not what n counts.
+_COVERED = {"handled": "tickets and calls"}
 COVERAGE_MIN = 0.90
 #: Rows needed before a figure is a figure (G12): ratios, means and medians of durations, quantiles, surveys.
 N_MIN_RATIO, N_MIN_DURATION, N_MIN_QUANTILE, N_MIN_SURVEY = 20, 5, 20, 10
@@ -173,7 +175,7 @@ def _covers(kpi: Kpi, tally: Tally, coverage: float) -> str:
         missing.append(f"{tally.excluded['null']} without {(kpi.field or 'a value').replace('_', ' ')}")
     if tally.excluded.get("no_fx"):
         missing.append(f"{tally.excluded['no_fx']} without an exchange rate")
-    return f"covers {coverage:.0%} of {noun(kpi)}: {' and '.join(missing)}"
+    return f"covers {coverage:.0%} of {_COVERED.get(kpi.of or '', noun(kpi))}: {' and '.join(missing)}"
 
 
 def _unusable(kpi: Kpi, tally: Tally) -> str:

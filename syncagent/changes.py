@@ -97,17 +97,17 @@ def _triggers(table: str, facts: Mapping[str, Fact]) -> dict[str, str]:
     def note(row: str, event: str) -> str:
         return f"INSERT INTO changed_{table} VALUES ({row}.id, '{event}')"
 
-    # Not OR IGNORE: in a trigger the outer statement's conflict rule would override it.
-    left = [
-        f"INSERT INTO dirty SELECT '{kind}', OLD.{column}"
-        f" WHERE OLD.{column} IS NOT NULL AND OLD.{column} IS NOT NEW.{column} ON CONFLICT DO NOTHING"
-        for kind, column in followers
-        if column != "id"
-    ]
-    gone = [
-        f"INSERT INTO dirty SELECT '{kind}', OLD.{column} WHERE OLD.{column} IS NOT NULL ON CONFLICT DO NOTHING"
-        for kind, column in followers
-    ]
+    def leave(kind: str, column: str, when: str = "") -> str:
+        # The unit itself and who stands for it. Not OR IGNORE: in a trigger the outer statement's conflict rule would
+        # override it.
+        return (
+            f"INSERT INTO dirty SELECT '{kind}', u FROM (SELECT OLD.{column} AS u UNION ALL"
+            f" SELECT a.canonical FROM aliases a WHERE a.id = OLD.{column}) WHERE u IS NOT NULL{when}"
+            " ON CONFLICT DO NOTHING"
+        )
+
+    left = [leave(k, c, f" AND OLD.{c} IS NOT NEW.{c}") for k, c in followers if c != "id"]
+    gone = [leave(kind, column) for kind, column in followers]
     found = made("new", "INSERT", note("NEW", _NEW))
     if followers:
         found |= made("changed", "UPDATE", note("NEW", _CHANGED), *left)

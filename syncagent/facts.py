@@ -6,6 +6,7 @@ also the mark a build that was cut short goes on from.
 
 import hashlib
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ _META = "CREATE TABLE IF NOT EXISTS facts_meta (key TEXT PRIMARY KEY, value TEXT
 #: Raised whenever what all facts say of unchanged rows changes: stored facts are then built anew.
 FACTS_VERSION = 3
 _BATCH = 5000
+_refreshing = threading.Lock()
 #: So many units are brought up to date in one transaction, so that KPIs see all of a change or nothing of it. More
 #: (a first sync, a changed time zone) are built batch by batch, and KPIs say so meanwhile.
 AT_ONCE = 100_000
@@ -47,7 +49,9 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
         known = tuple(row[1] for row in conn.execute(f"PRAGMA table_info({fact.name})"))
         if known and known != fact.columns:
             conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('building', '')")
-            conn.execute("DELETE FROM facts_meta WHERE key = ?", (f"settings {fact.kind}",))
+            # Its rows say no longer which units of other facts they belong to: those are built anew as well.
+            for kind in (fact.kind, *_fed_by(fact, facts)):
+                conn.execute("DELETE FROM facts_meta WHERE key = ?", (f"settings {kind}",))
             conn.execute(f"DROP TABLE {fact.name}")
         for statement in fact.ddl:
             conn.execute(statement)
@@ -61,6 +65,15 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
     for column in ("contact_id", "opportunity_id", "ticket_id"):
         conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves
     changes.install(conn, facts)
+
+
+def _fed_by(fact: Fact, facts: Mapping[str, Fact]) -> set[str]:
+    """The kinds of facts its rows are passed on to, and theirs."""
+    found: set[str] = set()
+    for kind in fact.feeds:
+        if kind in facts:
+            found |= {kind, *_fed_by(facts[kind], facts)}
+    return found
 
 
 # -- keeping up -----------------------------------------------------------------------------------------------
@@ -78,8 +91,20 @@ def refresh(
 
     Up to `at_once` units in one transaction, so that KPIs see all of a change or nothing of it. More (a first sync, a
     changed time zone) are built batch by batch, `is_building` meanwhile, and `on_batch` is told (kind, units) after
-    each; a build that was cut short goes on where it was.
+    each; a build that was cut short goes on where it was. One at a time in this process: what one has left to be built
+    another must not call whole.
     """
+    with _refreshing:
+        return _refresh(conn, reporting, facts, at_once, on_batch)
+
+
+def _refresh(
+    conn: sqlite3.Connection,
+    reporting: Reporting,
+    facts: Mapping[str, Fact],
+    at_once: int,
+    on_batch: Callable[[str, int], None],
+) -> int:
     if _known_settings(conn).get("settings") == _common(reporting):
         changes.expand(conn, facts)  # beforehand: what is only being marked changes nothing KPIs see
     with transaction(conn):

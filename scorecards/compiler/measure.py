@@ -52,7 +52,7 @@ def measured(
     reasons.append((f"{value} IS NULL", "null"))
     if column.type == "money":
         day = rate_day(kpi, relation, sql)
-        if one_rate(relation.needs_table) is None:
+        if one_rate(relation.money_table) is None:
             reasons.append((f"rate({column.currency}, {day}) IS NULL", "no_fx"))
         return value, reasons, column
     return value, reasons, None

@@ -81,7 +81,7 @@ class Compiler:
             x, why, money = measured(kpi, relation, question, sql, own, self._one_rate)
             y = x if question.weight != "count" else "1"
             on_top = hit(kpi, relation, question, sql, own)
-        shared = self._one_rate(relation.needs_table) if money is not None else None
+        shared = self._one_rate(relation.money_table) if money is not None else None
         rate = "NULL"
         if money is not None:
             rate = f"'{shared}'" if shared else f"rate({money.currency}, {rate_day(kpi, relation, sql)})"

@@ -16,8 +16,8 @@ _ACTIVITIES = f"""
     LEFT JOIN aliases lo ON lo.id = a.opportunity_id
     LEFT JOIN aliases lt ON lt.id = a.ticket_id
     LEFT JOIN contacts c ON c.id = COALESCE(lc.canonical, a.contact_id)
-    LEFT JOIN opportunities o ON o.id = a.opportunity_id
-    LEFT JOIN tickets t ON t.id = a.ticket_id
+    LEFT JOIN opportunities o ON o.id = COALESCE(lo.canonical, a.opportunity_id)
+    LEFT JOIN tickets t ON t.id = COALESCE(lt.canonical, a.ticket_id)
     LEFT JOIN aliases la ON la.id = COALESCE(a.account_id, c.account_id, o.account_id, t.account_id)
     WHERE {LIVE.format("a")}
 """
@@ -76,5 +76,5 @@ FACT = Fact(
     ),
     feeds={"touches": "id"},
     anchors=("occurred_at", "due_at"),
-    version=3,
+    version=4,
 )

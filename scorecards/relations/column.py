@@ -51,6 +51,12 @@ class Relation:
     anchor: str | None = None
     needs_table: str = ""  # the canonical table that must hold rows, or there is no data
     ahead: str = ""  # SQL, true of rows that may lie ahead of the day KPIs are asked for: plans
+    amounts_in: str = ""  # the table that holds its amounts, each with its currency, where that is not `needs_table`
+
+    @property
+    def money_table(self) -> str:
+        """The table whose currencies its amounts are in."""
+        return self.amounts_in or self.needs_table
 
     def split_by(self, tables: Mapping[str, str]) -> str | None:
         """The column a dimension (table -> column) splits these rows by: said of them, or of the table behind them."""

@@ -32,7 +32,15 @@ def _receivables(options: Options) -> Relation:
     own = {name: Column(f"f.{name}", "text") for name in ("id", "account_id")}
     own |= {name: Column(f"f.{name}", "date") for name in ("day", "issued_date", "due_date", "paid_date")}
     own |= {"is_owed": bit("is_owed"), "amount": MONEY}
-    return Relation("receivables", "fact_receivables", versioned=True, own=own, anchor="day", needs_table="invoices")
+    return Relation(
+        "receivables",
+        "fact_receivables",
+        versioned=True,
+        own=own,
+        anchor="day",
+        needs_table="invoices",
+        amounts_in="fact_receivables",
+    )
 
 
 def _days(since: str, until: str) -> str:

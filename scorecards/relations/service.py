@@ -34,10 +34,16 @@ _FOLLOWED_AT = (
 _TICKET_WAITED = (
     f"(SELECT {{0}} FROM fact_tickets t WHERE t.id = {standing('f.ticket_id')} AND t.known_from < :as_of"
     " AND t.known_to >= :as_of AND t.first_response_at >= t.created_at AND t.first_response_at < :as_of)"
-)  #: A ticket on the day of its first close and a call on its own, each with the customer it was for.
+)
+#: Whom a ticket without an account is for: its contact's account, else its contact.
+_OF_CONTACT = (
+    f"(SELECT COALESCE((SELECT {standing('c.account_id')} FROM contacts c WHERE c.id = {standing('k.contact_id')}),"
+    f" {standing('k.contact_id')}) FROM tickets k WHERE k.id = t.id)"
+)
+#: A ticket on the day of its first close and a call on its own, each with the customer it was for.
 _HANDLED = f"""(
     SELECT t.id, t.first_closed_at AS handled_at, 'ticket' AS kind, t.owner_id,
-           COALESCE(t.account_id, (SELECT {standing("k.contact_id")} FROM tickets k WHERE k.id = t.id)) AS customer
+           COALESCE(t.account_id, {_OF_CONTACT}) AS customer
     FROM fact_tickets t WHERE t.known_from < :as_of AND t.known_to >= :as_of
     UNION ALL
     SELECT a.id, a.occurred_at, 'call', a.owner_id, COALESCE(a.account_id, a.contact_id)

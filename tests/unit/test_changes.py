@@ -57,6 +57,14 @@ def test_a_row_that_is_moved_marks_where_it_was_and_where_it_is(cache: sqlite3.C
     assert dirty(cache, "opportunities") == {"D", "E"}
 
 
+def test_what_leaves_a_merged_record_is_missed_by_the_one_that_stands_for_it(cache: sqlite3.Connection) -> None:
+    put(cache, "opportunities", "old", merged_into="D")
+    put(cache, "opportunity_stage_history", "M", opportunity_id="old", changed_at="2026-01-03T00:00:00Z", state="won")
+    facts.refresh(cache, REPORTING)
+    put(cache, "opportunity_stage_history", "M", opportunity_id="E")
+    assert dirty(cache, "opportunities") == {"old", "D", "E"}
+
+
 def test_a_row_that_goes_marks_where_it_was(cache: sqlite3.Connection) -> None:
     cache.execute("DELETE FROM opportunity_stage_history")
     assert dirty(cache, "opportunities") == {"D"}

@@ -1,17 +1,22 @@
 """What the facts say of single records: versions, merges, copies, tests."""
 
+import re
 import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from scorecards import definition
+from scorecards.facts import FACTS
 from syncagent import facts
 from syncagent.identity import to_18
 from syncagent.store import open_cache
-from tests.unit.facts.frame import REPORTING, put
+from tests.unit.facts.frame import REPORTING, put, snapshot
 
 
 @pytest.fixture
@@ -188,3 +193,51 @@ def test_an_import_of_very_many_leads_in_one_minute_is_seen_at_once(cache: sqlit
     imported = dict(cache.execute("SELECT created_at / 60 % 60, sum(is_imported) FROM fact_leads GROUP BY 1"))
     assert imported == {0: 20_000, 1: 0, 2: 51}
     assert steps < 100  # million of SQLite's steps; counted lead by lead they were thousands
+
+
+def test_a_fact_with_other_columns_leaves_nothing_behind_in_those_it_feeds(cache: sqlite3.Connection) -> None:
+    """A new version may begin between a row's deletion and its facts."""
+    put(cache, "activities", "X", type="call", direction="outbound", status="completed", account_id="A",
+        occurred_at="2026-01-05T00:00:00Z")  # fmt: skip
+    facts.refresh(cache, REPORTING)
+    assert cache.execute("SELECT count(*) FROM fact_engagements").fetchone()[0]
+    put(cache, "activities", "X", is_deleted=1)
+    before = FACTS["activities"]
+    after = replace(
+        before,
+        columns=(*before.columns, "another"),
+        ddl=tuple(re.sub(r"\)$", ", another)", one) if "TABLE" in one else one for one in before.ddl),
+        derive=lambda rows, book: ((*row, None) for row in before.derive(rows, book)),
+    )
+    later = {**FACTS, "activities": after}
+    facts.install(cache, later)
+    facts.refresh(cache, REPORTING, facts=later)
+    kept = snapshot(cache, later)
+    assert kept["fact_touches"] == kept["fact_engagements"] == []
+
+
+def test_two_builds_wait_for_each_other(cache: sqlite3.Connection, tmp_path: Path) -> None:
+    """Else the first to end calls whole what the other is still at."""
+    for number in range(3):
+        put(cache, "opportunities", f"D{number}", state="open", created_at="2026-01-01T00:00:00Z")
+    other: list[threading.Thread] = []
+    batches: list[str] = []
+
+    def build() -> None:
+        with closing(open_cache(tmp_path)) as conn:
+            facts.refresh(conn, REPORTING, at_once=0, on_batch=lambda kind, _units: batches.append(kind))
+
+    def meanwhile(_kind: str, _units: int) -> None:
+        if not other:
+            with closing(open_cache(tmp_path)) as conn:
+                put(conn, "leads", "L", created_at="2026-01-01T00:00:00Z")
+            other.append(threading.Thread(target=build))
+            other[0].start()
+            other[0].join(0.3)
+            assert batches == []
+
+    facts.refresh(cache, REPORTING, at_once=0, on_batch=meanwhile)
+    other[0].join()
+    assert batches == ["leads"]
+    assert not facts.is_building(cache)
+    assert cache.execute("SELECT count(*) FROM fact_leads").fetchone()[0] == 1
