@@ -21,7 +21,7 @@ def give_back_what_is_freed() -> None:
 
     glibc gives every thread a heap of its own and never takes one back, and after the first page of megabytes is freed
     it keeps all such buffers in the heaps, where small things between them hold them. With two heaps and buffers from
-    a megabyte on mapped by themselves, a sync of both CRMs needs a fifth less.
+    a megabyte on mapped by themselves, what is freed goes back.
     """
     if not sys.platform.startswith("linux"):
         return

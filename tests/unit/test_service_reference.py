@@ -252,9 +252,8 @@ def test_the_busiest_day(world: tuple[World, sqlite3.Connection]) -> None:
     done = [(t["closed_at"], t) for t in live(there, "tickets") if t["created_at"] < as_of]
     done += [(x["occurred_at"], x) for x in live(there, "activities") if is_answered_call(x)]
     for moment, row in done:
-        ticket = (
-            next((t for t in there.rows["tickets"] if t["id"] == row["ticket_id"]), row) if "ticket_id" in row else row
-        )
+        named = there.stands_for("tickets", row["ticket_id"]) if "ticket_id" in row else None
+        ticket = next((t for t in there.rows["tickets"] if t["id"] == named), row)
         customer = row.get("account_id") or (ticket.get("account_id") if row is not ticket else None)
         customer = customer or there.stands_for("contacts", row["contact_id"])
         if falls(moment, last, as_of) and customer:
