@@ -37,6 +37,7 @@ _MOST_EMPTY = 20
 _MOST_VAIN = 150
 _LARGEST_ID = 2**62
 _CHAIN_AHEAD = 3
+
 #: One page of the list that begins after a mark.
 AskPage = Callable[[str | None], dict[str, Any]]
 

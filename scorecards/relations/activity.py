@@ -14,6 +14,9 @@ def _party(table: str) -> Column:
     return Column(f"(CASE WHEN f.object = '{table}' THEN f.party_id END)", "text")
 
 
+_PARTY = {"account_id": _party("accounts"), "contact_id": _party("contacts"), "lead_id": _party("leads")}
+
+
 def _last(parties: str, kind: str) -> str:
     """When one of some parties (SQL) was last touched in a way, before the slice's instant: a look into an index."""
     return (
@@ -40,9 +43,7 @@ _TOUCHES = Relation(
     base="activities",
     own={
         **_text("id", "type", "direction", "object", "party_id", "thread_id"),
-        "account_id": _party("accounts"),
-        "contact_id": _party("contacts"),
-        "lead_id": _party("leads"),
+        **_PARTY,
         "opportunity_id": _party("opportunities"),
         "occurred_at": epoch("occurred_at"),
         "is_touch": bit("is_touch"),
@@ -95,9 +96,7 @@ _ENGAGEMENTS = Relation(
     base="activities",
     own={
         **_text("id", "party_id", "object", "channel"),
-        "account_id": _party("accounts"),
-        "contact_id": _party("contacts"),
-        "lead_id": _party("leads"),
+        **_PARTY,
         "started_at": epoch("started_at"),
         "ended_at": epoch("ended_at"),
         "actions": Column("f.actions", "integer"),

@@ -59,7 +59,13 @@ class Portal:
 
 
 @contextmanager
-def listing(portal: Portal, *, total: int | None = None, top: int | None = None) -> Iterator[Listing[list[int]]]:
+def listing(
+    portal: Portal,
+    *,
+    total: int | None = None,
+    top: int | None = None,
+    width: Callable[[], int] | None = lambda: RANGES,
+) -> Iterator[Listing[list[int]]]:
     with closing(Fetcher(cast(HubSpotClient, None), HubSpotLimits())) as fetcher:
         ids = portal.ids
         yield Listing(
@@ -70,7 +76,7 @@ def listing(portal: Portal, *, total: int | None = None, top: int | None = None)
             total=len(ids) if total is None else total,
             top=(ids[-1] if ids else None) if top is None else top,
             is_there=lambda one: one in set(ids),
-            width=lambda: RANGES,
+            width=width,
         )
 
 
@@ -95,6 +101,13 @@ def test_a_mark_may_be_the_last_id_or_one_more(shift: int) -> None:
             return int(mark) - shift  # "from here on"
 
     assert sorted(read(Other(range(10, 5_000), token=lambda one: str(one + shift)))) == list(range(10, 5_000))
+
+
+def test_however_many_workers_it_is_worth_while_every_object_comes_once() -> None:
+    portal = Portal(UNEVEN)
+    portal.before_answer = lambda _call: time.sleep(0.005)
+    assert sorted(read(portal, width=None)) == UNEVEN
+    assert portal.highest > 1  # it waits for the wire: others begin
 
 
 def test_a_large_list_is_read_in_several_places_at_once() -> None:
