@@ -245,9 +245,12 @@ class Listing(Generic[T]):
         for _ in range(2):
             document = self._ask(str(mark) if mark else None)
             page, after = document["results"], next_after(document)
-            if page and str(page[0]["id"]) == str(mark):  # where a mark means "from here on"
-                page = page[1:]
-            ids = [int(one["id"]) if str(one["id"]).isdigit() else -1 for one in page]
+            try:
+                ids = [int(one["id"]) for one in page]
+            except ValueError:
+                continue
+            if ids and ids[0] == mark:  # where a mark means "from here on"
+                page, ids = page[1:], ids[1:]
             rises = all(map(lt, [mark, *ids], ids))
             last = ids[-1] if ids else mark
             follows = after is None or (after.isdigit() and _follows(int(after), last, is_empty=not ids))

@@ -142,7 +142,7 @@ class Mapper:
         rejects: list[Reject] = []
         alive: list[str] = []
         fields, name, known, start = self._fields, self.kind.name, self.known, self._start
-        instance, url = self._instance, self._url
+        url = self._url
         map_record = fields.record
         for one, absent in zip(objects, missing, strict=True):
             source_id = str(one["id"])
@@ -156,7 +156,6 @@ class Mapper:
             if absent:
                 fields.leave_out(record, absent)
             record["source_id"] = source_id
-            record["source_instance"] = instance
             record["url"] = url + source_id
             if record.get("updated_at") is None:
                 record["updated_at"] = parse.instant_or_none(one.get("updatedAt"))
