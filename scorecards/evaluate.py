@@ -20,6 +20,7 @@ from scorecards.errors import ScorecardError
 from scorecards.explain import explained
 from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
+from scorecards.needs import lack_of_rows
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, is_stock, plan
 from scorecards.question import question_of
@@ -170,7 +171,7 @@ class Evaluator:
 
     def _tallied(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally] | None:
         """The tallies behind the figures; None where the figures do not come from rows of one relation."""
-        if kpi.of is None or not self.holds(self._table(kpi)) or not self.are_facts_whole:
+        if kpi.of is None or not self.holds(self.needed_table(kpi)) or not self.are_facts_whole:
             return None
         return self.tally(kpi, slices)
 
@@ -183,15 +184,9 @@ class Evaluator:
             return ratio_figures(self, kpi, slices)
         if kpi.calc is not None:
             return calc_figures(self, kpi, slices)
-        table = self._table(kpi)
-        if tallied is None:
-            said = f"no data: needs {kpi.needs or table.replace('_', ' ')}"
-            said = f"{said}. {kpi.maps}" if kpi.maps else said
-            if not self.are_facts_whole:
-                said = "no data: what follows from the records is being worked out, and is whole after the next sync"
+        if (lacking := lack_of_rows(self, kpi)) is not None or tallied is None:
+            said = lacking.sentence if lacking is not None else None
             return [Figure(None, None, None, 0, "no_data", said)] * len(slices)
-        if kpi.unless is not None and not self._keeps_history(table):
-            return [Figure(None, None, None, 0, "no_data", f"no data: needs {kpi.needs}")] * len(slices)
         begins = max(filter(None, (provenance.history_begins(self.conn, t) for t in self.tables(kpi))), default=None)
         found = []
         for slice_, tally in zip(slices, tallied, strict=True):
@@ -207,7 +202,8 @@ class Evaluator:
         """False while the fact tables are being built."""
         return provenance.facts_are_whole(self.conn)
 
-    def _table(self, kpi: Kpi) -> str:
+    def needed_table(self, kpi: Kpi) -> str:
+        """The table without a row of which a KPI's relation has none."""
         return self.compiler.relation(kpi, self.customer_model(kpi)).needs_table
 
     def tally(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
@@ -252,7 +248,7 @@ class Evaluator:
         said = {key: kpi.params[key] for key in found.template.get("params", {}) if key in kpi.params}
         return override(found, {"params": said}) if found.hidden and said else found
 
-    def _keeps_history(self, table: str) -> bool:
+    def keeps_history(self, table: str) -> bool:
         """Does any record say what became of it? Without that nobody knows what came undone (A8)."""
         if table != "tickets":
             return True

@@ -1,7 +1,7 @@
 """`kpi`: list, show and explain numbers from the cache; nothing is sent."""
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from syncagent.errors import FAILED, OK, UsageError
 if TYPE_CHECKING:
     from scorecards.definition import Kpi
     from scorecards.values import KpiResult
+    from syncagent.computable import Verdict
     from syncagent.config import Config
 
 period_option = click.option(
@@ -39,43 +40,90 @@ def kpi_group() -> None:
     """The numbers: computed from the cache, nothing sent."""
 
 
-@kpi_group.command("list", short_help="Every KPI that can be shown.")
+@kpi_group.command("list", short_help="Every KPI by perspective, and whether its data is there.")
 @json_option
 @pass_app
 def list_command(app: App, as_json: bool) -> int:
-    """Every KPI that can be shown: built-ins, and those of the configuration."""
+    """Every KPI by perspective, whether its data is there, and else where to map it.
+
+    \b
+    Examples:
+      syncagent kpi list
+      syncagent kpi list --json
+    """
+    from syncagent.computable import verdicts
+    from syncagent.store import has_cache, read_cache
+
     config = app.config
-    used = {kpi for card in config.scorecards.values() for kpi in card.kpis}
-    rows: list[dict[str, Any]] = [
-        {
-            "kpi": name,
-            "title": kpi.name or name,
-            "of": kpi.of,
-            "on_scorecards": sorted(card for card, c in config.scorecards.items() if name in c.kpis),
-            "has_target": kpi.target is not None,
-        }
-        for name, kpi in sorted(config.kpis.items())
-        if not kpi.hidden
-    ]
+    data_dir = config.agent.data_dir
+    with closing(read_cache(data_dir)) if has_cache(data_dir) else nullcontext() as cache:
+        found = verdicts(config, cache, as_of=app.clock())
+    rows = [_listed(config, name, found[name]) for name in sorted(found)]
     if as_json:
         print_json(rows)
-        return OK
-    print_table(
-        ("KPI", "title", "of", "scorecards", "target"),
-        [
-            (
-                f"{row['kpi']}{' *' if row['kpi'] in used else ''}",
-                row["title"],
-                row["of"],
-                ", ".join(row["on_scorecards"]),
-                "yes" if row["has_target"] else "",
-            )
-            for row in rows
-        ],
-    )
-    if used:
-        click.echo("* on a scorecard")
+    else:
+        _show_list(rows)
     return OK
+
+
+def _listed(config: "Config", name: str, verdict: "Verdict") -> dict[str, Any]:
+    from syncagent.computable import perspective_of
+
+    kpi = config.kpis[name]
+    return {
+        "kpi": name,
+        "title": kpi.title,
+        "of": kpi.of,
+        "on_scorecards": sorted(card for card, c in config.scorecards.items() if name in c.kpis),
+        "has_target": kpi.target is not None,
+        "perspective": perspective_of(kpi),
+        "group": kpi.group,
+        "about": kpi.about,
+        "builtin": kpi.builtin,
+        "direction": kpi.direction,
+        "can_compute": verdict.can_compute,
+        "status": verdict.status,
+        "lacks": verdict.lacks or None,
+        "mend": verdict.mend or None,
+    }
+
+
+def _show_list(rows: Sequence[dict[str, Any]]) -> None:
+    """A table for each perspective; below them what is missing, KPIs that lack the same together."""
+    from syncagent.computable import PERSPECTIVES
+
+    words = {True: "yes", False: "no", None: "?"}
+    own = sorted({row["perspective"] for row in rows} - set(PERSPECTIVES))
+    for perspective in (*PERSPECTIVES, *own):
+        here = [row for row in rows if row["perspective"] == perspective]
+        if not here:
+            continue
+        can = sum(row["can_compute"] is True for row in here)
+        click.echo(f"{perspective}: {can} of {len(here)} can be computed")
+        print_table(
+            ("KPI", "title", "data", "scorecards", "target"),
+            [
+                (
+                    f"{row['kpi']}{' *' if row['on_scorecards'] else ''}",
+                    row["title"],
+                    words[row["can_compute"]],
+                    ", ".join(row["on_scorecards"]),
+                    "yes" if row["has_target"] else "",
+                )
+                for row in sorted(here, key=lambda row: (row["group"], row["kpi"]))
+            ],
+        )
+        click.echo()
+    if any(row["on_scorecards"] for row in rows):
+        click.echo("* on a scorecard")
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for row in sorted(rows, key=lambda row: not row["on_scorecards"]):  # first what somebody waits for
+        if row["lacks"]:
+            lacking.setdefault((row["lacks"], row["mend"] or ""), []).append(row["kpi"])
+    for (lacks, mend), names in lacking.items():
+        click.echo(f"{', '.join(names)}: needs {lacks}")
+        if mend:
+            click.echo(f"  {mend}")
 
 
 @kpi_group.command("show")

@@ -1,0 +1,84 @@
+"""Whether a cache holds what a KPI is made of; where not, what is missing. Looks for rows, computes nothing."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scorecards import provenance
+from scorecards.definition import Kpi
+
+if TYPE_CHECKING:
+    from scorecards.evaluate import Evaluator
+
+#: Said while the fact tables are being built.
+_BEING_BUILT = "what follows from the records is being worked out, and is whole after the next sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Why a KPI has no value whatever the period: its status, the sentence said, what it needs, where to map that.
+
+    `table` is one of which there is no row at all, where that is the reason.
+    """
+
+    status: str
+    sentence: str
+    needs: str
+    maps: str = ""
+    table: str | None = None
+
+
+def lack_of(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
+    """What is missing for a KPI, and for those it is made of; None where there is something to compute from."""
+    if (found := provenance.lacking(evaluator.conn, kpi)) is not None:
+        status, sentence = found
+        if status == "not_configured":
+            return Lack(status, sentence, " or ".join(kpi.configured_by), kpi.maps)
+        needs = kpi.needs or " and ".join(kpi.requires)
+        return Lack(status, sentence, needs, kpi.maps, _empty_table(evaluator, kpi))
+    if kpi.operands:
+        return _of_parts(evaluator, kpi)
+    if kpi.sql is not None:
+        return _of_sql(evaluator, kpi)
+    return lack_of_rows(evaluator, kpi)
+
+
+def lack_of_rows(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
+    """What is missing for a KPI that counts rows of a relation: any row at all, facts, a history."""
+    table = evaluator.needed_table(kpi)
+    if not evaluator.are_facts_whole:
+        return Lack("no_data", f"no data: {_BEING_BUILT}", "the next sync")
+    needs = kpi.needs or table.replace("_", " ")
+    if not evaluator.holds(table):
+        said = f"no data: needs {needs}. {kpi.maps}" if kpi.maps else f"no data: needs {needs}"
+        return Lack("no_data", said, needs, kpi.maps, table)
+    if kpi.unless is not None and not evaluator.keeps_history(table):
+        return Lack("no_data", f"no data: needs {needs}", needs, kpi.maps)
+    return None
+
+
+def _of_parts(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
+    """A ratio needs all it is made of; a sum one of what is added, and all that is taken away."""
+    lacking = {name: lack_of(evaluator, evaluator.part(kpi, name.partition(".")[0])) for name in kpi.operands}
+    if kpi.calc is None:
+        found = next(filter(None, lacking.values()), None)
+    else:
+        added = [lacking[name] for name in kpi.calc.plus]
+        found = next(filter(None, (lacking[name] for name in kpi.calc.minus)), added[0] if all(added) else None)
+    return replace(found, needs=kpi.needs or found.needs, maps=kpi.maps or found.maps) if found is not None else None
+
+
+def _of_sql(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
+    """A statement of one's own needs a row in one of the tables it names, as far as one can tell from its words."""
+    named = sorted(set(re.findall(r"\w+", kpi.sql or "")) & evaluator.reporting.tables.keys())
+    if not named or any(evaluator.holds(table) for table in named):
+        return None
+    needs = kpi.needs or " or ".join(named).replace("_", " ")
+    return Lack("no_data", f"no data: needs {needs}", needs, kpi.maps, named[0])
+
+
+def _empty_table(evaluator: "Evaluator", kpi: Kpi) -> str | None:
+    """The first table a KPI asks for of which there is nothing."""
+    asked = [one.partition("=")[0].partition(".")[0] for said in kpi.requires for one in said.split(" or ")]
+    counted = [evaluator.needed_table(kpi)] if kpi.of is not None else []
+    return next((table for table in (*counted, *asked) if not evaluator.holds(table)), None)
