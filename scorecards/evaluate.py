@@ -20,7 +20,7 @@ from scorecards.errors import ScorecardError
 from scorecards.explain import explained
 from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
-from scorecards.needs import lack_of_rows
+from scorecards.needs import lack_of_rows, lack_of_settings
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, is_stock, plan
 from scorecards.question import question_of
@@ -178,8 +178,8 @@ class Evaluator:
     def _figures(self, kpi: Kpi, slices: Sequence[Slice], tallied: Sequence[Tally] | None) -> list[Figure]:
         if kpi.sql is not None:
             return [self._asked(kpi, slice_) for slice_ in slices]
-        if (lack := provenance.lacking(self.conn, kpi)) is not None:
-            return [Figure(None, None, None, 0, *lack)] * len(slices)
+        if (unset := lack_of_settings(self, kpi)) is not None:
+            return [Figure(None, None, None, 0, unset.status, unset.sentence)] * len(slices)
         if kpi.ratio is not None:
             return ratio_figures(self, kpi, slices)
         if kpi.calc is not None:

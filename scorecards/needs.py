@@ -30,12 +30,8 @@ class Lack:
 
 def lack_of(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     """What is missing for a KPI, and for those it is made of; None where there is something to compute from."""
-    if (found := provenance.lacking(evaluator.conn, kpi)) is not None:
-        status, sentence = found
-        if status == "not_configured":
-            return Lack(status, sentence, " or ".join(kpi.configured_by), kpi.maps)
-        needs = kpi.needs or " and ".join(kpi.requires)
-        return Lack(status, sentence, needs, kpi.maps, _empty_table(evaluator, kpi))
+    if (found := lack_of_settings(evaluator, kpi)) is not None:
+        return found
     if kpi.operands:
         return _of_parts(evaluator, kpi)
     if kpi.sql is not None:
@@ -43,18 +39,45 @@ def lack_of(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     return lack_of_rows(evaluator, kpi)
 
 
+def lack_of_settings(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
+    """What is missing of that a KPI says it must have: a parameter, a column, a value somewhere."""
+    if (found := provenance.lacking(evaluator.conn, kpi)) is None:
+        return None
+    status, sentence = found
+    if status == "not_configured":
+        return Lack(status, sentence, " or ".join(kpi.configured_by), kpi.maps)
+    maps = kpi.maps or " ".join(dict.fromkeys(map(how_to_map, kpi.requires)))
+    said = sentence if kpi.maps else f"{sentence}. {maps}"
+    return Lack(status, said, kpi.needs or " and ".join(kpi.requires), maps, _empty_table(evaluator, kpi))
+
+
 def lack_of_rows(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     """What is missing for a KPI that counts rows of a relation: any row at all, facts, a history."""
     table = evaluator.needed_table(kpi)
     if not evaluator.are_facts_whole:
         return Lack("no_data", f"no data: {_BEING_BUILT}", "the next sync")
-    needs = kpi.needs or table.replace("_", " ")
     if not evaluator.holds(table):
-        said = f"no data: needs {needs}. {kpi.maps}" if kpi.maps else f"no data: needs {needs}"
-        return Lack("no_data", said, needs, kpi.maps, table)
+        return _no_rows(kpi, table, table)
     if kpi.unless is not None and not evaluator.keeps_history(table):
-        return Lack("no_data", f"no data: needs {needs}", needs, kpi.maps)
+        return _no_rows(kpi, table, None)
     return None
+
+
+def _no_rows(kpi: Kpi, table: str, empty: str | None) -> Lack:
+    needs, maps = kpi.needs or table.replace("_", " "), kpi.maps or how_to_map(table)
+    return Lack("no_data", f"no data: needs {needs}. {maps}", needs, maps, empty)
+
+
+def how_to_map(wanted: str) -> str:
+    """Where what a KPI requires is mapped: "table", "table.column", "table.column=value", or the first of several."""
+    place, _, value = wanted.partition(" or ")[0].partition("=")
+    table, _, column = place.partition(".")
+    if value:
+        return f'Map it: [source.NAME.values.{table}] {column} = {{ "THEIRS" = "{value}" }}.'
+    if column:
+        return f'Map it: [source.NAME.fields.{table}] {column.removesuffix("_minor")} = "THEIRS".'
+    words = table.replace("_", " ")
+    return f'Read {words} from a CRM that has them, or from a file: [[source.NAME.table]] table = "{table}".'
 
 
 def _of_parts(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
@@ -74,7 +97,8 @@ def _of_sql(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     if not named or any(evaluator.holds(table) for table in named):
         return None
     needs = kpi.needs or " or ".join(named).replace("_", " ")
-    return Lack("no_data", f"no data: needs {needs}", needs, kpi.maps, named[0])
+    maps = kpi.maps or how_to_map(named[0])
+    return Lack("no_data", f"no data: needs {needs}. {maps}", needs, maps, named[0])
 
 
 def _empty_table(evaluator: "Evaluator", kpi: Kpi) -> str | None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from connectors.files.settings import FilesSettings
 from scorecards.definition import Kpi
 from scorecards.evaluate import Evaluator
-from scorecards.needs import Lack, lack_of
+from scorecards.needs import Lack, how_to_map, lack_of
 from scorecards.uses import table_behind
 from syncagent.config.result import Config, SourceSettings
 from syncagent.schema import TABLES
@@ -49,7 +49,9 @@ def _unsynced(config: Config, kpi: Kpi) -> Verdict:
     """Before the first sync: a table that no configured source gives will not be there after it either."""
     for table in sorted(_tables(kpi, config.kpis)):
         if not _givers(config, table):
-            return Verdict(False, "no_data", table.replace("_", " "), _how_to_get(config, table, kpi.maps))
+            return Verdict(
+                False, "no_data", table.replace("_", " "), _how_to_get(config, table, kpi.maps or how_to_map(table))
+            )
     return Verdict(None, "not_synced", "a first sync", "Run `syncagent sync`.")
 
 
@@ -66,17 +68,21 @@ def _verdict(config: Config, cache: sqlite3.Connection, lack: Lack | None) -> Ve
     if waiting := [name for name in givers if name not in read]:
         mend = f"{' and '.join(waiting)} {'was' if len(waiting) == 1 else 'were'} not read yet: run `syncagent sync`."
         return Verdict(False, lack.status, lack.needs, mend)
-    said = f"{' and '.join(givers)} {'has' if len(givers) == 1 else 'have'} no {table.replace('_', ' ')}."
-    return Verdict(False, lack.status, lack.needs, f"{said} {_named(config, lack.maps)}".strip())
+    mend = f"{' and '.join(givers)} {'has' if len(givers) == 1 else 'have'} no {table.replace('_', ' ')}."
+    if "[[source." not in lack.maps:
+        mend = f"{mend} {_named(config, lack.maps)}".strip()
+    return Verdict(False, lack.status, lack.needs, mend)
 
 
 def _how_to_get(config: Config, table: str, maps: str) -> str:
     """Where a table could come from that no source gives: a CRM told to leave it out, else a file."""
-    if "[[source." in maps:
-        return maps  # it says so itself
+    maps = maps if maps != how_to_map(table) else ""
     for name, settings in config.sources.items():
         if not isinstance(settings, FilesSettings) and table in settings.offered():
-            return f'Add "{table}" to streams of [source.{name}]. {_named(config, maps)}'.rstrip()
+            more = "" if "[[source." in maps else _named(config, maps)
+            return f'Add "{table}" to streams of [source.{name}]. {more}'.rstrip()
+    if "[[source." in maps:
+        return maps  # it says so itself
     said = f'No source gives {table.replace("_", " ")}: read them from a file, [[source.NAME.table]] table = "{table}".'
     return f"{said} {_named(config, maps)}".rstrip()
 

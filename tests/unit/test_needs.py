@@ -64,6 +64,7 @@ def test_without_a_row_what_is_lacking_is_what_the_value_says(empty: sqlite3.Con
     assert lack is not None
     assert (result.value, result.status) == (None, lack.status)
     assert lack.needs
+    assert lack.maps, "where to map it"
     assert result.reason
     if not BUILTINS[name].operands:
         assert result.reason == lack.sentence
@@ -104,7 +105,7 @@ def test_a_statement_of_ones_own_needs_a_row_of_a_table_it_names(
     assert lack_of(evaluator(full, {"mine": kpi}), kpi) is None
     lack = lack_of(evaluator(empty, {"mine": kpi}), kpi)
     assert lack is not None
-    assert lack.sentence == "no data: needs leads or tickets"
+    assert lack.sentence.startswith("no data: needs leads or tickets. Read leads from a CRM")
 
 
 def configured(folder: Path, more: str) -> Any:
