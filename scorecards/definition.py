@@ -5,7 +5,7 @@ what the answer is `evaluate`'s. Field names are the TOML keys (config.example.t
 each), so a problem's path here is the path below `[kpi.NAME]` in the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -95,6 +95,7 @@ class Kpi(Model):
     scale: float | None = None
     direction: Literal["up", "down", "neutral"] | None = None
     perspective: str = ""
+    aspect: Literal["customer", "financial", "process"] | None = None  # what of the business it is about
     group: str = ""
     needs: str = ""  # ends the sentence "no data: needs …"
     maps: str = ""  # where to map what it needs, one sentence said after it
@@ -104,7 +105,7 @@ class Kpi(Model):
     # Instead of n_min: how many rows, and of what, make a figure (docs/definitions.md G12), such as "R20".
     n_min_kind: Annotated[str | None, Field(pattern=r"^([RDSG]?\d+|-)$")] = None
     segments: tuple[str, ...] = ()  # what it is worth splitting by
-    partner: str = ""  # a speed KPI's quality partner
+    partner: tuple[str, ...] = ()  # of a speed: the KPIs of its quality, one of which is shown with it
     # the definition record [001]
     information: str = ""
     gathered_by: str = ""
@@ -122,7 +123,9 @@ class Kpi(Model):
     def _known_agg(cls, value: str) -> str:
         return aggregate_name(value)
 
-    @field_validator("by", "compare", "latest_per", "first_per", "requires", "configured_by", "segments", mode="before")
+    @field_validator(
+        "by", "compare", "latest_per", "first_per", "requires", "configured_by", "segments", "partner", mode="before"
+    )
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -181,6 +184,10 @@ class Kpi(Model):
         if self.ratio is not None:
             return (*self.ratio.tops, *self.ratio.bottoms)
         return (*self.calc.plus, *self.calc.minus) if self.calc is not None else ()
+
+    def partner_missing_from(self, shown: Collection[str]) -> str:
+        """The quality that must stand beside this speed, where `shown` has none of its partners; else empty."""
+        return "" if not self.partner or any(name in shown for name in self.partner) else self.partner[0]
 
     @property
     def title(self) -> str:

@@ -174,7 +174,7 @@ def _relevant(kpi: Kpi, known: Known) -> _Said:
     if known.rivals:
         warns.append("the same KPI has another target for the same segment")
     if kpi.partner and known.partner_shown is False:
-        warns.append(f"a speed without its quality: {kpi.partner} is not beside it")
+        warns.append(f"a speed without its quality: {kpi.partner[0]} is not beside it")
     return fails, warns
 
 

@@ -35,7 +35,7 @@ def letters(config: "Config", today: date) -> dict[str, dict[str, Letter]]:
             today,
             owner=next((card.owner for card in cards if card.owner), ""),
             recipients=any(card.to for card in cards),
-            partner_shown=all(kpi.partner in card.kpis for card in cards) if kpi.partner else None,
+            partner_shown=not any(kpi.partner_missing_from(card.kpis) for card in cards) if kpi.partner else None,
             period_days=_DAYS.get(kpi.period or kpi.usual_period, 28),
         )
         judged = check(kpi, known)
@@ -54,7 +54,7 @@ def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date)
         today,
         owner=card.owner or "",
         recipients=bool(card.to),
-        partner_shown=kpi.partner in card.kpis if kpi.partner else None,
+        partner_shown=not kpi.partner_missing_from(card.kpis) if kpi.partner else None,
         recent=[Figure(p.value, None, None, p.n or 0, p.status) for p in reversed(result.series)],
         goal=result.target.value if result.target else None,
         usual=result.signal,

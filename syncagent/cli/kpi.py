@@ -77,6 +77,7 @@ def _listed(config: "Config", name: str, verdict: "Verdict") -> dict[str, Any]:
         "on_scorecards": sorted(card for card, c in config.scorecards.items() if name in c.kpis),
         "has_target": kpi.target is not None,
         "perspective": perspective_of(kpi),
+        "aspect": kpi.aspect,
         "group": kpi.group,
         "about": kpi.about,
         "builtin": kpi.builtin,
@@ -101,11 +102,12 @@ def _show_list(rows: Sequence[dict[str, Any]]) -> None:
         can = sum(row["can_compute"] is True for row in here)
         click.echo(f"{perspective}: {can} of {len(here)} can be computed")
         print_table(
-            ("KPI", "title", "data", "scorecards", "target"),
+            ("KPI", "title", "aspect", "data", "scorecards", "target"),
             [
                 (
                     f"{row['kpi']}{' *' if row['on_scorecards'] else ''}",
                     row["title"],
+                    row["aspect"],
                     words[row["can_compute"]],
                     ", ".join(row["on_scorecards"]),
                     "yes" if row["has_target"] else "",

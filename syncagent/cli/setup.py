@@ -53,12 +53,16 @@ def check_command(app: App, offline: bool) -> int:
       syncagent --config /etc/syncagent/config.toml check
     """
     from importlib.metadata import packages_distributions
+    from zoneinfo import ZoneInfo
 
     from syncagent.packages import strangers
+    from syncagent.records import gaps
 
     config = app.whole_config
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
+    for gap in gaps(config, app.clock().astimezone(ZoneInfo(config.agent.timezone)).date()):
+        click.echo(f"warning: {gap}")
     for stranger in strangers(packages_distributions()):
         click.echo(f"warning: {stranger}")
     kpis = [name for name, kpi in config.kpis.items() if not kpi.hidden]

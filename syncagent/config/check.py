@@ -24,8 +24,6 @@ from syncagent.schema import TABLES, column_types
 
 #: docs/definitions.md: more than this many KPIs on one scorecard are not read.
 MOST_KPIS = 12
-#: What a definition record should say: which information, gathered by whom, how, where from, how often, for whom.
-RECORD = ("information", "gathered_by", "process", "source", "frequency", "recipients")
 #: Columns a file or field mapping may name beside those stored: money is mapped in major units.
 _MONEY = {"amount_minor": "amount", "cost_minor": "cost", "mrr_minor": "mrr"}
 
@@ -206,23 +204,12 @@ def _check_kpis(report: Report, path: KeyPath, card: Scorecard, kpis: Mapping[st
             report.problem(place, "unknown KPI", mend)
         elif kpi in card.kpis[:index]:
             report.problem(place, "named twice", "Keep one of the two.")
-        if kpi in kpis and not kpis[kpi].builtin and kpi not in card.kpis[:index]:
-            check_record(report, kpi, kpis[kpi])
-        partner = kpis[kpi].partner if kpi in kpis else ""
-        if partner and partner not in card.kpis:
+        partner = kpis[kpi].partner_missing_from(card.kpis) if kpi in kpis else ""
+        if partner:
             report.warning(place, f"a speed without its quality: {partner} is not on this scorecard", f"Add {partner}.")
     if len(card.kpis) > MOST_KPIS:
         mend = f"Keep the {MOST_KPIS} that lead to decisions."
         report.warning((*path, "kpis"), f"{len(card.kpis)} KPIs on one scorecard", mend, value="")
-
-
-def check_record(report: Report, name: str, kpi: Kpi) -> None:
-    """A KPI of the admin's own should say who gathers what, how and for whom."""
-    lacking = [field for field in RECORD if not getattr(kpi, field)]
-    if lacking:
-        report.warning(
-            ("kpi", name), f"its definition record lacks {', '.join(lacking)}", "Add them as texts.", value=""
-        )
 
 
 def check_place(report: Report, name: str, kpis: Mapping[str, Kpi]) -> None:

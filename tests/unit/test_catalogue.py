@@ -3,7 +3,12 @@
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.definition import Kpi
 from scorecards.figures import n_min
+from syncagent.computable import PERSPECTIVES
+from syncagent.records import RECORD
+
+SHOWN = [kpi for kpi in BUILTINS.values() if not kpi.hidden]
 
 #: (KPI, perspective, direction, the rows that make a figure, what it adds up over: A all, S segments, N nothing).
 ATTRIBUTES = [
@@ -93,6 +98,23 @@ def test_every_kpi_is_in_the_table() -> None:
 
 def test_a_speed_names_the_quality_it_is_bought_with() -> None:
     """No time is shown without what became of those it was short for."""
-    speeds = [kpi for kpi in BUILTINS.values() if kpi.duration is not None and not kpi.hidden]
-    assert len(speeds) >= 4
-    assert all(kpi.partner in BUILTINS for kpi in speeds)
+    speeds = [kpi for kpi in SHOWN if is_speed(kpi)]
+    assert len(speeds) >= 10
+    lacking = [kpi.id for kpi in speeds if not kpi.partner]
+    assert lacking == []
+    assert {name for kpi in SHOWN for name in kpi.partner if BUILTINS[name].hidden or is_speed(BUILTINS[name])} == set()
+
+
+def is_speed(kpi: Kpi) -> bool:
+    """A time somebody took or waited, or whether it was within a target; how money comes in is no matter of quality."""
+    is_time = kpi.duration is not None or kpi.unit in ("seconds", "days")
+    is_target = kpi.deadline is not None and kpi.deadline.clock == "business"
+    return kpi.aspect != "financial" and kpi.perspective != "Analysis" and (is_time or is_target)
+
+
+@pytest.mark.parametrize("kpi", SHOWN, ids=lambda kpi: kpi.id)
+def test_a_record_says_all_that_can_be_known_of_a_builtin(kpi: Kpi) -> None:
+    """Who answers for it, what it is for and when it is looked over only the organisation can say."""
+    assert [field for field in RECORD if not getattr(kpi, field)] == ["owner", "objective", "review_by"]
+    assert kpi.aspect is not None
+    assert kpi.perspective in PERSPECTIVES

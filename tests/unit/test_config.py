@@ -222,10 +222,15 @@ def test_what_works_but_should_be_seen_to(tmp_path: Path) -> None:
     assert (
         said[0] == '10: source.sf.client_secret: a secret stands in the open. Write "env:NAME" or "file:PATH" instead.'
     )
-    assert said[1].startswith("23: kpi.urgent: its definition record lacks information, gathered_by, process")
-    assert said[2] == '29: scorecard.weekly: never due. Add send = "monday 08:00", or send it by hand.'
-    assert "30: scorecard.weekly.kpis[2]" in said[3]
-    assert "a speed without its quality" in said[3]
+    assert said[1] == '29: scorecard.weekly: never due. Add send = "monday 08:00", or send it by hand.'
+    assert "30: scorecard.weekly.kpis[2]" in said[2]
+    assert "a speed without its quality: service_rating is not on this scorecard" in said[2]
+
+
+def test_one_of_several_partners_is_enough(tmp_path: Path) -> None:
+    for beside, said in (("service_rating", 0), ("csat_score", 0), ("won_revenue", 1)):
+        text = BASE.replace('"urgent", "win_rate"', f'"first_response_time", "{beside}"')
+        assert len([one for one in load(tmp_path, text).warnings if "speed" in one.message]) == said
 
 
 def test_more_kpis_than_are_read(tmp_path: Path) -> None:

@@ -176,11 +176,10 @@ def test_check_says_it_of_each_target_that_is_mailed(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert done.stdout.splitlines()[1:] == [
+    assert [line for line in done.stdout.splitlines() if not line.startswith("warning: ")][1:] == [
         "not SMART: the target of won_revenue",
         "  Time-bound: it has no deadline (set target.due)",
         "  Time-bound: it has no start (set target.start)",
-        "  Time-bound: it says not how often it is looked at (set frequency)",
     ]
 
 
@@ -208,9 +207,9 @@ def test_targets_that_lack_the_same_are_named_together(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    said = done.stdout.splitlines()[1:]
+    said = [line for line in done.stdout.splitlines() if not line.startswith("warning: ")][1:]
     assert said[0] == "not SMART: the targets of lost_opportunities, won_revenue"
-    assert len(said) == 4
+    assert len(said) == 3
 
 
 def test_a_scorecards_json_judges_what_the_rows_say_too(tmp_path: Path) -> None:
