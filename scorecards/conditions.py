@@ -170,5 +170,5 @@ def _phrase(name: str, wanted: Any) -> str:
 
 def _listed(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return " or ".join(str(v) for v in value)
-    return str(value)
+        return " or ".join(str(v) for v in value) or "any that are set"
+    return str(value) or "what is set"
