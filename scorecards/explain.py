@@ -1,16 +1,15 @@
 """Behind a number: every record that makes it, with the part it plays, and the filters in words."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from scorecards.actions import in_time
-from scorecards.conditions import in_words
 from scorecards.definition import Kpi
 from scorecards.figures import is_two_sided, scaled
 from scorecards.periods import Slice
-from scorecards.ratios import sides_of
+from scorecards.ratios import Part, parts_of
 from scorecards.tally import number, records
+from scorecards.wording import filters, formula
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -26,52 +25,105 @@ _REASONS = {
     "new": "new in the period",
     "reactivated": "came back in the period",
 }
+#: So many ids are looked up at once.
+_AT_ONCE = 500
 
 
 def explained(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
-    """`kpi explain`: the filters in words, the statement, its values, and every record with its part in it."""
+    """`kpi explain`: the filters in words, the statement, its values, and every record with its part in it.
+
+    Of what is made of other KPIs `parts` gives each of their values, `of` each of them explained, and `records` theirs.
+    """
     figure = evaluator.figures(kpi, [slice_])[0]
     found: dict[str, Any] = {
         "kpi": kpi.id,
         "value": figure.value,
         "status": figure.status,
-        "filters": words(kpi),
+        "reason": figure.reason,
+        "formula": formula(kpi, evaluator.kpis),
+        "filters": filters(kpi),
         "sql": kpi.sql or "",
         "parameters": dict(kpi.params),
         "records": [],
         "sources": [],
     }
     if kpi.operands:
-        found["of"] = [
-            explained(evaluator, evaluator.part(kpi, name), side) | {"period": f"{side.day_start}..{side.day_end}"}
-            for name, side in sides_of(evaluator, kpi, slice_)
-        ]
-        return found
+        return found | _of_parts(evaluator, kpi, slice_)
     if kpi.sql is not None:
         return found
     rows = evaluator.rows(kpi, movements=True)
-    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    table = "accounts" if relation.name == "customer_spans" else relation.base or relation.needs_table
-    urls = dict(evaluator.conn.execute(f"SELECT id, url FROM {table} WHERE url IS NOT NULL").fetchall())
     found["sql"] = " ".join(rows.sql.split())
     found["parameters"] |= rows.of(slice_)
+    found["records"] = [_record(kpi, row) for row in records(evaluator.conn, rows, slice_)]
+    urls = _urls(evaluator, kpi, {record["id"] for record in found["records"]})
+    for record in found["records"]:
+        record["url"] = urls.get(record["id"])
+    return found
+
+
+def _of_parts(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
+    """What a ratio or a sum is made of: each part's value, every KPI asked explained, and their records together."""
+    parts = parts_of(evaluator, kpi, slice_)
+    asked = dict.fromkeys((side.id, over) for part in parts for side, over in part.sides)
+    kpis = {side.id: side for part in parts for side, _ in part.sides}
+    of = {}
+    for name, over in asked:
+        of[name, over] = explained(evaluator, kpis[name], over) | {"period": f"{over.day_start}..{over.day_end}"}
+    found = []
+    for (name, over), told in of.items():
+        here = [part for part in parts if any((side.id, at) == (name, over) for side, at in part.sides)]
+        found += [_in_part(record, told, _role(kpi, here)) for record in told["records"]]
+    return {
+        "filters": list(dict.fromkeys(f"{told['kpi']}: {text}" for told in of.values() for text in told["filters"])),
+        "sql": ";\n".join(f"-- {told['kpi']} {told['period']}\n{told['sql']}" for told in of.values()),
+        "parts": [
+            {
+                "part": part.said,
+                "side": "numerator" if part.is_top or kpi.calc is not None else "denominator",
+                "sign": 1 if part.is_top or kpi.ratio is not None else -1,
+                "value": part.value,
+            }
+            for part in parts
+        ],
+        "of": list(of.values()),
+        "records": found,
+    }
+
+
+def _role(kpi: Kpi, parts: Collection[Part]) -> str:
+    """Where the records of what these parts are made of stand: above the line, below it, on both sides of it."""
+    if kpi.calc is not None:
+        return "numerator"  # a sum has no line; `parts` says what is taken away
+    sides = {part.is_top for part in parts}
+    return "both" if len(sides) > 1 else "numerator" if True in sides else "denominator"
+
+
+def _in_part(record: Mapping[str, Any], told: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """A record of a part: left out of the part it is left out of the whole."""
+    role = "excluded" if record["role"] == "excluded" else role
+    return {**record, "role": role, "kpi": told["kpi"], "period": told["period"]}
+
+
+def _record(kpi: Kpi, row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of the statement: its part, and what it weighs where that is more than 1."""
     two_sided = is_two_sided(kpi) and kpi.filled is None
     is_lost = kpi.retain is not None and kpi.retain.headline == "lost"
-    for row in records(evaluator.conn, rows, slice_):
-        if row["why"] is not None:
-            role = "excluded"
-        elif not two_sided:
-            role = "both" if kpi.filled is not None else "numerator"
-        else:
-            role = "both" if bool(row["hit"]) != is_lost else "denominator"
-        reason = _REASONS.get(row["why"], row["why"].replace("_", " ")) if row["why"] else None
-        record = {"id": row["id"], "url": urls.get(row["id"]), "role": role, "reason": reason}
-        if not two_sided or kpi.weight != "count":
-            record["measure"] = _measured(kpi, row)
-        if kpi.filled is not None:
-            record["required"] = row["y"]
-        found["records"].append(record)
-    return found
+    if row["why"] is not None:
+        role = "excluded"
+    elif not two_sided:
+        role = "both" if kpi.filled is not None else "numerator"
+    else:
+        role = "both" if bool(row["hit"]) != is_lost else "denominator"
+    reason = _REASONS.get(row["why"], row["why"].replace("_", " ")) if row["why"] else None
+    record: dict[str, Any] = {"id": row["id"], "url": None, "role": role, "reason": reason}
+    if not two_sided or kpi.weight != "count":
+        record["measure"] = _measured(kpi, row)
+    if kpi.filled is not None:
+        record["required"] = row["y"]
+    for name in ("day", "key"):
+        if name in row:
+            record[name] = row[name]
+    return record
 
 
 def _measured(kpi: Kpi, row: Mapping[str, Any]) -> Any:
@@ -81,39 +133,20 @@ def _measured(kpi: Kpi, row: Mapping[str, Any]) -> Any:
     return scaled(kpi, row["x"] if row["rate"] is None else number(Decimal(row["x"]) * Decimal(row["rate"])))
 
 
-def words(kpi: Kpi) -> list[str]:
-    """What is counted and how it is narrowed, as short phrases."""
-    said = [f"{kpi.agg} of {kpi.field.replace('_', ' ')}" if kpi.field else kpi.agg]
-    if kpi.of:
-        said.append(f"over {kpi.of.replace('_', ' ')} that are not deleted, merged, duplicates or tests")
-    said += in_words(kpi.where)
-    if kpi.date:
-        said.append(f"placed by {kpi.date.replace('_', ' ')}")
-    if kpi.share:
-        said.append(f"counted on top: {' and '.join(in_words(kpi.share))}")
-    if kpi.cohort:
-        said.append(f"reaching {kpi.cohort.reaches.replace('_', ' ')} within {kpi.cohort.within // 86400} days")
-    if kpi.cohort and kpi.cohort.or_:
-        said.append(f"or at once: {' and '.join(in_words(kpi.cohort.or_))}")
-    if kpi.deadline:
-        limit = kpi.deadline
-        began = f"by {limit.due}" if limit.due else f"in time from {limit.from_}, {limit.clock} clock"
-        said.append(f"{limit.to} {began}".replace("_", " "))
-    said += [f"left out as {name}: {' and '.join(in_words(only))}".replace("_", " ") for name, only in kpi.out.items()]
-    for name, chosen in (("latest", kpi.latest_per), ("first", kpi.first_per)):
-        if chosen:
-            said.append(f"the {name} of each {' and '.join(chosen)}".replace("_", " "))
-    if kpi.unless:
-        said.append(f"without {kpi.unless.reaches.replace('_', ' ')} within {kpi.unless.within // 86400} days")
-    if kpi.duration:
-        slot = kpi.duration
-        said.append(f"time from {slot.from_} to {slot.to}, {slot.clock} clock".replace("_", " "))
-        if slot.within is not None:
-            said.append(f"ends within {in_time(slot.within)}")
-    if kpi.ratio:
-        said = [f"{' times '.join(kpi.ratio.tops)} over {' times '.join(kpi.ratio.bottoms)}"]
-    if kpi.calc:
-        said = [" less ".join([" plus ".join(kpi.calc.plus), *kpi.calc.minus])]
-    if kpi.sql:
-        said = ["as the statement says"]
-    return said
+def _urls(evaluator: "Evaluator", kpi: Kpi, ids: Collection[str]) -> Mapping[str, str]:
+    """Where a person finds each record: ids of a relation may be those of several tables."""
+    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
+    tables = ["accounts"] if kpi.retain is not None else [relation.base, relation.needs_table]
+    found: dict[str, str] = {}
+    for table in dict.fromkeys([*filter(None, tables), *sorted(evaluator.tables(kpi))]):
+        found |= dict(_urls_in(evaluator, table, [id_ for id_ in ids if id_ not in found]))
+    return found
+
+
+def _urls_in(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if "url" not in evaluator.reporting.tables.get(table, {}):
+        return
+    for first in range(0, len(ids), _AT_ONCE):
+        some = ids[first : first + _AT_ONCE]
+        statement = f"SELECT id, url FROM {table} WHERE url IS NOT NULL AND id IN ({', '.join('?' * len(some))})"
+        yield from evaluator.conn.execute(statement, some)

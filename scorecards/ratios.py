@@ -42,10 +42,32 @@ def calc_figures(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> l
     return [_summed([part[at] for part in added], [part[at] for part in taken]) for at in range(len(slices))]
 
 
-def sides_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> list[tuple[str, Slice]]:
-    """The KPIs a ratio or a sum is made of, each with the slice it is asked over."""
-    operands = [_operands(evaluator, kpi, said, [slice_])[0] for said in kpi.operands]
-    return list(dict.fromkeys(side for operand in operands for side in operand.sides))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the names a ratio or a sum is made of, as written, with its value and the KPIs it was asked of.
+
+    `is_top`: above the line, or added. `sides`: each KPI, with the slice it was asked over.
+    """
+
+    said: str
+    is_top: bool
+    value: float | None
+    sides: tuple[tuple[Kpi, Slice], ...]
+
+
+def parts_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> list[Part]:
+    """What a ratio or a sum is made of over a slice."""
+    tops = kpi.ratio.tops if kpi.ratio is not None else kpi.calc.plus if kpi.calc is not None else ()
+    found = []
+    for place, said in enumerate(kpi.operands):
+        name, _, suffix = said.partition(".")
+        operand = _operands(evaluator, kpi, said, [slice_])[0]
+        part = _asked(evaluator, kpi, name)
+        sides = [side for _, side in operand.sides]
+        if suffix == "mean":
+            sides.append(_own_slice(evaluator, part, slice_))  # it rests on the rows of its start, but is made of both
+        found.append(Part(said, place < len(tops), operand.value, tuple((part, side) for side in sides)))
+    return found
 
 
 def days_of(slice_: Slice) -> int:
@@ -115,10 +137,8 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
 
 def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slice]) -> list[_Operand]:
     name, _, suffix = said.partition(".")
-    part = evaluator.part(kpi, name)
+    part = _asked(evaluator, kpi, name)
     slices = [_own_slice(evaluator, part, slice_) for slice_ in slices]
-    if part.stock is None and kpi.n_min is not None:
-        part = part.model_copy(update={"n_min": 0})  # the ratio's own minimum decides
     if suffix in ("", "value"):
         return [_Operand(f.value, {(name, s): f}) for s, f in zip(slices, evaluator.figures(part, slices), strict=True)]
     if suffix in ("n", "numerator", "denominator"):
@@ -137,6 +157,12 @@ def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slic
         change = now.value - then.value if now.value is not None and then.value is not None else None
         found.append(_Operand(change, {(name, slice_): now, (name, other): then}))
     return found
+
+
+def _asked(evaluator: "Evaluator", kpi: Kpi, name: str) -> Kpi:
+    """A KPI as it is asked for another's sake: how many rows are enough is that one's to say, where it says."""
+    part = evaluator.part(kpi, name)
+    return part.model_copy(update={"n_min": 0}) if part.stock is None and kpi.n_min is not None else part
 
 
 def _part(name: str, slice_: Slice, figure: Figure, suffix: str) -> _Operand:

@@ -204,18 +204,33 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     if as_json:
         print_json(told)
         return OK
+    _show_explained(told, limit)
+    return OK
+
+
+def _show_explained(told: dict[str, Any], limit: int) -> None:
+    """How a value came about, for people: what it is, what it is made of, the statement, the records."""
     click.echo(f"{told['kpi']} = {told['value']}")
-    for text in told.get("filters") or ():
+    if told["reason"]:
+        click.echo(f"  {told['reason']}")
+    click.echo(f"  = {told['formula']}")
+    for part in told.get("parts", ()):
+        click.echo(f"  {'-' if part['sign'] < 0 else ' '} {part['part']} = {part['value']}")
+    for text in told["filters"]:
         click.echo(f"  {text}")
+    ages = [f"{one['source']} {one['synced_at'] or 'never'}" for one in told["sources"]]
+    click.echo(f"  synced: {', '.join(ages) or 'no source feeds it'}")
     click.echo(f"\n{told['sql']}\n\nparameters: {told['parameters']}\n")
     records = told["records"]
-    print_table(
-        ("record", "role", "reason", "url"),
-        [(r["id"], r["role"], r.get("reason"), r.get("url")) for r in records[:limit]],
-    )
+    is_made = "of" in told
+    headings = ("record", "role", *(("of",) if is_made else ()), "reason", "url")
+    rows = [
+        (r["id"], r["role"], *((f"{r['kpi']} {r['period']}",) if is_made else ()), r["reason"], r["url"])
+        for r in records[:limit]
+    ]
+    print_table(headings, rows)
     if len(records) > limit:
         click.echo(f"... and {len(records) - limit} more (--limit, --json)")
-    return OK
 
 
 kpi_group.add_command(backtest_command)

@@ -98,13 +98,9 @@ def _made_whole(table: str, row: Mapping[str, Any], random: Random) -> dict[str,
     if table == "activity_links":
         return {"object": "contacts", "object_id": f"contacts-{random.randrange(_MANY)}"}
     if table == "activities":
-        with_whom = random.randrange(_MANY)
-        return {
-            "status": random.choice(["completed", "completed", "completed", row["status"]]),
-            "occurred_at": row["created_at"],
-            "thread_id": f"thread-{with_whom}",
-            "contact_id": f"contacts-{with_whom}",
-        }
+        return _spoken(row, random)
+    if table == "email_events":
+        return _mailed(row, random)
     if table == "stage_defs":
         return {"state": "open", "stage_order": int(row["stage"][1:]), "valid_from": _stamp(START)}
     if table == "opportunity_stage_history":
@@ -112,6 +108,32 @@ def _made_whole(table: str, row: Mapping[str, Any], random: Random) -> dict[str,
     if table == "users":
         return {"is_active": int(row["first_seen_inactive_at"] is None), "is_deleted": 0, "is_test": 0}
     return {}
+
+
+def _spoken(row: Mapping[str, Any], random: Random) -> dict[str, Any]:
+    """Three in a row are about one person: we wrote or called, they answered or not, and something else."""
+    about, place = divmod(int(row["id"].rpartition("-")[2]), 3)
+    began = START + timedelta(seconds=Random(about).randrange(DAYS * 86400))
+    return {
+        "status": random.choice(["completed", "completed", "completed", row["status"]]),
+        "direction": ("outbound", random.choice(["inbound", "inbound", "outbound"]), row["direction"])[place],
+        "type": random.choice(["email", "email", "call", "meeting", row["type"]]),
+        "occurred_at": _stamp(began + timedelta(hours=place * random.randrange(1, 200))),
+        "thread_id": f"thread-{about % _MANY}",
+        "contact_id": f"contacts-{about % _MANY}",
+    }
+
+
+def _mailed(row: Mapping[str, Any], random: Random) -> dict[str, Any]:
+    """Four in a row are about one mail: sent, arrived or not, opened, clicked."""
+    send, place = divmod(int(row["id"].rpartition("-")[2]), 4)
+    began = START + timedelta(seconds=Random(send).randrange(DAYS * 86400))
+    return {
+        "send_id": f"send-{send}",
+        "type": ("sent", random.choice(["delivered", "delivered", "bounce"]), "open", "click")[place],
+        "link_kind": random.choice(["content", "content", "unsubscribe"]) if place == 3 else None,
+        "occurred_at": _stamp(began + timedelta(hours=place * random.randrange(1, 80))),
+    }
 
 
 def _asked_about(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pytest
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import build, override
 from scorecards.evaluate import Evaluator
-from scorecards.explain import words
 from scorecards.language import problems
 from scorecards.periods import parse_period
 from scorecards.values import KpiResult
+from scorecards.wording import formula
 from syncagent import facts
 from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING, put
@@ -208,7 +208,8 @@ def test_what_is_filed_under_a_merged_record_follows_at_once(cache: sqlite3.Conn
 
 
 def test_words_of_a_ratio_name_both_sides() -> None:
-    assert words(BUILTINS["sales_growth"]) == ["won_revenue.change over won_revenue.base"]
+    now, then = "change of Won revenue against the period compared with", "Won revenue of the period compared with"
+    assert formula(BUILTINS["sales_growth"], BUILTINS) == f"{now} ÷ {then}"
 
 
 def test_orders_are_purchases_where_they_are_said_to_be(cache: sqlite3.Connection) -> None:
