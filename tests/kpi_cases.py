@@ -86,12 +86,14 @@ def _compared(case: Mapping[str, Any], found: Callable[[str], Any]) -> Outcome:
 
 def evaluate_case(conn: Any, case: Mapping[str, Any], reporting: Reporting) -> KpiResult:
     kpi = kpi_of(case)
-    window = case["window"]
-    span = None
-    if window is not None:
-        span = _named(Span(date.fromisoformat(window["start"]), date.fromisoformat(window["end"])))
     as_of = datetime.fromisoformat(case["as_of"])
-    return evaluate(conn, kpi, {**BUILTINS, kpi.id: kpi}, reporting, as_of=as_of, period=span)
+    return evaluate(conn, kpi, {**BUILTINS, kpi.id: kpi}, reporting, as_of=as_of, period=span_of(case))
+
+
+def span_of(case: Mapping[str, Any]) -> Span | None:
+    """The period a case asks for; None of a stock."""
+    window = case["window"]
+    return _named(Span(date.fromisoformat(window["start"]), date.fromisoformat(window["end"]))) if window else None
 
 
 def _named(span: Span) -> Span:

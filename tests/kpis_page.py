@@ -9,6 +9,7 @@ from typing import Any
 from scorecards.catalogue import BUILTINS
 from scorecards.compiler import Compiler
 from scorecards.definition import Kpi
+from scorecards.evaluate import Evaluator
 from scorecards.figures import n_min
 from scorecards.needs import how_to_map
 from scorecards.reading import unit_of
@@ -21,7 +22,7 @@ from syncagent import facts
 from syncagent.computable import PERSPECTIVES
 from syncagent.records import RECORD
 from syncagent.store import open_cache
-from tests.kpi_cases import canonical_rows, cases_of, evaluate_case, reporting_of
+from tests.kpi_cases import canonical_rows, cases_of, evaluate_case, kpi_of, reporting_of, span_of
 from tests.unit.facts.frame import REPORTING
 
 PAGE = Path(__file__).parents[1] / "docs" / "kpis.md"
@@ -168,8 +169,8 @@ def _size(case: Mapping[str, Any]) -> int:
     return sum(map(len, case["rows"].values()))
 
 
-def computed(case: Mapping[str, Any]) -> KpiResult:
-    """What the engine says of a case."""
+def computed(case: Mapping[str, Any]) -> tuple[KpiResult, Mapping[str, Any]]:
+    """What the engine says of a case, and how it explains that."""
     with tempfile.TemporaryDirectory() as folder:
         conn = open_cache(Path(folder))
         try:
@@ -178,7 +179,10 @@ def computed(case: Mapping[str, Any]) -> KpiResult:
                 columns, marks = ", ".join(row), ", ".join("?" * len(row))
                 conn.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
             facts.refresh(conn, reporting)
-            return evaluate_case(conn, case, reporting)
+            result = evaluate_case(conn, case, reporting)
+            kpi = kpi_of(case)
+            evaluator = Evaluator(conn, {**BUILTINS, kpi.id: kpi}, reporting, as_of=result.as_of)
+            return result, evaluator.explain(kpi, period=span_of(case))
         finally:
             conn.close()
 
@@ -187,7 +191,7 @@ def _example(kpi: Kpi) -> str:
     case = example_of(kpi)
     if case is None:
         return ""
-    result = computed(case)
+    result, told = computed(case)
     tables = "".join(f"\n{_table(name, rows)}" for name, rows in case["rows"].items() if rows)
     asked = [f"{name} = {_toml(value)}" for name, value in case["config"].items() if not isinstance(value, dict)]
     window = case["window"]
@@ -196,7 +200,7 @@ def _example(kpi: Kpi) -> str:
     return (
         f"\n<details><summary>Example: {_answer(case, result)}</summary>\n{tables}\n"
         f"{period}`--as-of {case['as_of']}` in {case['timezone']}{settings}: **{_answer(case, result)}**"
-        f"{_sides(result)}. {case['why']}\n\n</details>\n"
+        f"{_sides(result)}. {case['why']}\n\n{_parts(told)}\n\n</details>\n"
     )
 
 
@@ -215,6 +219,35 @@ def _sides(result: KpiResult) -> str:
         said.append(f"{result.status.replace('_', ' ')}: {result.reason}")
     said += [f"`{name}` {_number(value)}" for name, value in result.details.items() if isinstance(value, int) and value]
     return f" ({'; '.join(said)})"
+
+
+def _parts(told: Mapping[str, Any]) -> str:
+    """The records by the part they play, those of each KPI it is made of apart."""
+    if "of" in told:
+        return "  \n".join(
+            f"{one['kpi']} {one['period']} = {_number(one['value'])}: {_parts(one)}" for one in told["of"]
+        )
+    is_shared = any(record["role"] in ("both", "denominator") for record in told["records"])
+    words = {
+        "both": "on both sides",
+        "denominator": "below the line only",
+        "numerator": "counted",
+        "excluded": "left out",
+    }
+    said = []
+    for role, word in words.items():
+        here = [_record_of(record, is_shared) for record in told["records"] if record["role"] == role]
+        if here:
+            said.append(f"{word} {', '.join(here)}")
+    return "; ".join(said) or "no record"
+
+
+def _record_of(record: Mapping[str, Any], is_shared: bool) -> str:
+    if record["reason"]:
+        return f"`{record['id']}` ({record['reason']})"
+    measure = record.get("measure")
+    weighs = isinstance(measure, int | float) and (measure != 1 or is_shared)
+    return f"`{record['id']}` ({_number(measure)})" if weighs else f"`{record['id']}`"
 
 
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
