@@ -117,7 +117,7 @@ def _record(kpi: Kpi, row: Mapping[str, Any]) -> dict[str, Any]:
     reason = _REASONS.get(row["why"], row["why"].replace("_", " ")) if row["why"] else None
     record: dict[str, Any] = {"id": row["id"], "url": None, "role": role, "reason": reason}
     if not two_sided or kpi.weight != "count":
-        record["measure"] = _measured(kpi, row)
+        record["measure"] = measured(kpi, row)
     if kpi.filled is not None:
         record["required"] = row["y"]
     for name in ("day", "key"):
@@ -126,7 +126,7 @@ def _record(kpi: Kpi, row: Mapping[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _measured(kpi: Kpi, row: Mapping[str, Any]) -> Any:
+def measured(kpi: Kpi, row: Mapping[str, Any]) -> Any:
     """A record's part in the value, in the value's own unit: converted money, answers on their scale."""
     if row["x"] is None or isinstance(row["x"], str):
         return row["x"]
