@@ -1,6 +1,7 @@
 """Whether a cache holds what a KPI is made of; where not, what is missing. Looks for rows, computes nothing."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 #: Said while the fact tables are being built.
 _BEING_BUILT = "what follows from the records is being worked out, and is whole after the next sync"
+
+#: Said of the agent's own book, which no source gives.
+NOTED = "The agent notes it itself, with its first sync and the first scorecard it sends."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +61,15 @@ def lack_of_rows(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     if not evaluator.are_facts_whole:
         return Lack("no_data", f"no data: {_BEING_BUILT}", "the next sync")
     if not evaluator.holds(table):
-        return _no_rows(kpi, table, table)
+        return _no_rows(kpi, table, table, evaluator.reporting.tables)
     if kpi.unless is not None and not evaluator.keeps_history(table):
-        return _no_rows(kpi, table, None)
+        return _no_rows(kpi, table, None, evaluator.reporting.tables)
     return None
 
 
-def _no_rows(kpi: Kpi, table: str, empty: str | None) -> Lack:
-    needs, maps = kpi.needs or table.replace("_", " "), kpi.maps or how_to_map(table)
+def _no_rows(kpi: Kpi, table: str, empty: str | None, known: Collection[str]) -> Lack:
+    needs = kpi.needs or table.replace("_", " ")
+    maps = kpi.maps or (how_to_map(table) if table in known else NOTED)
     return Lack("no_data", f"no data: needs {needs}. {maps}", needs, maps, empty)
 
 

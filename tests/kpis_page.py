@@ -11,7 +11,7 @@ from scorecards.compiler import Compiler
 from scorecards.definition import Kpi
 from scorecards.evaluate import Evaluator
 from scorecards.figures import n_min
-from scorecards.needs import how_to_map
+from scorecards.needs import NOTED, how_to_map
 from scorecards.reading import unit_of
 from scorecards.render.format import get
 from scorecards.render.rows import written_value
@@ -21,6 +21,7 @@ from scorecards.wording import filters, formula
 from syncagent import facts
 from syncagent.computable import PERSPECTIVES
 from syncagent.records import RECORD
+from syncagent.schema import TABLES
 from syncagent.store import open_cache
 from tests.kpi_cases import canonical_rows, cases_of, evaluate_case, kpi_of, reporting_of, span_of
 from tests.unit.facts.frame import REPORTING
@@ -86,7 +87,8 @@ def _attributes(kpi: Kpi) -> Iterator[tuple[str, str]]:
     yield "Counted", "; ".join(filters(kpi))
     yield "Reads as", f"{_unit(kpi)}, {_DIRECTIONS[kpi.direction or 'neutral']}; {_ADDS[kpi.additivity or 'N']}"
     yield "Too few below", f"{n_min(kpi)}" if n_min(kpi) > 1 else ""
-    yield "Window", f"{_window(kpi)}, compared with {' and '.join(_COMPARED[word] for word in kpi.compare)}"
+    compared = f", compared with {' and '.join(_COMPARED[word] for word in kpi.compare)}" if kpi.compare else ""
+    yield "Window", f"{_window(kpi)}{compared}"
     yield "Worth splitting by", ", ".join(kpi.segments)
     yield "Parameters", ", ".join(f"`{name} = {_toml(value)}`" for name, value in kpi.params.items())
     for param, choices in kpi.template.get("variants", {}).items():
@@ -109,7 +111,9 @@ def _record(kpi: Kpi) -> Iterator[tuple[str, str]]:
 def _mapped(kpi: Kpi) -> str:
     if kpi.requires:
         return " ".join(dict.fromkeys(map(how_to_map, kpi.requires)))
-    tables = sorted(_tables(kpi))
+    tables = sorted(_tables(kpi) & TABLES.keys())
+    if not tables:
+        return NOTED
     return how_to_map(tables[0]) if len(tables) == 1 else f"Tables: {', '.join(f'`{name}`' for name in tables)}."
 
 

@@ -4,7 +4,7 @@ A new table or column is filled by its type without a word here; `_WORDS` names 
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -54,6 +54,39 @@ def fill(conn: sqlite3.Connection, seed: int = 0) -> None:
             row = _row(table, number, random)
             columns, marks = ", ".join(row), ", ".join("?" * len(row))
             conn.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
+    for table, row in _book(random):
+        if known := [column[1] for column in conn.execute(f"PRAGMA table_info({table})") if column[1] in row]:
+            marks = ", ".join("?" * len(known))
+            conn.execute(f"INSERT INTO {table} ({', '.join(known)}) VALUES ({marks})", [row[name] for name in known])
+
+
+def _book(random: Random) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the agent notes itself: runs of a few streams, how these stand, messages sent."""
+    yield "sources", {"source_name": "files", "crm": "files"}
+    for stream in ("leads", "opportunities", "tickets"):
+        yield "sync_state", {"source_name": "files", "stream": stream, "ok_at": _stamp(AS_OF - timedelta(hours=2))}
+    for day in range(0, DAYS, 3):
+        for stream in ("leads", "opportunities", "tickets"):
+            began = START + timedelta(days=day, hours=random.randrange(20))
+            seconds = random.randrange(5, 90)
+            yield (
+                "sync_runs",
+                {
+                    "source_name": "files",
+                    "stream": stream,
+                    "started_at": _stamp(began),
+                    "ended_at": _stamp(began + timedelta(seconds=seconds)),
+                    "ok": int(random.random() < 0.9),
+                    "read": random.randrange(900),
+                    "changed": random.randrange(1, 300),
+                    "seconds": seconds,
+                    "error": None,
+                },
+            )
+        due = START + timedelta(days=day, hours=7)
+        sent = due + timedelta(seconds=random.randrange(3, 600))
+        note = {"scorecard": "weekly", "due_at": _stamp(due), "queued_at": _stamp(due), "delivered_at": _stamp(sent)}
+        yield "deliveries", {**note, "state": "sent", "attempts": 1}
 
 
 def _row(table: str, number: int, random: Random) -> dict[str, Any]:

@@ -26,7 +26,12 @@ from tests.unit.facts.frame import REPORTING
 
 SHOWN = sorted(name for name, kpi in BUILTINS.items() if not kpi.hidden)
 #: Of these a setting says what is counted: without it there is nothing to compute.
-SETTINGS: dict[str, Any] = {"types": ["service"], "survey": "csat", "categories": ["question"]}
+SETTINGS: dict[str, Any] = {
+    "types": ["service"],
+    "survey": "csat",
+    "categories": ["question"],
+    "object": "contacts",
+}
 CRM = """
 [source.{name}]
 type = "{kind}"
