@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import date
 from itertools import groupby
 from math import floor, fsum, isclose, prod
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from scorecards.definition import Kpi, override
 from scorecards.evaluate import Evaluator
 from scorecards.periods import parse_period
 from syncagent import facts
+from syncagent.cli import run_cli
 from syncagent.schema import TABLES
 from syncagent.store import open_cache
 from tests.fakes.every_table import AS_OF, fill
+from tests.fakes.office import Office
 from tests.unit.facts.frame import REPORTING
 
 SHOWN = sorted(name for name, kpi in BUILTINS.items() if not kpi.hidden and kpi.sql is None)
@@ -123,6 +126,26 @@ def test_it_says_how(cache: sqlite3.Connection, name: str) -> None:
         cache.execute("ROLLBACK TO synced")
         cache.execute("RELEASE synced")
     assert {"source": "crm", "synced_at": "2026-09-30T06:00:00Z"} in told["sources"]
+
+
+@pytest.mark.usefixtures("logs_given_back")
+def test_people_read_each_part_with_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SYNCAGENT_CONFIG", raising=False)
+    own = '[kpi.share_won]\nratio = { top = "won", bottom = "deals" }\nn_min = 1\n[kpi.deals]\nof = "opportunities"\n'
+    Office(tmp_path).write(more=f'{own}[kpi.won]\nof = "opportunities"\nwhere = {{ is_won = true }}\n')
+    run_cli(["sync"])
+    capsys.readouterr()
+    assert run_cli(["kpi", "explain", "share_won", "--period", "all", "--limit", "5"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("share_won = 0.5\n  = Won ÷ Deals\n    won = 2\n    deals = 4\n")
+    assert "  won: over opportunities that are not deleted, merged, duplicates or tests\n  won: won\n" in out
+    assert "\n  synced: desk 2" in out
+    rows = [line.split() for line in out.splitlines() if line.startswith("desk:opportunities:")]
+    assert [(row[1], row[2]) for row in rows] == [("numerator", "won")] * 2 + [("denominator", "deals")] * 3
+    assert "... and 1 more (--limit, --json)" in out
 
 
 # --- the value again, in plain Python ---------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def test_a_file_maps_by_its_columns(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs_given_back: None) -> Office:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SYNCAGENT_CONFIG", raising=False)
     office = Office(tmp_path)

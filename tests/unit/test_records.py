@@ -60,6 +60,7 @@ def test_a_review_is_overdue_once_its_day_is_over(tmp_path: Path, day: str, line
     assert all(f"since won_revenue ({day}), lost_opportunities ({day})" in line for line in found)
 
 
+@pytest.mark.usefixtures("logs_given_back")
 def test_check_prints_them_and_fails_for_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
