@@ -1,5 +1,6 @@
 """Writes docs/kpis.md from the catalogue, its examples computed by the engine: `python -m tests.kpis_page`."""
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -97,7 +98,7 @@ def _attributes(kpi: Kpi) -> Iterator[tuple[str, str]]:
                 yield f"With `{param} = {_toml(choice)}`", str(changes["about"]).replace("$", "")
     yield "Beside it", ", ".join(f"`{name}`" for name in kpi.also)
     yield "Shown with", " or ".join(f"`{name}`" for name in kpi.partner)
-    yield "Needs", f"{kpi.needs}. {kpi.maps or _mapped(kpi)}"
+    yield "Needs", re.sub(r"(\[+source\.NAME[\w.]*\]+)", r"`\1`", f"{kpi.needs}. {kpi.maps or _mapped(kpi)}")
     if kpi.action is not None:
         yield "Records to act on", kpi.action.label
     yield "Record", "; ".join(f"{field.replace('_', ' ')}: {said}" for field, said in _record(kpi))
