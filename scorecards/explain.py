@@ -134,17 +134,19 @@ def measured(kpi: Kpi, row: Mapping[str, Any]) -> Any:
 
 
 def _urls(evaluator: "Evaluator", kpi: Kpi, ids: Collection[str]) -> Mapping[str, str]:
-    """Where a person finds each record: ids of a relation may be those of several tables."""
+    """Where a person finds each record: ids of a relation may be those of several tables, or of another one."""
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    tables = ["accounts"] if kpi.retain is not None else [relation.base, relation.needs_table]
+    likely = ["accounts"] if kpi.retain is not None else [relation.base, relation.needs_table]
     found: dict[str, str] = {}
-    for table in dict.fromkeys([*filter(None, tables), *sorted(evaluator.tables(kpi))]):
-        found |= dict(_urls_in(evaluator, table, [id_ for id_ in ids if id_ not in found]))
+    for table in dict.fromkeys([*likely, *sorted(evaluator.tables(kpi)), *evaluator.reporting.tables]):
+        if not (missing := [id_ for id_ in ids if id_ not in found]):
+            break
+        found |= dict(_urls_in(evaluator, table, missing))
     return found
 
 
-def _urls_in(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if "url" not in evaluator.reporting.tables.get(table, {}):
+def _urls_in(evaluator: "Evaluator", table: str | None, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if table is None or "url" not in evaluator.reporting.tables.get(table, {}):
         return
     for first in range(0, len(ids), _AT_ONCE):
         some = ids[first : first + _AT_ONCE]

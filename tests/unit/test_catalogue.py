@@ -109,7 +109,8 @@ def is_speed(kpi: Kpi) -> bool:
     """A time somebody took or waited, or whether it was within a target; how money comes in is no matter of quality."""
     is_time = kpi.duration is not None or kpi.unit in ("seconds", "days")
     is_target = kpi.deadline is not None and kpi.deadline.clock == "business"
-    return kpi.aspect != "financial" and kpi.perspective != "Analysis" and (is_time or is_target)
+    is_wanted_short = kpi.aspect != "financial" and kpi.perspective != "Analysis" and kpi.direction != "up"
+    return (is_time and is_wanted_short) or is_target
 
 
 @pytest.mark.parametrize("kpi", SHOWN, ids=lambda kpi: kpi.id)
