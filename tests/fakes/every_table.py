@@ -117,7 +117,18 @@ def _row(table: str, number: int, random: Random) -> dict[str, Any]:
             row[name] = random.choice(spec.choices[name])
         else:
             row[name] = _value(table, name, kind, born, random, name in spec.flags)
-    return row | _made_whole(table, row, random)
+    return row | _made_whole(table, row, random) | _kept_twice(table, number)
+
+
+def _kept_twice(table: str, number: int) -> dict[str, Any]:
+    """Every tenth deal, account and contact is the other CRM's copy of the one before."""
+    stored = {"opportunities": "sf_opportunity_id", "accounts": "sf_account_id", "contacts": "sf_contact_id"}.get(table)
+    if stored is None:
+        return {}
+    if number % 10 != 9:
+        return {"source": "salesforce", "source_name": "sf", "source_instance": "org"}
+    copied = f"{table}-{number - 1}"
+    return {"source": "hubspot", "source_name": "hs", "source_instance": "portal", stored: copied}
 
 
 def _made_whole(table: str, row: Mapping[str, Any], random: Random) -> dict[str, Any]:
