@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from syncagent.schema import TABLES
+from syncagent.store import transaction
 
 START = datetime(2025, 6, 1, tzinfo=UTC)
 DAYS = 480
@@ -49,15 +50,18 @@ _PLACES = ("send_id", "campaign_id")
 def fill(conn: sqlite3.Connection, seed: int = 0) -> None:
     """Rows of every table, the same for the same seed; facts are the caller's to refresh."""
     random = Random(seed)
-    for table in TABLES:
-        for number in range(_ROWS.get(table, _MANY)):
-            row = _row(table, number, random)
-            columns, marks = ", ".join(row), ", ".join("?" * len(row))
-            conn.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
-    for table, row in _book(random):
-        if known := [column[1] for column in conn.execute(f"PRAGMA table_info({table})") if column[1] in row]:
-            marks = ", ".join("?" * len(known))
-            conn.execute(f"INSERT INTO {table} ({', '.join(known)}) VALUES ({marks})", [row[name] for name in known])
+    with transaction(conn):
+        for table in TABLES:
+            for number in range(_ROWS.get(table, _MANY)):
+                row = _row(table, number, random)
+                columns, marks = ", ".join(row), ", ".join("?" * len(row))
+                conn.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
+        for table, row in _book(random):
+            if known := [column[1] for column in conn.execute(f"PRAGMA table_info({table})") if column[1] in row]:
+                marks = ", ".join("?" * len(known))
+                conn.execute(
+                    f"INSERT INTO {table} ({', '.join(known)}) VALUES ({marks})", [row[name] for name in known]
+                )
 
 
 def _book(random: Random) -> Iterator[tuple[str, dict[str, Any]]]:
