@@ -24,6 +24,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "is_open": (("opportunities", "state"), ("opportunities", "stage")),
         "state": (("opportunities", "state"), ("opportunities", "stage")),
         "future_close": (("opportunities", "close_date"),),
+        "is_repeat": (("opportunities", "account_id"), ("opportunities", "close_date"), ("opportunities", "state")),
         **dict.fromkeys(
             ("last_outbound_at", "wait_days"), (("activities", "occurred_at"), ("activities", "opportunity_id"))
         ),

@@ -14,6 +14,12 @@ _FIRST_CALL_AT = (
     " AND a.occurred_at >= stamp(f.created_at) AND a.occurred_at < stamp(:as_of))"
 )
 
+#: A deal of an account that had won one on an earlier day, as far as is known: a customer already.
+_IS_REPEAT = (
+    "EXISTS (SELECT 1 FROM fact_opportunities p WHERE p.account_id = f.account_id AND p.state = 'won'"
+    " AND p.outcome_date < COALESCE(f.outcome_date, :today) AND p.known_from < :as_of AND p.known_to >= :as_of)"
+)
+
 SPECS: Mapping[str, Spec] = {
     "opportunity_lines": Spec(live=of_live("opportunities", "opportunity_id")),
     "opportunities": Spec(
@@ -33,6 +39,7 @@ SPECS: Mapping[str, Spec] = {
             "owner_id": Column("f.owner_id", "text"),
             "account_id": Column("f.account_id", "text"),
             "future_close": Column("f.future_close", "text"),
+            "is_repeat": flag(_IS_REPEAT),
             "last_outbound_at": Column(LAST_OUTBOUND, "instant", epoch=True),
             # Never: since the deal is there.
             "wait_days": Column(f"((s.at - COALESCE({LAST_OUTBOUND}, f.created_at)) / 86400.0)", "number"),

@@ -68,6 +68,7 @@ ATTRIBUTES = [
     ("time_since_last_followup", "Front office", "down", "D5", "N"),
     ("time_to_complete_resolution", "Front office", "down", "D5", "N"),
     ("unconverted_leads", "Front office", "down", "-", "A"),
+    ("upsell_revenue", "Front office", "up", "-", "A"),
     ("voc_comment_count", "Front office", "up", "-", "A"),
     ("win_rate", "Front office", "up", "R20", "N"),
     ("won_revenue", "Front office", "up", "-", "A"),

@@ -1,0 +1,104 @@
+"""Extra sales, against a naive reading of random rows."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from scorecards.catalogue import BUILTINS
+from scorecards.definition import override
+from scorecards.evaluate import evaluate
+from scorecards.periods import Span
+from scorecards.values import KpiResult
+from syncagent import facts
+from syncagent.store import open_cache
+from tests.unit.facts.frame import REPORTING, put
+
+ZONE = ZoneInfo("Europe/Berlin")
+START = date(2026, 1, 1)
+Row = dict[str, Any]
+
+
+class World:
+    """Random deals of a few accounts, asked at a random instant about a random span."""
+
+    def __init__(self, conn: sqlite3.Connection, seed: int) -> None:
+        self.conn, self.random = conn, Random(seed)
+        self.rows: dict[str, list[Row]] = {}
+        pick = self.random.choice
+        for number in range(5):
+            merged = pick([None, None, "A0"]) if number else None
+            self.add("accounts", f"A{number}", merged_into=merged, is_deleted=int(merged is not None))
+        for number in range(40):
+            self.add("opportunities", f"D{number:02}", state=pick(["won", "won", "won", "lost", "open"]),
+                     close_date=self.day(), account_id=pick([None, *(f"A{n}" for n in range(5))]),
+                     type=pick([None, None, "upsell", "renewal", "newbusiness"]),
+                     amount_minor=pick([None, 100, 2500, 4000]), is_deleted=pick([0, 0, 0, 1]))  # fmt: skip
+        facts.refresh(conn, REPORTING)
+        self.as_of = datetime(2026, 6, 1, 12, tzinfo=UTC) + timedelta(days=self.random.randrange(150))
+        first = START + timedelta(days=self.random.randrange(200))
+        self.span = Span(first, first + timedelta(days=pick([7, 31, 90])))
+        self.today = self.as_of.astimezone(ZONE).date()
+        self.end = min(self.span.end, self.today)
+
+    def day(self) -> str:
+        return (START + timedelta(days=self.random.randrange(300))).isoformat()
+
+    def add(self, table: str, id_: str, **values: Any) -> None:
+        self.rows.setdefault(table, []).append({"id": id_, "is_deleted": 0, **values})
+        put(self.conn, table, id_, **values)
+
+    def live(self, table: str) -> list[Row]:
+        return [row for row in self.rows[table] if not row["is_deleted"]]
+
+    def account(self, id_: str | None) -> str | None:
+        """Who stands for an account now."""
+        merged = {row["id"]: row["merged_into"] for row in self.rows["accounts"]}
+        return merged.get(id_ or "") or id_
+
+    def won(self) -> list[Row]:
+        """Deals known to be won: their day is over."""
+        deals = [row for row in self.live("opportunities") if row["state"] == "won"]
+        return [row | {"account": self.account(row["account_id"])} for row in deals if self.is_over(row["close_date"])]
+
+    def is_over(self, day: str) -> bool:
+        return day < self.today.isoformat()
+
+    def falls(self, day: str) -> bool:
+        return self.span.start.isoformat() <= day < self.end.isoformat()
+
+    def told(self, name: str, **params: Any) -> KpiResult:
+        kpi = override(BUILTINS[name], {"n_min": 0, "params": params})
+        return evaluate(self.conn, kpi, BUILTINS, REPORTING, as_of=self.as_of, period=self.span)
+
+
+@pytest.fixture(params=range(12))
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    conn = open_cache(tmp_path)
+    yield World(conn, request.param)
+    conn.close()
+
+
+def test_extra_sales(world: World) -> None:
+    """Named types, and deals without one of accounts that had won a deal on an earlier day."""
+    won = world.won()
+    found, inferred = [], []
+    for deal in won:
+        if not world.falls(deal["close_date"]):
+            continue
+        before = [d for d in won if d["account"] == deal["account"] and d["close_date"] < deal["close_date"]]
+        is_repeat = deal["type"] is None and deal["account"] is not None and before
+        if deal["type"] == "upsell" or is_repeat:
+            found.append(deal)
+            inferred += [deal] if is_repeat else []
+    result = world.told("upsell_revenue", types=["upsell"])
+    valued = [deal["amount_minor"] / 100 for deal in found if deal["amount_minor"] is not None]
+    assert result.n == len(valued)
+    if valued or not found:
+        assert result.value == pytest.approx(sum(valued))
+        assert result.details["inferred"] == pytest.approx(sum((d["amount_minor"] or 0) / 100 for d in inferred))
