@@ -195,13 +195,15 @@ class Kpi(Model):
 
 
 def build(name: str, template: Mapping[str, Any], *, builtin: bool = False) -> Kpi:
-    """A KPI from its table: `variants` chosen by a parameter are laid over it, then "$name" becomes that parameter.
+    """A KPI from its table: `variants` chosen by a parameter ("*": by any value) are laid over it, then "$name" becomes
+    that parameter.
 
     Built-ins are made of the same tables. Raises pydantic.ValidationError with paths as in the table.
     """
     table = {key: value for key, value in template.items() if key != "variants"}
     for param, choices in template.get("variants", {}).items():
-        chosen = choices.get(str(table.get("params", {}).get(param)), {})
+        value = table.get("params", {}).get(param)
+        chosen = choices.get(str(value)) or ({} if value in (None, "") else choices.get("*", {}))
         params = {**chosen.get("params", {}), **table.get("params", {})}
         table = {**table, **chosen, "params": params}
     params = table.get("params", {})

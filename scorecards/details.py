@@ -1,7 +1,8 @@
 """The further figures beside a KPI's value, over the very rows of its slice, under their public names."""
 
+import re
 from dataclasses import replace
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
 from scorecards.bridges import extras
@@ -34,6 +35,8 @@ def details_of(evaluator: "Evaluator", kpi: Kpi, main: Slice, tally: Tally | Non
     for name, wanted in (_automatic(evaluator, kpi) | _beside(kpi)).items():
         if wanted.excluded is not None:
             found[name] = tally.excluded.get(wanted.excluded, 0)
+        elif wanted.kpi is not None and wanted.by is not None:
+            found[name] = _split(evaluator, _part(evaluator, kpi, wanted.kpi), wanted.by, main)
         elif wanted.kpi is not None:
             found[name] = _of_kpi(evaluator, kpi, wanted, main)
         elif wanted.by is not None:
@@ -86,17 +89,25 @@ def _ruled_out(kpi: Kpi, tally: Tally) -> dict[str, Any]:
 
 
 def _of_kpi(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> Any:
-    """A part of another KPI over the same slice; how many rows are enough is this KPI's to say, where it says."""
-    other = evaluator.part(kpi, wanted.kpi or "")
-    if kpi.n_min is not None:
-        other = other.model_copy(update={"n_min": kpi.n_min})
-    return getattr(evaluator.figures(other, [main])[0], wanted.part)
+    """A part of another KPI over the same slice."""
+    return getattr(evaluator.figures(_part(evaluator, kpi, wanted.kpi or ""), [main])[0], wanted.part)
+
+
+def _part(evaluator: "Evaluator", kpi: Kpi, name: str) -> Kpi:
+    """Another KPI; how many rows are enough is this one's to say, where it says."""
+    other = evaluator.part(kpi, name)
+    return other if kpi.n_min is None else other.model_copy(update={"n_min": kpi.n_min})
 
 
 def _split(evaluator: "Evaluator", kpi: Kpi, by: str, main: Slice) -> list[dict[str, Any]]:
-    """The KPI's figure per segment, in order of name."""
+    """The KPI's figure per segment, in order of name: 2 before 10."""
     parts = tallies(evaluator.conn, evaluator.rows(kpi, by), [main], singly=needs_values(kpi.agg))[0]
-    return [_entry(segment, figure(kpi, parts[segment])) for segment in sorted(parts)]
+    return [_entry(segment, figure(kpi, parts[segment])) for segment in sorted(parts, key=_by_number)]
+
+
+def _by_number(name: str) -> tuple[float, str]:
+    begins = re.match(r"\d+", name)
+    return (float(begins[0]) if begins else inf, name)
 
 
 def _entry(segment: str, part: Figure) -> dict[str, Any]:

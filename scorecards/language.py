@@ -105,7 +105,9 @@ class _Check:
                 if wanted.field is not None:
                     yield from self._known(f"also.{name}.field", wanted.field)
                 if wanted.by is not None:
-                    yield from self._dimension(f"also.{name}.by", wanted.by, relation)
+                    other = self._kpis.get(wanted.kpi or "")
+                    split = self._language.relation(other.of) if other is not None and other.of else relation
+                    yield from self._dimension(f"also.{name}.by", wanted.by, split or relation)
                 if wanted.excluded is not None:
                     yield from self._reason(f"also.{name}.excluded", wanted.excluded)
                 for slot in ("where", "share"):

@@ -318,7 +318,7 @@ class Also(Model):
     own: bool = False  # its own rows: neither the KPI's period nor its filter
     kpi: str | None = None  # another KPI over the same period
     part: Literal["value", "n", "numerator", "denominator"] = "value"  # of it
-    by: str | None = None  # the KPI's own figure per segment, as a list
+    by: str | None = None  # the KPI's own figure (that of `kpi`, where one is named) per segment, as a list
 
     @field_validator("agg")
     @classmethod
@@ -328,9 +328,9 @@ class Also(Model):
     @model_validator(mode="after")
     def _alone(self) -> "Also":
         said = self.model_fields_set - {"part"}
-        for name in ("kpi", "by", "excluded"):
-            if getattr(self, name) is not None and len(said) > 1:
-                raise ValueError(f"{name} stands alone: it takes no {', '.join(sorted(said - {name}))}")
+        for name, beside in (("kpi", {"by"}), ("by", {"kpi"}), ("excluded", set[str]())):
+            if getattr(self, name) is not None and (others := said - {name} - beside):
+                raise ValueError(f"{name} stands alone: it takes no {', '.join(sorted(others))}")
         return self
 
 

@@ -24,6 +24,15 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "is_open": (("opportunities", "state"), ("opportunities", "stage")),
         "state": (("opportunities", "state"), ("opportunities", "stage")),
         "future_close": (("opportunities", "close_date"),),
+        **dict.fromkeys(
+            ("reach", "has_history", "stage_entered_at", "step", "step_name", "step_label", "outcome", "is_dropped"),
+            (
+                ("opportunities", "state"),
+                ("opportunities", "stage"),
+                ("opportunity_stage_history", "stage"),
+                ("opportunity_stage_history", "stage_order"),
+            ),
+        ),
         "is_repeat": (("opportunities", "account_id"), ("opportunities", "close_date"), ("opportunities", "state")),
         **dict.fromkeys(
             ("last_outbound_at", "wait_days"), (("activities", "occurred_at"), ("activities", "opportunity_id"))
@@ -121,6 +130,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
 #: The table behind a relation that is made of others.
 _BEHIND = {
     "purchases": "opportunities",
+    "funnel_steps": "opportunities",
     "customer_spans": "contracts",
     "campaign_sends": "email_events",
     **dict.fromkeys(("touches", "approaches", "sent_mails", "engagements"), "activities"),
@@ -138,6 +148,7 @@ _LEANS_ON = {"ticket_response": "tickets", "is_invited": "survey_invitations"}
 #: Relations whose rows are made of those of another table too, or stand for what became of them there.
 _MADE_WITH = {
     "receivables": {"payments"},
+    "funnel_steps": {"opportunity_stage_history"},
     "units_sold": {"opportunities"},
     "handled": {"activities"},
     "survey_invitations": {"survey_responses"},

@@ -71,13 +71,26 @@ def _own_transaction(conn: sqlite3.Connection) -> AbstractContextManager[object]
 def _noted(facts: Mapping[str, Fact]) -> list[str]:
     """The canonical tables facts follow or read, and those whose rows may stand for others."""
     found = {table for fact in facts.values() for table in fact.follows}
-    found |= {table for fact in facts.values() for table, *_ in fact.reads}
+    found |= {table for fact in facts.values() for table, *_ in (*fact.reads, *fact.named)}
     return sorted(found.union(identity.ALIASED))
 
 
 def _followers(table: str, facts: Mapping[str, Fact]) -> list[tuple[str, str]]:
     """(kind, column of the table that holds its unit) of every fact that follows the table."""
     return [(fact.kind, column) for fact in facts.values() for column in fact.follows.get(table, ())]
+
+
+def _names(table: str, facts: Mapping[str, Fact]) -> list[tuple[Fact, tuple[str, str, str, str, str]]]:
+    return [(fact, name) for fact in facts.values() for name in fact.named if name[0] == table]
+
+
+def _naming(kind: str, name: tuple[str, str, str, str, str], said: str) -> str:
+    """Mark the units of the rows that hold one of the values `said` (SQL)."""
+    _, _, between, column, unit = name
+    return (
+        f"INSERT INTO dirty SELECT '{kind}', own.{unit} FROM {between} own"
+        f" WHERE own.{column} IN ({said}) AND own.{unit} IS NOT NULL ON CONFLICT DO NOTHING"
+    )
 
 
 def _triggers(table: str, facts: Mapping[str, Fact]) -> dict[str, str]:
@@ -109,6 +122,11 @@ def _triggers(table: str, facts: Mapping[str, Fact]) -> dict[str, str]:
     left = [leave(k, c, f" AND OLD.{c} IS NOT NEW.{c}") for k, c in followers if c != "id"]
     gone = [leave(kind, column) for kind, column in followers]
     found = made("new", "INSERT", note("NEW", _NEW))
+    # Few rows, seldom changed, that many are named after: what they said is marked where it is said no longer.
+    named = [_naming(fact.kind, name, f"OLD.{name[1]}") for fact, name in _names(table, facts)]
+    if named:
+        found |= made("said", "UPDATE", note("NEW", _CHANGED), *named)
+        found |= made("said_gone", "DELETE", *named)
     if followers:
         found |= made("changed", "UPDATE", note("NEW", _CHANGED), *left)
         found |= made("gone", "DELETE", *gone)
@@ -146,6 +164,9 @@ def _marks(table: str, facts: Mapping[str, Fact]) -> Iterator[str]:
                     f" CROSS JOIN {between} own ON own.{column} IN ({ITS_IDS.format('n')})"
                     f" WHERE {noted(_NEW, _READ)} AND own.{unit} IS NOT NULL ON CONFLICT DO NOTHING"
                 )
+    for fact, name in _names(table, facts):
+        said = f"SELECT t.{name[1]} FROM changed_{table} n CROSS JOIN {table} t ON t.id = n.id"
+        yield _naming(fact.kind, name, f"{said} WHERE {noted(_NEW, _CHANGED)}")
     if linked := identity.columns_of(table):
         yield (
             f"INSERT INTO dirty SELECT 'identity', n.id FROM changed_{table} n CROSS JOIN {table} t ON t.id = n.id"

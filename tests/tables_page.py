@@ -29,8 +29,10 @@ tickets on the day of their first close and answered calls, each with its custom
 day they were issued (`is_owed = false`), and what is still owed of each (`is_owed = true`). `units_sold`: lines of won
 deals, or of orders (`params.units`).
 """
-#: Relations made of activities and mail events: what a row is.
+#: Relations made of deals, activities and mail events: what a row is.
 _MADE = {
+    "funnel_steps": "a deal at each step it came to: an open stage's place in the pipeline (that of `params.pipeline`,"
+    " else the one with most deals), with its `outcome` there; once without a step, for the pipeline as a whole",
     "touches": "what somebody did and one it was with: account, contact, lead or deal (`object`), links included",
     "approaches": "an activity of ours that reached a person; `quiet_days` since they last wrote or called",
     "sent_mails": "a mail of ours that arrived; each answer is credited to one mail of its thread, else to its sender",

@@ -46,6 +46,7 @@ class Compiler:
                 lookback_days=days,
                 purchases=bought,
                 units=str(kpi.params.get("units", "deals")),
+                pipeline=str(kpi.params.get("pipeline", "")),
             )
         if found is None:
             raise KeyError(kpi.of)

@@ -1,4 +1,7 @@
-"""Versions of a deal: open ones by stage and amount, closed ones with the day of their outcome."""
+"""Versions of a deal: open ones by stage and amount, closed ones with the day of their outcome.
+
+Each says how far the deal had come: `reach`, the highest place in the pipeline among the open stages it was in.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -8,10 +11,18 @@ from typing import Any
 from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
+#: Where a stage of the deal's pipeline stood at the time, where the history itself does not say.
+_PLACE = """
+    (SELECT d.stage_order FROM stage_defs d
+     WHERE d.object = 'opportunities' AND d.stage = h.stage AND d.source_instance = o.source_instance
+       AND (d.pipeline IS NULL OR d.pipeline = o.pipeline) AND (d.valid_from IS NULL OR d.valid_from <= h.changed_at)
+     ORDER BY d.pipeline IS NULL, d.valid_from DESC, d.id LIMIT 1)"""
+#: The entries it is looked up for: few, and found by an index of their own.
+_UNPLACED = "(SELECT opportunity_id, stage FROM opportunity_stage_history WHERE stage_order IS NULL)"
 _DEALS = f"""
     SELECT o.id, o.created_at, o.state, o.stage, o.close_date, o.amount_minor, o.currency, o.owner_id,
            COALESCE(al.canonical, o.account_id), o.pipeline, o.updated_at, o.close_at,
-           h.changed_at, h.state, h.stage, h.amount_minor
+           h.changed_at, h.state, h.stage, h.amount_minor, COALESCE(h.stage_order, {_PLACE})
     FROM temp.wanted w CROSS JOIN opportunities o ON o.id = w.id
     LEFT JOIN aliases al ON al.id = o.account_id
     LEFT JOIN opportunity_stage_history h ON h.opportunity_id = o.id AND h.changed_at IS NOT NULL AND h.is_deleted = 0
@@ -32,37 +43,45 @@ def _deal_versions(rows: list[Row], book: Book) -> Iterator[Row]:
     close_date = book.day(close_at) if close_at else close_date  # an instant is assigned to its local day (G1)
     born = epoch(created)
     start = FOREVER_AGO if born is None else born
-    history = [(row[12], row[13] or "open", row[14], row[15]) for row in rows if row[12] is not None]
-    # (instant known, state, stage, amount, local day of the change or None where no history says it)
-    steps: list[tuple[int, str, Any, Any, str | None]] = []
-    for changed_at, then, stage_then, amount_then in history:
+    history = [(row[12], row[13] or "open", *row[14:17]) for row in rows if row[12] is not None]
+    # (instant known, state, stage, amount, local day of the change or None where no history says it, reach, place)
+    steps: list[tuple[int, str, Any, Any, str | None, int | None, int | None]] = []
+    reach: int | None = None
+    for changed_at, then, stage_then, amount_then, place in history:
         at = max(epoch(changed_at) or start, start)
-        steps.append((at, then, stage_then, amount_then, book.day(changed_at)))
+        if then == "open" and place is not None:
+            reach = place if reach is None else max(reach, place)
+        steps.append((at, then, stage_then, amount_then, book.day(changed_at), reach, place))
     last = steps[-1][1] if steps else None
     if last != state:
         # The row says what its history does not: closed on its close date, or changed when last edited.
         if state != "open" and close_date:
-            steps.append(
-                (max(book.last_second(close_date), steps[-1][0] if steps else start), state, stage, amount, None)
-            )
+            at = max(book.last_second(close_date), steps[-1][0] if steps else start)
+            steps.append((at, state, stage, amount, None, reach, None))
         elif steps:
             edited = updated if updated and updated > history[-1][0] else history[-1][0]
-            steps.append((max(epoch(edited) or start, steps[-1][0]), state, stage, amount, book.day(edited)))
+            at = max(epoch(edited) or start, steps[-1][0])
+            steps.append((at, state, stage, amount, book.day(edited), reach, None))
         elif state != "open":
             # Without history and close date it can be placed nowhere; it is a closed record all the same.
-            steps.append((start, state, stage, amount, None))
+            steps.append((start, state, stage, amount, None, None, None))
     versions: list[list[Any]] = []
     if not steps or steps[0][0] > start:
-        versions.append([start, "open", steps[0][2] if steps else stage, steps[0][3] if steps else amount, None])
+        first = steps[0][2:4] if steps else (stage, amount)
+        versions.append([start, "open", *first, None, None, None])
     versions.extend(list(step) for step in steps)
     run_day: str | None = None
+    stage_since = start
     future = state if state != "open" and steps and steps[-1][4] is None else None
-    for index, (known_from, then, stage_then, amount_then, day) in enumerate(versions):
+    before_history = len(versions) - len(steps)
+    for index, (known_from, then, stage_then, amount_then, day, reached, place) in enumerate(versions):
         newest = index == len(versions) - 1
         known_to = FOREVER if newest else versions[index + 1][0]
         begins_run = index == 0 or versions[index - 1][1] != then
         if begins_run:
             run_day = day
+        if index and (begins_run or versions[index - 1][2] != stage_then):
+            stage_since = known_from
         outcome = None
         if then == "won":
             outcome = min(filter(None, (close_date, run_day)), default=None)
@@ -74,12 +93,15 @@ def _deal_versions(rows: list[Row], book: Book) -> Iterator[Row]:
         yield (
             id_, known_from, known_to, then, int(then == "open"), stage_then if not newest else stage, pipeline,
             born, outcome, value, currency, owner, account, future if then == "open" else None,
+            reached, place if then == "open" else None, None if stage_since == FOREVER_AGO else stage_since,
+            int(bool(history) and index >= before_history),
         )  # fmt: skip
 
 
 _COLUMNS = (
     "id", "known_from", "known_to", "state", "is_open", "stage", "pipeline", "created_at", "outcome_date",
-    "amount_minor", "currency", "owner_id", "account_id", "future_close",
+    "amount_minor", "currency", "owner_id", "account_id", "future_close", "reach",
+    "place", "stage_since", "has_history",
 )  # fmt: skip
 
 
@@ -96,9 +118,12 @@ FACT = Fact(
         "(known_to, known_from, amount_minor, currency, account_id, id) WHERE is_open = 1",
         "(account_id, known_from, known_to) WHERE is_open = 1",
         "(account_id, outcome_date, known_from, known_to, id) WHERE state = 'won'",
+        f"(pipeline) WHERE known_to = {FOREVER}",
+        "(pipeline, place, stage) WHERE place IS NOT NULL",
     ),
     read=_DEALS,
     derive=_deals,
     follows={"opportunities": ("id",), "opportunity_stage_history": ("opportunity_id",)},
+    named=(("stage_defs", "stage", _UNPLACED, "stage", "opportunity_id"),),
     anchors=("created_at", "outcome_date"),
 )

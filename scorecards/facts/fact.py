@@ -27,8 +27,8 @@ class Fact:
     in temp.wanted(id) and leaves out rows that are not live. A unit without rows loses those it had.
 
     Kept must equal rebuilt, so `derive` may read only canonical tables and facts before its own, and whatever it
-    reads must mark its units: a canonical table by `follows`, `borrows` or `through`, an earlier fact by that fact's
-    `feeds`.
+    reads must mark its units: a canonical table by `follows`, `borrows`, `through` or `named`, an earlier fact by that
+    fact's `feeds`.
     """
 
     kind: str  # the relation it stands behind, and its name in `dirty`
@@ -45,6 +45,9 @@ class Fact:
     # The same through rows between: (canonical table, column read there, table of the rows between, its column that
     # names a row of the first, its column that holds a unit).
     through: tuple[tuple[str, str, str, str, str], ...] = ()
+    # What a row is looked up by that is no id: (canonical table, its column, SQL of the rows that hold the
+    # same, their column, their column that holds a unit).
+    named: tuple[tuple[str, str, str, str, str], ...] = ()
     # Kind of a later fact -> SQL over our own row that gives its unit: asked before and after rows are replaced.
     feeds: Mapping[str, str] = field(default_factory=dict)
     anchors: tuple[str, ...] = ()  # columns KPIs place our rows in time by

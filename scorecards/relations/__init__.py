@@ -13,7 +13,7 @@ from itertools import chain
 
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, LIVE
-from scorecards.relations import activity, customers, office, sales, service
+from scorecards.relations import activity, customers, funnel, office, sales, service
 from scorecards.relations.column import SPELLINGS, Column, Options, Relation, Spec, base_columns
 
 
@@ -27,7 +27,9 @@ def _merged(*areas: Mapping[str, Spec]) -> dict[str, Spec]:
     return found
 
 
-SPECS: Mapping[str, Spec] = _merged(sales.SPECS, customers.SPECS, activity.SPECS, service.SPECS, office.SPECS)
+SPECS: Mapping[str, Spec] = _merged(
+    sales.SPECS, funnel.SPECS, customers.SPECS, activity.SPECS, service.SPECS, office.SPECS
+)
 
 
 class Language:
@@ -48,11 +50,12 @@ class Language:
         lookback_days: int = 365,
         purchases: Sequence[str] = ("deals",),
         units: str = "deals",
+        pipeline: str = "",
     ) -> Relation | None:
         """The relation `of` names; None when there is none of that name."""
         spec = SPECS.get(name, Spec())
         if spec.made is not None:
-            made = spec.made(Options(customer_model, lookback_days, purchases, units))
+            made = spec.made(Options(customer_model, lookback_days, purchases, units, pipeline))
             if made.base is None:
                 return made
             theirs = self._reporting.references.get(made.base)

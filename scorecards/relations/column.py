@@ -71,6 +71,7 @@ class Options:
     lookback_days: int = 365
     purchases: Sequence[str] = ("deals",)
     units: str = "deals"  # or orders: whose lines are the units sold
+    pipeline: str = ""  # whose steps are looked at; the one with most deals when empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ SPECS: Mapping[str, Spec] = {
             "account_id": Column("f.account_id", "text"),
             "future_close": Column("f.future_close", "text"),
             "is_repeat": flag(_IS_REPEAT),
+            "reach": Column("f.reach", "integer"),
+            "has_history": bit("has_history"),
+            "stage_entered_at": epoch("stage_since"),
             "last_outbound_at": Column(LAST_OUTBOUND, "instant", epoch=True),
             # Never: since the deal is there.
             "wait_days": Column(f"((s.at - COALESCE({LAST_OUTBOUND}, f.created_at)) / 86400.0)", "number"),

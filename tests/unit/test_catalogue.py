@@ -40,6 +40,7 @@ ATTRIBUTES = [
     ("first_response_time", "Front office", "down", "D5", "N"),
     ("follow_up_on_time_rate", "Front office", "up", "R20", "N"),
     ("full_resolution_rate", "Front office", "up", "R20", "N"),
+    ("funnel_dropout_rate", "Front office", "down", "R20", "N"),
     ("installation_problems_per_unit", "Back office", "down", "20", "N"),
     ("lead_conversion_rate", "Front office", "up", "R20", "N"),
     ("lead_response_time", "Front office", "down", "D5", "N"),

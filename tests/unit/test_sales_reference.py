@@ -1,4 +1,4 @@
-"""Extra sales, against a naive reading of random rows."""
+"""Extra sales and the funnel, against a naive reading of random rows."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -39,12 +39,37 @@ class World:
                      close_date=self.day(), account_id=pick([None, *(f"A{n}" for n in range(5))]),
                      type=pick([None, None, "upsell", "renewal", "newbusiness"]),
                      amount_minor=pick([None, 100, 2500, 4000]), is_deleted=pick([0, 0, 0, 1]))  # fmt: skip
+        for number in range(60):
+            self.funnel_deal(f"F{number:02}")
         facts.refresh(conn, REPORTING)
         self.as_of = datetime(2026, 6, 1, 12, tzinfo=UTC) + timedelta(days=self.random.randrange(150))
         first = START + timedelta(days=self.random.randrange(200))
         self.span = Span(first, first + timedelta(days=pick([7, 31, 90])))
         self.today = self.as_of.astimezone(ZONE).date()
         self.end = min(self.span.end, self.today)
+
+    def funnel_deal(self, id_: str) -> None:
+        """A deal that goes to and fro between stages of one pipeline, or has no history."""
+        pick, now = self.random.choice, self.instant()
+        pipeline, entries = pick(["big", "big", "big", "small"]), []
+        state = pick(["won", "lost", "lost", "open"])
+        for number in range(pick([0, 1, 2, 4, 5])):
+            step = pick([1, 2, 3, 4])
+            then = pick(["open", "open", "open", "lost"])
+            entries.append((now + timedelta(days=self.random.randrange(1 + 20 * number)), step, then))
+        entries = sorted(entries)
+        entries += [(entries[-1][0] + timedelta(days=pick([1, 30])), 9, state)] if entries and state != "open" else []
+        state = entries[-1][2] if entries else state
+        self.add("opportunities", id_, state=state, created_at=text(now), pipeline=pipeline,
+                 close_date=None if state == "open" else self.day(), is_deleted=pick([0, 0, 0, 1]), account_id=None,
+                 amount_minor=1, type=None)  # fmt: skip
+        for number, (at, step, then) in enumerate(entries):
+            self.add("opportunity_stage_history", f"{id_} {number}", opportunity_id=id_, changed_at=text(at),
+                     state=then, stage_order=step if then == "open" else None, stage=f"stage {step}",
+                     seq=number)  # fmt: skip
+
+    def instant(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=self.random.randrange(300 * 24))
 
     def day(self) -> str:
         return (START + timedelta(days=self.random.randrange(300))).isoformat()
@@ -77,6 +102,10 @@ class World:
         return evaluate(self.conn, kpi, BUILTINS, REPORTING, as_of=self.as_of, period=self.span)
 
 
+def text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @pytest.fixture(params=range(12))
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     conn = open_cache(tmp_path)
@@ -102,3 +131,37 @@ def test_extra_sales(world: World) -> None:
     if valued or not found:
         assert result.value == pytest.approx(sum(valued))
         assert result.details["inferred"] == pytest.approx(sum((d["amount_minor"] or 0) / 100 for d in inferred))
+
+
+def test_the_funnel(world: World) -> None:
+    """How far each deal of the pipeline with most deals had come, by its history as far as it was known."""
+    big = [row for row in world.live("opportunities") if row.get("pipeline") == "big"]
+    lost, won, pending, unknown = [], 0, [], 0
+    for deal in big:
+        created = datetime.fromisoformat(deal["created_at"])
+        if created >= world.as_of or not world.span.start <= created.astimezone(ZONE).date() < world.span.end:
+            continue
+        history = [row for row in world.rows["opportunity_stage_history"] if row["opportunity_id"] == deal["id"]]
+        known = [row for row in history if row["changed_at"] < text(world.as_of)]
+        if not known:
+            unknown += 1
+            continue
+        reach = max((row["stage_order"] for row in known if row["state"] == "open"), default=None)
+        state = known[-1]["state"]
+        won += state == "won"
+        lost += [reach] if state == "lost" else []
+        pending += [reach] if state == "open" else []
+    result = world.told("funnel_dropout_rate", pipeline=world.random.choice(["", "big"]))
+    assert (result.numerator, result.denominator, result.details["pending"]) == (
+        len(lost),
+        len(lost) + won,
+        len(pending),
+    )
+    assert result.details["excluded_no_history"] == unknown
+    for step in (1, 2, 3, 4):
+        dropped = sum(reach == step for reach in lost)
+        passed = won + sum(reach is not None and reach > step for reach in (*lost, *pending))
+        told = world.told("funnel_dropout_rate", step=step)
+        assert (told.numerator, told.denominator) == (dropped, dropped + passed)
+        assert told.details["pending"] == sum(reach == step for reach in pending)
+        assert told.details["overall_denominator"] == result.denominator

@@ -74,9 +74,22 @@ def history() -> st.SearchStrategy[Change]:
         "opportunity_id": few.map("D {}".format),
         "changed_at": moments,
         "state": st.sampled_from(["open", "won", "lost"]),
+        "stage": st.sampled_from([None, "s a", "s b"]),
+        "stage_order": st.sampled_from([None, None, 1, 2]),
         "seq": st.integers(0, 3),
     }
     return st.tuples(st.just("opportunity_stage_history"), few.map("H {}".format), st.fixed_dictionaries(values))
+
+
+def stage() -> st.SearchStrategy[Change]:
+    """Where a stage stands, which histories that do not say so are looked up by."""
+    values = {
+        "object": st.sampled_from(["opportunities", "opportunities", "tickets"]),
+        "stage": st.sampled_from([None, "s a", "s b"]),
+        "stage_order": st.none() | st.integers(0, 3),
+        "valid_from": st.none() | moments,
+    }
+    return st.tuples(st.just("stage_defs"), st.sampled_from(["G a", "G b"]), st.fixed_dictionaries(values))
 
 
 def ticket() -> st.SearchStrategy[Change]:
@@ -203,6 +216,8 @@ def money() -> st.SearchStrategy[Change]:
 
 
 changes = st.one_of(
-    st.one_of(deal(), history(), ticket(), status(), activity(), activity(), link(), link(), mail_event()),
+    st.one_of(
+        deal(), history(), history(), stage(), ticket(), status(), activity(), activity(), link(), link(), mail_event()
+    ),
     st.one_of(answer(), invitation(), money(), others()),
 )

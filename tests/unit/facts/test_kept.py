@@ -18,7 +18,7 @@ from scorecards.facts.fact import Row, table
 from scorecards.provenance import facts_are_whole
 from syncagent import facts
 from syncagent.store import open_cache
-from tests.unit.facts.frame import REPORTING, Change, changes, few, put, rebuilt, snapshot
+from tests.unit.facts.frame import REPORTING, Change, changes, deal, few, history, put, rebuilt, snapshot, stage
 
 _PERSON_COLUMNS = ("person_id", "id", "occurred_at", "quiet_s")
 
@@ -76,12 +76,44 @@ def test_kept_facts_equal_rebuilt_facts(
                 put(conn, name, id_, **values)
             facts.refresh(conn, REPORTING, facts=WITH_GROUPS)
         conn.execute("DELETE FROM ticket_status_history WHERE id = ?", (f"S {removed}",))
+        conn.execute("DELETE FROM stage_defs WHERE id = ?", (f"G {removed}",))
         conn.execute("DELETE FROM contacts WHERE id = ?", (f"C {removed}",))
         conn.execute("DELETE FROM survey_responses WHERE id = ?", (f"R {removed}",))
         conn.execute("DELETE FROM activity_links WHERE id = ?", (f"N {removed}",))
         conn.execute("DELETE FROM email_events WHERE id = ?", (f"E {removed}",))
         facts.refresh(conn, REPORTING, facts=WITH_GROUPS)
         assert snapshot(conn, WITH_GROUPS) == rebuilt(conn, WITH_GROUPS)
+
+
+_PLACED: dict[str, Any] = {"object": "opportunities", "stage": "s a", "stage_order": 1, "valid_from": None}
+
+
+@example(
+    batches=[[("stage_defs", "G a", _PLACED)], [("stage_defs", "G a", {**_PLACED, "stage_order": 3})]], removed="b"
+)
+@example(batches=[[("stage_defs", "G a", _PLACED)], [("stage_defs", "G a", {**_PLACED, "stage": "s b"})]], removed="b")
+@example(batches=[[("stage_defs", "G a", _PLACED)], [("stage_defs", "G b", _PLACED)]], removed="a")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(st.lists(st.one_of(deal(), history(), stage()), min_size=1, max_size=5), min_size=2, max_size=4),
+    removed=few,
+)
+def test_deals_follow_the_places_of_stages(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[Change]], removed: str
+) -> None:
+    """A history that does not say where a stage stood is looked up, and again when the stages are defined anew."""
+    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
+        for name in "abc":
+            put(conn, "opportunities", f"D {name}", state="open")
+            put(conn, "opportunity_stage_history", f"H {name}", opportunity_id=f"D {name}", stage=f"s {name}",
+                changed_at=f"2026-01-0{'abc'.index(name) + 1}T00:00:00Z", state="open")  # fmt: skip
+        for batch in batches:
+            for name, id_, values in batch:
+                put(conn, name, id_, **values)
+            facts.refresh(conn, REPORTING)
+        conn.execute("DELETE FROM stage_defs WHERE id = ?", (f"G {removed}",))
+        facts.refresh(conn, REPORTING)
+        assert snapshot(conn) == rebuilt(conn)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
