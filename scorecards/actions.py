@@ -50,7 +50,7 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     if action is None or kpi.of is None or kpi.retain is not None:
         return None
     wanted = _as_asked(kpi, action, slice_)
-    relation = evaluator.compiler.relation(wanted)
+    relation = evaluator.compiler.relation(wanted, evaluator.customer_model(wanted))
     named = re.findall(r"{(\w+(?:\.\w+)*)}", action.reason)
     order, descending = (action.order or "").lstrip("-"), (action.order or "").startswith("-")
     show = [n for n in dict.fromkeys([*named, order, *action.show]) if n and n not in ("age", "measure", "gap")]
@@ -73,7 +73,7 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     elif total == action.limit:
         counted = f"SELECT COUNT(*) FROM ({rows.sql}) WHERE {only}"
         total = evaluator.conn.execute(counted, rows.of(slice_)).fetchone()[0]
-    faces = _faces(evaluator, relation.needs_table, [row["id"] for row in found])
+    faces = _faces(evaluator, relation.stands_for or relation.needs_table, [row["id"] for row in found])
     made = []
     for row in found:
         shown = {name: row[f"c{number}"] for number, name in enumerate(show)}

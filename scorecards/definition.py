@@ -90,7 +90,7 @@ class Kpi(Model):
     params: dict[str, Any] = {}
     params_of: str = ""  # a KPI whose parameters of the same name it takes, unless its own are given
     # how it reads
-    format: str | None = None  # a currency code, "percent", "number": how an admin's own value is shown
+    format: str | None = None  # a currency code, "percent", "number": an admin's own value; "months": days, to readers
     unit: str | None = None
     scale: float | None = None
     direction: Literal["up", "down", "neutral"] | None = None
@@ -331,5 +331,6 @@ class Reporting(Model):
     test_rows: TestRows = TestRows()
     system_of_record: Literal["salesforce", "hubspot"] = "salesforce"
     gap_days: tuple[int, ...] = (14,)  # the pauses that end an engagement, one for each length a KPI asks for
+    customer_spans: tuple[str, ...] = ("deals 365",)  # purchases and lookbacks KPIs ask for (facts.spans.made_of)
     tables: dict[str, dict[str, str]] = {}
     references: dict[str, dict[str, str]] = {}

@@ -124,6 +124,7 @@ class Evaluator:
             clock=kpi.duration.clock if kpi.duration else "",
             scale=kpi.scale if kpi.unit == "score" else None,
             currency=self.reporting.currency if is_money(kpi, self.kpis, self.compiler) else None,
+            shown_in="months" if kpi.format == "months" else "",
             granularity=chosen.granularity,
         )
 

@@ -136,7 +136,7 @@ def measured(kpi: Kpi, row: Mapping[str, Any]) -> Any:
 def _urls(evaluator: "Evaluator", kpi: Kpi, ids: Collection[str]) -> Mapping[str, str]:
     """Where a person finds each record: ids of a relation may be those of several tables, or of another one."""
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    likely = ["accounts"] if kpi.retain is not None else [relation.base, relation.needs_table]
+    likely = ["accounts"] if kpi.retain is not None else [relation.records, relation.needs_table]
     found: dict[str, str] = {}
     for table in dict.fromkeys([*likely, *sorted(evaluator.tables(kpi)), *evaluator.reporting.tables]):
         if not (missing := [id_ for id_ in ids if id_ not in found]):

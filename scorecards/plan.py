@@ -40,7 +40,7 @@ class Plan:
 
 def is_stock(kpi: Kpi) -> bool:
     """Taken at an instant rather than over a stretch."""
-    return kpi.stock is not None or kpi.filled is not None
+    return kpi.stock is not None or kpi.filled is not None or (kpi.ratio is not None and kpi.ratio.at is not None)
 
 
 def plan(

@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 def retained(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
     """Per slice: n customers at its start, hits of them still there at its end (as known at as_of)."""
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    rows, later, longer = evaluator.compiler.spans(kpi, relation)
+    rows = evaluator.compiler.spans(kpi, relation)
     spans = [tuple(row) for row in evaluator.conn.execute(rows.sql, rows.values)]
     live = {row[0] for row in evaluator.conn.execute(f"SELECT id FROM accounts a WHERE {LIVE.format('a')}")}
     found: dict[date, set[str]] = {}
 
     def active(day: date) -> set[str]:
         if day not in found:
-            # The day is moved instead of every date: opens + later <= day < closes + longer.
-            begun, ended = _earlier(day, later), _earlier(day, longer)
-            found[day] = live.intersection(key for key, opens, closes in spans if opens <= begun and ended < closes)
+            at = day.isoformat()
+            found[day] = live.intersection(key for key, opens, closes in spans if opens <= at < closes)
         return found[day]
 
     tallies = []
@@ -39,8 +38,3 @@ def retained(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[
         kept = len(start & end)
         tallies.append(Tally(n=len(start), hits=kept, x=Decimal(len(start)), x_hit=Decimal(kept)))
     return tallies
-
-
-def _earlier(day: date, days: int) -> str:
-    """So many days before, never before the first day there is."""
-    return date.fromordinal(max(1, day.toordinal() - days)).isoformat()

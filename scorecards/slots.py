@@ -52,13 +52,15 @@ class Ratio(Model):
 
     Several names on a side are multiplied. `times` is what the quotient is multiplied by: a number, or the days of
     the period. `rests_on`: what there must be enough of, and is said as n: the rows of both sides, those below the
-    line (always so of a rate), or what stands below it (units sold).
+    line (always so of a rate), or what stands below it (units sold). `at`: both sides are taken at an instant, so the
+    quotient is a stock as they are.
     """
 
     tops: Names = Field(alias="top")
     bottoms: Names = Field(alias="bottom")
     times: float | Literal["period_days"] = 1.0
     rests_on: Literal["both", "bottom", "bottom_value"] = "both"
+    at: Literal["period_end"] | None = None
 
     @property
     def top(self) -> str:

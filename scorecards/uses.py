@@ -116,6 +116,9 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
             (("tickets", "created_at"), ("tickets", "first_response_at"), ("activities", "occurred_at")),
         ),
     },
+    "contracts": dict.fromkeys(
+        ("has_left", "tenure_days", "days_left"), (("contracts", "start_date"), ("contracts", "end_date"))
+    ),
     "invoices": {
         "day": (("invoices", "issued_date"), ("payments", "paid_date")),
         "is_owed": (("invoices", "status"), ("payments", "amount_minor")),

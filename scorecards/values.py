@@ -159,6 +159,7 @@ class KpiResult:
     clock: str = ""  # "business" | "calendar" for durations
     scale: float | None = None  # of a score: shown as "8.1 of 10"
     currency: str | None = None
+    shown_in: str = ""  # the unit readers see it in, where that is another: months for days
     granularity: str = "month"  # day | week | month | quarter | year: what one point of the series is
     actions: ActionList | None = None
 

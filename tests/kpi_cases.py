@@ -17,14 +17,14 @@ from typing import Any
 import click
 
 from scorecards.catalogue import BUILTINS
-from scorecards.definition import Hours, Kpi, Reporting, override
+from scorecards.definition import Customers, Hours, Kpi, Reporting, override
 from scorecards.evaluate import evaluate
 from scorecards.functions import digits
 from scorecards.methods import METHODS
 from scorecards.periods import Span, parse_period
 from scorecards.values import KpiResult
 from syncagent import facts
-from syncagent.config.result import gaps_of
+from syncagent.config.result import gaps_of, spans_of
 from syncagent.schema import TABLES, column_types
 from syncagent.store import open_cache
 
@@ -140,6 +140,7 @@ def reporting_of(case: Mapping[str, Any]) -> Reporting:
         hours=hours,
         system_of_record=config.get("system_of_record", "salesforce"),
         gap_days=gaps_of([kpi_of(case)]),
+        customer_spans=spans_of([kpi_of(case)], Customers()),
         tables={name: column_types(name) for name in TABLES},
         references={name: dict(table.references) for name, table in TABLES.items()},
     )

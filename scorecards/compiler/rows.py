@@ -122,8 +122,8 @@ class Compiler:
             keyed=kpi.per_distinct is not None and not own,
         )
 
-    def spans(self, kpi: Kpi, relation: Relation) -> tuple[Rows, int, int]:
-        """Retention's keys with the days they open and close (see `shapes.spans`)."""
+    def spans(self, kpi: Kpi, relation: Relation) -> Rows:
+        """Retention's keys with the days they open and close."""
         return spans(kpi, self._sql(relation))
 
     def _sql(self, relation: Relation) -> Sql:

@@ -76,27 +76,23 @@ def retained(kpi: Kpi, sql: Sql, movements: bool) -> Rows:
     return Rows(statement, sql.values, ("new", "reactivated"))
 
 
-def spans(kpi: Kpi, sql: Sql) -> tuple[Rows, int, int]:
-    """Retention's keys with the days they open and close, and how many days are to be added to each of the two."""
+def spans(kpi: Kpi, sql: Sql) -> Rows:
+    """Retention's keys with the days they open and close."""
     assert kpi.retain is not None  # the caller looked
     relation = sql.relation
-    key = sql.column(kpi.retain.key).sql
-    (opens, later), (closes, longer) = (
-        sql.column(name).days_after or (sql.column(name).sql, 0) for name in (kpi.retain.opens, kpi.retain.closes)
-    )
-    where = [relation.live, *(f"{c} IS NOT NULL" for c in (key, opens, closes)), *sql.conditions(kpi.where)]
+    columns = [sql.column(name).sql for name in (kpi.retain.key, kpi.retain.opens, kpi.retain.closes)]
+    where = [relation.live, *(f"{column} IS NOT NULL" for column in columns), *sql.conditions(kpi.where)]
     joins = " ".join(sql.joins.values())
-    statement = f"SELECT {key}, {opens}, {closes} FROM {relation.source} AS f {joins}"
-    return Rows(f"{statement} WHERE {' AND '.join(filter(None, where))}", sql.values), later, longer
+    statement = f"SELECT {', '.join(columns)} FROM {relation.source} AS f {joins}"
+    return Rows(f"{statement} WHERE {' AND '.join(filter(None, where))}", sql.values)
 
 
 def _open_on(kpi: Kpi, sql: Sql, day: str) -> str:
     """True for a span that covers a local day: opened on or before it, not closed by it."""
     assert kpi.retain is not None  # the caller looked
-    opens, closes = sql.column(kpi.retain.opens), sql.column(kpi.retain.closes)
-    return f"{opens.from_(day, '<=')} AND {closes.from_(day, '>')}"
+    return f"{sql.column(kpi.retain.opens).sql} <= {day} AND {sql.column(kpi.retain.closes).sql} > {day}"
 
 
 def _opened_before(kpi: Kpi, sql: Sql, day: str) -> str:
     assert kpi.retain is not None  # the caller looked
-    return sql.column(kpi.retain.opens).from_(day, "<")
+    return f"{sql.column(kpi.retain.opens).sql} < {day}"

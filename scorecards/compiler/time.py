@@ -52,7 +52,7 @@ def placed(kpi: Kpi, relation: Relation, sql: Sql) -> list[str]:
 
 
 def before(sql: Sql, name: str, moment: str, day: str) -> str:
-    """True when the column's moment lies before an instant; a date when its day is over by then.
+    """True when the column's moment lies before an instant: a date when its day is over, one that dawns when it came.
 
     Null opens are rows known from the start.
     """
@@ -60,7 +60,7 @@ def before(sql: Sql, name: str, moment: str, day: str) -> str:
     if column.type == "instant" and column.epoch:
         return f"COALESCE({sql.value_of(name)}, {moment} - 1) < {moment}"
     if column.type == "date":
-        return f"COALESCE({column.sql}, '0001-01-01') < {day}"
+        return f"COALESCE({column.sql}, '0001-01-01') {'<=' if column.dawns else '<'} {day}"
     return f"COALESCE(epoch({column.sql}), {moment} - 1) < {moment}"
 
 

@@ -20,6 +20,7 @@ from scorecards.facts import (
     leads,
     mails,
     sends,
+    spans,
     tickets,
     touches,
 )
@@ -54,6 +55,7 @@ FACTS: Mapping[str, Fact] = in_order(
         engagements.FACT,
         sends.FACT,
         invoices.FACT,
+        spans.FACT,
     )
 )
 

@@ -125,5 +125,6 @@ FACT = Fact(
     derive=_deals,
     follows={"opportunities": ("id",), "opportunity_stage_history": ("opportunity_id",)},
     named=(("stage_defs", "stage", _UNPLACED, "stage", "opportunity_id"),),
+    feeds={"customer_spans": "account_id"},
     anchors=("created_at", "outcome_date"),
 )

@@ -28,14 +28,7 @@ class Column:
     joins: tuple[str, ...] = ()
     currency: str = ""  # SQL of a money column's currency
     undated: str = ""  # SQL, true where the event has happened and the row does not say when
-    days_after: tuple[str, int] | None = None  # a date so many days after this column: compared without computing it
-
-    def from_(self, day: str, comparison: str) -> str:
-        """This date against a day (SQL); a computed date moves the day instead, so that an index can serve."""
-        if self.days_after is None:
-            return f"{self.sql} {comparison} {day}"
-        column, days = self.days_after
-        return f"{column} {comparison} date({day}, '{-days} days')"
+    dawns: bool = False  # a date something begins or ends with: it has at the first moment of its day
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +45,17 @@ class Relation:
     needs_table: str = ""  # the canonical table that must hold rows, or there is no data
     ahead: str = ""  # SQL, true of rows that may lie ahead of the day KPIs are asked for: plans
     amounts_in: str = ""  # the table that holds its amounts, each with its currency, where that is not `needs_table`
+    stands_for: str = ""  # the table whose records its rows' ids are, where that is neither base nor needs_table
 
     @property
     def money_table(self) -> str:
         """The table whose currencies its amounts are in."""
         return self.amounts_in or self.needs_table
+
+    @property
+    def records(self) -> str:
+        """The table whose records its ids are."""
+        return self.stands_for or self.base or self.needs_table
 
     def split_by(self, tables: Mapping[str, str]) -> str | None:
         """The column a dimension (table -> column) splits these rows by: said of them, or of the table behind them."""

@@ -3,14 +3,9 @@
 from collections.abc import Mapping
 
 from scorecards.facts import LIVE
+from scorecards.facts.spans import CONTRACTS, made_of
 from scorecards.relations.column import MONEY, Column, Options, Relation, Spec, flag
 
-#: Contracts [start, end) as they are.
-_CONTRACTS = (
-    "(SELECT c.id, COALESCE(al.canonical, c.account_id) AS account_id, c.start_date AS start_date,"
-    " COALESCE(c.end_date, '9999-12-31') AS end_date FROM contracts c LEFT JOIN aliases al ON al.id = c.account_id"
-    f" WHERE {LIVE.format('c')} AND c.start_date IS NOT NULL)"
-)
 _BOUGHT = (
     "f.state = 'won' AND f.outcome_date IS NOT NULL AND f.known_from < :as_of AND f.known_to >= :as_of"
     " AND f.outcome_date < :today"
@@ -26,27 +21,33 @@ _ORDERED = (
 )
 
 
+LIVE_ACCOUNT = flag(f"f.account_id IN (SELECT a.id FROM accounts a WHERE {LIVE.format('a')})")
+
+
 def _customer_spans(options: Options) -> Relation:
-    # A span is asked for by its own days, of which the last mostly lie ahead.
-    name = "customer_spans"
+    made = CONTRACTS if options.customer_model == "contractual" else made_of(options.lookback_days, options.purchases)
+    only_orders = "deals" not in options.purchases
+    needs_table = "contracts" if made == CONTRACTS else "orders" if only_orders else "opportunities"
     own = {
-        "id": Column("f.id", "text"),
+        "id": Column("f.account_id", "text"),
         "account_id": Column("f.account_id", "text"),
-        "start_date": Column("f.start_date", "date"),
-        "end_date": Column("f.end_date", "date"),
+        # A span is asked for by its own days, of which the last mostly lie ahead.
+        "start_date": Column("f.start_date", "date", dawns=True),
+        "end_date": Column("f.end_date", "date", dawns=True),
+        "has_live_account": LIVE_ACCOUNT,
+        "has_left": flag("f.end_date <= s.at_day"),
+        "tenure_days": Column("(julianday(MIN(f.end_date, s.at_day)) - julianday(f.start_date))", "number"),
+        "days_left": Column("(julianday(f.end_date) - julianday(s.at_day))", "number"),
     }
-    if options.customer_model == "contractual":
-        return Relation(name, _CONTRACTS, own=own, anchor="start_date", needs_table="contracts", ahead="1")
-    # A purchase makes a customer for `lookback_days` days from the day after it: a purchase in [T - days, T).
-    days = options.lookback_days + 1
-    own["start_date"] = Column("date(f.outcome_date, '+1 day')", "date", days_after=("f.outcome_date", 1))
-    own["end_date"] = Column(f"date(f.outcome_date, '+{days} days')", "date", days_after=("f.outcome_date", days))
-    if "orders" in options.purchases:
-        deals = f"{_DEALS_BOUGHT} UNION ALL " if "deals" in options.purchases else ""
-        table = "opportunities" if deals else "orders"
-        return Relation(name, f"({deals}{_ORDERED})", own=own, anchor="start_date", needs_table=table, ahead="1")
     return Relation(
-        name, "fact_opportunities", live=_BOUGHT, own=own, anchor="start_date", needs_table="opportunities", ahead="1"
+        "customer_spans",
+        "fact_customer_spans",
+        live=f"f.made_of = '{made}' AND f.known_from < :as_of AND f.known_to >= :as_of",
+        own=own,
+        anchor="start_date",
+        needs_table=needs_table,
+        ahead="1",
+        stands_for="accounts",
     )
 
 
@@ -87,7 +88,7 @@ def _purchases(options: Options) -> Relation:
             f"(SELECT MIN(day) FROM ({others('MIN(p.outcome_date) AS day', '> f.outcome_date')}))", "date"
         ),
         "bought_before_period": flag(f"EXISTS ({others('1', '< s.day_start')})"),
-        "has_live_account": flag(f"f.account_id IN (SELECT a.id FROM accounts a WHERE {LIVE.format('a')})"),
+        "has_live_account": LIVE_ACCOUNT,
     }
     source = "(" + " UNION ALL ".join(sources[kind] for kind in kinds) + ")"
     table = "opportunities" if "deals" in kinds else "orders"
@@ -95,6 +96,12 @@ def _purchases(options: Options) -> Relation:
 
 
 SPECS: Mapping[str, Spec] = {
+    "contracts": Spec(
+        own={
+            "start_date": Column("f.start_date", "date", dawns=True),
+            "end_date": Column("f.end_date", "date", dawns=True),
+        },
+    ),
     "purchases": Spec(made=_purchases, behind="opportunities"),
     "customer_spans": Spec(made=_customer_spans, behind="contracts"),
 }

@@ -7,6 +7,8 @@ from scorecards.render.message import Issue
 from scorecards.render.view import Line
 from scorecards.values import KpiResult, Period
 
+#: The mean month of four years.
+DAYS_A_MONTH = 30.4375
 _STATS = ("median", "mean", "p90")
 
 
@@ -15,11 +17,20 @@ def written_value(result: KpiResult, fmt: Formatter, value: float | None = None)
     number = result.value if value is None else value
     if number is None:
         return None
-    return fmt.value(number, result.unit, scale=result.scale, clock=result.clock, currency=result.currency)
+    number, unit = _as_shown(result, number)
+    return fmt.value(number, unit, scale=result.scale, clock=result.clock, currency=result.currency)
+
+
+def _as_shown(result: KpiResult, number: float) -> tuple[float, str]:
+    """A number and its unit as readers see them: long times in months."""
+    if result.shown_in == "months" and result.unit == "days":
+        return number / DAYS_A_MONTH, "months"
+    return number, result.unit
 
 
 def _bare(result: KpiResult, fmt: Formatter, value: float) -> str:
-    return fmt.value(value, result.unit, scale=result.scale, clock=result.clock, currency=result.currency, bare=True)
+    value, unit = _as_shown(result, value)
+    return fmt.value(value, unit, scale=result.scale, clock=result.clock, currency=result.currency, bare=True)
 
 
 def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
@@ -40,10 +51,8 @@ def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
 def _difference(result: KpiResult, fmt: Formatter, against: str) -> tuple[float, str | None] | None:
     for comparison in result.comparisons:
         if comparison.against == against and comparison.change is not None:
-            change = comparison.change
-            return change, fmt.change(
-                change, result.unit, scale=result.scale, clock=result.clock, currency=result.currency
-            )
+            change, unit = _as_shown(result, comparison.change)
+            return change, fmt.change(change, unit, scale=result.scale, clock=result.clock, currency=result.currency)
     return None
 
 

@@ -10,6 +10,7 @@ from connectors.files.settings import FilesSettings
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings
 from scorecards.definition import Customers, Hours, Kpi, Reporting, Scorecard, TestRows
+from scorecards.facts.spans import made_of
 from syncagent.config.models import DAY_NAMES, Agent, Calendar, Identity
 from syncagent.errors import Problem
 from syncagent.mailer import MailSettings
@@ -77,7 +78,8 @@ class Config:
         made = make_reporting(
             self.agent, self.calendar, self.holidays, self.dimensions, self.identity, self.customers, self.test_rows
         )
-        return made.model_copy(update={"gap_days": gaps_of(self.kpis.values())})
+        kpis = self.kpis.values()
+        return made.model_copy(update={"gap_days": gaps_of(kpis), "customer_spans": spans_of(kpis, self.customers)})
 
 
 def gaps_of(kpis: Iterable[Kpi]) -> tuple[int, ...]:
@@ -87,6 +89,16 @@ def gaps_of(kpis: Iterable[Kpi]) -> tuple[int, ...]:
         said = kpi.where.get("gap_days") if kpi.of == "engagements" else None
         found |= {days for days in (said if isinstance(said, list | tuple) else [said]) if isinstance(days, int)}
     return tuple(sorted(found))
+
+
+def spans_of(kpis: Iterable[Kpi], customers: Customers) -> tuple[str, ...]:
+    """The lookbacks and kinds of purchases KPIs ask customers by: each is a set of facts of its own."""
+    asked = {
+        (kpi.params.get("lookback_days") or customers.lookback_days, tuple(kpi.params.get("purchases") or ("deals",)))
+        for kpi in kpis
+        if kpi.of == "customer_spans" or "lookback_days" in kpi.params
+    }
+    return tuple(sorted({made_of(int(days), kinds) for days, kinds in asked}))
 
 
 def make_reporting(

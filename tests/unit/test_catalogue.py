@@ -13,9 +13,11 @@ SHOWN = [kpi for kpi in BUILTINS.values() if not kpi.hidden]
 #: (KPI, perspective, direction, the rows that make a figure, what it adds up over: A all, S segments, N nothing).
 ATTRIBUTES = [
     ("actions_per_engagement", "Front office", "neutral", "20", "N"),
+    ("active_customers", "Front office", "up", "-", "S"),
     ("average_call_length", "Front office", "neutral", "D5", "N"),
     ("average_collection_period", "Back office", "down", "-", "N"),
     ("average_handling_time", "Front office", "down", "D5", "N"),
+    ("average_retention_period", "Front office", "up", "5", "N"),
     ("calls_handled", "Front office", "neutral", "-", "A"),
     ("complaining_customers", "Front office", "down", "-", "N"),
     ("complaints_count", "Front office", "down", "-", "A"),

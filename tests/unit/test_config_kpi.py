@@ -9,7 +9,7 @@ from scorecards.catalogue import BUILTINS
 from syncagent.config.kpi import mistakes
 from syncagent.config.models import Agent, Calendar, Identity
 from syncagent.config.problems import dotted
-from syncagent.config.result import gaps_of, make_reporting
+from syncagent.config.result import gaps_of, make_reporting, spans_of
 
 DIMENSIONS = {"team": {"tickets": "owner.team"}, "owner": {"leads": "owner.name"}}
 REPORTING = make_reporting(
@@ -23,6 +23,15 @@ def test_engagements_are_made_for_every_pause_a_kpi_asks_for() -> None:
     changed = definition.override(BUILTINS["actions_per_engagement"], {"params": {"gap_days": 7}})
     assert gaps_of(BUILTINS.values()) == (14,)
     assert gaps_of([own, changed, own]) == (7, 30)
+
+
+def test_customers_are_made_for_every_lookback_a_kpi_asks_for() -> None:
+    """That of [customers], and those of KPIs with one of their own, or with orders among the purchases."""
+    named = {"lookback_days": 90, "purchases": ["orders", "deals"]}
+    own = definition.build("mine", {"of": "customer_spans", "params": named})
+    part = definition.override(BUILTINS["average_retention_period"], {"params": {"lookback_days": 180}})
+    assert spans_of(BUILTINS.values(), definition.Customers()) == ("deals 365",)
+    assert spans_of([own, part, own], definition.Customers(lookback_days=400)) == ("deals 180", "deals+orders 90")
 
 
 def said(table: dict[str, Any], name: str = "mine") -> list[str]:

@@ -14,7 +14,7 @@ from scorecards.errors import RenderError
 from scorecards.render import HTML_MAX, preview_html, render
 from scorecards.render.format import get
 from scorecards.render.message import Issue
-from scorecards.render.rows import signal_sentence
+from scorecards.render.rows import signal_sentence, written_change, written_value
 from scorecards.values import (
     ActionList,
     ActionRow,
@@ -377,3 +377,14 @@ def test_the_signal_in_a_sentence(signal: Signal, sentence: str) -> None:
     found = signal_sentence(one(signal=signal), get("en", "EUR", "UTC"))
     assert found.endswith(sentence)
     assert bool(found) == bool(sentence)
+
+
+def test_long_times_are_told_in_months() -> None:
+    """Days in the JSON, months of 30.4375 of them to readers: values and changes alike."""
+    span = Period(date(2026, 9, 1), date(2026, 10, 1), "UTC", complete=True)
+    earlier = Comparison("previous", 365.25, 365.25, span, "ok")
+    shown = result("stay", "Stay", "days", [730.5], shown_in="months", comparisons=(earlier,))
+    assert written_value(shown, get("en-GB", "EUR", "UTC")) == "24.0\u00a0mo"
+    assert written_change(shown, get("en-GB", "EUR", "UTC")) == "+12.0\u00a0mo"
+    assert shown.to_json()["value"] == 730.5
+    assert shown.to_json()["unit"] == "days"

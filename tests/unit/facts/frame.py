@@ -17,6 +17,7 @@ Change = tuple[str, str, Mapping[str, Any]]
 
 REPORTING = Reporting(
     timezone="Europe/Berlin",
+    customer_spans=("deals 365", "deals+orders 30", "deals+orders 365"),
     tables={name: column_types(name) for name in TABLES},
     references={name: dict(table.references) for name, table in TABLES.items()},
 )
@@ -215,9 +216,32 @@ def money() -> st.SearchStrategy[Change]:
     )
 
 
+def customer() -> st.SearchStrategy[Change]:
+    """What makes a customer for a time: contracts, and orders beside won deals."""
+    contract = {
+        "account_id": st.sampled_from([None, "A a", "A b"]),
+        "start_date": st.none() | days,
+        "end_date": st.none() | days,
+        "created_at": st.none() | moments,
+        "is_deleted": st.sampled_from([0, 0, 0, 1]),
+    }
+    order = {
+        "account_id": st.sampled_from([None, "A a", "A b"]),
+        "order_date": st.none() | days,
+        "created_at": st.none() | moments,
+        "status": st.sampled_from([None, "shipped", "Cancelled"]),
+        "cancelled_date": st.none() | days,
+        "is_deleted": st.sampled_from([0, 0, 0, 1]),
+    }
+    return st.one_of(
+        st.tuples(st.just("contracts"), few.map("K {}".format), st.fixed_dictionaries(contract)),
+        st.tuples(st.just("orders"), few.map("O {}".format), st.fixed_dictionaries(order)),
+    )
+
+
 changes = st.one_of(
     st.one_of(
         deal(), history(), history(), stage(), ticket(), status(), activity(), activity(), link(), link(), mail_event()
     ),
-    st.one_of(answer(), invitation(), money(), others()),
+    st.one_of(answer(), invitation(), money(), customer(), customer(), others()),
 )

@@ -77,6 +77,8 @@ def test_kept_facts_equal_rebuilt_facts(
             facts.refresh(conn, REPORTING, facts=WITH_GROUPS)
         conn.execute("DELETE FROM ticket_status_history WHERE id = ?", (f"S {removed}",))
         conn.execute("DELETE FROM stage_defs WHERE id = ?", (f"G {removed}",))
+        conn.execute("DELETE FROM contracts WHERE id = ?", (f"K {removed}",))
+        conn.execute("DELETE FROM orders WHERE id = ?", (f"O {removed}",))
         conn.execute("DELETE FROM contacts WHERE id = ?", (f"C {removed}",))
         conn.execute("DELETE FROM survey_responses WHERE id = ?", (f"R {removed}",))
         conn.execute("DELETE FROM activity_links WHERE id = ?", (f"N {removed}",))
