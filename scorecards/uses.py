@@ -63,6 +63,15 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
             ("first_outbound_at", "first_call_at"), (("activities", "occurred_at"), ("activities", "lead_id"))
         ),
         "is_imported": (("leads", "created_at"),),
+        **dict.fromkeys(
+            ("sold_date", "has_open_deal"),
+            (
+                ("leads", "converted_opportunity_id"),
+                ("leads", "converted_account_id"),
+                ("opportunities", "state"),
+                ("opportunities", "close_date"),
+            ),
+        ),
     },
     "activities": {
         **dict.fromkeys(("is_touch", "is_outreach", "is_human"), _DONE_BY_US),
@@ -147,7 +156,7 @@ _TOUCHING = (
     "followed_at", "first_call_at",
 )  # fmt: skip
 #: Other words -> the table the columns they stand for are made of.
-_LEANS_ON = {"ticket_response": "tickets", "is_invited": "survey_invitations"}
+_LEANS_ON = {"ticket_response": "tickets", "is_invited": "survey_invitations", "sold_date": "opportunities"}
 #: Relations whose rows are made of those of another table too, or stand for what became of them there.
 _MADE_WITH = {
     "receivables": {"payments"},

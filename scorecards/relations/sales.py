@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from scorecards.facts import ITS_IDS, LIVE
 from scorecards.relations.activity import LAST_OUTBOUND
-from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, flag, of_live
+from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, filed_under, flag, of_live, standing
 
 #: Our first call to the lead that somebody answered.
 _FIRST_CALL_AT = (
@@ -13,6 +13,22 @@ _FIRST_CALL_AT = (
     f" AND a.status = 'completed' AND a.is_automated = 0 AND COALESCE(a.connected, 1) = 1 AND {LIVE.format('a')}"
     " AND a.occurred_at >= stamp(f.created_at) AND a.occurred_at < stamp(:as_of))"
 )
+
+#: The deal a lead became: the one it names, else the first its account began after it came.
+_ITS_DEAL = (
+    f"COALESCE({standing('f.converted_opportunity_id')}, (SELECT o.id FROM opportunities o"
+    f" WHERE o.account_id IN {filed_under('r.converted_account_id')} AND {LIVE.format('o')}"
+    " AND o.created_at > stamp(f.created_at) AND o.created_at < stamp(:as_of) ORDER BY o.created_at, o.id LIMIT 1))"
+)
+
+
+def _its_deal(what: str, only: str) -> str:
+    """Something of the deal a lead became, as it is known to be (SQL)."""
+    return (
+        f"(SELECT {what} FROM fact_opportunities d WHERE d.id = {_ITS_DEAL} AND d.known_from < :as_of"
+        f" AND d.known_to >= :as_of AND {only})"
+    )
+
 
 #: A deal of an account that had won one on an earlier day, as far as is known: a customer already.
 _IS_REPEAT = (
@@ -68,6 +84,13 @@ SPECS: Mapping[str, Spec] = {
             "source_channel": Column("f.source_channel", "text"),
             "owner_id": Column("f.owner_id", "text"),
             "converted_opportunity_id": Column("f.converted_opportunity_id", "text"),
+            "sold_date": Column(
+                _its_deal("d.outcome_date", "d.state = 'won' AND d.outcome_date < :today"),
+                "date",
+                joins=("r",),
+                undated=_its_deal("1", "d.state = 'won' AND d.outcome_date IS NULL") + " IS NOT NULL",
+            ),
+            "has_open_deal": Column(f"({_its_deal('1', 'd.is_open = 1')} IS NOT NULL)", "flag", joins=("r",)),
             "first_outbound_at": epoch("first_outbound_at", masked=True),
             "first_call_at": Column(_FIRST_CALL_AT, "instant", epoch=True),
             "is_imported": bit("is_imported"),

@@ -46,6 +46,7 @@ ATTRIBUTES = [
     ("installation_problems_per_unit", "Back office", "down", "20", "N"),
     ("lead_conversion_rate", "Front office", "up", "R20", "N"),
     ("lead_response_time", "Front office", "down", "D5", "N"),
+    ("lead_to_sale_rate", "Front office", "up", "R20", "N"),
     ("lost_opportunities", "Front office", "down", "-", "A"),
     ("mean_time_to_resolution", "Front office", "down", "D5", "N"),
     ("net_profit", "Back office", "up", "-", "A"),
