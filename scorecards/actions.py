@@ -13,6 +13,7 @@ from scorecards.definition import Kpi
 from scorecards.periods import Slice
 from scorecards.plan import is_stock
 from scorecards.question import question_of
+from scorecards.ratios import own_slice
 from scorecards.slots import Action, Stock
 from scorecards.tally import Tally, records
 from scorecards.values import ActionList, ActionRow
@@ -46,7 +47,8 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     action = kpi.action
     if action is not None and action.kpi is not None:
         listed = {"action": action.model_copy(update={"kpi": None})}
-        return actions_of(evaluator, evaluator.part(kpi, action.kpi).model_copy(update=listed), slice_)
+        part = evaluator.part(kpi, action.kpi).model_copy(update=listed)
+        return actions_of(evaluator, part, own_slice(evaluator, part, slice_))
     if action is None or kpi.of is None or kpi.retain is not None:
         return None
     wanted = _as_asked(kpi, action, slice_)

@@ -11,7 +11,7 @@ from scorecards.definition import Kpi
 from scorecards.figures import Figure, figure, is_two_sided, n_min, scaled
 from scorecards.periods import Slice
 from scorecards.question import question_beside, question_of
-from scorecards.ratios import days_of, growths
+from scorecards.ratios import days_of, growths, own_slice
 from scorecards.slots import Also
 from scorecards.tally import Tally, aggregate, needs_values, tallies, together
 
@@ -25,7 +25,11 @@ def details_of(evaluator: "Evaluator", kpi: Kpi, main: Slice, tally: Tally | Non
         found: dict[str, Any] = growths(evaluator, kpi, main) if kpi.ratio is not None else {}
         if kpi.ratio is not None and kpi.ratio.times == "period_days":
             found["days"] = days_of(main)
-        return found | {name: _of_kpi(evaluator, kpi, also, main) for name, also in _beside(kpi).items() if also.kpi}
+        for name, also in _beside(kpi).items():
+            if also.kpi is not None:
+                beside = _of_kpi if also.by is None else _split_other
+                found[name] = beside(evaluator, kpi, also, main)
+        return found
     if tally is None:
         return {}
     found = {f"excluded_{why}": tally.excluded.get(why, 0) for why in ("null", "no_fx")}
@@ -36,7 +40,7 @@ def details_of(evaluator: "Evaluator", kpi: Kpi, main: Slice, tally: Tally | Non
         if wanted.excluded is not None:
             found[name] = tally.excluded.get(wanted.excluded, 0)
         elif wanted.kpi is not None and wanted.by is not None:
-            found[name] = _split(evaluator, _part(evaluator, kpi, wanted.kpi), wanted.by, main)
+            found[name] = _split_other(evaluator, kpi, wanted, main)
         elif wanted.kpi is not None:
             found[name] = _of_kpi(evaluator, kpi, wanted, main)
         elif wanted.by is not None:
@@ -90,7 +94,13 @@ def _ruled_out(kpi: Kpi, tally: Tally) -> dict[str, Any]:
 
 def _of_kpi(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> Any:
     """A part of another KPI over the same slice."""
-    return getattr(evaluator.figures(_part(evaluator, kpi, wanted.kpi or ""), [main])[0], wanted.part)
+    other = _part(evaluator, kpi, wanted.kpi or "")
+    return getattr(evaluator.figures(other, [own_slice(evaluator, other, main)])[0], wanted.part)
+
+
+def _split_other(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> list[dict[str, Any]]:
+    other = _part(evaluator, kpi, wanted.kpi or "")
+    return _split(evaluator, other, wanted.by or "", own_slice(evaluator, other, main))
 
 
 def _part(evaluator: "Evaluator", kpi: Kpi, name: str) -> Kpi:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
 from scorecards.figures import Figure, is_rate, n_min
-from scorecards.periods import Slice, cut, like_for_like, rolling, shifted, span_holding, year_ago
+from scorecards.periods import Slice, Span, cut, like_for_like, rolling, shifted, span_holding, year_ago
 from scorecards.plan import is_stock
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def parts_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> list[Part]:
         part = _asked(evaluator, kpi, name)
         sides = [side for _, side in operand.sides]
         if suffix == "mean":
-            sides.append(_own_slice(evaluator, part, slice_))  # it rests on the rows of its start, but is made of both
+            sides.append(own_slice(evaluator, part, slice_))  # it rests on the rows of its start, but is made of both
         found.append(Part(said, place < len(tops), operand.value, tuple((part, side) for side in sides)))
     return found
 
@@ -111,8 +111,11 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
     rests_on = kpi.ratio.rests_on if kpi.ratio is not None else "both"
     counted = bottom.sides if is_rate(kpi) or rests_on != "both" else sides
     n = sum(side.n for side in counted.values())
-    if rests_on == "bottom_value":
-        n = int(bottom.value or 0)
+    value_below = bottom.value
+    if rests_on not in ("both", "bottom"):
+        if rests_on != "bottom_value":
+            value_below = next((side.value for (name, _), side in bottom.sides.items() if name == rests_on), None)
+        n = int(value_below or 0)
     coverages = [side.coverage for side in sides.values() if side.coverage is not None]
     coverage = min(coverages, default=None)
     missing = next((side for side in sides.values() if side.status in ("no_data", "error")), None)
@@ -121,10 +124,10 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
     if top.value is None or bottom.value is None or bottom.value <= 0:
         return Figure(None, top.value, bottom.value, n, "no_denominator", "nothing to compare with", coverage)
     least = n_min(kpi)
-    if rests_on == "bottom_value" and bottom.value < least:
-        reason = f"{bottom.value:g} of them: too few to rate (at least {least} needed)"
+    if rests_on not in ("both", "bottom") and (value_below or 0) < least:
+        reason = f"{value_below or 0:g} of them: too few to rate (at least {least} needed)"
         return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
-    if rests_on != "bottom_value" and any(side.n < least for side in counted.values()):
+    if rests_on in ("both", "bottom") and any(side.n < least for side in counted.values()):
         thin = min(side.n for side in counted.values())
         reason = f"{thin} rows on one side: too few to rate (at least {least} needed)"
         return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
@@ -138,7 +141,7 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
 def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slice]) -> list[_Operand]:
     name, _, suffix = said.partition(".")
     part = _asked(evaluator, kpi, name)
-    slices = [_own_slice(evaluator, part, slice_) for slice_ in slices]
+    slices = [own_slice(evaluator, part, slice_) for slice_ in slices]
     if suffix in ("", "value"):
         return [_Operand(f.value, {(name, s): f}) for s, f in zip(slices, evaluator.figures(part, slices), strict=True)]
     if suffix in ("n", "numerator", "denominator"):
@@ -184,10 +187,10 @@ def _opened(evaluator: "Evaluator", part: Kpi, suffix: str, slices: Sequence[Sli
     return found
 
 
-def _own_slice(evaluator: "Evaluator", part: Kpi, slice_: Slice) -> Slice:
+def own_slice(evaluator: "Evaluator", part: Kpi, slice_: Slice) -> Slice:
     """What an operand is asked over: its own window or running period, as it stood at the end of this slice."""
     if part.window is not None:
-        return cut(rolling(slice_.span, part.window), evaluator.as_of, evaluator.zone)
+        return cut(rolling(Span(slice_.day_start, slice_.at_day), part.window), evaluator.as_of, evaluator.zone)
     if part.partial is None or part.period in (None, "all", slice_.span.granularity) or is_stock(part):
         return slice_
     span = span_holding(slice_.day_end - timedelta(1), part.period or "month", evaluator.reporting)

@@ -50,17 +50,23 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)
 class Ratio(Model):
     """KPIs over KPIs; each name may carry a suffix (.value .target .gap .previous .base .change .opening .mean ...).
 
-    Several names on a side are multiplied. `times` is what the quotient is multiplied by: a number, or the days of
-    the period. `rests_on`: what there must be enough of, and is said as n: the rows of both sides, those below the
-    line (always so of a rate), or what stands below it (units sold). `at`: both sides are taken at an instant, so the
-    quotient is a stock as they are.
+    Several names on a side are multiplied. `times` is what the quotient is multiplied by: a number, or the days of the
+    period. `rests_on`: what there must be enough of, and is said as n: the rows of both sides, those below the line
+    (always so of a rate), what stands below it (units sold), or the value of one name below it. `at`: both sides are
+    taken at an instant, so the quotient is a stock as they are.
     """
 
     tops: Names = Field(alias="top")
     bottoms: Names = Field(alias="bottom")
     times: float | Literal["period_days"] = 1.0
-    rests_on: Literal["both", "bottom", "bottom_value"] = "both"
+    rests_on: str = "both"
     at: Literal["period_end"] | None = None
+
+    @model_validator(mode="after")
+    def _rests(self) -> "Ratio":
+        if self.rests_on not in (known := ("both", "bottom", "bottom_value", *self.bottoms)):
+            raise ValueError(f"rests_on is none of {', '.join(known)}")
+        return self
 
     @property
     def top(self) -> str:

@@ -24,6 +24,8 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "is_open": (("opportunities", "state"), ("opportunities", "stage")),
         "state": (("opportunities", "state"), ("opportunities", "stage")),
         "future_close": (("opportunities", "close_date"),),
+        "worth": tuple(("opportunities", column) for column in ("amount_minor", "currency", "cost_minor")),
+        "worth_is": (("opportunities", "cost_minor"),),
         **dict.fromkeys(
             ("reach", "has_history", "stage_entered_at", "step", "step_name", "step_label", "outcome", "is_dropped"),
             (
@@ -126,7 +128,8 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         ),
     },
     "contracts": dict.fromkeys(
-        ("has_left", "tenure_days", "days_left"), (("contracts", "start_date"), ("contracts", "end_date"))
+        ("has_left", "tenure_days", "days_left", "day", "days_in_period"),
+        (("contracts", "start_date"), ("contracts", "end_date")),
     ),
     "invoices": {
         "day": (("invoices", "issued_date"), ("payments", "paid_date")),

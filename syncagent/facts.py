@@ -65,6 +65,10 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
         "CREATE INDEX IF NOT EXISTS opportunity_stage_history_unplaced ON opportunity_stage_history(stage)"
         " WHERE stage_order IS NULL"
     )
+    for table in ("opportunities", "orders"):  # whether any has a cost is asked often, and mostly none has
+        conn.execute(
+            f"CREATE INDEX IF NOT EXISTS {table}_with_cost ON {table}(is_deleted) WHERE cost_minor IS NOT NULL"
+        )
     conn.execute("CREATE INDEX IF NOT EXISTS survey_invitations_by_day ON survey_invitations(sent_at)")
     for column in ("contact_id", "opportunity_id", "ticket_id"):
         conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves

@@ -24,8 +24,14 @@ _ORDERED = (
 LIVE_ACCOUNT = flag(f"f.account_id IN (SELECT a.id FROM accounts a WHERE {LIVE.format('a')})")
 
 
+def _made(options: Options) -> str:
+    if options.customer_model == "contractual":
+        return CONTRACTS
+    return made_of(options.lookback_days, options.purchases)
+
+
 def _customer_spans(options: Options) -> Relation:
-    made = CONTRACTS if options.customer_model == "contractual" else made_of(options.lookback_days, options.purchases)
+    made = _made(options)
     only_orders = "deals" not in options.purchases
     needs_table = "contracts" if made == CONTRACTS else "orders" if only_orders else "opportunities"
     own = {
@@ -37,6 +43,11 @@ def _customer_spans(options: Options) -> Relation:
         "has_live_account": LIVE_ACCOUNT,
         "has_left": flag("f.end_date <= s.at_day"),
         "tenure_days": Column("(julianday(MIN(f.end_date, s.at_day)) - julianday(f.start_date))", "number"),
+        # The first day of the period on which it was one, and how many there were.
+        "day": Column("(CASE WHEN f.end_date > s.day_start THEN MAX(f.start_date, s.day_start) END)", "date"),
+        "days_in_period": Column(
+            "(julianday(MIN(f.end_date, s.day_end)) - julianday(MAX(f.start_date, s.day_start)))", "number"
+        ),
         "days_left": Column("(julianday(f.end_date) - julianday(s.at_day))", "number"),
     }
     return Relation(
@@ -65,17 +76,31 @@ _OTHER_ORDERS = (
 )
 
 
+#: What a deal cost; nobody's deals have a cost where none of them has.
+_COST = "(SELECT o.cost_minor FROM opportunities o WHERE o.id = f.id) AS cost_minor"
+_HAVE_COST = {
+    "deals": "EXISTS (SELECT 1 FROM opportunities c WHERE c.cost_minor IS NOT NULL AND c.is_deleted = 0)",
+    "orders": "EXISTS (SELECT 1 FROM orders c WHERE c.cost_minor IS NOT NULL AND c.is_deleted = 0)",
+}
+
+
 def _purchases(options: Options) -> Relation:
     kinds = [kind for kind in ("deals", "orders") if kind in options.purchases] or ["deals"]
     sources = {
-        "deals": _DEALS_BOUGHT.replace("f.owner_id", "f.owner_id, f.amount_minor, f.currency"),
-        "orders": _ORDERED.replace("o.owner_id", "o.owner_id, o.amount_minor, o.currency"),
+        "deals": _DEALS_BOUGHT.replace("f.owner_id", f"f.owner_id, f.amount_minor, f.currency, {_COST}"),
+        "orders": _ORDERED.replace("o.owner_id", "o.owner_id, o.amount_minor, o.currency, o.cost_minor"),
     }
     other = {"deals": _OTHER_DEALS, "orders": _OTHER_ORDERS}
 
     def others(what: str, when: str) -> str:
         return " UNION ALL ".join(other[kind].format(what, when) for kind in kinds)
 
+    have_cost = f"({' OR '.join(_HAVE_COST[kind] for kind in kinds)})"
+    was_customer = (
+        "EXISTS (SELECT 1 FROM fact_customer_spans c WHERE c.account_id = f.account_id"
+        f" AND c.made_of = '{_made(options)}' AND c.known_from < :as_of AND c.known_to >= :as_of"
+        " AND c.start_date <= s.day_end AND c.end_date > s.day_start)"
+    )
     same_day = others("1", "= f.outcome_date AND p.id < f.id")
     own = {
         "id": Column("f.id", "text"),
@@ -89,6 +114,14 @@ def _purchases(options: Options) -> Relation:
         ),
         "bought_before_period": flag(f"EXISTS ({others('1', '< s.day_start')})"),
         "has_live_account": LIVE_ACCOUNT,
+        "was_customer": flag(was_customer),
+        # Profit where purchases say what they cost, else revenue.
+        "worth": Column(
+            f"(CASE WHEN {have_cost} THEN f.amount_minor - f.cost_minor ELSE f.amount_minor END)",
+            "money",
+            currency="f.currency",
+        ),
+        "worth_is": Column(f"(CASE WHEN {have_cost} THEN 'profit' ELSE 'revenue' END)", "text"),
     }
     source = "(" + " UNION ALL ".join(sources[kind] for kind in kinds) + ")"
     table = "opportunities" if "deals" in kinds else "orders"

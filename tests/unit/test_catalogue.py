@@ -27,6 +27,7 @@ ATTRIBUTES = [
     ("csat_satisfied_rate", "Front office", "up", "S10", "N"),
     ("csat_score", "Front office", "up", "S10", "N"),
     ("customer_attrition_rate", "Front office", "down", "R20", "N"),
+    ("customer_lifetime_value", "Front office", "up", "5", "N"),
     ("customer_response_time", "Front office", "down", "D5", "N"),
     ("customer_retention_rate", "Front office", "up", "R20", "N"),
     ("detractor_followup_rate", "Front office", "up", "5", "N"),

@@ -47,16 +47,21 @@ class World:
             self.add("contracts", f"C{number}", account_id=self.account(), start_date=start.isoformat(),
                      end_date=end and end.isoformat(), created_at=created, is_deleted=pick([0, 0, 0, 1]))  # fmt: skip
             self.add("opportunities", f"D{number}", account_id=self.account(), state=pick(["won", "won", "lost"]),
-                     close_date=pick(DAYS).isoformat(), is_deleted=pick([0, 0, 0, 1]))  # fmt: skip
+                     close_date=pick(DAYS).isoformat(), is_deleted=pick([0, 0, 0, 1]),
+                     amount_minor=self.minor())  # fmt: skip
             self.add("orders", f"O{number}", account_id=self.account(), order_date=pick(DAYS).isoformat(),
                      status=pick([None, "shipped", "canceled"]), is_deleted=pick([0, 0, 0, 1]), created_at=created,
-                     cancelled_date=pick([None, None, pick(DAYS).isoformat()]))  # fmt: skip
+                     cancelled_date=pick([None, None, pick(DAYS).isoformat()]),
+                     amount_minor=self.minor())  # fmt: skip
         facts.refresh(conn, REPORTING)
         self.as_of = datetime(2026, 5, 1, 12, tzinfo=UTC) + timedelta(days=self.random.randrange(200))
         self.today = self.as_of.astimezone(ZONE).date()
         first = START + timedelta(days=self.random.randrange(100))
         self.span = Span(first, first + timedelta(days=pick([7, 31, 60])))
         self.at = min(self.span.end, self.today)
+
+    def minor(self) -> int:
+        return self.random.randrange(1, 1000) * 100
 
     def account(self) -> str | None:
         return self.random.choice([None, *(f"A{number}" for number in range(9))])
@@ -71,6 +76,17 @@ class World:
         rows = [row for row in self.rows[table] if not row["is_deleted"]]
         return [row for row in rows if row.get("created_at") is None or row["created_at"] < now]
 
+    def bought(self, kinds: list[str]) -> list[tuple[str | None, str, int]]:
+        """Account, day and amount of all purchases known: won deals, and orders that were not cancelled."""
+        today = self.today.isoformat()
+        deals = [row for row in self.known("opportunities") if row["state"] == "won"]
+        found = [(row["account_id"], row["close_date"], row["amount_minor"]) for row in deals]
+        orders = [row for row in self.known("orders") if row["status"] != "canceled"]
+        orders = [row for row in orders if not (row["cancelled_date"] and row["cancelled_date"] < today)]
+        if "orders" in kinds:
+            found += [(row["account_id"], row["order_date"], row["amount_minor"]) for row in orders]
+        return [one for one in found if one[1] < today]
+
     def customer_days(self, model: dict[str, Any]) -> dict[str, set[date]]:
         """The days each live account was a customer on, as known."""
         merged = {row["id"]: row["merged_into"] or row["id"] for row in self.rows["accounts"]}
@@ -81,18 +97,10 @@ class World:
             for row in self.known("contracts"):
                 spells.append((row["account_id"], row["start_date"], row["end_date"] or "9999-12-31"))
         else:
-            today = self.today.isoformat()
-            bought = [(d["account_id"], d["close_date"]) for d in self.known("opportunities") if d["state"] == "won"]
-            bought += [
-                (order["account_id"], order["order_date"])
-                for order in self.known("orders")
-                if order["status"] != "canceled" and not (order["cancelled_date"] and order["cancelled_date"] < today)
-            ]
-            for account, day in bought:
-                if day < today:
-                    begin = date.fromisoformat(day) + timedelta(1)
-                    last = begin + timedelta(days=model["lookback_days"])
-                    spells.append((account, begin.isoformat(), last.isoformat()))
+            for account, day, _ in self.bought(model["purchases"]):
+                begin = date.fromisoformat(day) + timedelta(1)
+                last = begin + timedelta(days=model["lookback_days"])
+                spells.append((account, begin.isoformat(), last.isoformat()))
         for account, opens, closes in spells:
             of = merged.get(account or "")
             if of is not None and of in live:
@@ -143,3 +151,23 @@ def test_how_long_customers_stay(world: World, model: dict[str, Any]) -> None:
     assert result.value == (pytest.approx(tenure / len(lost)) if lost else None)
     if lost:
         assert result.details["churned_mean"] == pytest.approx(sum(lost) / len(lost))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=["contracts", "purchases"])
+def test_what_a_customer_is_worth(world: World, model: dict[str, Any]) -> None:
+    """Revenue of a customer's day in the 365 days before, for as many days as customers stay."""
+    days, first = world.customer_days(model), world.at - timedelta(365)
+    merged = {row["id"]: row["merged_into"] or row["id"] for row in world.rows["accounts"]}
+    worth = 0.0
+    for account, day, amount in world.bought(model.get("purchases", ["deals"])):
+        held = days.get(merged.get(account or "", ""), set())
+        if first.isoformat() <= day < world.at.isoformat() and any(first <= one <= world.at for one in held):
+            worth += amount / 100
+    as_customers = sum(first <= day < world.at for held in days.values() for day in held)
+    stay = world.told("average_retention_period", **model)
+    result = world.told("customer_lifetime_value", **model)
+    if stay.value is None or not as_customers:
+        assert result.value is None
+    else:
+        assert result.value == pytest.approx(worth / as_customers * stay.value)
+        assert result.n == stay.n
