@@ -18,15 +18,15 @@ _FIRST_CALL_AT = (
 _ITS_DEAL = (
     f"COALESCE({standing('f.converted_opportunity_id')}, (SELECT o.id FROM opportunities o"
     f" WHERE o.account_id IN {filed_under('r.converted_account_id')} AND {LIVE.format('o')}"
-    " AND o.created_at > stamp(f.created_at) AND o.created_at < stamp(:as_of) ORDER BY o.created_at, o.id LIMIT 1))"
+    " AND o.created_at > stamp(f.created_at) AND o.created_at < stamp(:as_of) ORDER BY +o.created_at, o.id LIMIT 1))"
 )
 
 
 def _its_deal(what: str, only: str) -> str:
-    """Something of the deal a lead became, as it is known to be (SQL)."""
+    """Something of the deal a lead became, as it is known to be (SQL): first the deal, then its version."""
     return (
-        f"(SELECT {what} FROM fact_opportunities d WHERE d.id = {_ITS_DEAL} AND d.known_from < :as_of"
-        f" AND d.known_to >= :as_of AND {only})"
+        f"(SELECT {what} FROM (SELECT {_ITS_DEAL} AS deal) k CROSS JOIN fact_opportunities d"
+        f" WHERE d.id = k.deal AND +d.known_from < :as_of AND +d.known_to >= :as_of AND {only})"
     )
 
 
@@ -85,12 +85,12 @@ SPECS: Mapping[str, Spec] = {
             "owner_id": Column("f.owner_id", "text"),
             "converted_opportunity_id": Column("f.converted_opportunity_id", "text"),
             "sold_date": Column(
-                _its_deal("d.outcome_date", "d.state = 'won' AND d.outcome_date < :today"),
+                _its_deal("d.outcome_date", "+d.state = 'won' AND +d.outcome_date < :today"),
                 "date",
                 joins=("r",),
-                undated=_its_deal("1", "d.state = 'won' AND d.outcome_date IS NULL") + " IS NOT NULL",
+                undated=_its_deal("1", "+d.state = 'won' AND +d.outcome_date IS NULL") + " IS NOT NULL",
             ),
-            "has_open_deal": Column(f"({_its_deal('1', 'd.is_open = 1')} IS NOT NULL)", "flag", joins=("r",)),
+            "has_open_deal": Column(f"({_its_deal('1', '+d.is_open = 1')} IS NOT NULL)", "flag", joins=("r",)),
             "first_outbound_at": epoch("first_outbound_at", masked=True),
             "first_call_at": Column(_FIRST_CALL_AT, "instant", epoch=True),
             "is_imported": bit("is_imported"),
