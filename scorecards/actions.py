@@ -40,6 +40,17 @@ _SURVEYS = (
     " t.responded_at FROM survey_responses t LEFT JOIN tickets k ON k.id = t.ticket_id"
     " LEFT JOIN users u ON u.id = k.owner_id"
 )
+#: Rows of the agent's own book: named by whose they are, found where their source is.
+_OWN_FACES = {
+    "sync_state": (
+        "SELECT t.source_name || ' ' || t.stream AS id, t.source_name || ' ' || t.stream, o.url, NULL, NULL, NULL, NULL"
+        " FROM sync_state t LEFT JOIN sources o ON o.source_name = t.source_name"
+    ),
+    "sync_runs": (
+        "SELECT CAST(t.id AS TEXT) AS id, t.source_name || ' ' || t.stream, o.url, NULL, NULL, NULL, NULL"
+        " FROM sync_runs t LEFT JOIN sources o ON o.source_name = t.source_name"
+    ),
+}
 
 
 def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | None = None) -> ActionList | None:
@@ -113,6 +124,8 @@ def _faces(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Mapping[st
     marks = ", ".join("?" * len(ids))
     if table == "survey_responses":
         rows = evaluator.conn.execute(f"{_SURVEYS} WHERE t.id IN ({marks})", tuple(ids))
+    elif table in _OWN_FACES:
+        rows = evaluator.conn.execute(f"SELECT * FROM ({_OWN_FACES[table]}) WHERE id IN ({marks})", tuple(ids))
     else:
         types = evaluator.reporting.tables.get(table, {})
         money = "t.amount_minor, t.currency" if "amount_minor" in types else "NULL, NULL"

@@ -153,6 +153,8 @@ _BEHIND = {
     "receivables": "invoices",
     "units_sold": "opportunity_lines",
 }
+#: The agent's own book, which no source fills: it is never late itself, being what lateness is told by.
+OWN_BOOK = frozenset({"streams", "sync_runs", "deliveries"})
 #: Words in a KPI that say it leans on activities.
 _TOUCHING = (
     "touch", "contact'", "first_outbound_at", "first_response_at", "last_outbound_at", "wait_", "worked_in_",

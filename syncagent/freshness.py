@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from scorecards.definition import Kpi
 from scorecards.provenance import holds_records, no_longer_read
-from scorecards.uses import table_behind, tables_beside
+from scorecards.uses import OWN_BOOK, table_behind, tables_beside
 from scorecards.values import Freshness
 from syncagent.ledger import moment
 from syncagent.schema import TABLES
@@ -30,6 +30,8 @@ def tables_of(names: Collection[str], kpis: Mapping[str, Kpi]) -> set[str] | Non
         if kpi is None or name in seen:
             continue
         seen.add(name)
+        if kpi.of in OWN_BOOK:
+            continue
         if kpi.operands:
             waiting += [part.partition(".")[0] for part in kpi.operands]
         elif kpi.of is not None and (table := table_behind(kpi.of)) is not None and table in TABLES:

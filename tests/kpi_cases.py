@@ -29,6 +29,8 @@ from syncagent.schema import TABLES, column_types
 from syncagent.store import open_cache
 
 TOLERANCE = 1e-6
+#: The agent's own book, whose rows are stored as a case gives them.
+_OWN_BOOK = ("sources", "sync_state", "sync_runs", "deliveries")
 #: Config keys that are the report's, not the KPI's.
 _REPORTING = {"calendar", "reporting_currency", "system_of_record", "n_min"}
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -161,6 +163,8 @@ def canonical_rows(case: Mapping[str, Any], currency: str) -> Iterator[tuple[str
                 yield "opportunities", _stored("opportunities", won | {"account_id": row["account_id"]}, currency)
             elif table == "customer_spans":
                 yield "contracts", _stored("contracts", {"id": f"span {number}", **row}, currency)
+            elif table in _OWN_BOOK:
+                yield table, dict(row)
             elif table in TABLES:
                 yield table, _stored(table, {"id": f"{table} {number}", **row}, currency)
                 yield from _following(table, row, currency)

@@ -40,6 +40,11 @@ _MADE = {
     "engagements": "a run of actions with an account (else contact, lead), ended by `gap_days` of silence",
     "campaign_sends": "a campaign's mail to one recipient, with what became of it",
 }
+#: Relations of the agent's own book.
+_OWN = {
+    "streams": "a kind of records of a source as it stood: when it was last read to its end, whether it can be read",
+    "sync_runs": "one run of a stream; runs are kept for 90 days",
+}
 
 
 def page() -> str:
@@ -70,6 +75,10 @@ def page() -> str:
         assert relation is not None  # listed above
         columns = ", ".join(f"`{column}`" for column, said in relation.own.items() if "r" not in said.joins)
         parts.append(f"\n`{name}`: {what}. Columns: {columns}; all of {relation.base} too.\n")
+    for name, what in _OWN.items():
+        relation = language.relation(name)
+        assert relation is not None  # listed above
+        parts.append(f"\n`{name}`: {what}. Columns: {', '.join(f'`{column}`' for column in relation.own)}.\n")
     parts.append("\nWhat a `[dimension]` says of `activities` or `email_events` splits these as well.\n")
     return "".join(parts)
 

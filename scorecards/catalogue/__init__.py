@@ -10,7 +10,7 @@ from typing import Any
 from scorecards.definition import Kpi, build
 
 #: One file an area, in the order in which the catalogue is listed.
-AREAS = ("sales", "customers", "dialogue", "service", "office", "quality")
+AREAS = ("sales", "customers", "dialogue", "service", "office", "quality", "machine")
 
 
 @lru_cache(maxsize=1)
