@@ -50,6 +50,7 @@ _OWN_FACES = {
         "SELECT CAST(t.id AS TEXT) AS id, t.source_name || ' ' || t.stream, o.url, NULL, NULL, NULL, NULL"
         " FROM sync_runs t LEFT JOIN sources o ON o.source_name = t.source_name"
     ),
+    "deliveries": "SELECT CAST(t.id AS TEXT) AS id, t.scorecard, NULL, NULL, NULL, NULL, NULL FROM deliveries t",
 }
 
 

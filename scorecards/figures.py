@@ -18,6 +18,8 @@ NOUNS = {
     "approaches": "people",
     "sent_mails": "mails",
     "campaign_sends": "mails",
+    "deliveries": "messages",
+    "sync_runs": "runs",
 }
 #: What coverage counts, where it is not what n counts.
 _COVERED = {"handled": "tickets and calls"}

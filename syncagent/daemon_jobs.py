@@ -22,6 +22,7 @@ from scorecards.values import instant
 from syncagent import breaker
 from syncagent.clock import ClockGuard, local_time
 from syncagent.config import Config
+from syncagent.deliveries import note_deliveries
 from syncagent.errors import FAILED, OK, AgentError
 from syncagent.migrations import CACHE, STATE
 from syncagent.reconcile import nightly
@@ -165,6 +166,7 @@ class Jobs:
             # What an end between a page and its facts left to be done, or another time zone asks for.
             with closing(open_cache(data_dir)) as writer:
                 refresh_facts(writer, config.reporting())
+            note_deliveries(data_dir)  # a cache made anew knows of none
             self._derived_for = config.hash
         with closing(read_cache(data_dir)) as cache, closing(open_state(data_dir)) as state:
             report = runs.tick(
@@ -253,6 +255,8 @@ class Jobs:
                 report = outbox.pump(state, self._mailer, self.clock, self.stop, owners=runs.owners(config))
             finally:
                 self._mailer = None
+        if report.sent or report.deferred or report.failed or report.uncertain:
+            note_deliveries(config.agent.data_dir)
         if report.trouble:
             log.warning("mail: %s", report.trouble, extra={"action": "mail_trouble"})
         if report.sent or report.failed or report.uncertain:

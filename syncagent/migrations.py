@@ -262,6 +262,26 @@ def _m0008_inputs(database: "Database") -> None:
     database.conn.execute("ALTER TABLE sync_state ADD COLUMN inputs TEXT")
 
 
+def _m0009_deliveries(database: "Database") -> None:
+    """What became of scorecards' messages, without their readers: a copy of what state.db knows, for KPIs."""
+    execute_statements(
+        database.conn,
+        """
+        CREATE TABLE deliveries (
+            id INTEGER PRIMARY KEY,
+            scorecard TEXT NOT NULL,
+            due_at TEXT NOT NULL,
+            queued_at TEXT NOT NULL,
+            delivered_at TEXT,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0
+        );
+        CREATE INDEX deliveries_by_due ON deliveries (due_at);
+        CREATE INDEX deliveries_open ON deliveries (id) WHERE state <> 'sent';
+        """,
+    )
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
@@ -274,6 +294,7 @@ CACHE = Schema(
         ("m0006_pipelines", _m0006_pipelines),
         ("m0007_fewer_indexes", _m0007_fewer_indexes),
         ("m0008_inputs", _m0008_inputs),
+        ("m0009_deliveries", _m0009_deliveries),
     ),
 )
 

@@ -44,6 +44,7 @@ _MADE = {
 _OWN = {
     "streams": "a kind of records of a source as it stood: when it was last read to its end, whether it can be read",
     "sync_runs": "one run of a stream; runs are kept for 90 days",
+    "deliveries": "a scorecard's message to one reader (not named): when it was due, when the mail server took it",
 }
 
 

@@ -100,7 +100,27 @@ _RUN_RELATION = Relation(
     needs_table="sync_runs",
 )
 
+_DELIVERED_AT = "(CASE WHEN f.delivered_at < stamp(:as_of) THEN f.delivered_at END)"
+
+_DELIVERY_RELATION = Relation(
+    "deliveries",
+    "deliveries",
+    own={
+        "id": Column("CAST(f.id AS TEXT)", "text"),
+        "scorecard": Column("f.scorecard", "text"),
+        "due_at": Column("f.due_at", "instant"),
+        "queued_at": Column("f.queued_at", "instant"),
+        "delivered_at": Column(_DELIVERED_AT, "instant"),
+        "is_delivered": flag(f"{_DELIVERED_AT} IS NOT NULL"),
+        "state": Column("f.state", "text"),
+        "attempts": Column("f.attempts", "integer"),
+    },
+    anchor="due_at",
+    needs_table="deliveries",
+)
+
 SPECS: Mapping[str, Spec] = {
     "streams": Spec(made=lambda _: _STREAM_RELATION),
     "sync_runs": Spec(made=lambda _: _RUN_RELATION),
+    "deliveries": Spec(made=lambda _: _DELIVERY_RELATION),
 }

@@ -159,6 +159,7 @@ def send_command(app: App, name: str, as_of: str | None, to: str | None, again: 
 def _hand_over(app: App, config: "Config", ids: list[int]) -> int:
     """Empty the outbox ourselves, or leave it to the instance that holds the folder; say what became of `ids`."""
     from syncagent import outbox, runs
+    from syncagent.deliveries import note_deliveries
     from syncagent.mailer import Mailer
     from syncagent.store import lock_data_dir, open_state
 
@@ -171,6 +172,7 @@ def _hand_over(app: App, config: "Config", ids: list[int]) -> int:
             queued = count_of(len(ids), "message")
             click.echo(f"{queued} queued: the running `syncagent run` hands over what is owed, or else the next one.")
             return OK
+        note_deliveries(config.agent.data_dir)
         messages = {message["id"]: message for message in outbox.list_messages(state, everything=True)}
     code = OK
     for number in ids:

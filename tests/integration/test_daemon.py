@@ -175,6 +175,9 @@ def test_run_once_does_what_is_due_and_ends(office: Office) -> None:
         assert Daemon(config, clock=clock_from(DUE + timedelta(minutes=1))).run(once=True) == 0
         assert Daemon(config, clock=clock_from(DUE + timedelta(minutes=2))).run(once=True) == 0
         assert len(server.accepted) == 2
+    with closing(read_cache(office.data_dir)) as cache:
+        told = cache.execute("SELECT state, delivered_at >= due_at FROM deliveries").fetchall()
+    assert [tuple(row) for row in told] == [("sent", 1)] * 2
 
 
 def test_run_once_says_by_its_code_that_a_source_failed(office: Office) -> None:

@@ -64,6 +64,7 @@ ATTRIBUTES = [
     ("profit_per_customer", "Front office", "up", "10", "N"),
     ("relationship_freshness", "Front office", "up", "R20", "N"),
     ("reopen_rate", "Front office", "down", "R20", "N"),
+    ("report_latency", "Analysis", "down", "5", "N"),
     ("return_client_rate", "Front office", "neutral", "R20", "N"),
     ("sales_growth", "Front office", "up", "G5", "N"),
     ("service_rating", "Front office", "up", "S10", "N"),
