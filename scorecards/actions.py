@@ -75,6 +75,7 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     rows = evaluator.compiler.rows(wanted, relation, question_of(wanted), show=show)
     by = {"measure": "x", "gap": "y - x"}.get(order) or (f"c{show.index(order)}" if order in show else "id")
     only = {"measure": "why IS NULL", "gap": "x < y"}.get(order, "1")
+    only = "why IS NULL AND NOT hit" if action.missed else only
     way = "DESC" if descending else "ASC"
     found = list(
         records(evaluator.conn, rows, slice_, only=only, order=f"{by} IS NULL, {by} {way}, id", limit=action.limit)

@@ -179,6 +179,11 @@ class Kpi(Model):
         return "plain"
 
     @property
+    def is_only_now(self) -> bool:
+        """Does it say something of the rows as they are alone, and nothing of earlier periods?"""
+        return self.filled is not None or (self.stock is not None and self.stock.at == "now")
+
+    @property
     def operands(self) -> tuple[str, ...]:
         """What a ratio or a sum of KPIs is made of, as written: names with their suffixes."""
         if self.ratio is not None:

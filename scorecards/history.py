@@ -22,6 +22,8 @@ def keeps_no_past(kpi: Kpi) -> str:
     """Why a KPI has no history, as the end of a sentence; empty where it has one."""
     if kpi.filled is not None:
         return "how well fields were filled earlier, nobody kept"
+    if kpi.is_only_now:
+        return "what its rows were like earlier, nobody kept"
     if not is_stock(kpi) and kpi.date is None and kpi.of is not None and kpi.retain is None:
         return "it counts all rows known, whatever their date"
     return ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from scorecards.conditions import ANY, OPERATORS
 from scorecards.definition import Kpi, Reporting
+from scorecards.figures import is_two_sided
 from scorecards.periods import parse_period
 from scorecards.ratios import SUFFIXES
 from scorecards.relations import Column, Language, Relation
@@ -114,6 +115,8 @@ class _Check:
                     yield from self._filter(f"also.{name}.{slot}", getattr(wanted, slot) or {})
         if kpi.action is not None:
             yield from self._filter("action.where", kpi.action.where)
+            if kpi.action.missed and not is_two_sided(kpi):
+                yield "action.missed", "is of a share: of this nothing is missed.", "Take it away."
             order = (kpi.action.order or "").lstrip("-")
             if order and order not in ("measure", "gap"):
                 yield from self._known("action.order", order)

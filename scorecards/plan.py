@@ -62,8 +62,8 @@ def plan(
         return Plan(everything, not timeless, (), (), "all")
     span = period or _shown(kpi, reporting, as_of, zone, grain)
     main = cut(_windowed(kpi, span), as_of, zone)
-    if kpi.filled is not None:
-        # How well fields were filled then, nobody kept: today's values say nothing of an earlier day.
+    if kpi.is_only_now:
+        # What the rows were like then, nobody kept: today's values say nothing of an earlier day.
         return Plan(main, True, (), (), grain)
     compared = []
     for against in kpi.compare:
@@ -97,7 +97,7 @@ def _windowed(kpi: Kpi, span: Span) -> Span:
 def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, grain: Granularity) -> Plan:
     """A stock at as_of itself: compared with one period before, and with a year before."""
     main = _instant(as_of, zone)
-    if kpi.filled is not None:
+    if kpi.is_only_now:
         return Plan(main, False, (), (), grain)
     whole = last_complete(as_of, grain, reporting, zone)
     series = [cut(shifted(whole, -step), as_of, zone) for step in reversed(range(POINTS))]

@@ -201,11 +201,14 @@ class DurationSlot(Model):
 
 
 class Stock(Model):
-    """Rows open at an instant: opened before it, and not closed before it. Without `closes`: rows known then."""
+    """Rows open at an instant: opened before it, and not closed before it. Without `closes`: rows known then.
+
+    `at = "now"`: of what the rows were like earlier nobody kept anything, so nothing is said of earlier periods.
+    """
 
     opens: str
     closes: str | None = None
-    at: Literal["period_end"] = "period_end"
+    at: Literal["period_end", "now"] = "period_end"
 
 
 class Retain(Model):
@@ -307,6 +310,7 @@ class Action(Model):
     show: tuple[str, ...] = ()
     label: str = ""
     reason: str = ""  # said of each row; {column} is replaced: "lost: {loss_reason}"
+    missed: bool = False  # of a share: only the rows that are not on top
     open_now: bool = False  # the rows as they are at as_of, whatever the period
     kpi: str | None = None  # of a ratio or a sum: the KPI whose rows are listed
 

@@ -13,10 +13,35 @@ from scorecards.relations import SPELLINGS, Language
 Place = tuple[str, str]  # (table, column); a custom field is ("opportunities", "custom.health")
 
 _DONE_BY_US: tuple[Place, ...] = (("activities", "type"), ("activities", "direction"), ("activities", "status"))
+_EDITED: tuple[str, ...] = ("created_at", "updated_at", "updated_by_kind")
 _PERSON: tuple[Place, ...] = (("activities", "contact_id"), ("activities", "lead_id"))
+
+
+def _seen_to(table: str, named_by: str) -> dict[str, tuple[Place, ...]]:
+    """Columns made of when a record was changed, and of the activities that name it."""
+    acted: tuple[Place, ...] = (("activities", "occurred_at"), ("activities", named_by))
+    edited = tuple((table, column) for column in _EDITED)
+    return {
+        **dict.fromkeys(("acted_at", "idle_days"), acted),
+        **dict.fromkeys(("edited_at", "was_edited_since"), edited),
+        **dict.fromkeys(("seen_to_at", "age_days"), (*edited, *acted)),
+    }
+
+
+_OPEN_WORK: tuple[Place, ...] = (("opportunities", "state"), ("tickets", "status_category"))
 #: What a column of the language is made of, where that is not the column of its own name.
 _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
+    "contacts": {
+        **_seen_to("contacts", "contact_id"),
+        "is_reachable": tuple(
+            ("contacts", column) for column in ("email_norm", "phone_norm", "bounced", "opted_out", "dnc")
+        ),
+        "of_customer": (("accounts", "kind"), ("contacts", "account_id")),
+        "has_open_work": _OPEN_WORK,
+        "is_unattached": (("contacts", "account_id"), ("activities", "contact_id")),
+    },
     "opportunities": {
+        **_seen_to("opportunities", "opportunity_id"),
         "outcome_date": (("opportunities", "close_date"), ("opportunities", "state"), ("opportunities", "stage")),
         "is_won": (("opportunities", "state"), ("opportunities", "stage")),
         "is_lost": (("opportunities", "state"), ("opportunities", "stage")),
@@ -41,6 +66,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         ),
     },
     "tickets": {
+        **_seen_to("tickets", "ticket_id"),
         "is_closed": (("tickets", "status_category"), ("tickets", "status"), ("tickets", "closed_at")),
         "status_category": (("tickets", "status_category"), ("tickets", "status")),
         **dict.fromkeys(
@@ -106,6 +132,8 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "worked_in_period": (("activities", "owner_id"), ("activities", "occurred_at")),
     },
     "accounts": {
+        **_seen_to("accounts", "account_id"),
+        "has_open_work": _OPEN_WORK,
         **dict.fromkeys(
             ("last_touch_at", "days_since_contact", "days_since_touch"),
             (("activities", "occurred_at"), ("activities", "account_id")),
@@ -158,10 +186,16 @@ OWN_BOOK = frozenset({"streams", "sync_runs", "deliveries"})
 #: Words in a KPI that say it leans on activities.
 _TOUCHING = (
     "touch", "contact'", "first_outbound_at", "first_response_at", "last_outbound_at", "wait_", "worked_in_",
-    "followed_at", "first_call_at",
+    "followed_at", "first_call_at", "acted_at", "idle_days", "seen_to_at", "age_days", "is_unattached",
 )  # fmt: skip
-#: Other words -> the table the columns they stand for are made of.
-_LEANS_ON = {"ticket_response": "tickets", "is_invited": "survey_invitations", "sold_date": "opportunities"}
+#: Other words -> the tables the columns they stand for are made of.
+_LEANS_ON = {
+    "ticket_response": {"tickets"},
+    "is_invited": {"survey_invitations"},
+    "sold_date": {"opportunities"},
+    "of_customer": {"accounts"},
+    "has_open_work": {"opportunities", "tickets"},
+}
 #: Relations whose rows are made of those of another table too, or stand for what became of them there.
 _MADE_WITH = {
     "receivables": {"payments"},
@@ -181,7 +215,8 @@ def table_behind(relation: str) -> str | None:
 def tables_beside(kpi: Kpi) -> set[str]:
     """The tables a KPI leans on beside the one it counts: a touch or a first answer is an activity."""
     said = repr((kpi.field, kpi.where, kpi.share, kpi.duration, kpi.deadline, kpi.cohort, kpi.stock))
-    leans_on = {table for name, table in _LEANS_ON.items() if name in said} | _MADE_WITH.get(kpi.of or "", set())
+    leans_on = {table for name, tables in _LEANS_ON.items() if name in said for table in tables}
+    leans_on |= _MADE_WITH.get(kpi.of or "", set())
     return leans_on | ({"activities"} if any(name in said for name in _TOUCHING) else set())
 
 

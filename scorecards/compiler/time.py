@@ -13,8 +13,8 @@ def known_rows(kpi: Kpi, relation: Relation, sql: Sql, own: bool) -> list[str]:
     text = "s.at_text" if moment == "s.at" else "stamp(:as_of)"
     found = []
     if "created_at" in relation.own:
-        created = sql.column("created_at").sql
-        found.append(f"({created} IS NULL OR {created} < {text})")
+        created = sql.column("created_at")
+        found.append(f"({created.sql} IS NULL OR {created.sql} < {moment if created.epoch else text})")
     if relation.anchor is not None and (own or relation.anchor != kpi.date):
         # What lies ahead has not happened, whatever else is asked of it (G2).
         happened = sql.column(relation.anchor)

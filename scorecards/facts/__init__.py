@@ -14,11 +14,13 @@ from collections.abc import Iterable, Mapping
 from scorecards.facts import (
     activities,
     approaches,
+    contacts,
     deals,
     engagements,
     invoices,
     leads,
     mails,
+    seen_to,
     sends,
     spans,
     tickets,
@@ -56,6 +58,8 @@ FACTS: Mapping[str, Fact] = in_order(
         sends.FACT,
         invoices.FACT,
         spans.FACT,
+        contacts.FACT,
+        seen_to.FACT,
     )
 )
 

@@ -114,6 +114,8 @@ FACT = Fact(
         "thread_mails": f"CASE WHEN {MAIL} THEN thread_id END",
         "sent_mails": f"CASE WHEN {MAIL} THEN party_id END",
         "engagements": "CASE WHEN is_party = 1 AND is_action = 1 THEN party_id END",
+        "contacts": "CASE WHEN object = 'contacts' AND is_action = 1 THEN party_id END",
+        "seen_to": "CASE WHEN object IN ('accounts', 'opportunities') AND is_action = 1 THEN party_id END",
     },
     anchors=("occurred_at",),
 )

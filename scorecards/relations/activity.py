@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from scorecards.relations import quality
 from scorecards.relations.column import Column, Relation, Spec, bit, epoch, flag
 
 
@@ -150,6 +151,7 @@ SPECS: Mapping[str, Spec] = {
     ),
     "accounts": Spec(
         own={
+            **quality.ACCOUNTS,
             "last_touch_at": Column(_TOUCHED, "instant", epoch=True),
             "has_open_opportunity": flag(_HAS_OPEN_DEAL),
             "in_relationship": flag(f"f.kind = 'customer' OR {_HAS_OPEN_DEAL}"),
@@ -163,6 +165,7 @@ SPECS: Mapping[str, Spec] = {
             ),
         },
     ),
+    "contacts": Spec(own=quality.CONTACTS, anchor="created_at"),
     "users": Spec(
         own={
             "left_at": Column(_LEFT_AT, "instant"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from scorecards.facts import ITS_IDS, LIVE
+from scorecards.relations import quality
 from scorecards.relations.activity import LAST_OUTBOUND
 from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, filed_under, flag, of_live, standing
 
@@ -40,6 +41,7 @@ SPECS: Mapping[str, Spec] = {
     "opportunity_lines": Spec(live=of_live("opportunities", "opportunity_id")),
     "opportunities": Spec(
         own={
+            **quality.OPPORTUNITIES,
             "id": Column("f.id", "text"),
             "created_at": epoch("created_at"),
             "state": Column("f.state", "text"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from scorecards.facts import LIVE
+from scorecards.relations import quality
 from scorecards.relations.column import Column, Options, Relation, Spec, bit, epoch, filed_under, flag, standing
 
 _ANSWERED = "(f.score IS NOT NULL AND f.scale_max > COALESCE(f.scale_min, 0))"
@@ -66,6 +67,7 @@ def _handled(options: Options) -> Relation:
 SPECS: Mapping[str, Spec] = {
     "tickets": Spec(
         own={
+            **quality.TICKETS,
             "id": Column("f.id", "text"),
             "created_at": epoch("created_at"),
             "status_category": Column("f.status_category", "text"),

@@ -158,8 +158,14 @@ def mail_event() -> st.SearchStrategy[Change]:
 
 
 def others() -> st.SearchStrategy[Change]:
-    account = {"merged_into": st.sampled_from([None, None, "A c"]), "name": st.just("x")}
+    account = {"merged_into": st.sampled_from([None, None, "A c"]), "name": st.just("x"), "updated_at": moments}
     contact = {
+        "updated_at": st.none() | moments,
+        "updated_by_kind": st.sampled_from([None, "human", "integration"]),
+        "email_norm": st.sampled_from([None, "a@acme.test", " A@acme.test", "n/a"]),
+        "phone_norm": st.sampled_from([None, "030 1234567", "110"]),
+        "source_name": st.sampled_from(["sf", "sf", "hs"]),
+        "bounced": st.sampled_from([0, 0, 1]),
         "account_id": st.sampled_from([None, "A a", "A b"]),
         "is_deleted": st.sampled_from([0, 1]),
         "merged_into": st.sampled_from([None, None, None, "C b", "C c"]),

@@ -1,0 +1,46 @@
+"""When a person last saw to an account, a deal or a ticket: changed it, or dealt with whom it is about."""
+
+from collections.abc import Iterable, Iterator
+
+from scorecards.facts.contacts import LAST_ACTION, edited_by_people
+from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
+
+#: Of a ticket any work a person completed, a note too: it is worked on more than it is talked about.
+LAST_WORK = (
+    "(SELECT CAST(strftime('%s', MAX(a.occurred_at)) AS INTEGER) FROM activities a WHERE a.ticket_id IN ({0})"
+    f" AND a.status = 'completed' AND a.is_automated = 0 AND {LIVE.format('a')}{{1}})"
+)
+
+
+def _selected(name: str, acted: str) -> str:
+    return (
+        f"SELECT r.id, '{name}', r.created_at, r.updated_at, r.updated_by_kind, {acted}"
+        f" FROM temp.wanted w CROSS JOIN {name} r ON r.id = w.id WHERE {LIVE.format('r')}"
+    )
+
+
+_RECORDS = " UNION ALL ".join(
+    (
+        *(_selected(name, LAST_ACTION.format("r.id", name, "")) for name in ("accounts", "opportunities")),
+        _selected("tickets", LAST_WORK.format(ITS_IDS.format("r"), "")),
+    )
+)
+
+
+def _seen_to(rows: Iterable[Row], book: Book) -> Iterator[Row]:
+    for id_, name, created, updated, by, acted in rows:
+        yield id_, name, epoch(created), edited_by_people(updated, by), acted
+
+
+_COLUMNS = ("id", "object", "created_at", "edited_at", "acted_at")
+
+
+FACT = Fact(
+    kind="seen_to",
+    name="fact_seen_to",
+    columns=_COLUMNS,
+    ddl=table("fact_seen_to", _COLUMNS, "(id, object, created_at, edited_at, acted_at)"),
+    read=f"{_RECORDS} ORDER BY 1",
+    derive=_seen_to,
+    follows={"accounts": ("id",), "opportunities": ("id",), "tickets": ("id",), "activities": ("ticket_id",)},
+)

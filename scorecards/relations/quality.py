@@ -1,0 +1,86 @@
+"""How good the records are: when a person last saw to one, whether it can be reached, whether anybody needs it."""
+
+from collections.abc import Mapping
+
+from scorecards.facts import ITS_IDS, LIVE
+from scorecards.facts.contacts import LAST_ACTION
+from scorecards.facts.seen_to import LAST_WORK
+from scorecards.relations.column import Column, bit, epoch, flag
+
+_DAY = 86400
+#: Before anything: what has no time at all is no time ago.
+_NEVER = "-9000000000000"
+
+
+def _known(before: str, looked_up: str) -> str:
+    """The newest time a fact knows, where it lies before the slice's instant; else the newest that does."""
+    return f"(CASE WHEN {before} < s.at THEN {before} WHEN {before} IS NOT NULL THEN {looked_up} END)"
+
+
+def _seen_to(created: str, edited: str, acted: str) -> dict[str, Column]:
+    """Columns of a record by when it was made, last changed by a person, and last dealt with (SQL, epoch seconds)."""
+    parts = (f"(CASE WHEN {edited} < s.at THEN {edited} END)", acted, created)
+    newest = f"NULLIF(MAX({', '.join(f'COALESCE({part}, {_NEVER})' for part in parts)}), {_NEVER})"
+    return {
+        "edited_at": Column(edited, "instant", epoch=True),
+        "acted_at": Column(acted, "instant", epoch=True),
+        "seen_to_at": Column(newest, "instant", epoch=True),
+        "age_days": Column(f"((s.at - {newest}) / {_DAY})", "integer"),
+        "idle_days": Column(f"((s.at - {acted}) / {_DAY})", "integer"),
+        # Changed since the instant asked for: when it had been changed before that, nobody kept.
+        "was_edited_since": flag(f"COALESCE({edited} >= s.at, 0)"),
+    }
+
+
+_EARLIER = " AND t.occurred_at < s.at"
+_CONTACT_ACTED = _known("f.acted_at", LAST_ACTION.format("f.id", "contacts", _EARLIER))
+
+
+def _of_fact(name: str, table: str) -> str:
+    return f"(SELECT k.{name} FROM fact_seen_to k WHERE k.id = f.id AND k.object = '{table}')"
+
+
+def _by_fact(table: str, looked_up: str) -> dict[str, Column]:
+    acted = _known(_of_fact("acted_at", table), looked_up)
+    return _seen_to(_of_fact("created_at", table), _of_fact("edited_at", table), acted)
+
+
+#: Sets asked of once a statement, not once a row: they name the slice by its bound values.
+_OPEN = "o.known_from < :s_at AND o.known_to >= :s_at"
+_WITH_OPEN_DEAL = f"SELECT o.account_id FROM fact_opportunities o WHERE o.is_open = 1 AND {_OPEN}"
+_WITH_OPEN_TICKET = f"SELECT o.account_id FROM fact_tickets o WHERE o.is_closed = 0 AND {_OPEN}"
+_IN_OPEN_TICKET = (
+    "SELECT COALESCE(al.canonical, t.contact_id) FROM fact_tickets o CROSS JOIN tickets t ON t.id = o.id"
+    f" LEFT JOIN aliases al ON al.id = t.contact_id WHERE o.is_closed = 0 AND {_OPEN}"
+)
+_CUSTOMERS = f"SELECT a.id FROM accounts a WHERE a.kind = 'customer' AND {LIVE.format('a')}"
+
+
+def _in(column: str, of: str) -> str:
+    return f"COALESCE({column} IN ({of}), 0)"
+
+
+CONTACTS: Mapping[str, Column] = {
+    "id": Column("f.id", "text"),
+    "account_id": Column("f.account_id", "text"),
+    "owner_id": Column("f.owner_id", "text"),
+    "created_at": epoch("created_at"),
+    "bounced": bit("bounced"),
+    "left_company": bit("left_company"),
+    **_seen_to("f.created_at", "f.edited_at", _CONTACT_ACTED),
+    "is_reachable": bit("is_reachable"),
+    "of_customer": flag(_in("f.account_id", _CUSTOMERS)),
+    "has_open_work": flag(
+        f"{_in('f.account_id', _WITH_OPEN_DEAL)} OR {_in('f.account_id', _WITH_OPEN_TICKET)}"
+        f" OR {_in('f.id', _IN_OPEN_TICKET)}"
+    ),
+    "is_unattached": flag(f"f.account_id IS NULL AND {_CONTACT_ACTED} IS NULL"),
+}
+ACCOUNTS: Mapping[str, Column] = {
+    **_by_fact("accounts", LAST_ACTION.format("f.id", "accounts", _EARLIER)),
+    "has_open_work": flag(f"{_in('f.id', _WITH_OPEN_DEAL)} OR {_in('f.id', _WITH_OPEN_TICKET)}"),
+}
+OPPORTUNITIES: Mapping[str, Column] = _by_fact("opportunities", LAST_ACTION.format("f.id", "opportunities", _EARLIER))
+TICKETS: Mapping[str, Column] = _by_fact(
+    "tickets", LAST_WORK.format(ITS_IDS.format("f"), " AND a.occurred_at < s.at_text")
+)
