@@ -39,6 +39,13 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "of_customer": (("accounts", "kind"), ("contacts", "account_id")),
         "has_open_work": _OPEN_WORK,
         "is_unattached": (("contacts", "account_id"), ("activities", "contact_id")),
+        **dict.fromkeys(("email_is_double", "email_double_of"), (("contacts", "email_norm"),)),
+        **dict.fromkeys(("phone_is_double", "phone_double_of"), (("contacts", "phone_norm"),)),
+        "is_linked": (
+            *(("contacts", column) for column in ("sf_contact_id", "email_norm")),
+            *(("accounts", column) for column in ("sf_account_id", "domain_norm")),
+            ("opportunities", "sf_opportunity_id"),
+        ),
     },
     "opportunities": {
         **_seen_to("opportunities", "opportunity_id"),
@@ -133,6 +140,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
     },
     "accounts": {
         **_seen_to("accounts", "account_id"),
+        **dict.fromkeys(("domain_is_double", "domain_double_of"), (("accounts", "domain_norm"), ("accounts", "name"))),
         "has_open_work": _OPEN_WORK,
         **dict.fromkeys(
             ("last_touch_at", "days_since_contact", "days_since_touch"),
@@ -178,6 +186,7 @@ _BEHIND = {
     "campaign_sends": "email_events",
     **dict.fromkeys(("touches", "approaches", "sent_mails", "engagements"), "activities"),
     "handled": "tickets",
+    "link_clusters": "contacts",
     "receivables": "invoices",
     "units_sold": "opportunity_lines",
 }
@@ -202,6 +211,7 @@ _MADE_WITH = {
     "funnel_steps": {"opportunity_stage_history"},
     "units_sold": {"opportunities"},
     "handled": {"activities"},
+    "link_clusters": {"contacts", "accounts", "opportunities"},
     "survey_invitations": {"survey_responses"},
 }
 

@@ -40,8 +40,9 @@ _MADE = {
     "engagements": "a run of actions with an account (else contact, lead), ended by `gap_days` of silence",
     "campaign_sends": "a campaign's mail to one recipient, with what became of it",
 }
-#: Relations of the agent's own book.
+#: Relations of the agent's own book, and of records of any table.
 _OWN = {
+    "link_clusters": "a person, company or deal several CRMs keep: linked, or a candidate as their keys are the same",
     "streams": "a kind of records of a source as it stood: when it was last read to its end, whether it can be read",
     "sync_runs": "one run of a stream; runs are kept for 90 days",
     "deliveries": "a scorecard's message to one reader (not named): when it was due, when the mail server took it",

@@ -16,10 +16,12 @@ from scorecards.facts import (
     approaches,
     contacts,
     deals,
+    doubles,
     engagements,
     invoices,
     leads,
     mails,
+    record_keys,
     seen_to,
     sends,
     spans,
@@ -60,6 +62,9 @@ FACTS: Mapping[str, Fact] = in_order(
         spans.FACT,
         contacts.FACT,
         seen_to.FACT,
+        record_keys.FACT,
+        doubles.FACT,
+        doubles.MATCHES,
     )
 )
 

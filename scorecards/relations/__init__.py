@@ -13,7 +13,7 @@ from itertools import chain
 
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, LIVE
-from scorecards.relations import activity, customers, funnel, machine, office, sales, service
+from scorecards.relations import activity, customers, funnel, machine, office, quality, sales, service
 from scorecards.relations.column import SPELLINGS, Column, Options, Relation, Spec, base_columns
 
 
@@ -28,7 +28,14 @@ def _merged(*areas: Mapping[str, Spec]) -> dict[str, Spec]:
 
 
 SPECS: Mapping[str, Spec] = _merged(
-    sales.SPECS, funnel.SPECS, customers.SPECS, activity.SPECS, service.SPECS, office.SPECS, machine.SPECS
+    sales.SPECS,
+    funnel.SPECS,
+    customers.SPECS,
+    activity.SPECS,
+    service.SPECS,
+    office.SPECS,
+    machine.SPECS,
+    quality.SPECS,
 )
 
 

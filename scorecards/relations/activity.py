@@ -165,7 +165,6 @@ SPECS: Mapping[str, Spec] = {
             ),
         },
     ),
-    "contacts": Spec(own=quality.CONTACTS, anchor="created_at"),
     "users": Spec(
         own={
             "left_at": Column(_LEFT_AT, "instant"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from scorecards.facts import ITS_IDS, LIVE
 from scorecards.facts.contacts import LAST_ACTION
 from scorecards.facts.seen_to import LAST_WORK
-from scorecards.relations.column import Column, bit, epoch, flag
+from scorecards.relations.column import Column, Relation, Spec, bit, epoch, flag
 
 _DAY = 86400
 #: Before anything: what has no time at all is no time ago.
@@ -60,6 +60,17 @@ def _in(column: str, of: str) -> str:
     return f"COALESCE({column} IN ({of}), 0)"
 
 
+def _double(table: str, key: str) -> dict[str, Column]:
+    """Is this a further record of what another of its source stands for, by a key; and whose."""
+    extra = f"d.object = '{table}' AND d.key = '{key}' AND d.is_extra = 1"
+    return {
+        f"{key}_is_double": flag(f"f.id IN (SELECT d.id FROM fact_doubles d WHERE {extra})"),
+        f"{key}_double_of": Column(
+            f"(SELECT MIN(d.cluster_id) FROM fact_doubles d WHERE d.id = f.id AND {extra})", "text"
+        ),
+    }
+
+
 CONTACTS: Mapping[str, Column] = {
     "id": Column("f.id", "text"),
     "account_id": Column("f.account_id", "text"),
@@ -68,6 +79,8 @@ CONTACTS: Mapping[str, Column] = {
     "bounced": bit("bounced"),
     "left_company": bit("left_company"),
     **_seen_to("f.created_at", "f.edited_at", _CONTACT_ACTED),
+    **_double("contacts", "email"),
+    **_double("contacts", "phone"),
     "is_reachable": bit("is_reachable"),
     "of_customer": flag(_in("f.account_id", _CUSTOMERS)),
     "has_open_work": flag(
@@ -77,10 +90,49 @@ CONTACTS: Mapping[str, Column] = {
     "is_unattached": flag(f"f.account_id IS NULL AND {_CONTACT_ACTED} IS NULL"),
 }
 ACCOUNTS: Mapping[str, Column] = {
+    **_double("accounts", "domain"),
     **_by_fact("accounts", LAST_ACTION.format("f.id", "accounts", _EARLIER)),
     "has_open_work": flag(f"{_in('f.id', _WITH_OPEN_DEAL)} OR {_in('f.id', _WITH_OPEN_TICKET)}"),
 }
+
+
+def _linked(table: str) -> str:
+    """Records of a table that stand for copies another CRM keeps of them."""
+    return (
+        f"SELECT c.id, '{table}' AS object, 1 AS is_linked, NULL AS key, COUNT(*) + 1 AS records,"
+        f" MIN(c.created_at) AS created_at FROM {table} d CROSS JOIN aliases al ON al.id = d.id"
+        f" CROSS JOIN {table} c ON c.id = al.canonical"
+        " WHERE d.dup_of IS NOT NULL AND d.is_deleted = 0 AND d.is_test = 0 AND d.source <> c.source"
+        f" AND {LIVE.format('c')} GROUP BY c.id"
+    )
+
+
+#: Whom and what several CRMs keep, as far as anything says so. What is linked, identity has decided (dup_of, and who
+#: stands for whom); the rest only looks the same.
+_LINK_CLUSTERS = (
+    f"({' UNION ALL '.join(_linked(table) for table in ('accounts', 'contacts', 'opportunities'))} UNION ALL"
+    " SELECT m.id, m.object, 0, substr(m.match, length(m.object) + 2), m.records, NULL FROM fact_matches m)"
+)
+_CLUSTER_RELATION = Relation(
+    "link_clusters",
+    _LINK_CLUSTERS,
+    own={
+        "id": Column("f.id", "text"),
+        "object": Column("f.object", "text"),
+        "is_linked": bit("is_linked"),
+        "key": Column("f.key", "text"),
+        "records": Column("f.records", "integer"),
+        "created_at": Column("f.created_at", "instant"),
+    },
+    needs_table="fact_record_keys",
+)
+
 OPPORTUNITIES: Mapping[str, Column] = _by_fact("opportunities", LAST_ACTION.format("f.id", "opportunities", _EARLIER))
 TICKETS: Mapping[str, Column] = _by_fact(
     "tickets", LAST_WORK.format(ITS_IDS.format("f"), " AND a.occurred_at < s.at_text")
 )
+
+SPECS: Mapping[str, Spec] = {
+    "contacts": Spec(own=CONTACTS, anchor="created_at"),
+    "link_clusters": Spec(made=lambda _: _CLUSTER_RELATION),
+}

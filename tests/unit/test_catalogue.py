@@ -34,6 +34,8 @@ ATTRIBUTES = [
     ("data_sync_lag", "Analysis", "down", "-", "N"),
     ("detractor_followup_rate", "Front office", "up", "5", "N"),
     ("dq_completeness", "Analysis", "up", "20", "N"),
+    ("dq_consolidation_rate", "Analysis", "up", "20", "N"),
+    ("dq_duplicate_rate", "Analysis", "down", "20", "N"),
     ("dq_relevance", "Analysis", "up", "20", "N"),
     ("dq_timeliness", "Analysis", "up", "20", "N"),
     ("email_click_through_rate", "Front office", "up", "R20", "N"),

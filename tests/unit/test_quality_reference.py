@@ -13,6 +13,7 @@ import pytest
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import build, override
 from scorecards.evaluate import Evaluator
+from scorecards.facts.doubles import clusters_by_name
 from scorecards.language import problems
 from scorecards.values import KpiResult
 from syncagent import facts
@@ -181,3 +182,115 @@ def test_of_earlier_nothing_is_said(world: World) -> None:
 def test_only_a_share_misses_anything() -> None:
     kpi = build("all", {"of": "contacts", "action": {"missed": True}})
     assert [path for path, _, _ in problems(kpi, {}, REPORTING)] == ["action.missed"]
+
+
+# -- one thing twice --------------------------------------------------------------------------------------------
+
+
+def _twins(conn: sqlite3.Connection, seed: int) -> dict[str, Row]:
+    """Random contacts of two sources, some changed once more after the facts were made."""
+    random = Random(seed)
+    rows: dict[str, Row] = {}
+    for n in [*range(30), *(random.randrange(30) for _ in range(15))]:
+        rows[f"C{n}"] = {
+            "source_name": random.choice(["sf", "hs"]),
+            "email_norm": random.choice(
+                [None, "", "n/a", "a@x.test", " A@x.test", "b@x.test", "c@x.test", f"{n}@x.test"]
+            ),
+            "phone_norm": random.choice([None, "12", "0301234567", "030 1234567", "0301234568"]),
+            "is_deleted": random.choice([0, 0, 0, 1]),
+        }
+        put(conn, "contacts", f"C{n}", **rows[f"C{n}"])
+        if n == 20:
+            facts.refresh(conn, REPORTING)
+    facts.refresh(conn, REPORTING)
+    return rows
+
+
+@pytest.mark.parametrize("key", ["email", "phone"])
+@pytest.mark.parametrize("seed", range(12))
+def test_duplicates_are_rows_less_clusters(tmp_path: Path, seed: int, key: str) -> None:
+    with closing(open_cache(tmp_path)) as conn:
+        rows = {id_: row for id_, row in _twins(conn, seed).items() if not row["is_deleted"]}
+        clusters = set()
+        for id_, row in rows.items():
+            email = (row["email_norm"] or "").strip().lower()
+            number = "".join(filter(str.isdigit, row["phone_norm"] or ""))
+            value = email if key == "email" else number
+            has_one = "@" in value if key == "email" else len(value) >= 7
+            clusters.add((row["source_name"], value) if has_one else id_)
+        kpi = override(BUILTINS["dq_duplicate_rate"], {"n_min": 0, "params": {"key": key}})
+        evaluator = Evaluator(conn, BUILTINS, REPORTING, as_of=START)
+        result = evaluator.evaluate(kpi)
+        assert (result.numerator, result.denominator) == (len(rows) - len(clusters), len(rows))
+        assert result.details["clusters"] == len(clusters)
+        assert result.actions is not None
+        assert result.actions.total == len(rows) - len(clusters)
+
+
+@pytest.mark.parametrize(
+    ("names", "clusters"),
+    [
+        (["Acme", "ACME.", "Bolt"], [["0", "1"], ["2"]]),
+        ([None, None, "", "  "], [["0"], ["1"], ["2"], ["3"]]),
+        (["Acme Holding A", "Acme Holding B", "Acme Holding AB"], [["0", "1", "2"]]),
+        (["Acme", "Acme Holding"], [["0"], ["1"]]),
+        (["Acme"] * 60 + ["Bolt"], [[str(n) for n in range(60)], ["60"]]),
+    ],
+)
+def test_companies_called_alike(names: list[str | None], clusters: list[list[str]]) -> None:
+    assert clusters_by_name([str(n) for n in range(len(names))], names) == clusters
+
+
+# -- one thing in two CRMs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_two_crms_keep(tmp_path: Path, seed: int) -> None:
+    """Linked by id, or only alike; a link made or taken away moves it to the other side."""
+    random = Random(seed)
+    rows: dict[str, Row] = {}
+    with closing(open_cache(tmp_path)) as conn:
+        for step in range(60):
+            n = random.randrange(12)
+            crm = random.choice(["salesforce", "hubspot"])
+            id_ = f"{crm[0].upper()}{n}"
+            said = {
+                "source": crm,
+                "email_norm": random.choice([None, "a@x.test", "b@x.test", f"{n}@x.test"]),
+                "is_deleted": random.choice([0, 0, 0, 1]),
+                "sf_contact_id": random.choice([None, f"S{n}"]) if crm == "hubspot" else None,
+            }
+            rows[id_] = said
+            put(conn, "contacts", id_, **said, source_instance="p" if crm == "hubspot" else "o")
+            if step % 20 == 19:
+                facts.refresh(conn, REPORTING)
+        links = {id_: row["sf_contact_id"] for id_, row in rows.items() if row["sf_contact_id"] in rows}
+        linked = {
+            to for id_, to in links.items() if not rows[id_]["is_deleted"] and not rows[to]["is_deleted"]
+        }  # fmt: skip
+        free = {
+            id_: row for id_, row in rows.items() if not row["is_deleted"] and id_ not in links and row["email_norm"]
+        }
+        crms: dict[str, set[str]] = {}
+        for row in free.values():
+            crms.setdefault(row["email_norm"], set()).add(row["source"])
+        candidates = sum(len(sides) > 1 for sides in crms.values())
+        kpi = override(BUILTINS["dq_consolidation_rate"], {"n_min": 0})
+        result = Evaluator(conn, BUILTINS, REPORTING, as_of=START).evaluate(kpi)
+        assert (result.details.get("linked", 0), result.details.get("candidates", 0)) == (len(linked), candidates)
+        assert result.actions is None or result.actions.total == candidates
+
+
+def test_what_to_link_has_a_face(tmp_path: Path) -> None:
+    with closing(open_cache(tmp_path)) as conn:
+        for id_, crm in (("A", "salesforce"), ("B", "hubspot")):
+            put(
+                conn, "accounts", id_, source=crm, name="Acme", domain_norm="acme.test", url=f"https://{crm}.test/{id_}"
+            )
+        facts.refresh(conn, REPORTING)
+        result = Evaluator(conn, BUILTINS, REPORTING, as_of=START).evaluate(BUILTINS["dq_consolidation_rate"])
+        assert result.actions is not None
+        (row,) = result.actions.rows
+        assert (row.title, row.url) == ("Acme", "https://salesforce.test/A")
+        assert row.reason == "2 accounts of several CRMs share domain acme.test"

@@ -158,7 +158,9 @@ def mail_event() -> st.SearchStrategy[Change]:
 
 
 def others() -> st.SearchStrategy[Change]:
-    account = {"merged_into": st.sampled_from([None, None, "A c"]), "name": st.just("x"), "updated_at": moments}
+    account = {"merged_into": st.sampled_from([None, None, "A c"]), "updated_at": moments}
+    account |= {"name": st.sampled_from([None, "Acme", "ACME Inc", "Acme, Inc."]), "source": st.sampled_from("ab")}
+    account |= {"domain_norm": st.sampled_from([None, "acme.test", "gmail.com"])}
     contact = {
         "updated_at": st.none() | moments,
         "updated_by_kind": st.sampled_from([None, "human", "integration"]),
