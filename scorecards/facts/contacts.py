@@ -29,6 +29,11 @@ def edited_by_people(updated: str | None, by: str | None) -> int | None:
     return None if by == "integration" else epoch(updated)
 
 
+def newest(*moments: int | None) -> int | None:
+    """The latest of some moments, of which any may be unknown."""
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
 def is_address(text: str | None) -> bool:
     """Is this written like a mail address?"""
     return text is not None and _ADDRESS.fullmatch(text.strip()) is not None and ".." not in text
@@ -42,14 +47,16 @@ def is_number(text: str | None) -> bool:
 def _contacts(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for id_, created, updated, by, account, owner, email, phone, bounced, opted_out, dnc, left, acted in rows:
         is_reachable = (is_address(email) and not bounced and not opted_out) or (is_number(phone) and not dnc)
+        born, edited = epoch(created), edited_by_people(updated, by)
         yield (
-            id_, epoch(created), edited_by_people(updated, by), acted, account, owner, int(is_reachable),
+            id_, born, edited, acted, newest(born, edited, acted), account, owner, int(is_reachable),
             int(bool(bounced)), int(bool(left)),
         )  # fmt: skip
 
 
 _COLUMNS = (
-    "id", "created_at", "edited_at", "acted_at", "account_id", "owner_id", "is_reachable", "bounced", "left_company",
+    "id", "created_at", "edited_at", "acted_at", "seen_to_at", "account_id", "owner_id", "is_reachable", "bounced",
+    "left_company",
 )  # fmt: skip
 
 

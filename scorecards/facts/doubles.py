@@ -15,18 +15,17 @@ _MOST_COMPARED = 50
 
 
 def _doubles(rows: Iterable[Row], book: Book) -> Iterator[Row]:
-    """Every member of a cluster of two or more, with the one that comes first standing for all."""
+    """Every member of a cluster of two or more of one source, with the one that comes first standing for all."""
     for group, found in groupby(rows, itemgetter(0)):
-        members = list(found)
-        if len(members) < 2:
-            continue
-        of, key = members[0][2:4]
-        ids = [row[1] for row in members]
-        clusters = clusters_by_name(ids, [row[4] for row in members]) if of == "accounts" else [ids]
-        for cluster in clusters:
-            for id_ in cluster:
-                if len(cluster) > 1:
-                    yield group, id_, of, key, cluster[0], int(id_ != cluster[0])
+        for _, of_source in groupby(sorted(found, key=itemgetter(4, 1)), itemgetter(4)):
+            members = list(of_source)
+            of, key = members[0][2:4]
+            ids = [row[1] for row in members]
+            clusters = clusters_by_name(ids, [row[7] for row in members]) if of == "accounts" else [ids]
+            for cluster in clusters:
+                for id_ in cluster:
+                    if len(cluster) > 1:
+                        yield group, id_, of, key, cluster[0], int(id_ != cluster[0])
 
 
 def clusters_by_name(ids: Sequence[str], names: Sequence[str | None]) -> list[list[str]]:
@@ -67,13 +66,18 @@ def _are_alike(one: str, other: str) -> bool:
 
 _COLUMNS = ("grp", "id", "object", "key", "cluster_id", "is_extra")
 
+_SHARERS = (
+    "SELECT w.id, k.id, k.object, k.key, COALESCE(k.source_name, ''), COALESCE(k.source, ''), k.tells, k.name"
+    " FROM temp.wanted w CROSS JOIN fact_record_keys k ON k.grp = w.id ORDER BY w.id, k.id"
+)
+
+
 FACT = Fact(
     kind="doubles",
     name="fact_doubles",
     columns=_COLUMNS,
     ddl=table("fact_doubles", _COLUMNS, "(grp)", "(object, key, is_extra, id, cluster_id)"),
-    read="SELECT w.id, k.id, k.object, k.key, k.name FROM temp.wanted w"
-    " CROSS JOIN fact_record_keys k ON k.grp = w.id ORDER BY w.id, k.id",
+    read=_SHARERS,
     derive=_doubles,
     unit="grp",
 )
@@ -81,23 +85,20 @@ FACT = Fact(
 
 def _matches(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     """One row for the records of several CRMs that have a key in common: linked ones are no records of their own."""
-    for match, found in groupby(rows, itemgetter(0)):
-        members = list(found)
-        sources = {row[3] for row in members}
-        if len(sources) > 1:
-            other = next(row[1] for row in members if row[3] != members[0][3])
-            yield match, members[0][1], members[0][2], other, len(members)
+    for group, found in groupby(rows, itemgetter(0)):
+        members = [row for row in found if row[6]]
+        if len({row[5] for row in members}) > 1:
+            yield group, *members[0][1:4], len(members)
 
 
-_MATCH_COLUMNS = ("match", "id", "object", "other_id", "records")
+_MATCH_COLUMNS = ("grp", "id", "object", "key", "records")
 
 MATCHES = Fact(
     kind="matches",
     name="fact_matches",
     columns=_MATCH_COLUMNS,
-    ddl=table("fact_matches", _MATCH_COLUMNS, "(match)"),
-    read="SELECT w.id, k.id, k.object, k.source FROM temp.wanted w"
-    " CROSS JOIN fact_record_keys k ON k.match = w.id ORDER BY w.id, k.id",
+    ddl=table("fact_matches", _MATCH_COLUMNS, "(grp)"),
+    read=_SHARERS,
     derive=_matches,
-    unit="match",
+    unit="grp",
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from scorecards.facts.contacts import LAST_ACTION, edited_by_people
+from scorecards.facts.contacts import LAST_ACTION, edited_by_people, newest
 from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
 
 #: Of a ticket any work a person completed, a note too: it is worked on more than it is talked about.
@@ -29,17 +29,18 @@ _RECORDS = " UNION ALL ".join(
 
 def _seen_to(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for id_, name, created, updated, by, acted in rows:
-        yield id_, name, epoch(created), edited_by_people(updated, by), acted
+        born, edited = epoch(created), edited_by_people(updated, by)
+        yield id_, name, born, edited, acted, newest(born, edited, acted)
 
 
-_COLUMNS = ("id", "object", "created_at", "edited_at", "acted_at")
+_COLUMNS = ("id", "object", "created_at", "edited_at", "acted_at", "seen_to_at")
 
 
 FACT = Fact(
     kind="seen_to",
     name="fact_seen_to",
     columns=_COLUMNS,
-    ddl=table("fact_seen_to", _COLUMNS, "(id, object, created_at, edited_at, acted_at)"),
+    ddl=table("fact_seen_to", _COLUMNS, "(id, object, seen_to_at, edited_at, acted_at, created_at)"),
     read=f"{_RECORDS} ORDER BY 1",
     derive=_seen_to,
     follows={"accounts": ("id",), "opportunities": ("id",), "tickets": ("id",), "activities": ("ticket_id",)},

@@ -17,10 +17,14 @@ def _known(before: str, looked_up: str) -> str:
     return f"(CASE WHEN {before} < s.at THEN {before} WHEN {before} IS NOT NULL THEN {looked_up} END)"
 
 
-def _seen_to(created: str, edited: str, acted: str) -> dict[str, Column]:
-    """Columns of a record by when it was made, last changed by a person, and last dealt with (SQL, epoch seconds)."""
+def _seen_to(created: str, edited: str, acted: str, stored: str) -> dict[str, Column]:
+    """Columns of a record by when it was made, last changed by a person, last dealt with, and the latest of these.
+
+    All SQL, in epoch seconds. `stored` is as of now: past the slice's instant the parts are asked.
+    """
     parts = (f"(CASE WHEN {edited} < s.at THEN {edited} END)", acted, created)
     newest = f"NULLIF(MAX({', '.join(f'COALESCE({part}, {_NEVER})' for part in parts)}), {_NEVER})"
+    newest = f"(CASE WHEN {stored} < s.at THEN {stored} ELSE {newest} END)"
     return {
         "edited_at": Column(edited, "instant", epoch=True),
         "acted_at": Column(acted, "instant", epoch=True),
@@ -42,7 +46,8 @@ def _of_fact(name: str, table: str) -> str:
 
 def _by_fact(table: str, looked_up: str) -> dict[str, Column]:
     acted = _known(_of_fact("acted_at", table), looked_up)
-    return _seen_to(_of_fact("created_at", table), _of_fact("edited_at", table), acted)
+    created, edited, latest = (_of_fact(name, table) for name in ("created_at", "edited_at", "seen_to_at"))
+    return _seen_to(created, edited, acted, latest)
 
 
 #: Sets asked of once a statement, not once a row: they name the slice by its bound values.
@@ -78,7 +83,7 @@ CONTACTS: Mapping[str, Column] = {
     "created_at": epoch("created_at"),
     "bounced": bit("bounced"),
     "left_company": bit("left_company"),
-    **_seen_to("f.created_at", "f.edited_at", _CONTACT_ACTED),
+    **_seen_to("f.created_at", "f.edited_at", _CONTACT_ACTED, "f.seen_to_at"),
     **_double("contacts", "email"),
     **_double("contacts", "phone"),
     "is_reachable": bit("is_reachable"),
@@ -111,7 +116,7 @@ def _linked(table: str) -> str:
 #: stands for whom); the rest only looks the same.
 _LINK_CLUSTERS = (
     f"({' UNION ALL '.join(_linked(table) for table in ('accounts', 'contacts', 'opportunities'))} UNION ALL"
-    " SELECT m.id, m.object, 0, substr(m.match, length(m.object) + 2), m.records, NULL FROM fact_matches m)"
+    " SELECT m.id, m.object, 0, m.key, m.records, NULL FROM fact_matches m)"
 )
 _CLUSTER_RELATION = Relation(
     "link_clusters",

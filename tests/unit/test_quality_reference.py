@@ -293,4 +293,4 @@ def test_what_to_link_has_a_face(tmp_path: Path) -> None:
         assert result.actions is not None
         (row,) = result.actions.rows
         assert (row.title, row.url) == ("Acme", "https://salesforce.test/A")
-        assert row.reason == "2 accounts of several CRMs share domain acme.test"
+        assert row.reason == "2 accounts of several CRMs have the same domain"
