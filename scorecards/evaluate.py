@@ -4,7 +4,7 @@ Reads no clock: everything follows from as_of and the rows known before it.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from scorecards import provenance, signal, uses
 from scorecards.actions import actions_of
+from scorecards.asked import Asked
 from scorecards.change import drivers_of
 from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting, override
@@ -29,7 +30,6 @@ from scorecards.reading import direction_of, is_money, stat_of, unit_of
 from scorecards.retention import retained
 from scorecards.segments import segments_of
 from scorecards.slots import Granularity
-from scorecards.sqlslot import ask
 from scorecards.tally import Tally, needs_values, tallies, together
 from scorecards.targets import against_target
 from scorecards.values import SHOWN, Comparison, KpiResult, Point, Signal, instant, period_json
@@ -68,6 +68,7 @@ class Evaluator:
             reporting, as_of=int(as_of.timestamp()), today=self.today.isoformat(), one_rate=self.one_rate
         )
         self.rates = register(conn, reporting)
+        self.asked = Asked(self)
         self._model: str | None = None
         self._holds: dict[str, bool] = {}
         self._one_rates: dict[str, str | None] = {}
@@ -178,7 +179,7 @@ class Evaluator:
 
     def _figures(self, kpi: Kpi, slices: Sequence[Slice], tallied: Sequence[Tally] | None) -> list[Figure]:
         if kpi.sql is not None:
-            return [self._asked(kpi, slice_) for slice_ in slices]
+            return self.asked.figures(kpi, slices)
         if (unset := lack_of_settings(self, kpi)) is not None:
             return [Figure(None, None, None, 0, unset.status, unset.sentence)] * len(slices)
         if kpi.ratio is not None:
@@ -263,25 +264,6 @@ class Evaluator:
         if kpi.of is None:
             return set()
         return {self.compiler.relation(kpi, self.customer_model(kpi)).needs_table} | uses.tables_beside(kpi)
-
-    def _asked(self, kpi: Kpi, slice_: Slice) -> Figure:
-        for answer in ask(self.conn, kpi.sql or "", self.sql_values(slice_)):
-            if answer.segment is None:
-                status = "ok" if answer.value is not None else "no_denominator"
-                reason = None if answer.value is not None else "the statement found nothing to count"
-                return Figure(answer.value, answer.numerator, answer.denominator, answer.n or 0, status, reason)
-        return Figure(None, None, None, 0, "no_denominator", "the statement returned no total")
-
-    def sql_values(self, slice_: Slice) -> dict[str, Any]:
-        stamp: Callable[[int], Any] = lambda at: self.conn.execute("SELECT stamp(?)", (at,)).fetchone()[0]  # noqa: E731
-        return {
-            "start": stamp(slice_.since),
-            "end": stamp(slice_.until),
-            "start_date": slice_.day_start.isoformat(),
-            "end_date": slice_.day_end.isoformat(),
-            "as_of": stamp(int(self.as_of.timestamp())),
-            "as_of_date": self.today.isoformat(),
-        }
 
     def _points(self, chosen: Plan, figures: Mapping[Slice, Figure]) -> list[Point]:
         found = []

@@ -50,6 +50,8 @@ def explained(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]
     if kpi.operands:
         return found | _of_parts(evaluator, kpi, slice_)
     if kpi.sql is not None:
+        found["parameters"] |= evaluator.asked.values(slice_)
+        found["records"] = evaluator.asked.records(kpi, slice_)
         return found
     rows = evaluator.rows(kpi, movements=True)
     found["sql"] = " ".join(rows.sql.split())

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any
 
+from scorecards import sqlcheck
 from scorecards.conditions import ANY, OPERATORS
 from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_two_sided
@@ -48,8 +49,8 @@ class _Check:
             yield from self._operands("calc.plus", kpi.calc.plus)
             yield from self._operands("calc.minus", kpi.calc.minus)
         yield from self._others()
-        if kpi.sql is not None and not kpi.sql.lstrip().lower().startswith(("select", "with")):
-            yield "sql", "is not a SELECT.", "Write one statement that returns a column named value."
+        if kpi.sql is not None:
+            yield from sqlcheck.problems(kpi.sql, self._reporting)
         if self._relation is not None:
             yield from self._slots(self._relation)
         yield from self._target()

@@ -19,6 +19,7 @@ from scorecards.periods import (
     year_ago,
 )
 from scorecards.slots import Granularity
+from scorecards.sqlslot import has_periods
 
 POINTS = 13  # periods of a series: a year of months and the month before
 
@@ -62,8 +63,9 @@ def plan(
         return Plan(everything, not timeless, (), (), "all")
     span = period or _shown(kpi, reporting, as_of, zone, grain)
     main = cut(_windowed(kpi, span), as_of, zone)
-    if kpi.is_only_now:
-        # What the rows were like then, nobody kept: today's values say nothing of an earlier day.
+    if kpi.is_only_now or (kpi.sql is not None and not has_periods(kpi.sql)):
+        # What the rows were like then, nobody kept: today's values say nothing of an earlier day. No more does a
+        # statement that asks for no period.
         return Plan(main, True, (), (), grain)
     compared = []
     for against in kpi.compare:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from scorecards.definition import Kpi
 from scorecards.figures import figure
 from scorecards.plan import Plan
-from scorecards.sqlslot import ask
 from scorecards.tally import needs_values, tallies
 from scorecards.targets import against_target
 from scorecards.values import SegmentValue
@@ -18,13 +17,7 @@ if TYPE_CHECKING:
 def segments_of(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: Sequence[str]) -> list[SegmentValue]:
     found: list[SegmentValue] = []
     if kpi.sql is not None:
-        for answer in ask(evaluator.conn, kpi.sql, evaluator.sql_values(chosen.main)):
-            if answer.segment is not None:
-                status = "ok" if answer.value is not None else "no_denominator"
-                found.append(
-                    SegmentValue(answer.segment, answer.value, answer.numerator, answer.denominator, answer.n, status)
-                )
-        return found
+        return evaluator.asked.segments(kpi, chosen.main)
     if kpi.of is None or kpi.retain is not None:
         return found
     for dimension in by:

@@ -6,7 +6,7 @@ Ratios are fractions (0.31), durations seconds unless the unit says otherwise, m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 #: Statuses under which a value is shown; `value` is None in all others (docs/definitions.md G12).
@@ -242,6 +242,11 @@ def period_json(period: Period | None) -> dict[str, Any] | None:
         "timezone": period.timezone,
         "complete": period.complete,
     }
+
+
+def instant_of(epoch: int) -> str:
+    """Epoch seconds as our UTC text, of any year."""
+    return (datetime(1970, 1, 1) + timedelta(seconds=epoch)).isoformat() + "Z"  # noqa: DTZ001
 
 
 def instant(moment: datetime) -> str:

@@ -36,7 +36,7 @@ from = "Acme <scores@acme.test>"
 allowed_domains = ["acme.test"]
 [kpi.broken]
 name = "Broken"
-sql = "SELECT value FROM nowhere"
+sql = "SELECT abs(-9223372036854775807 - 1) AS value"
 [scorecard.sales]
 title = "Sales scorecard"
 owner = "owner@acme.test"

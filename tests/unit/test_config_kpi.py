@@ -72,6 +72,41 @@ def test_what_is_not_there_is_named(table: dict[str, Any], place: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "said", "mend"),
+    [
+        ("DELETE FROM leads", "is not a SELECT", "Write one SELECT that returns a column named value."),
+        ("SELECT COUNT(*) AS value FROM tickts", "no table is called 'tickts'", "Did you mean tickets?"),
+        (
+            "SELECT COUNT(t.closd_at) AS value FROM tickets t",
+            "no column is called 't.closd_at'",
+            "Did you mean closed_at?",
+        ),
+        ("SELECT SUM(margin) AS value FROM tickets", "no column is called 'margin'", "docs/tables.md lists them."),
+        ("SELECT :strat AS value", "no value is called :strat", "Did you mean start?"),
+        ("SELECT 1 AS value; SELECT 2 AS value", "is more than one statement", ""),
+        ("SELECT 1 AS valeu", "returns no column named value", "Name one, as in SELECT COUNT(*) AS value."),
+        ("SELECT FROM tickets", "cannot be read: near", ""),
+        ("SELECT load_extension('x') AS value", "the function load_extension is refused", ""),
+        ("SELECT COUNT(*) AS value FROM sqlite_master", "the table sqlite_master is refused", ""),
+        ("WITH x AS (SELECT 1) DELETE FROM tickets", "a change of rows is refused", ""),
+        ("SELECT COUNT(DISTINCT email_norm) AS value FROM contacts", "contacts.email_norm names a person", ""),
+        ("SELECT COUNT(*) AS value FROM periods", "reads the table periods", "Add periods.period to what it selects."),
+    ],
+)
+def test_a_statement_is_held_against_the_tables(sql: str, said: str, mend: str) -> None:
+    kpi = definition.build("mine", {"sql": sql})
+    found = list(mistakes(kpi, {"sql": sql}, {"mine": kpi}, REPORTING))
+    assert [path for path, _, _ in found] == [("sql",)]
+    assert said in found[0][1]
+    assert mend in found[0][2]
+
+
+def test_a_statement_that_would_never_end_is_not_run_to_check_it() -> None:
+    endless = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT SUM(x) AS value FROM r"
+    assert said({"sql": endless}) == []
+
+
+@pytest.mark.parametrize(
     "table",
     [
         {
@@ -85,6 +120,9 @@ def test_what_is_not_there_is_named(table: dict[str, Any], place: str) -> None:
         {"of": "opportunities", "agg": "avg", "field": "custom.margin"},
         {"ratio": {"top": "won_revenue", "bottom": "win_rate.target"}},
         {"sql": "  with x as (select 1) select 1 AS value"},
+        {"sql": "-- all of them\nSELECT COUNT(*) AS Value, 'email' AS segment FROM (SELECT * FROM contacts) -- end\n;"},
+        {"sql": "SELECT p.period, COUNT(*) AS value FROM periods p, fact_tickets f WHERE known_to > p.end GROUP BY 1"},
+        {"sql": "SELECT SUM(e.value) AS value FROM tickets t, json_each(t.custom, '$.tags') e WHERE :as_of > :start"},
     ],
 )
 def test_what_is_there_is_fine(table: dict[str, Any]) -> None:
