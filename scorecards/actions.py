@@ -94,11 +94,11 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     elif total == action.limit:
         counted = f"SELECT COUNT(*) FROM ({rows.sql}) WHERE {only}"
         total = evaluator.conn.execute(counted, rows.of(slice_)).fetchone()[0]
-    faces = _faces(evaluator, relation.stands_for or relation.needs_table, [row["id"] for row in found])
+    known = faces(evaluator, relation.stands_for or relation.needs_table, [row["id"] for row in found])
     made = []
     for row in found:
         shown = {name: row[f"c{number}"] for number, name in enumerate(show)}
-        title, url, owner, minor, currency, day = faces.get(row["id"], (None,) * 6)
+        title, url, owner, minor, currency, day = known.get(row["id"], (None,) * 6)
         factor = _factor(evaluator, currency, day)
         made.append(
             ActionRow(
@@ -127,7 +127,7 @@ def _as_asked(kpi: Kpi, action: Action, slice_: Slice) -> Kpi:
     return kpi.model_copy(update=changes)
 
 
-def _faces(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:
+def faces(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:
     """id -> (title, url, owner, amount_minor, currency, day of its rate)."""
     marks = ", ".join("?" * len(ids))
     if table == "survey_responses":

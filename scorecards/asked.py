@@ -85,7 +85,7 @@ class Asked:
         found: dict[str, str] = {}
         by_table: dict[str, list[str]] = {}
         for id_ in ids:
-            table = id_.split(":")[1] if id_.count(":") >= 2 else ""
+            table = table_of(id_)
             if "url" in self._evaluator.reporting.tables.get(table, {}):
                 by_table.setdefault(table, []).append(id_)
         for table, own in by_table.items():
@@ -93,6 +93,11 @@ class Asked:
             for id_ in own:
                 found |= dict(self._evaluator.conn.execute(statement, (id_,)).fetchall())
         return found
+
+
+def table_of(id_: str) -> str:
+    """The table of a record's id, `NAME:table:source_id`; "" where it says none."""
+    return id_.split(":")[1] if id_.count(":") >= 2 else ""
 
 
 def _total(rows: Sequence[Answer]) -> Figure:

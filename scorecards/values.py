@@ -6,21 +6,16 @@ Ratios are fractions (0.31), durations seconds unless the unit says otherwise, m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
+
+from scorecards.period import Period, instant, instant_of, period_json
+from scorecards.told import Restated, Told
+
+__all__ = ["Period", "instant", "instant_of", "period_json"]
 
 #: Statuses under which a value is shown; `value` is None in all others (docs/definitions.md G12).
 SHOWN = ("ok", "partial", "stale")
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """Local days [start, end) in a time zone; complete when its last day is over at as_of."""
-
-    start: date
-    end: date
-    timezone: str
-    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +157,11 @@ class KpiResult:
     shown_in: str = ""  # the unit readers see it in, where that is another: months for days
     granularity: str = "month"  # day | week | month | quarter | year: what one point of the series is
     actions: ActionList | None = None
+    # what it says of values told before (see `restate`)
+    definition: str = ""  # hash of what its value depends on beside the records
+    redefined: datetime | None = None  # when a value was last told that another definition made
+    restated: Sequence[Restated] = ()
+    told: Sequence[Told] = ()  # what is to be kept once this is sent; not in the JSON
 
     def to_json(self) -> dict[str, Any]:
         """The object of `kpi show --json`: its public form."""
@@ -226,29 +226,12 @@ class KpiResult:
             ],
             "drivers": dict(self.drivers) if self.drivers is not None else None,
             "smart": dict(self.smart) if self.smart is not None else None,
+            "restated": [one.to_json() for one in self.restated],
+            "definition": {
+                "hash": self.definition or None,
+                "changed_since": instant(self.redefined) if self.redefined else None,
+            },
             "freshness": [
                 {"source": f.source, "synced_at": instant(f.synced_at) if f.synced_at else None} for f in self.freshness
             ],
         }
-
-
-def period_json(period: Period | None) -> dict[str, Any] | None:
-    """A period's public form: local dates, half-open."""
-    if period is None:
-        return None
-    return {
-        "start": period.start.isoformat(),
-        "end": period.end.isoformat(),
-        "timezone": period.timezone,
-        "complete": period.complete,
-    }
-
-
-def instant_of(epoch: int) -> str:
-    """Epoch seconds as our UTC text, of any year."""
-    return (datetime(1970, 1, 1) + timedelta(seconds=epoch)).isoformat() + "Z"  # noqa: DTZ001
-
-
-def instant(moment: datetime) -> str:
-    """An aware datetime as our UTC text `YYYY-MM-DDTHH:MM:SSZ`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

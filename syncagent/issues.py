@@ -5,19 +5,22 @@ Everything follows from the due time and the cache: a late run shows the numbers
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
-from scorecards.definition import Recipient, Scorecard
+from scorecards.definition import Kpi, Recipient, Scorecard
+from scorecards.errors import ScorecardError
 from scorecards.evaluate import Evaluator
 from scorecards.periods import cut, last_complete
 from scorecards.render.message import Issue
+from scorecards.restate import with_restated
+from scorecards.told import Told
 from scorecards.values import Freshness, KpiResult, Period
-from syncagent import compose, due, freshness
+from syncagent import compose, due, freshness, told
 from syncagent.config.result import Config
 from syncagent.notices import Owner
 from syncagent.smart import of_result
@@ -79,10 +82,21 @@ def owners(config: Config) -> dict[str, Owner]:
     }
 
 
-def values(config: Config, cache: sqlite3.Connection, card: Scorecard, as_of: datetime) -> list[KpiResult]:
-    """Every KPI of the scorecard at `as_of`; one that fails says so in its row and never stops the others."""
+def values(
+    config: Config,
+    cache: sqlite3.Connection,
+    card: Scorecard,
+    as_of: datetime,
+    *,
+    state: sqlite3.Connection | None = None,
+) -> list[KpiResult]:
+    """Every KPI of the scorecard at `as_of`; one that fails says so in its row and never stops the others.
+
+    With `state` they also say which values told before they restate, and carry what is to be kept of them as told.
+    """
+    known = told.of_scorecard(state, card.id, as_of) if state is not None else None
     with _snapshot(cache):
-        return _values(config, cache, card, as_of)
+        return _values(config, cache, card, as_of, known)
 
 
 @contextmanager
@@ -99,7 +113,13 @@ def _snapshot(cache: sqlite3.Connection) -> Iterator[None]:
             cache.execute("ROLLBACK")
 
 
-def _values(config: Config, cache: sqlite3.Connection, card: Scorecard, as_of: datetime) -> list[KpiResult]:
+def _values(
+    config: Config,
+    cache: sqlite3.Connection,
+    card: Scorecard,
+    as_of: datetime,
+    known: Mapping[str, Sequence[Told]] | None,
+) -> list[KpiResult]:
     granularity = granularity_of(card)
     evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of)
     results = []
@@ -108,12 +128,26 @@ def _values(config: Config, cache: sqlite3.Connection, card: Scorecard, as_of: d
         try:
             result = evaluator.evaluate(kpi, granularity=granularity, max_age_s=card.max_age)
             result = replace(result, smart=of_result(config, card, result, evaluator.today))
+            if known is not None:
+                result = _restating(evaluator, kpi, result, known.get(name, ()), granularity)
         except Exception as error:
             log.exception("KPI %s could not be computed", name, extra={"action": "kpi.error", "kpi": name})
             reason = f"could not be computed ({type(error).__name__})"
             result = KpiResult(name, kpi.title, as_of, None, None, "number", "error", reason=reason)
         results.append(result)
     return results
+
+
+def _restating(
+    evaluator: Evaluator, kpi: Kpi, result: KpiResult, earlier: Sequence[Told], granularity: CardPeriod
+) -> KpiResult:
+    """The result with what it restates; what became of earlier values never costs the one of today."""
+    try:
+        return with_restated(evaluator, kpi, result, earlier, granularity=granularity, keep=True)
+    except (sqlite3.Error, ScorecardError) as error:
+        said = f"{type(error).__name__} while comparing it with what was told"
+        log.warning("KPI %s: %s", kpi.id, said, extra={"action": "kpi.restate", "kpi": kpi.id})
+        return result
 
 
 def sources_of(config: Config, cache: sqlite3.Connection | None, card: Scorecard) -> list[Freshness]:

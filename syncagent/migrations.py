@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.ledger import STATE_SCHEMA
 from syncagent.schema import COMMON, STORAGE, TABLES, column_types
+from syncagent.told import TOLD_SCHEMA
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -306,4 +307,15 @@ def _m0001_ledger(database: "Database") -> None:
     execute_statements(database.conn, STATE_SCHEMA)
 
 
-STATE = Schema("state", 0x53595354, (("m0001_ledger", _m0001_ledger),))  # "SYST"
+def _m0002_told(database: "Database") -> None:
+    execute_statements(database.conn, TOLD_SCHEMA)
+
+
+STATE = Schema(
+    "state",
+    0x53595354,  # "SYST"
+    (
+        ("m0001_ledger", _m0001_ledger),
+        ("m0002_told", _m0002_told),
+    ),
+)

@@ -25,8 +25,18 @@ class Preview:
     eml: bytes
 
 
-def preview(config: Config, cache: sqlite3.Connection, name: str, *, as_of: datetime) -> Preview:
-    """Compute and render a scorecard at an instant. Raises UsageError for an unknown name."""
+def preview(
+    config: Config,
+    cache: sqlite3.Connection,
+    name: str,
+    *,
+    as_of: datetime,
+    state: sqlite3.Connection | None = None,
+) -> Preview:
+    """Compute and render a scorecard at an instant. Raises UsageError for an unknown name.
+
+    With `state` it also says what it restates of what was sent; nothing is noted there.
+    """
     card, as_of = card_of(config, name), as_of.replace(microsecond=0)
     readers = issues.readers(card)
     if not readers:
@@ -36,7 +46,7 @@ def preview(config: Config, cache: sqlite3.Connection, name: str, *, as_of: date
     issue = issues.build_issue(
         config,
         name,
-        issues.values(config, cache, card, as_of),
+        issues.values(config, cache, card, as_of, state=state),
         sources,
         due_at=as_of,
         as_of=as_of,

@@ -256,7 +256,7 @@ def _advance(desk: _Desk, card: Scorecard, run: DueRun) -> None:
     if card.if_stale == "skip" and (old := stale or freshness.late_for_good(sources, run.due_at, card.max_age)):
         _close(desk, run, "skipped", "stale", f"Its data was late: {freshness.sentence(old)}.", tell=True)
         return
-    results = issues.values(desk.config, desk.cache, card, run.due_at)
+    results = issues.values(desk.config, desk.cache, card, run.due_at, state=desk.state)
     _tell_lacking(desk, run, results)
     unwanted = _unwanted(card, results, ledger.last_snapshots(desk.state, run.scorecard, run.due_at))
     if unwanted is not None:
@@ -383,12 +383,15 @@ def _owe_notice(desk: _Desk, run: DueRun, cause: str, text: str) -> None:
 def _unwanted(card: Scorecard, results: Sequence[KpiResult], before: dict[str, tuple[object, ...]]) -> str | None:
     """Why `only_if` keeps this issue back; None when it goes out."""
     is_red = any(result.verdict == "red" for result in results)
+    has_restated = any(result.restated for result in results)
     has_signal = any(result.signal is not None and result.signal.result == "signal" for result in results)
     match card.only_if:
         case "any red" if not is_red:
             return 'No KPI is off target, and only_if is "any red".'
         case "any red or signal" if not is_red and not has_signal:
             return 'No KPI is off target or moved beyond its usual range, and only_if is "any red or signal".'
-        case "changed" if before and before == {r.kpi: (r.status, r.value, r.verdict) for r in results}:
+        case "changed" if (
+            before and not has_restated and before == {r.kpi: (r.status, r.value, r.verdict) for r in results}
+        ):
             return 'No value has changed since the last issue, and only_if is "changed".'
     return None

@@ -86,7 +86,7 @@ def send_now(
         due_at=due_at,
         as_of=due_at,
         sent_at=due_at,
-        results=issues.values(config, cache, card, due_at),
+        results=issues.values(config, cache, card, due_at, state=state),
         sources=sources,
         number=ledger.next_issue(state, name),
         notes=(*runs.data_notes(sources, stale), *runs.gap_notes(state, name, due_at)),
@@ -141,7 +141,7 @@ def _test(
         due_at=due_at,
         as_of=due_at,
         sent_at=now,
-        results=issues.values(config, cache, card, due_at),
+        results=issues.values(config, cache, card, due_at, state=state),
         sources=sources,
         notes=runs.data_notes(sources, stale),
     )
@@ -164,7 +164,7 @@ def _again(
         due_at=run.due_at,
         as_of=run.due_at,
         sent_at=now,
-        results=issues.values(config, cache, card, run.due_at),
+        results=issues.values(config, cache, card, run.due_at, state=state),
         sources=sources,
         number=run.issue,
         notes=(

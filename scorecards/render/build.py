@@ -8,6 +8,7 @@ from scorecards.render import headline, sparkline
 from scorecards.render.clean import clean, safe_stop, safe_url
 from scorecards.render.format import Formatter
 from scorecards.render.message import Issue
+from scorecards.render.restated import redefined, restated
 from scorecards.render.rows import (
     compared_word,
     meta_lines,
@@ -47,6 +48,7 @@ def view(issue: Issue, fmt: Formatter, detail: Detail, draw: Draw) -> View:
     )
     own_language = fmt.locale.language == words.lang
     records, also = _records(issue, fmt, detail)
+    changed, more = restated(issue, fmt, detail)
     return View(
         lang=str(fmt.locale).replace("_", "-") if own_language else words.lang,
         direction=words.direction,
@@ -65,6 +67,9 @@ def view(issue: Issue, fmt: Formatter, detail: Detail, draw: Draw) -> View:
         legend=_legend(results, fmt),
         records=records,
         also=also,
+        restated=changed,
+        restated_more=more,
+        redefined=redefined(issue, fmt),
         crm_url=safe_url(issue.crm_url),
         sources=tuple(_source(f, issue, fmt) for f in issue.freshness),
         provenance=_provenance(issue, fmt),

@@ -105,6 +105,16 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """A value told before that is another one now, and the records that made it so."""
+
+    label: str
+    said: str
+    cause: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceLine:
     """How fresh a source is: shape, class, name and what is to be said."""
 
@@ -135,6 +145,9 @@ class View:
     legend: str
     records: tuple[Records, ...]
     also: str
+    restated: tuple[Changed, ...]
+    restated_more: str
+    redefined: tuple[str, ...]
     crm_url: str | None
     sources: tuple[SourceLine, ...]
     provenance: str

@@ -168,6 +168,16 @@ ENGLISH = Words(
         "also_lists": "Also waiting: {lists}.",
         "list_count": "{label} {n}",
         "no_name": "(no name)",
+        # values told before that are different now
+        "restated": "Restated",
+        "was_now": "was {before} as sent {when}, now {now}",
+        "no_value": "no value",
+        "r_count": ("{n} record changed", "{n} records changed"),
+        "r_unnamed": "the records behind it are not kept",
+        "r_added": "counts now, did not then",
+        "r_gone": "counted then, does not now",
+        "r_changed": "counts otherwise than then",
+        "redefined": "{name} is defined otherwise than when it was sent {when}: its earlier values are not compared.",
         "open_crm": "Open the CRM",
         # notes, freshness, footer
         "test_banner": "This is a test. It does not count as this period's scorecard.",

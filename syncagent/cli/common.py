@@ -2,17 +2,20 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, time
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from syncagent.errors import UsageError
+from syncagent.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from syncagent.config import Config
 
 
@@ -175,3 +178,22 @@ def offered(section: Literal["kpis", "scorecards", "sources"]) -> Callable[..., 
 def count_of(number: int, word: str) -> str:
     """`1 message`, `2 messages`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+@contextmanager
+def told_before(data_dir: Path) -> "Iterator[sqlite3.Connection | None]":
+    """state.db for reading what was told before; None where there is none, or none that this version can read as it is.
+
+    A figure of today does not depend on it: whoever needs state.db itself says what is wrong with it.
+    """
+    from syncagent.store import has_state, read_state
+
+    try:
+        state = read_state(data_dir) if has_state(data_dir) else None
+    except StoreError:
+        state = None
+    try:
+        yield state
+    finally:
+        if state is not None:
+            state.close()

@@ -18,6 +18,7 @@ from syncagent.cli.common import (
     pass_app,
     print_json,
     print_table,
+    told_before,
 )
 from syncagent.clock import local_time
 from syncagent.errors import FAILED, OK, UsageError
@@ -148,6 +149,8 @@ def show_command(
     """
     from scorecards.evaluate import Evaluator
     from scorecards.periods import parse_period
+    from scorecards.restate import restated_since
+    from syncagent import told
     from syncagent.store import read_cache
 
     config = app.config
@@ -164,6 +167,12 @@ def show_command(
     with closing(read_cache(config.agent.data_dir)) as cache:
         evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment)
         results = [evaluator.evaluate(kpi, period=span, by=by or None) for kpi in kpis]
+        with told_before(config.agent.data_dir) as state:
+            if state is not None:
+                results = [
+                    restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment))
+                    for kpi, result in zip(kpis, results, strict=True)
+                ]
     if as_json:
         print_json([result.to_json() for result in results])
     else:
@@ -297,6 +306,14 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     lines.append(("usual", usual_range(result, fmt) or ""))
     lines.append(("signal", signal_sentence(result, fmt)))
     fresh = [f"{f.source} {local_time(f.synced_at, config.agent.timezone)}" for f in result.freshness]
+    for one in result.restated:
+        before, now = (written_value(result, fmt, v) if v is not None else "no value" for v in (one.before, one.now))
+        of = f" of {one.segment}" if one.segment is not None else ""
+        sent = local_time(one.sent_at, config.agent.timezone)
+        lines.append(("restated", f"{before}{of} as sent {sent}, now {now} ({fmt.dates(one.period)})"))
+    if result.redefined is not None:
+        sent = local_time(result.redefined, config.agent.timezone)
+        lines.append(("restated", f"not compared with what was sent {sent}: it is defined otherwise now"))
     lines.append(("synced", ", ".join(fresh)))
     for label, text in lines:
         if text:

@@ -21,6 +21,7 @@ from syncagent.cli.common import (
     pass_app,
     print_json,
     print_table,
+    told_before,
 )
 from syncagent.cli.not_built import not_built
 from syncagent.clock import local_time
@@ -115,8 +116,8 @@ def preview_command(app: App, name: str, as_of: str | None, out: Path | None, op
     config = app.config
     known(name, config.scorecards, "scorecard")
     moment = parse_as_of(as_of, config.agent.timezone, app.clock())
-    with closing(read_cache(config.agent.data_dir)) as cache:
-        made = preview(config, cache, name, as_of=moment)
+    with closing(read_cache(config.agent.data_dir)) as cache, told_before(config.agent.data_dir) as state:
+        made = preview(config, cache, name, as_of=moment, state=state)
     written = write_preview(made, out or Path(f"{name}-preview"))
     for path in written:
         click.echo(path)

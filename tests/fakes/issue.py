@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from scorecards.render.message import Issue
+from scorecards.told import ChangedRecord, Restated
 from scorecards.values import (
     ActionList,
     ActionRow,
@@ -73,8 +74,27 @@ def action(number: int, title: str, reason: str, owner: str | None, amount: floa
     )
 
 
+def restated(number: int, title: str, change: str, before: float | None, now: float | None) -> ChangedRecord:
+    return ChangedRecord(
+        f"crm:opportunities:{number}", title, f"https://acme.example.com/o/{number}", change, before, now
+    )
+
+
+#: The week before was told otherwise: two deals closed late.
+RESTATED = Restated(
+    BEFORE,
+    None,
+    None,
+    412e3,
+    449.7e3,
+    datetime(2026, 11, 9, 7, 0, tzinfo=UTC),
+    (restated(11, "Late close", "added", None, 30e3), restated(12, "Raised", "changed", 10e3, 17.7e3)),
+    2,
+)
+
+
 def normal_results() -> list[KpiResult]:
-    """Eight KPIs in all four states and one without a goal, with segments, signals and records."""
+    """Eight KPIs in all four states and one without a goal, with segments, signals, records, one value restated."""
     return [
         result(
             "won_revenue",
@@ -88,6 +108,7 @@ def normal_results() -> list[KpiResult]:
             signal=Signal("none", mean=442e3, lower=389e3, upper=496e3, points=13),
             about="sum of won deals by close date, in EUR",
             n=38,
+            restated=(RESTATED,),
         ),
         result(
             "win_rate",
@@ -312,6 +333,16 @@ def hostile_issue() -> Issue:
             stat=bad[(i + 4) % len(bad)],
             segments=tuple(SegmentValue(t, 0.1, 1, 10, 10, "ok", by=t) for t in bad[:2]),
             actions=ActionList(bad[(i + 5) % len(bad)], rows, 8),
+            restated=(
+                replace(
+                    RESTATED,
+                    by=text,
+                    segment=text,
+                    records=tuple(ChangedRecord(row.id, row.title, row.url, "gone", 1.0, None) for row in rows),
+                    total=8,
+                ),
+            ),
+            redefined=SYNCED,
         )
         for i, (base, text) in enumerate(zip(normal_results(), bad, strict=False))
     ]

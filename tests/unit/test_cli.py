@@ -18,9 +18,11 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
+from syncagent import facts
 from syncagent.cli import cli, run_cli
 from syncagent.cli.sync import stop_on_signals
-from syncagent.store import lock_data_dir, open_cache
+from syncagent.config import load_config
+from syncagent.store import lock_data_dir, open_cache, open_state
 from tests.fakes.office import DEALS, Office
 from tests.fakes.smtp import FaultServer
 
@@ -408,6 +410,28 @@ def test_people_read_local_times_everywhere(run: Run, office: Office) -> None:
         assert re.search(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d{4}-\d\d-\d\d \d\d:\d\d CES?T\b", out), command
         assert not re.search(r"\d\dT\d\d:|\d\dZ\b", out), command
         assert ".." not in out, command
+
+
+def test_what_was_sent_and_is_different_now_is_shown_with_its_records(run: Run, office: Office) -> None:
+    asked = ("kpi", "show", "won_revenue", "--period", "2026-10-26..2026-11-02", "--as-of", "2026-11-05T00:00:00Z")
+    run("sync")
+    assert run(*asked, "--json").json[0]["restated"] == []  # type: ignore[index]
+    run("scorecard", "send", "weekly", "--as-of", "2026-11-02T07:00:00Z")
+    with closing(open_cache(office.data_dir)) as cache:
+        cache.execute("UPDATE opportunities SET is_deleted = 1 WHERE source_id = '4'")
+        facts.refresh(cache, load_config(office.config).reporting())
+    shown = run(*asked, "--json").json[0]  # type: ignore[index]
+    (restated,) = shown["restated"]
+    assert (restated["before"], restated["now"], restated["sent_at"]) == (1900.0, 1000.0, "2026-11-02T07:00:00Z")
+    assert [(record["title"], record["change"]) for record in restated["records"]] == [("Four", "gone")]
+    assert shown["definition"]["changed_since"] is None
+    assert "restated  €1,900 as sent Mon 2026-11-02 08:00 CET, now €1,000" in run(*asked).out
+    run("scorecard", "preview", "weekly", "--as-of", "2026-11-09T07:00:00Z")
+    preview = (office.folder / "weekly-preview" / "scorecard.txt").read_text()
+    assert "was €1,900 as sent 2 Nov 2026, 08:00 CET, now €1,000" in preview
+    with closing(open_state(office.data_dir)) as state:
+        state.execute("PRAGMA user_version = 1")  # as an earlier version left it
+    assert run(*asked, "--json").json[0]["restated"] == []  # type: ignore[index]
 
 
 def test_a_number_can_be_split_by_dimension_and_by_column(run: Run, office: Office) -> None:

@@ -27,6 +27,8 @@ from scorecards.values import (
     TargetResult,
 )
 from tests.fakes.issue import (
+    AS_OF,
+    RESTATED,
     SYNCED,
     goal,
     hostile_issue,
@@ -227,6 +229,40 @@ def test_the_first_list_shows_five_two_more_three_and_the_rest_are_named() -> No
     assert html.count("5 of 9") == text.count("5 of 9") == 1
     assert html.count("3 of 9") == text.count("3 of 9") == 2
     assert "Also waiting: List 3 9, List 4 9, List 5 9." in html
+
+
+def test_a_value_told_before_is_restated_with_its_records() -> None:
+    html, text = both(issue())
+    for part in (html, text):
+        assert "was €412K as sent 9 Nov 2026, 08:00 CET, now €449.7K" in part
+        assert "2 records changed" in part
+        assert "Late close" in part
+        assert "€10,000 → €17,700" in part
+    assert "https://acme.example.com/o/11" in links(render(issue()).html)
+
+
+def test_few_restated_values_are_shown_and_all_counted() -> None:
+    many = [replace(kpi, restated=(replace(RESTATED, records=None, total=None),)) for kpi in normal_results()[:8]]
+    html, text = both(issue(many))
+    for part in (html, text):
+        assert part.count("the records behind it are not kept") == 5
+        assert "3 more" in part
+
+
+def test_segments_are_restated_where_the_whole_is_not() -> None:
+    segment = replace(RESTATED, by="team", segment="EMEA", before=None)
+    whole, alone = one(restated=(RESTATED, segment)), one(restated=(segment,))
+    assert "EMEA" not in both(issue([whole]))[1]
+    assert "EMEA: was no value as sent" in both(issue([alone]))[1]
+
+
+def test_a_changed_definition_is_said() -> None:
+    html, text = both(issue([one(redefined=AS_OF)]))
+    for part in (html, text):
+        assert (
+            "is defined otherwise than when it was sent 16 Nov 2026, 00:00 CET: its earlier values are not compared."
+            in part
+        )
 
 
 def test_two_kpis_with_one_list_show_it_once() -> None:
