@@ -128,6 +128,8 @@ def with_restated(
         return result
     asked = None if granularity else Span(period.start, period.end, cast("Granularity", result.granularity))
     chosen = plan(kpi, evaluator.reporting, as_of=evaluator.as_of, period=asked, granularity=granularity)
+    if not chosen.series:  # what is only known as it is now has no past to compare with
+        return result
     slices = {(s.span.start, s.span.end): s for s in (*chosen.series, chosen.main) if s.complete}
     values = {(p.start, p.end): p.value for p in result.series if p.status in (*SHOWN, *_GONE)}
     values[period.start, period.end] = result.value
@@ -240,7 +242,7 @@ def parts_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> Parts | None:
         relation = evaluator.compiler.relation(part, evaluator.customer_model(part))
         show = [relation.split_by(evaluator.reporting.dimensions.get(by, {})) or by for by in _split(part, kpi)]
         rows = evaluator.compiler.rows(part, relation, question_of(part), show=show, movements=True)
-        for row in records(evaluator.conn, rows, at, only="why IS NULL", limit=MOST_RECORDS + 1):
+        for row in records(evaluator.conn, rows, at, only="why IS NULL", order="NULL", limit=MOST_RECORDS + 1):
             names = [str(row[f"c{number}"] or "(none)") for number in range(len(show))]
             found.setdefault(row["id"], []).append([side, row["hit"], _measure(part, row), row["y"], *names])
         if len(found) > MOST_RECORDS:

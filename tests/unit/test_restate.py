@@ -145,6 +145,49 @@ def test_exactly_the_records_that_explain_the_difference_are_named(
     assert again.restated == ()  # said once
 
 
+_OF_DEALS: dict[str, Any] = {"of": "opportunities", "date": "outcome_date", "n_min": 0}
+#: Forms in which a record's part does not hang on other records (of "the first of each" it does).
+SHAPES: dict[str, dict[str, Any]] = {
+    "count": {**_OF_DEALS, "where": {"is_won": True}},
+    "mean": {**_OF_DEALS, "agg": "avg", "field": "amount", "where": {"is_won": True}},
+    "median": {**_OF_DEALS, "agg": "median", "field": "amount"},
+    "largest": {**_OF_DEALS, "agg": "max", "field": "amount"},
+    "owners": {**_OF_DEALS, "agg": "distinct", "field": "owner_id"},
+    "share": {**_OF_DEALS, "share": {"is_won": True}},
+    "share of money": {**_OF_DEALS, "share": {"is_won": True}, "weight": "amount"},
+    "days": {**_OF_DEALS, "agg": "avg", "duration": {"from": "created_at", "to": "outcome_date", "unit": "d"}},
+    "open": {
+        "of": "opportunities",
+        "agg": "sum",
+        "field": "amount",
+        "stock": {"opens": "created_at", "closes": "outcome_date"},
+        "n_min": 0,
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@settings(max_examples=15)
+@given(before=worlds, after=worlds)
+def test_the_records_named_make_the_difference_and_the_others_none(
+    shared: sqlite3.Connection, shape: str, before: Mapping[str, Deal], after: Mapping[str, Deal]
+) -> None:
+    """Whatever is measured: what became of them alone gives the new value, and of all the others alone the old one."""
+    kpi = build("any", SHAPES[shape])
+    load(shared, before)
+    told = asked(shared, kpi, SENT).told
+    load(shared, after)
+    for one in asked(shared, kpi, NEXT, told, period=None).restated:
+        named = {record.id for record in one.records or ()}
+        for chosen, value in ((named, one.now), ({*"abcdefgh"} - named, one.before)):
+            load(shared, {id_: deal for id_, deal in before.items() if id_ not in chosen} | _of(after, chosen))
+            assert asked(shared, kpi, NEXT).value == pytest.approx(value)
+
+
+def _of(world: Mapping[str, Deal], ids: set[str]) -> dict[str, Deal]:
+    return {id_: deal for id_, deal in world.items() if id_ in ids}
+
+
 @pytest.fixture
 def cache(tmp_path: Path) -> Any:
     with closing(open_cache(tmp_path)) as conn:
