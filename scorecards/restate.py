@@ -22,7 +22,7 @@ from scorecards.ratios import sides_of
 from scorecards.reading import unit_of
 from scorecards.segments import segments_of
 from scorecards.tally import records
-from scorecards.told import ChangedRecord, Parts, Restated, Told
+from scorecards.told import ChangedRecord, Parts, Restated, Told, pack
 from scorecards.values import SHOWN, KpiResult, SegmentValue
 
 if TYPE_CHECKING:
@@ -149,7 +149,6 @@ def with_restated(
     is_known = any((one.start, one.end) == (period.start, period.end) for one in comparable)
     if keep and period.complete and result.value is not None and not is_known:
         # Where it is known and no news, it stays as told: many small changes would else never be news.
-        parts = parts_of(evaluator, kpi, chosen.main)
         kept.append(
             Told(
                 period.start,
@@ -157,7 +156,7 @@ def with_restated(
                 definition,
                 result.value,
                 _by_segment(result.segments),
-                parts,
+                pack(parts_of(evaluator, kpi, chosen.main)),
                 result.as_of,
                 _split_of(kpi, evaluator.reporting),
             )
@@ -196,7 +195,7 @@ def _compared(
                     changed.append((by, name, then.get(name), now.get(name)))
     if not changed:
         return [], None
-    parts = parts_of(evaluator, kpi, slice_)
+    earlier, parts = one.parts, parts_of(evaluator, kpi, slice_)
     period = slice_.period(evaluator.reporting.timezone)
     found = [
         Restated(
@@ -206,11 +205,11 @@ def _compared(
             before,
             after,
             one.sent_at,
-            *_named(evaluator, kpi, slice_, _changes(kpi, one.parts, parts, by, segment)),
+            *_named(evaluator, kpi, slice_, _changes(kpi, earlier, parts, by, segment)),
         )
         for by, segment, before, after in changed
     ]
-    told = Told(one.start, one.end, one.definition, value, segments, parts, evaluator.as_of, split, tuple(found))
+    told = Told(one.start, one.end, one.definition, value, segments, pack(parts), evaluator.as_of, split, tuple(found))
     return found, told
 
 

@@ -1,5 +1,7 @@
 """What readers were told of a KPI, and what has become of it: the data alone. `restate` compares."""
 
+import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -65,7 +67,20 @@ class Told:
     definition: str
     value: float | None
     segments: Mapping[str, Mapping[str, float]]  # by dimension
-    parts: Parts | None
+    packed: bytes | None  # its parts as `pack` makes them: looked at only where the value is another one now
     sent_at: datetime
     split: str = ""  # hash of what the dimensions were; segments of other ones are not compared
     restated: Sequence[Restated] = field(default=())  # what was said of it then
+
+    @property
+    def parts(self) -> Parts | None:
+        """What each record added; None where there were too many to keep, or none was named."""
+        if self.packed is None:
+            return None
+        found: Parts = json.loads(zlib.decompress(self.packed))
+        return found
+
+
+def pack(parts: Parts | None) -> bytes | None:
+    """Parts in the form they are kept in: compressed JSON."""
+    return None if parts is None else zlib.compress(json.dumps(parts).encode())

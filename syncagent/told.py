@@ -6,12 +6,11 @@ becomes of them. Functions that write expect to run inside `store.transaction`.
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from scorecards.told import ChangedRecord, Parts, Restated, Told
+from scorecards.told import ChangedRecord, Restated, Told
 from scorecards.values import KpiResult, Period, instant
 
 _PERIODS = 13  # as many as a series shows
@@ -86,7 +85,7 @@ def _write(state: sqlite3.Connection, scorecard: str, kpi: str, told: Told) -> N
             told.split,
             told.value,
             json.dumps(told.segments),
-            None if told.parts is None else zlib.compress(json.dumps(told.parts).encode()),
+            told.packed,
             instant(told.sent_at),
             json.dumps([one.to_json() for one in told.restated]),
         ),
@@ -94,14 +93,13 @@ def _write(state: sqlite3.Connection, scorecard: str, kpi: str, told: Told) -> N
 
 
 def _told(row: sqlite3.Row) -> Told:
-    parts: Parts | None = None if row["records"] is None else json.loads(zlib.decompress(row["records"]))
     return Told(
         start=date.fromisoformat(row["period_start"]),
         end=date.fromisoformat(row["period_end"]),
         definition=row["definition"],
         value=row["value"],
         segments=json.loads(row["segments"]),
-        parts=parts,
+        packed=row["records"],
         sent_at=_moment(row["sent_at"]),
         split=row["split"],
         restated=tuple(_restated(one) for one in json.loads(row["restated"])),
