@@ -72,8 +72,11 @@ class Gate:
     def __init__(self, conn: sqlite3.Connection, tables: Collection[str], personal: Collection[str]) -> None:
         self._tables = {*tables, PERIODS, *_ROWS_OF_JSON}
         self._personal = {*personal}
-        names = conn.execute("SELECT name FROM sqlite_master UNION ALL SELECT name FROM pragma_module_list")
-        self._others = {name for (name,) in names} - self._tables
+        self._others: set[str] = set()
+        for known in ("sqlite_master", "pragma_module_list"):
+            with contextlib.suppress(sqlite3.OperationalError):  # not every SQLite lists its modules
+                self._others.update(name for (name,) in conn.execute(f"SELECT name FROM {known}"))
+        self._others -= self._tables
         self.refused = ""
         self.blanked: set[str] = set()
         self.read: set[str] = set()

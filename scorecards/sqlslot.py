@@ -107,7 +107,7 @@ def ask(
     """
     file = conn.execute("PRAGMA database_list").fetchone()[2]
     if not file:
-        raise SqlSlotError("needs a cache in a file")
+        raise SqlSlotError("needs a cache in a file: run `syncagent sync` first")
     job = {
         "uri": Path(file).absolute().as_uri(),
         "parent": os.getpid(),
@@ -186,9 +186,9 @@ def _explained(code: str, said: str, limits: Limits) -> str:
         case "refused":
             return f"may only read the cache's tables, and {said or 'more'} is refused: write one SELECT"
         case "prepare":
-            return f"cannot be run: {said}"
+            return f"cannot be run ({said}): correct it, `syncagent check` says what it may name"
         case "run":
-            return f"failed while it ran: {said}"
+            return f"failed while it ran ({said}): correct what it computes"
         case "number":
             return f"returns something else than a number or null as {said}: convert it, as in CAST({said} AS REAL)"
     return _SAID.get(code, _SAID["ended"])

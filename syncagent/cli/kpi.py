@@ -168,11 +168,10 @@ def show_command(
         evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment)
         results = [evaluator.evaluate(kpi, period=span, by=by or None) for kpi in kpis]
         with told_before(config.agent.data_dir) as state:
-            if state is not None:
-                results = [
-                    restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment))
-                    for kpi, result in zip(kpis, results, strict=True)
-                ]
+            results = [
+                restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment) if state is not None else ())
+                for kpi, result in zip(kpis, results, strict=True)
+            ]
     if as_json:
         print_json([result.to_json() for result in results])
     else:

@@ -412,6 +412,26 @@ def test_people_read_local_times_everywhere(run: Run, office: Office) -> None:
         assert ".." not in out, command
 
 
+def test_a_statement_that_fails_is_one_sentence_with_its_place(run: Run, office: Office) -> None:
+    office.write(more='[kpi.own]\nsql = "SELECT abs(-9223372036854775807 - 1) AS value"\n')
+    run("sync")
+    shown = run("kpi", "show", "own", "--json")
+    assert (shown.code, shown.json[0]["reason"]) == (  # type: ignore[index]
+        1,
+        "could not be computed: sql of [kpi.own] failed while it ran (integer overflow): correct what it computes",
+    )
+    said = run("kpi", "explain", "own")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.splitlines() == [
+        "scorecard: sql of [kpi.own] failed while it ran (integer overflow): correct what it computes"
+    ]
+    office.write(more='[kpi.own]\nsql = "SELECT COUNT(*) AS value FROM oportunities"\n')
+    told = run("check", "--offline")
+    assert told.code == 2
+    assert "kpi.own.sql" in told.out + told.err
+    assert "Did you mean opportunities?" in told.out + told.err
+
+
 def test_what_was_sent_and_is_different_now_is_shown_with_its_records(run: Run, office: Office) -> None:
     asked = ("kpi", "show", "won_revenue", "--period", "2026-10-26..2026-11-02", "--as-of", "2026-11-05T00:00:00Z")
     run("sync")

@@ -163,7 +163,7 @@ def test_what_names_a_person_reads_as_null(cache: sqlite3.Connection) -> None:
         ("SELECT 'many' AS value", "something else than a number or null as value"),
         ("SELECT 1 AS value, 'x' AS n", "something else than a number or null as n"),
         ("SELECT abs(-9223372036854775807 - 1) AS value", "integer overflow"),
-        ("SELECT json_extract('{{}}', t.priority) AS value FROM tickets t", "failed while it ran: SQLITE_ERROR"),
+        ("SELECT json_extract('{{}}', t.priority) AS value FROM tickets t", "failed while it ran (SQLITE_ERROR)"),
         ("SELECT 1 AS value FROM tickets, tickets, tickets, tickets, tickets, tickets", "more than 2000 rows"),
         ("SELECT COUNT(*) AS value, 99 AS period FROM periods", "does not return its period"),
     ],

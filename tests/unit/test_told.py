@@ -3,6 +3,7 @@
 import email
 import email.policy
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,8 +15,9 @@ import pytest
 
 from scorecards.definition import override
 from scorecards.values import instant
-from syncagent import facts, runs
-from syncagent.store import open_cache
+from syncagent import facts, runs, sending
+from syncagent.migrations import STATE, Schema, migrate
+from syncagent.store import open_cache, open_state
 from tests.fakes.desk import DUE, Desk, desk_in
 
 WEEK = timedelta(days=7)
@@ -107,6 +109,40 @@ def test_another_definition_is_said_once(desk: Desk) -> None:
     assert restated == []
     text, _ = sent_on(other, DUE + 2 * WEEK)
     assert "RESTATED" not in text
+
+
+def test_a_state_of_an_earlier_version_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
+    """What was sent before there was a table of what was told is not compared, and is all still there."""
+    first = Schema(STATE.name, STATE.application_id, STATE.steps[:1])
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        migrate(old, first)
+        old.execute("INSERT INTO kpi_snapshots VALUES ('r', 'won_revenue', 0, 'ok', 5.0, NULL, '{}')")
+    path.chmod(0o600)
+    with closing(open_state(tmp_path)) as state:
+        assert state.execute("SELECT COUNT(*) FROM kpi_told").fetchone()[0] == 0
+        assert state.execute("SELECT value FROM kpi_snapshots").fetchone()[0] == 5.0
+        assert state.execute("PRAGMA user_version").fetchone()[0] == STATE.version
+
+
+def test_sent_again_says_what_changed_since_and_is_what_was_told(desk: Desk) -> None:
+    sent_on(desk, DUE)
+    changed_deals(desk, "UPDATE opportunities SET amount_minor = 200000 WHERE source_id = '1'")
+    sending.send_now(desk.config, desk.cache, desk.state, "sales", clock=lambda: DUE + WEEK / 2, again=True)
+    assert "was €1,000 as sent 2 Nov 2026, 08:00 CET, now €2,000" in text_of(desk)
+    text, restated = sent_on(desk, DUE + WEEK)
+    assert ("RESTATED" in text, restated) == (False, [])
+
+
+def test_a_test_tells_and_notes_nothing(desk: Desk) -> None:
+    sent_on(desk, DUE)
+    changed_deals(desk, "UPDATE opportunities SET amount_minor = 200000 WHERE source_id = '1'")
+    for _ in range(2):
+        desk.synced_at(DUE + WEEK)
+        clock = lambda: DUE + WEEK  # noqa: E731
+        sending.send_now(desk.config, desk.cache, desk.state, "sales", clock=clock, to="kim@acme.test")
+        assert "was €1,000 as sent 2 Nov 2026, 08:00 CET, now €2,000" in text_of(desk)
+    assert desk.state.execute("SELECT MAX(value) FROM kpi_told").fetchone()[0] == 1000
 
 
 def test_only_what_is_still_shown_is_kept_as_told(desk: Desk) -> None:
