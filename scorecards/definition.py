@@ -335,6 +335,8 @@ class Reporting(Model):
     customers: Customers = Customers()
     test_rows: TestRows = TestRows()
     system_of_record: Literal["salesforce", "hubspot"] = "salesforce"
+    links: tuple[tuple[str, str], ...] = ()  # pairs of records the configuration says are the same
+    never_links: tuple[tuple[str, str], ...] = ()  # and those it says are not
     gap_days: tuple[int, ...] = (14,)  # the pauses that end an engagement, one for each length a KPI asks for
     customer_spans: tuple[str, ...] = ("deals 365",)  # purchases and lookbacks KPIs ask for (facts.spans.made_of)
     tables: dict[str, dict[str, str]] = {}

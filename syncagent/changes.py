@@ -137,7 +137,11 @@ def _triggers(table: str, facts: Mapping[str, Fact]) -> dict[str, str]:
         # A merge or a link alone changes no fact's own row, yet whose row it is.
         mark = "INSERT INTO dirty VALUES ('identity', {0}.id) ON CONFLICT DO NOTHING"
         found |= made("linked", f"UPDATE OF {', '.join(linked)}", mark.format("NEW"), when=differs(linked))
-        found |= made("link_gone", "DELETE", mark.format("OLD"), when=_any_of("OLD", linked))
+        found |= made("link_gone", "DELETE", mark.format("OLD"))
+    if key := identity.key_of(table):
+        parted = f"INSERT INTO link_left VALUES ('{table}', OLD.{key}) ON CONFLICT DO NOTHING"
+        found |= made("key_left", f"UPDATE OF {key}", parted, when=f"OLD.{key} IS NOT NULL AND {differs([key])}")
+        found |= made("key_gone", "DELETE", parted, when=f"OLD.{key} IS NOT NULL")
     return found
 
 
@@ -167,12 +171,10 @@ def _marks(table: str, facts: Mapping[str, Fact]) -> Iterator[str]:
     for fact, name in _names(table, facts):
         said = f"SELECT t.{name[1]} FROM changed_{table} n CROSS JOIN {table} t ON t.id = n.id"
         yield _naming(fact.kind, name, f"{said} WHERE {noted(_NEW, _CHANGED)}")
-    if linked := identity.columns_of(table):
+    if identity.columns_of(table):
         yield (
             f"INSERT INTO dirty SELECT 'identity', n.id FROM changed_{table} n CROSS JOIN {table} t ON t.id = n.id"
-            f" WHERE {noted(_NEW)} AND ({_any_of('t', linked)}) ON CONFLICT DO NOTHING"
+            f" WHERE {noted(_NEW)} AND ({identity.concerns_new(table)}) ON CONFLICT DO NOTHING"
         )
-
-
-def _any_of(row: str, columns: list[str]) -> str:
-    return " OR ".join(f"{row}.{column} IS NOT NULL" for column in columns)
+    if sources := identity.note_sources_of(table):
+        yield sources

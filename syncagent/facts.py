@@ -119,8 +119,11 @@ def _refresh(
         is_new = _adopt_settings(conn, reporting, facts)
         if is_new:
             changes.forget(conn, facts)
+            identity.start_anew(conn)
+        identity.adopt_config(conn, reporting.links, reporting.never_links)
         test_rows.mark(conn, reporting.test_rows)
         changes.expand(conn, facts)
+        identity.note_sources(conn)
         if not is_new and conn.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
             _finish(conn)
             return 0
@@ -128,6 +131,7 @@ def _refresh(
         changes.expand(conn, facts)
         conn.execute(_MARK_CANONICAL)  # who stood for it until now
         moved = identity.refresh_aliases(conn)
+        conn.execute("DELETE FROM dirty WHERE kind = 'identity'")
         if moved and not is_new:
             _mark_moved(conn, moved, facts)
         conn.execute(_MARK_CANONICAL)

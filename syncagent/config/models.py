@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from syncagent.identity.tables import LINKED
+
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 365 * 86400}
@@ -216,7 +218,46 @@ class Calendar(Section):
         return frozenset(country_holidays(country, subdiv=region or None, years=range(first_year, last_year + 1)))
 
 
+def _record_pair(value: Any) -> Any:
+    """Two ids of one table. Raises ValueError."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(isinstance(one, str) for one in value):
+        raise ValueError('not a pair of records; write it like ["sf:accounts:001A", "hs:accounts:9"]')
+    tables = []
+    for one in value:
+        parts = one.split(":", 2)
+        if len(parts) != 3 or not all(parts) or parts[1] not in LINKED:
+            raise ValueError(
+                f'"{one}" is not the id of a record that can be linked; write SOURCE:TABLE:ID, with a table of'
+                f" {', '.join(sorted(LINKED))}"
+            )
+        tables.append(parts[1])
+    if tables[0] != tables[1]:
+        raise ValueError("these are of two tables; only records of one kind can be the same")
+    if value[0] == value[1]:
+        raise ValueError("this is one record; name two")
+    return tuple(value)
+
+
+#: Two records, by the ids the cache has of them.
+RecordPair = Annotated[
+    tuple[str, str],
+    BeforeValidator(_record_pair),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2}),
+]
+
+
 class Identity(Section):
-    """`[identity]`: which CRM's row counts where both have the same deal, account or person."""
+    """`[identity]`: which CRM's row counts where both have the same record, and what people say of records."""
 
     system_of_record: Literal["salesforce", "hubspot"] = "salesforce"
+    link: tuple[RecordPair, ...] = Field(default=(), strict=False)
+    never_link: tuple[RecordPair, ...] = Field(default=(), strict=False)
+    deal_heuristic: Literal["off", "suggest", "auto"] = "suggest"
+
+    @model_validator(mode="after")
+    def _one_word_each(self) -> Self:
+        both = {frozenset(pair) for pair in self.link} & {frozenset(pair) for pair in self.never_link}
+        if both:
+            first = " and ".join(sorted(min(both, key=sorted)))
+            raise ValueError(f"{first} stand in link and in never_link; keep one of the two")
+        return self

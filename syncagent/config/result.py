@@ -121,6 +121,8 @@ def make_reporting(
         customers=customers,
         test_rows=test_rows,
         system_of_record=identity.system_of_record,
+        links=identity.link,
+        never_links=identity.never_link,
         tables={table: column_types(table) for table in TABLES},
         references={table: dict(TABLES[table].references) for table in TABLES},
     )

@@ -84,7 +84,7 @@ def test_links_alone_wake_what_follows_them(cache: sqlite3.Connection) -> None:
     put(cache, "accounts", "C2", merged_into="A")
     assert dirty(cache, "identity") == {"C2"}
     facts.refresh(cache, REPORTING)
-    put(cache, "accounts", "C2", name="another")
+    put(cache, "accounts", "C2", industry="another")
     assert dirty(cache, "identity") == set()
     put(cache, "accounts", "C2", merged_into=None)
     assert dirty(cache, "identity") == {"C2"}

@@ -1,0 +1,28 @@
+"""Which rows are one and the same: merge chains, and records kept in several CRMs (docs/links.md).
+
+`link` writes `entity_links`, `dup_of` and `cluster_id`; `refresh_aliases` every merged or duplicate id with the id that
+stands for it. Both follow what changed (`dirty` of kind identity), in the writer's transaction, before the facts.
+"""
+
+from syncagent.identity.aliases import MAX_HOPS, refresh_aliases
+from syncagent.identity.decisions import adopt_config
+from syncagent.identity.link import link, note_sources, start_anew
+from syncagent.identity.named import to_18
+from syncagent.identity.tables import ALIASED, INSTALL, LINKED, columns_of, concerns_new, key_of, note_sources_of
+
+__all__ = [
+    "ALIASED",
+    "INSTALL",
+    "LINKED",
+    "MAX_HOPS",
+    "adopt_config",
+    "columns_of",
+    "concerns_new",
+    "key_of",
+    "link",
+    "note_sources",
+    "note_sources_of",
+    "refresh_aliases",
+    "start_anew",
+    "to_18",
+]

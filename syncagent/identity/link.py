@@ -1,0 +1,211 @@
+"""Links anew the records whose evidence changed, and all that hangs together with them; nothing else is read.
+
+Writes `entity_links` (what links two records, or was found and does not), and of the rows `dup_of` (the one that
+counts) and `cluster_id`. Runs in the writer's transaction, before the facts.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+
+from syncagent.identity.clusters import Link, Resolved, Row, resolve
+from syncagent.identity.decisions import sayings_of
+from syncagent.identity.named import orgs_of, refresh_named, to_18
+from syncagent.identity.tables import ALIASED, LINKED, Linked, key_index
+
+_AT_ONCE = 2000
+_MARK = "INSERT INTO dirty SELECT 'identity', {0} ON CONFLICT DO NOTHING"
+
+
+def start_anew(conn: sqlite3.Connection) -> None:
+    """Forget what follows from the rows and mark every one that may be linked. Since when a link is there is kept."""
+    conn.execute("DELETE FROM link_names")
+    conn.execute("DELETE FROM link_orgs")
+    conn.execute("DELETE FROM link_sources")
+    for table in ALIASED:
+        conn.execute(_MARK.format(f"id FROM {table} WHERE merged_into IS NOT NULL OR dup_of IS NOT NULL"))
+    for table, one in LINKED.items():
+        conn.execute(_MARK.format(f"id FROM {table} WHERE {one.names} IS NOT NULL"))
+        if one.key:
+            conn.execute(
+                f"INSERT INTO link_sources SELECT DISTINCT '{table}', source, COALESCE(source_instance, '')"
+                f" FROM {table}"
+            )
+            _mark_keyed(conn, table, one)
+    for source in ("aliases", "entity_links"):
+        column = "id" if source == "aliases" else "a_id"
+        conn.execute(_MARK.format(f"{column} FROM {source} WHERE true"))
+    conn.execute(_MARK.format("a_id FROM link_decisions WHERE true"))
+
+
+def link(conn: sqlite3.Connection, system_of_record: str) -> None:
+    """Bring links and `dup_of` up to date with the changed rows (`dirty` of kind identity)."""
+    if conn.execute("SELECT 1 FROM dirty WHERE kind = 'identity' LIMIT 1").fetchone() is None:
+        return
+    refresh_named(conn)
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS linking (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS linked (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    orgs = orgs_of(conn)
+    for table, one in LINKED.items():
+        conn.execute("DELETE FROM temp.linked")
+        while ids := _next(conn, table):
+            _link_all(conn, table, one, ids, orgs, system_of_record)
+
+
+def _next(conn: sqlite3.Connection, table: str) -> set[str]:
+    """Some of the changed rows of a table, or that links of it know, not linked anew yet."""
+    rows = conn.execute(
+        f"SELECT d.id FROM dirty d WHERE d.kind = 'identity' AND d.id NOT IN (SELECT id FROM temp.linked) AND ("
+        f" EXISTS (SELECT 1 FROM {table} t WHERE t.id = d.id)"
+        f" OR EXISTS (SELECT 1 FROM entity_links l WHERE l.a_id = d.id AND l.object = '{table}')"
+        f" OR EXISTS (SELECT 1 FROM entity_links l WHERE l.b_id = d.id AND l.object = '{table}')) LIMIT {_AT_ONCE}"
+    )
+    return {row[0] for row in rows}
+
+
+def _link_all(
+    conn: sqlite3.Connection, table: str, one: Linked, ids: set[str], orgs: dict[str, str], system_of_record: str
+) -> None:
+    found = _reach(conn, table, one, ids)
+    _hold(conn, found)
+    conn.execute("INSERT OR IGNORE INTO temp.linked SELECT id FROM temp.linking")
+    rows = _rows(conn, table, one)
+    named = [
+        (copy, original)
+        for copy, original in conn.execute(
+            "SELECT n.copy, n.original FROM temp.linking q CROSS JOIN link_names n ON n.object = ? AND n.copy = q.id",
+            (table,),
+        )
+        if copy in rows and original in rows
+    ]
+    resolved = resolve(
+        rows,
+        named,
+        sayings_of(conn, "temp.linking"),
+        system_of_record=system_of_record,
+        orgs=orgs,
+        kind=one.kind,
+        column=one.names,
+    )
+    _write_links(conn, table, resolved.links)
+    _write_rows(conn, table, rows, resolved)
+
+
+def _reach(conn: sqlite3.Connection, table: str, one: Linked, ids: Iterable[str]) -> set[str]:
+    """These rows and all that any evidence ties to them, now or when they were last linked."""
+    ask = [
+        "SELECT l.b_id FROM temp.linking q CROSS JOIN entity_links l ON l.a_id = q.id",
+        "SELECT l.a_id FROM temp.linking q CROSS JOIN entity_links l ON l.b_id = q.id",
+        "SELECT d.b_id FROM temp.linking q CROSS JOIN link_decisions d ON d.a_id = q.id",
+        "SELECT d.a_id FROM temp.linking q CROSS JOIN link_decisions d ON d.b_id = q.id",
+        f"SELECT n.original FROM temp.linking q CROSS JOIN link_names n ON n.object = '{table}' AND n.copy = q.id",
+        f"SELECT n.copy FROM temp.linking q CROSS JOIN link_names n ON n.object = '{table}' AND n.original = q.id",
+        f"SELECT t.merged_into FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id AND t.merged_into IS NOT NULL",
+        f"SELECT t.id FROM temp.linking q CROSS JOIN {table} t ON t.merged_into = q.id",
+        # What it was linked with before a rule or a row went.
+        f"SELECT t.dup_of FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id AND t.dup_of IS NOT NULL",
+        f"SELECT t.id FROM temp.linking q CROSS JOIN {table} t ON t.dup_of = q.id",
+    ]
+    if one.key and _is_several(conn, table):
+        ask.append(
+            f"SELECT o.id FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
+            f" CROSS JOIN {table} o ON o.{one.key} = t.{one.key}"
+        )
+    found: set[str] = set()
+    frontier = set(ids)
+    while frontier:
+        found |= frontier
+        _hold(conn, frontier)
+        frontier = {row[0] for question in ask for row in conn.execute(question)} - found
+    return found
+
+
+def _hold(conn: sqlite3.Connection, ids: Iterable[str]) -> None:
+    conn.execute("DELETE FROM temp.linking")
+    conn.executemany("INSERT INTO temp.linking VALUES (?)", [(id_,) for id_ in ids])
+
+
+def _rows(conn: sqlite3.Connection, table: str, one: Linked) -> dict[str, Row]:
+    columns = f"t.{one.names}, {f't.{one.key}' if one.key else 'NULL'}, " + ", ".join(
+        column if column == "NULL" else f"t.{column}" for column in one.says
+    )
+    rows = conn.execute(
+        f"SELECT t.id, t.source, COALESCE(t.source_instance, ''), t.source_id, t.source_name, {columns},"
+        f" t.is_deleted, t.is_test, t.merged_into, t.synced_at FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
+    )
+    return {
+        row[0]: Row(
+            row[0], row[1] or "", row[2], row[3] or "", row[4] or "", to_18(row[5]), row[6], (row[7], row[8]),
+            bool(row[9]), bool(row[10]), row[11], row[12],
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def _write_links(conn: sqlite3.Connection, table: str, links: Mapping[tuple[str, str], Link]) -> None:
+    known = {
+        (row[0], row[1]): tuple(row)
+        for side in ("a_id", "b_id")
+        for row in conn.execute(
+            "SELECT l.a_id, l.b_id, l.kind, l.evidence, l.said_by, l.score, l.created_at FROM temp.linking q"
+            f" CROSS JOIN entity_links l ON l.{side} = q.id WHERE l.object = ?",
+            (table,),
+        )
+    }
+    gone = [pair for pair in known if pair not in links]
+    conn.executemany("DELETE FROM entity_links WHERE a_id = ? AND b_id = ?", gone)
+    for pair, one in links.items():
+        before = known.get(pair)
+        if before and before[2:6] == (one.kind, one.evidence, one.said_by, one.score):
+            continue
+        since = before[6] if before and before[2] == one.kind else one.created_at
+        conn.execute(
+            "INSERT OR REPLACE INTO entity_links (a_id, b_id, object, kind, score, created_at, evidence, said_by)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*pair, table, one.kind, one.score, since, one.evidence, one.said_by),
+        )
+
+
+def _write_rows(conn: sqlite3.Connection, table: str, rows: dict[str, Row], resolved: Resolved) -> None:
+    """Set dup_of and cluster_id where they are others now; what stands for whom is then to be followed anew."""
+    present = conn.execute(
+        f"SELECT t.id, t.dup_of, t.cluster_id FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
+    ).fetchall()
+    for id_, dup_of, cluster in present:
+        wanted = resolved.stands.get(id_, (None, None))
+        if (dup_of, cluster) == wanted:
+            continue
+        conn.execute(f"UPDATE {table} SET dup_of = ?, cluster_id = ? WHERE id = ?", (*wanted, id_))
+        if dup_of != wanted[0]:
+            conn.execute("INSERT INTO dirty VALUES ('identity', ?) ON CONFLICT DO NOTHING", (id_,))
+
+
+# -- several CRMs ---------------------------------------------------------------------------------------------
+
+
+def note_sources(conn: sqlite3.Connection) -> None:
+    """Once a table has rows of a second account of a CRM, every row with a key is to be looked at, and found by it."""
+    for table, one in LINKED.items():
+        if one.key:
+            conn.execute(
+                f"INSERT OR IGNORE INTO link_sources SELECT DISTINCT '{table}', t.source,"
+                f" COALESCE(t.source_instance, '') FROM dirty d CROSS JOIN {table} t ON t.id = d.id"
+                " WHERE d.kind = 'identity'"
+            )
+            if not _is_several(conn, table):
+                _mark_keyed(conn, table, one)
+            if _is_several(conn, table):
+                left = f"SELECT key FROM link_left WHERE object = '{table}'"
+                conn.execute(_MARK.format(f"id FROM {table} WHERE {one.key} IN ({left})"))
+            conn.execute("DELETE FROM link_left WHERE object = ?", (table,))
+
+
+def _mark_keyed(conn: sqlite3.Connection, table: str, one: Linked) -> None:
+    """Mark the rows with a key where several accounts of CRMs are there; the index they are found by is made then."""
+    if conn.execute("SELECT COUNT(*) FROM link_sources WHERE object = ?", (table,)).fetchone()[0] > 1:
+        conn.execute(f"CREATE INDEX IF NOT EXISTS {key_index(table)} ON {table}({one.key}) WHERE {one.key} IS NOT NULL")
+        conn.execute(_MARK.format(f"id FROM {table} WHERE {one.key} IS NOT NULL"))
+
+
+def _is_several(conn: sqlite3.Connection, table: str) -> bool:
+    found = conn.execute("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", (key_index(table),))
+    return found.fetchone() is not None

@@ -1,0 +1,140 @@
+"""Which tables hold records that may be one and the same, what the rules read of them, and what is kept of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """How records of one table are found to be the same in two CRMs."""
+
+    names: str  # the column in which a copy names its Salesforce record
+    key: str | None = None  # what both CRMs know of one and the same: an address, a domain
+    kind: str = ""  # what a link by that key is called
+    says: tuple[str, str] = ("NULL", "NULL")  # what else the rule of the key reads: a name, a parent
+
+
+LINKED: Mapping[str, Linked] = MappingProxyType(
+    {
+        "accounts": Linked("sf_account_id", "domain_norm", "domain", ("name", "parent_id")),
+        "contacts": Linked("sf_contact_id", "email_norm", "email", ("last_name", "NULL")),
+        "opportunities": Linked("sf_opportunity_id"),
+    }
+)
+#: Tables whose rows can be merged away or stand for each other.
+ALIASED = ("accounts", "contacts", "leads", "opportunities", "tickets")
+
+#: Links that make two records one; the others are shown to people and change no figure.
+COUNTED = ("hard", "manual", "email", "domain")
+
+INSTALL = [
+    "CREATE TABLE IF NOT EXISTS aliases (id TEXT PRIMARY KEY, canonical TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS aliases_canonical ON aliases(canonical)",
+    # What links two records, or was found and does not: a_id < b_id. Of each pair one row.
+    """CREATE TABLE IF NOT EXISTS entity_links (
+        a_id TEXT NOT NULL,
+        b_id TEXT NOT NULL,
+        object TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        score REAL,
+        created_at TEXT,
+        evidence TEXT NOT NULL,
+        said_by TEXT NOT NULL,
+        PRIMARY KEY (a_id, b_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS entity_links_b ON entity_links(b_id)",
+    "CREATE INDEX IF NOT EXISTS entity_links_kind ON entity_links(kind, object)",
+    # Which row names which Salesforce record, in whatever org; and how many pairs each portal has in each org.
+    """CREATE TABLE IF NOT EXISTS link_names (
+        object TEXT NOT NULL,
+        copy TEXT NOT NULL,
+        original TEXT NOT NULL,
+        portal TEXT NOT NULL,
+        org TEXT NOT NULL,
+        PRIMARY KEY (object, copy, original)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS link_names_original ON link_names(object, original)",
+    "CREATE TABLE IF NOT EXISTS link_orgs (portal TEXT, org TEXT, pairs INTEGER NOT NULL, PRIMARY KEY (portal, org))"
+    " WITHOUT ROWID",
+    # The accounts (orgs, portals) rows of a table came from: as long as there is one, keys link nothing.
+    "CREATE TABLE IF NOT EXISTS link_sources (object TEXT, source TEXT, source_instance TEXT,"
+    " PRIMARY KEY (object, source, source_instance)) WITHOUT ROWID",
+    # Keys some row has no longer: whoever shares one is to be looked at. Emptied by the next linking.
+    "CREATE TABLE IF NOT EXISTS link_left (object TEXT, key TEXT, PRIMARY KEY (object, key)) WITHOUT ROWID",
+    # What people said of two records, in the configuration or by a command; the latter's home is state.db.
+    """CREATE TABLE IF NOT EXISTS link_decisions (
+        a_id TEXT NOT NULL,
+        b_id TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        said_by TEXT NOT NULL,
+        said_at TEXT,
+        note TEXT,
+        PRIMARY KEY (a_id, b_id, origin)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS link_decisions_b ON link_decisions(b_id)",
+    *(
+        f"CREATE INDEX IF NOT EXISTS {table}_alias ON {table}(id) WHERE merged_into IS NOT NULL OR dup_of IS NOT NULL"
+        for table in ALIASED
+    ),
+    *(f"CREATE INDEX IF NOT EXISTS {table}_dup_of ON {table}(dup_of) WHERE dup_of IS NOT NULL" for table in ALIASED),
+    *(
+        f"CREATE INDEX IF NOT EXISTS {table}_{one.names} ON {table}({one.names}) WHERE {one.names} IS NOT NULL"
+        for table, one in LINKED.items()
+    ),
+    *(f"DROP INDEX IF EXISTS {table}_source_id" for table in LINKED),
+    *(
+        f"CREATE INDEX IF NOT EXISTS {table}_salesforce_id ON {table}(source_id) WHERE source = 'salesforce'"
+        for table in LINKED
+    ),
+]
+
+
+def key_index(table: str) -> str:
+    """The index of a table's key. It is made once records of two CRMs are there: its presence says that they are."""
+    return f"{table}_link_key"
+
+
+def columns_of(table: str) -> list[str]:
+    """The columns a change of which may make a row another's, or its own; none for a table that stands for itself."""
+    if table not in ALIASED:
+        return []
+    if table not in LINKED:
+        return ["merged_into"]
+    one = LINKED[table]
+    said = [column for column in (one.key, *one.says) if column and column != "NULL"]
+    return ["merged_into", one.names, *said, "is_deleted", "is_test", "source", "source_instance", "source_id"]
+
+
+def key_of(table: str) -> str | None:
+    """The column by which records of several CRMs are linked; None where only ids do."""
+    return LINKED[table].key if table in LINKED else None
+
+
+def concerns_new(table: str) -> str:
+    """Whether a new row `t` may be linked or merged, in SQL."""
+    found = ["t.merged_into IS NOT NULL"]
+    if table in LINKED:
+        one = LINKED[table]
+        found += [
+            f"t.{one.names} IS NOT NULL",
+            f"(t.source = 'salesforce' AND EXISTS (SELECT 1 FROM {table} h"
+            f" WHERE h.{one.names} IN (t.source_id, substr(t.source_id, 1, 15))))",
+            "EXISTS (SELECT 1 FROM link_decisions d WHERE d.a_id = t.id)",
+            "EXISTS (SELECT 1 FROM link_decisions d WHERE d.b_id = t.id)",
+        ]
+        if one.key:
+            several = f"(SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = '{key_index(table)}')"
+            found.append(f"(t.{one.key} IS NOT NULL AND {several})")
+    return " OR ".join(found)
+
+
+def note_sources_of(table: str) -> str | None:
+    """A statement that notes which accounts of CRMs noted rows `n` up to a rowid are from; None where nobody asks."""
+    if table not in LINKED or not LINKED[table].key:
+        return None
+    return (
+        f"INSERT OR IGNORE INTO link_sources SELECT DISTINCT '{table}', t.source, COALESCE(t.source_instance, '')"
+        f" FROM changed_{table} n CROSS JOIN {table} t ON t.id = n.id WHERE n.rowid <= ?1 AND n.event = 'new'"
+    )
