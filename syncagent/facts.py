@@ -144,6 +144,11 @@ def _refresh(
     return _build(conn, book, facts, on_batch)
 
 
+def is_settled(conn: sqlite3.Connection, reporting: Reporting) -> bool:
+    """Are all facts there, under these very settings, so that a refresh costs no more than what changed?"""
+    return not is_building(conn) and _known_settings(conn).get("settings") == _common(reporting)
+
+
 def is_building(conn: sqlite3.Connection) -> bool:
     """Are the facts incomplete, because a build of them is not at its end?"""
     return conn.execute("SELECT 1 FROM facts_meta WHERE key = 'building'").fetchone() is not None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncagent.identity.decisions import STATE_SCHEMA as LINKS_SCHEMA
 from syncagent.ledger import STATE_SCHEMA
 from syncagent.schema import COMMON, STORAGE, TABLES, column_types
 from syncagent.told import TOLD_SCHEMA
@@ -311,11 +312,17 @@ def _m0002_told(database: "Database") -> None:
     execute_statements(database.conn, TOLD_SCHEMA)
 
 
+def _m0003_link_decisions(database: "Database") -> None:
+    """What people said of two records: a cache can be built anew, what was said cannot."""
+    execute_statements(database.conn, LINKS_SCHEMA)
+
+
 STATE = Schema(
     "state",
     0x53595354,  # "SYST"
     (
         ("m0001_ledger", _m0001_ledger),
         ("m0002_told", _m0002_told),
+        ("m0003_link_decisions", _m0003_link_decisions),
     ),
 )

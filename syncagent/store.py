@@ -36,7 +36,7 @@ def open_cache(data_dir: Path) -> sqlite3.Connection:
     """A writing connection to cache.db, made and migrated where needed. Raises StoreError."""
     conn = _open_writer(data_dir, CACHE, synchronous="NORMAL")
     try:
-        _install_facts(conn)
+        _install_facts(conn, data_dir)
     except BaseException:
         conn.close()
         raise
@@ -363,11 +363,13 @@ def _copy_before_migration(conn: sqlite3.Connection, path: Path, version: int) -
         conn.backup(target, pages=-1)
 
 
-def _install_facts(conn: sqlite3.Connection) -> None:
-    """The derived tables and the triggers that notice changes; their owner is `syncagent.facts`."""
-    from syncagent import facts  # late: it opens transactions of ours
+def _install_facts(conn: sqlite3.Connection, data_dir: Path) -> None:
+    """The derived tables and the triggers that notice changes, and what people said of records."""
+    from syncagent import facts  # late: these open transactions of ours
+    from syncagent.identity import home
 
     facts.install(conn)
+    home.adopt_said(conn, data_dir)
 
 
 # --- small helpers ----------------------------------------------------------------------------------------------
@@ -377,11 +379,8 @@ def _open_lock(data_dir: Path) -> int:
     try:
         return os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise StoreError(
-            f"the lock file cannot be used: {error.strerror}",
-            place=str(data_dir / LOCK_NAME),
-            mend="It must be a plain file this user may write to.",
-        ) from error
+        place, mend = str(data_dir / LOCK_NAME), "It must be a plain file this user may write to."
+        raise StoreError(f"the lock file cannot be used: {error.strerror}", place=place, mend=mend) from error
 
 
 def _try_lock(fd: int, how: int = fcntl.LOCK_EX) -> bool:

@@ -15,6 +15,7 @@ from syncagent.cli.backup import backup_command, restore_command
 from syncagent.cli.common import App, unexpected_line
 from syncagent.cli.demo import demo_command, sandbox_command
 from syncagent.cli.kpi import kpi_group
+from syncagent.cli.links import links_group
 from syncagent.cli.not_built import NOT_BUILT
 from syncagent.cli.outbox import outbox_group
 from syncagent.cli.run import run_command, status_command
@@ -71,6 +72,7 @@ for command in (
     kpi_group,
     scorecard_group,
     outbox_group,
+    links_group,
     run_command,
     status_command,
     backup_command,

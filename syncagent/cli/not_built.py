@@ -21,7 +21,6 @@ def not_built(name: str, what: str, place: str | None = None) -> click.Command:
 
 
 NOT_BUILT = (
-    not_built("links", "What is linked across CRMs."),
     not_built("alert", "The alerts."),
     not_built("plan", "What a new configuration changes."),
     not_built("forget", "Erase a person everywhere."),

@@ -151,7 +151,8 @@ class _Work:
         self.links[pair] = Link(*pair, kind, evidence, said_by, **more)
 
     def link_said(self) -> None:
-        for (a, b), said in sorted(self.sayings.items()):
+        """The earlier word goes first: what contradicts it later is a conflict."""
+        for (a, b), said in sorted(self.sayings.items(), key=lambda one: (one[1].said_at or "", one[0])):
             if said.verdict == "link" and a in self.rows and b in self.rows:
                 self.link(a, b, "manual", said.note or "said to be the same", said.said_by, **_when(said))
 

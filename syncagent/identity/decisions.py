@@ -25,7 +25,8 @@ CREATE TABLE link_decisions (
 ) WITHOUT ROWID;
 """
 
-_Said = Mapping[tuple[str, str], tuple[str, str, str | None, str | None]]
+#: Pair -> (verdict, who said so, since when, why).
+Said = Mapping[tuple[str, str], tuple[str, str, str | None, str | None]]
 
 
 def ordered(a: str, b: str) -> tuple[str, str]:
@@ -35,15 +36,26 @@ def ordered(a: str, b: str) -> tuple[str, str]:
 
 def adopt_config(cache: sqlite3.Connection, links: Iterable[tuple[str, str]], never: Iterable[tuple[str, str]]) -> None:
     """Hold what the configuration says now; rows of which something else is said are marked as changed."""
+    said: dict[tuple[str, str], tuple[str, str, str | None, str | None]]
     said = {ordered(*pair): (LINK, CONFIG, None, None) for pair in links}
     said |= {ordered(*pair): (NEVER, CONFIG, None, None) for pair in never}
     _adopt(cache, CONFIG, said)
 
 
-def mirror(cache: sqlite3.Connection, state: sqlite3.Connection) -> None:
-    """Hold in the cache what state.db holds of what commands said. Within the caller's transaction, or several."""
+def commanded(state: sqlite3.Connection) -> Said:
+    """What commands said, as state.db holds it."""
     rows = state.execute("SELECT a_id, b_id, verdict, said_by, said_at, note FROM link_decisions")
-    _adopt(cache, COMMAND, {(a, b): (verdict, by, at, note) for a, b, verdict, by, at, note in rows})
+    return {(a, b): (verdict, by, at, note) for a, b, verdict, by, at, note in rows}
+
+
+def is_held(cache: sqlite3.Connection, said: Said) -> bool:
+    """Does the cache hold just this of what commands said?"""
+    return _held(cache, COMMAND) == said
+
+
+def adopt_commands(cache: sqlite3.Connection, said: Said) -> None:
+    """Hold in the cache what state.db holds, within the caller's transaction."""
+    _adopt(cache, COMMAND, said)
 
 
 def decide(
@@ -70,11 +82,23 @@ def sayings_of(cache: sqlite3.Connection, table: str) -> dict[tuple[str, str], S
     return {(a, b): Saying(verdict, by, at, note) for a, b, verdict, by, at, note in rows}
 
 
-def _adopt(cache: sqlite3.Connection, origin: str, said: _Said) -> None:
+def said_of(cache: sqlite3.Connection, pair: tuple[str, str], origin: str) -> str | None:
+    """The verdict on two records from one side: link, never, or None where nothing is said."""
+    found = cache.execute(
+        "SELECT verdict FROM link_decisions WHERE a_id = ? AND b_id = ? AND origin = ?", (*ordered(*pair), origin)
+    ).fetchone()
+    return str(found[0]) if found else None
+
+
+def _held(cache: sqlite3.Connection, origin: str) -> Said:
     rows = cache.execute(
         "SELECT a_id, b_id, verdict, said_by, said_at, note FROM link_decisions WHERE origin = ?", (origin,)
     )
-    known = {(a, b): (verdict, by, at, note) for a, b, verdict, by, at, note in rows}
+    return {(a, b): (verdict, by, at, note) for a, b, verdict, by, at, note in rows}
+
+
+def _adopt(cache: sqlite3.Connection, origin: str, said: Said) -> None:
+    known = _held(cache, origin)
     for pair in known.keys() | said.keys():
         if known.get(pair) == said.get(pair):
             continue

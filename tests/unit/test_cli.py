@@ -148,7 +148,7 @@ def test_completion_is_offered() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["links", "list"], ["links", "why", "x"], ["alert", "ack", "1"], ["plan", "new.toml"], ["forget", "a@b.test"],
+        ["alert", "ack", "1"], ["plan", "new.toml"], ["forget", "a@b.test"],
         ["scorecard", "audit", "x"], ["scorecard", "correct", "x"],
         ["scorecard", "pause", "x", "--until", "2026-12-01"], ["scorecard", "resume", "x"],
     ],
