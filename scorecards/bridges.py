@@ -1,11 +1,10 @@
-"""What moved a number: the bridge of a stock, the movements of customers, deals kept in two CRMs."""
+"""What moved a number: the bridge of a stock, the movements of customers."""
 
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
+from scorecards.crms import between_crms
 from scorecards.definition import Kpi
 from scorecards.periods import Slice
-from scorecards.plan import is_stock
 from scorecards.tally import Tally, records, tallies, together
 
 if TYPE_CHECKING:
@@ -28,9 +27,7 @@ def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dic
         return {"fully_complete": tally.hits / tally.n if tally.n else None}
     if kpi.of == "tickets" and kpi.stock is not None and kpi.share is None and kpi.agg == "count":
         return _ticket_bridge(evaluator, kpi, slice_)
-    if kpi.of == "opportunities" and kpi.agg == "sum" and not is_stock(kpi):
-        return _linked(evaluator.conn)
-    return {}
+    return between_crms(evaluator, kpi, slice_)
 
 
 def _ticket_bridge(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
@@ -50,16 +47,3 @@ def _ticket_bridge(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str,
     bridge = {"opening": opening, "created": entered.get("created", 0), "closed": entered.get("closed", 0)}
     bridge["reopened"] = entered.get("reopened", 0)
     return {**(bridge if plain else {}), "ids": sorted(ids)}
-
-
-def _linked(conn: sqlite3.Connection) -> dict[str, Any]:
-    """Deals kept in both CRMs and counted once, and copies whose original was never synced."""
-    pairs = conn.execute(
-        "SELECT COUNT(*) FROM opportunities WHERE dup_of IS NOT NULL AND is_deleted = 0 AND is_test = 0"
-    ).fetchone()[0]
-    orphans = conn.execute(
-        "SELECT COUNT(*) FROM opportunities WHERE sf_opportunity_id IS NOT NULL AND dup_of IS NULL"
-        " AND source <> 'salesforce' AND is_deleted = 0 AND merged_into IS NULL AND is_test = 0"
-        " AND NOT EXISTS (SELECT 1 FROM opportunities d WHERE d.dup_of = opportunities.id)"
-    ).fetchone()[0]
-    return {"linked_pairs": pairs, "orphan_links": orphans}

@@ -182,6 +182,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
 _BEHIND = {
     "purchases": "opportunities",
     "funnel_steps": "opportunities",
+    "opportunity_copies": "opportunities",
     "customer_spans": "contracts",
     "campaign_sends": "email_events",
     **dict.fromkeys(("touches", "approaches", "sent_mails", "engagements"), "activities"),

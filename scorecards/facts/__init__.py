@@ -49,6 +49,7 @@ def in_order(facts: Iterable[Fact]) -> dict[str, Fact]:
 FACTS: Mapping[str, Fact] = in_order(
     (
         deals.FACT,
+        deals.COPIES,
         tickets.FACT,
         leads.FACT,
         activities.FACT,

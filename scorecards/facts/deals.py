@@ -1,4 +1,4 @@
-"""Versions of a deal: open ones by stage and amount, closed ones with the day of their outcome.
+"""Versions of a deal: open ones by stage and amount, closed ones with the day of their outcome; and of its copies.
 
 Each says how far the deal had come: `reach`, the highest place in the pipeline among the open stages it was in.
 """
@@ -19,14 +19,14 @@ _PLACE = """
      ORDER BY d.pipeline IS NULL, d.valid_from DESC, d.id LIMIT 1)"""
 #: The entries it is looked up for: few, and found by an index of their own.
 _UNPLACED = "(SELECT opportunity_id, stage FROM opportunity_stage_history WHERE stage_order IS NULL)"
-_DEALS = f"""
+_READ = f"""
     SELECT o.id, o.created_at, o.state, o.stage, o.close_date, o.amount_minor, o.currency, o.owner_id,
            COALESCE(al.canonical, o.account_id), o.pipeline, o.updated_at, o.close_at,
            h.changed_at, h.state, h.stage, h.amount_minor, COALESCE(h.stage_order, {_PLACE})
     FROM temp.wanted w CROSS JOIN opportunities o ON o.id = w.id
     LEFT JOIN aliases al ON al.id = o.account_id
     LEFT JOIN opportunity_stage_history h ON h.opportunity_id = o.id AND h.changed_at IS NOT NULL AND h.is_deleted = 0
-    WHERE {LIVE.format("o")}
+    WHERE {{which}}
     ORDER BY o.id, h.changed_at, h.seq, h.id
 """
 
@@ -98,12 +98,34 @@ def _deal_versions(rows: list[Row], book: Book) -> Iterator[Row]:
         )  # fmt: skip
 
 
+_FOLLOWS = {"opportunities": ("id",), "opportunity_stage_history": ("opportunity_id",)}
+_NAMED = (("stage_defs", "stage", _UNPLACED, "stage", "opportunity_id"),)
 _COLUMNS = (
     "id", "known_from", "known_to", "state", "is_open", "stage", "pipeline", "created_at", "outcome_date",
     "amount_minor", "currency", "owner_id", "account_id", "future_close", "reach",
     "place", "stage_since", "has_history",
 )  # fmt: skip
 
+
+#: What a row of another CRM counts for: the same deal as its copy has it, for the bridge between CRMs.
+COPIES = Fact(
+    kind="opportunity_copies",
+    name="fact_opportunity_copies",
+    columns=_COLUMNS,
+    ddl=table(
+        "fact_opportunity_copies",
+        _COLUMNS,
+        "(id)",
+        "(outcome_date, known_from, known_to)",
+        "(created_at, known_from, known_to)",
+        "(known_to, known_from) WHERE is_open = 1",
+    ),
+    read=_READ.format(which="o.dup_of IS NOT NULL AND o.merged_into IS NULL AND o.is_deleted = 0 AND o.is_test = 0"),
+    derive=_deals,
+    follows=_FOLLOWS,
+    named=_NAMED,
+    anchors=("created_at", "outcome_date"),
+)
 
 FACT = Fact(
     kind="opportunities",
@@ -121,10 +143,10 @@ FACT = Fact(
         f"(pipeline) WHERE known_to = {FOREVER}",
         "(pipeline, place, stage) WHERE place IS NOT NULL",
     ),
-    read=_DEALS,
+    read=_READ.format(which=LIVE.format("o")),
     derive=_deals,
-    follows={"opportunities": ("id",), "opportunity_stage_history": ("opportunity_id",)},
-    named=(("stage_defs", "stage", _UNPLACED, "stage", "opportunity_id"),),
+    follows=_FOLLOWS,
+    named=_NAMED,
     feeds={"customer_spans": "account_id"},
     anchors=("created_at", "outcome_date"),
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from scorecards.facts import ITS_IDS, LIVE
 from scorecards.relations import quality
 from scorecards.relations.activity import LAST_OUTBOUND
-from scorecards.relations.column import MONEY, Column, Spec, bit, epoch, filed_under, flag, of_live, standing
+from scorecards.relations.column import MONEY, Column, Relation, Spec, bit, epoch, filed_under, flag, of_live, standing
 
 #: Our first call to the lead that somebody answered.
 _FIRST_CALL_AT = (
@@ -37,35 +37,48 @@ _IS_REPEAT = (
     " AND p.outcome_date < COALESCE(f.outcome_date, :today) AND p.known_from < :as_of AND p.known_to >= :as_of)"
 )
 
+_DEAL = {
+    "id": Column("f.id", "text"),
+    "created_at": epoch("created_at"),
+    "state": Column("f.state", "text"),
+    "stage": Column("f.stage", "text"),
+    "pipeline": Column("f.pipeline", "text"),
+    "outcome_date": Column("f.outcome_date", "date"),
+    "is_won": flag("f.state = 'won'"),
+    "is_lost": flag("f.state = 'lost'"),
+    "is_closed": flag("f.state <> 'open'"),
+    "is_open": bit("is_open"),
+    "amount": MONEY,
+    "currency": Column("f.currency", "text"),
+    "owner_id": Column("f.owner_id", "text"),
+    "account_id": Column("f.account_id", "text"),
+    "future_close": Column("f.future_close", "text"),
+    "is_repeat": flag(_IS_REPEAT),
+    "reach": Column("f.reach", "integer"),
+    "has_history": bit("has_history"),
+    "stage_entered_at": epoch("stage_since"),
+    "last_outbound_at": Column(LAST_OUTBOUND, "instant", epoch=True),
+    # Never: since the deal is there.
+    "wait_days": Column(f"((s.at - COALESCE({LAST_OUTBOUND}, f.created_at)) / 86400.0)", "number"),
+    "profit": Column("(f.amount_minor - r.cost_minor)", "money", joins=("r",), currency="f.currency"),
+}
+
+#: Rows another CRM's row counts for, each as it is in its own CRM.
+_COPIES = Relation(
+    "opportunity_copies",
+    "fact_opportunity_copies",
+    versioned=True,
+    base="opportunities",
+    own=_DEAL,
+    anchor="created_at",
+    needs_table="opportunities",
+)
+
 SPECS: Mapping[str, Spec] = {
+    "opportunity_copies": Spec(made=lambda _: _COPIES, behind="opportunities"),
     "opportunity_lines": Spec(live=of_live("opportunities", "opportunity_id")),
     "opportunities": Spec(
-        own={
-            **quality.OPPORTUNITIES,
-            "id": Column("f.id", "text"),
-            "created_at": epoch("created_at"),
-            "state": Column("f.state", "text"),
-            "stage": Column("f.stage", "text"),
-            "pipeline": Column("f.pipeline", "text"),
-            "outcome_date": Column("f.outcome_date", "date"),
-            "is_won": flag("f.state = 'won'"),
-            "is_lost": flag("f.state = 'lost'"),
-            "is_closed": flag("f.state <> 'open'"),
-            "is_open": bit("is_open"),
-            "amount": MONEY,
-            "currency": Column("f.currency", "text"),
-            "owner_id": Column("f.owner_id", "text"),
-            "account_id": Column("f.account_id", "text"),
-            "future_close": Column("f.future_close", "text"),
-            "is_repeat": flag(_IS_REPEAT),
-            "reach": Column("f.reach", "integer"),
-            "has_history": bit("has_history"),
-            "stage_entered_at": epoch("stage_since"),
-            "last_outbound_at": Column(LAST_OUTBOUND, "instant", epoch=True),
-            # Never: since the deal is there.
-            "wait_days": Column(f"((s.at - COALESCE({LAST_OUTBOUND}, f.created_at)) / 86400.0)", "number"),
-            "profit": Column("(f.amount_minor - r.cost_minor)", "money", joins=("r",), currency="f.currency"),
-        },
+        own={**quality.OPPORTUNITIES, **_DEAL},
         anchor="created_at",
         current={
             "is_won": flag("f.state = 'won'"),

@@ -10,6 +10,8 @@ from scorecards.values import KpiResult, Period
 #: The mean month of four years.
 DAYS_A_MONTH = 30.4375
 _STATS = ("median", "mean", "p90")
+#: How the CRMs write themselves; what files say they are from is written as they say it.
+_CRMS = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
 
 
 def written_value(result: KpiResult, fmt: Formatter, value: float | None = None) -> str | None:
@@ -183,6 +185,7 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         left = result.details.get(key)
         if isinstance(left, int | float) and left > 0:
             said.append(words(key, n=fmt.number(left)))
+    said += filter(None, [crm_words(result, fmt)])
     if result.signal is not None:
         span = usual_range(result, fmt)
         if result.signal.result == "none" and span:
@@ -193,6 +196,19 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
     if year:
         said.append(words("year_ago", change=year))
     return [Line(" · ".join(said))] if said else []
+
+
+def crm_words(result: KpiResult, fmt: Formatter) -> str:
+    """How the number comes from those of several CRMs: "HubSpot 900 + Salesforce 1,500 - 600 in both"; else empty."""
+    bridge = result.details.get("crm_bridge")
+    if not isinstance(bridge, dict):
+        return ""
+    parts = [
+        f"{_CRMS.get(name, clean(name))} {_bare(result, fmt, amount)}"
+        for name, amount in bridge.items()
+        if name not in ("linked", "total")
+    ]
+    return fmt.words("crms", parts=" + ".join(parts), linked=_bare(result, fmt, -bridge["linked"]))
 
 
 def _own_period(result: KpiResult, issue: Issue, fmt: Formatter) -> str:

@@ -128,6 +128,7 @@ ENGLISH = Words(
         "immature": "{n} too young to be judged",
         "unanswered": "{n} still unanswered",
         "pending": "{n} still pending",
+        "crms": "{parts} - {linked} in both",
         "below_unit": "< {value}",
         "no_reason": "no value could be had",
         "not_available": "not available",

@@ -271,6 +271,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
     from scorecards.render.format import get
     from scorecards.render.rows import (
+        crm_words,
         signal_sentence,
         stat_words,
         usual_range,
@@ -296,6 +297,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
             f"{_plain(result.numerator)} of {_plain(result.denominator)}, " if result.denominator is not None else ""
         )
         lines.append(("made of", f"{sides}n = {result.n:,}"))
+    lines.append(("in CRMs", crm_words(result, fmt)))
     for comparison in result.comparisons:
         if comparison.value is not None:
             change = written_change(result, fmt, comparison.against) or "no change"
