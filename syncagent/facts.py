@@ -21,6 +21,8 @@ from syncagent.store import transaction
 _META = "CREATE TABLE IF NOT EXISTS facts_meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
 #: Raised whenever what all facts say of unchanged rows changes: stored facts are then built anew.
 FACTS_VERSION = 3
+#: Under which version of the rules records were linked.
+_LINKED = "settings of links"
 _BATCH = 5000
 _refreshing = threading.Lock()
 #: So many units are brought up to date in one transaction, so that KPIs see all of a change or nothing of it. More
@@ -119,7 +121,9 @@ def _refresh(
         is_new = _adopt_settings(conn, reporting, facts)
         if is_new:
             changes.forget(conn, facts)
+        if is_new or _known_settings(conn).get(_LINKED) != str(identity.VERSION):
             identity.start_anew(conn)
+            conn.execute("INSERT OR REPLACE INTO facts_meta VALUES (?, ?)", (_LINKED, str(identity.VERSION)))
         identity.adopt_config(conn, reporting.links, reporting.never_links)
         test_rows.mark(conn, reporting.test_rows)
         changes.expand(conn, facts)

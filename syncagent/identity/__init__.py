@@ -8,13 +8,23 @@ from syncagent.identity.aliases import MAX_HOPS, refresh_aliases
 from syncagent.identity.decisions import adopt_config
 from syncagent.identity.link import link, note_sources, start_anew
 from syncagent.identity.named import to_18
-from syncagent.identity.tables import ALIASED, INSTALL, LINKED, columns_of, concerns_new, key_of, note_sources_of
+from syncagent.identity.tables import (
+    ALIASED,
+    INSTALL,
+    LINKED,
+    VERSION,
+    columns_of,
+    concerns_new,
+    key_of,
+    note_sources_of,
+)
 
 __all__ = [
     "ALIASED",
     "INSTALL",
     "LINKED",
     "MAX_HOPS",
+    "VERSION",
     "adopt_config",
     "columns_of",
     "concerns_new",

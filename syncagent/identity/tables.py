@@ -25,6 +25,8 @@ LINKED: Mapping[str, Linked] = MappingProxyType(
 #: Tables whose rows can be merged away or stand for each other.
 ALIASED = ("accounts", "contacts", "leads", "opportunities", "tickets")
 
+#: Raised whenever the rules say something else of unchanged rows: all is linked anew then.
+VERSION = 1
 #: Links that make two records one; the others are shown to people and change no figure.
 COUNTED = ("hard", "manual", "email", "domain")
 

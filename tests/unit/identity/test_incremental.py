@@ -198,3 +198,20 @@ def test_one_crm_alone_costs_no_index(cache: sqlite3.Connection) -> None:
     facts.refresh(cache, REPORTING)
     assert cache.execute(asked).fetchone()[0] == 1
     assert links(cache) == {("H", "S"): "email"}
+
+
+def test_a_cache_of_an_earlier_version_is_linked_anew(cache: sqlite3.Connection) -> None:
+    """What was linked without a word of why gets it, though none of its rows changes."""
+    put(cache, "opportunities", "S", state="won", close_date="2026-01-05")
+    put(cache, "opportunities", "H", source="hubspot", source_instance="portal", sf_opportunity_id="S")
+    put(cache, "contacts", "a", email_norm="a@acme.com")
+    put(cache, "contacts", "b", source="hubspot", source_instance="portal", email_norm="a@acme.com")
+    facts.refresh(cache, REPORTING)
+    whole = linked(cache)
+    for table in ("entity_links", "link_names", "link_orgs", "link_sources"):
+        cache.execute(f"DELETE FROM {table}")
+    cache.execute("UPDATE contacts SET dup_of = NULL, cluster_id = NULL")
+    cache.execute("DELETE FROM aliases WHERE id IN ('a', 'b')")
+    cache.execute("DELETE FROM facts_meta WHERE key = 'settings of links'")
+    facts.refresh(cache, REPORTING)
+    assert linked(cache) == whole
