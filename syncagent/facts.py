@@ -134,10 +134,10 @@ def _refresh(
         identity.link(conn, reporting.system_of_record)
         changes.expand(conn, facts)
         conn.execute(_MARK_CANONICAL)  # who stood for it until now
-        moved = identity.refresh_aliases(conn)
+        have_moved = identity.refresh_aliases(conn)
         conn.execute("DELETE FROM dirty WHERE kind = 'identity'")
-        if moved and not is_new:
-            _mark_moved(conn, moved, facts)
+        if have_moved and not is_new:
+            _mark_moved(conn, facts)
         conn.execute(_MARK_CANONICAL)
         book = Book(reporting)
         if conn.execute("SELECT COUNT(*) FROM dirty").fetchone()[0] <= at_once:
@@ -303,18 +303,16 @@ def _feed(conn: sqlite3.Connection, fact: Fact, *, everything: bool = False) -> 
 # -- merges and links -----------------------------------------------------------------------------------------
 
 
-def _mark_moved(
-    conn: sqlite3.Connection, moved: Mapping[str, tuple[str | None, str | None]], facts: Mapping[str, Fact]
-) -> None:
+def _mark_moved(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
     """What refers to a row that now stands for another belongs to that other's figures.
 
-    `moved`: id -> (what stood for it, what does now). Marked are the units of the rows that refer to it, and (for
-    facts whose unit is such a record) itself and both who stood for it.
+    temp.moved holds its id, what stood for it and what does now. Marked are the units of the rows that refer to it, and
+    (for facts whose unit may be such a record) itself and both who stood for it.
     """
-    conn.execute("CREATE TEMP TABLE IF NOT EXISTS moved (id TEXT PRIMARY KEY) WITHOUT ROWID")
-    conn.execute("DELETE FROM temp.moved")
-    conn.executemany("INSERT INTO temp.moved VALUES (?)", [(id_,) for id_ in moved])
-    stood = {id_ for pair in moved.values() for id_ in pair if id_ is not None}.union(moved)
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS stood (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    conn.execute("DELETE FROM temp.stood")
+    for who in ("id", "was", "now"):
+        conn.execute(f"INSERT OR IGNORE INTO temp.stood SELECT {who} FROM temp.moved WHERE {who} IS NOT NULL")
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS referring (id TEXT PRIMARY KEY) WITHOUT ROWID")
     for table in sorted({table for fact in facts.values() for table in fact.follows}):
         columns = [column for column, target in TABLES[table].references.items() if target in identity.ALIASED]
@@ -334,7 +332,9 @@ def _mark_moved(
                     f" WHERE id IN (SELECT id FROM temp.referring) AND {unit} IS NOT NULL"
                 )
     for fact in facts.values():
-        conn.executemany(f"INSERT OR IGNORE INTO dirty VALUES ('{fact.kind}', ?)", [(id_,) for id_ in stood])
+        own = next((t for t, columns in fact.follows.items() if fact.unit == "id" and columns == ("id",)), None)
+        only = f"CROSS JOIN {own} t ON t.id = s.id" if own else ""
+        conn.execute(f"INSERT OR IGNORE INTO dirty SELECT '{fact.kind}', s.id FROM temp.stood s {only}")
         for table, read, between, column, unit in fact.reads:
             conn.execute(
                 f"INSERT OR IGNORE INTO dirty SELECT '{fact.kind}', own.{unit} FROM {table} t"

@@ -24,12 +24,13 @@ _BEFORE = " UNION ALL ".join(
 )
 
 
-def refresh_aliases(conn: sqlite3.Connection) -> dict[str, tuple[str | None, str | None]]:
-    """Follow anew the chains that changed rows (`dirty` of kind identity) are part of.
+def refresh_aliases(conn: sqlite3.Connection) -> bool:
+    """Follow anew the chains that changed rows (`dirty` of kind identity) are part of; True if any ends elsewhere now.
 
-    Returns the ids others stand for than before: (who did, who does now).
+    temp.moved then holds the ids others stand for than before: id, was (who did), now (who does).
     """
-    moved: dict[str, tuple[str | None, str | None]] = {}
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS moved (id TEXT PRIMARY KEY, was TEXT, now TEXT) WITHOUT ROWID")
+    conn.execute("DELETE FROM temp.moved")
     lost: set[str] = set()
     last = ""
     while True:
@@ -38,7 +39,7 @@ def refresh_aliases(conn: sqlite3.Connection) -> dict[str, tuple[str | None, str
         if not ids:
             break
         last = ids[-1]
-        _refresh(conn, ids, moved, lost)
+        _refresh(conn, ids, lost)
     if lost:
         log.warning(
             "the merges of %s records run in a circle or over %s steps; they are left out: %s",
@@ -47,12 +48,10 @@ def refresh_aliases(conn: sqlite3.Connection) -> dict[str, tuple[str | None, str
             ", ".join(sorted(lost)[:_NAMED]) + (" ..." if len(lost) > _NAMED else ""),
             extra={"action": "merge_circle"},
         )
-    return moved
+    return conn.execute("SELECT 1 FROM temp.moved LIMIT 1").fetchone() is not None
 
 
-def _refresh(
-    conn: sqlite3.Connection, ids: Iterable[str], moved: dict[str, tuple[str | None, str | None]], lost: set[str]
-) -> None:
+def _refresh(conn: sqlite3.Connection, ids: Iterable[str], lost: set[str]) -> None:
     affected: set[str] = set()
     frontier = set(ids)
     while frontier:
@@ -70,14 +69,13 @@ def _refresh(
     lost |= {id_ for id_, end in ends.items() if end is None}
     known = _asked(conn, affected, "SELECT l.id, l.canonical FROM temp.asked q CROSS JOIN aliases l ON l.id = q.id")
     present = {row[0]: row[1] for row in known}
-    for id_ in affected:
-        old, new = present.get(id_), ends.get(id_)
-        if old == new:
-            continue
-        moved[id_] = (moved[id_][0] if id_ in moved else old, new)
-        conn.execute("DELETE FROM aliases WHERE id = ?", (id_,))
-        if new is not None:
-            conn.execute("INSERT INTO aliases VALUES (?, ?)", (id_, new))
+    changed = [id_ for id_ in affected if present.get(id_) != ends.get(id_)]
+    conn.executemany("DELETE FROM aliases WHERE id = ?", [(id_,) for id_ in changed])
+    conn.executemany("INSERT INTO aliases VALUES (?, ?)", [(id_, ends[id_]) for id_ in changed if ends.get(id_)])
+    conn.executemany(
+        "INSERT INTO temp.moved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET now = excluded.now",
+        [(id_, present.get(id_), ends.get(id_)) for id_ in changed],
+    )
 
 
 def _asked(conn: sqlite3.Connection, ids: Iterable[str], statement: str) -> list[tuple[str, ...]]:

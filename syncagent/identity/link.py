@@ -47,23 +47,27 @@ def link(conn: sqlite3.Connection, system_of_record: str) -> None:
     orgs = orgs_of(conn)
     for table, one in LINKED.items():
         conn.execute("DELETE FROM temp.linked")
-        while ids := _next(conn, table):
+        last = ""
+        while ids := _next(conn, table, last):
+            last = ids[-1]
             _link_all(conn, table, one, ids, orgs, system_of_record)
 
 
-def _next(conn: sqlite3.Connection, table: str) -> set[str]:
-    """Some of the changed rows of a table, or that links of it know, not linked anew yet."""
+def _next(conn: sqlite3.Connection, table: str, after: str) -> list[str]:
+    """Some of the changed rows of a table, or that links of it know, not linked anew yet; in order of their ids."""
     rows = conn.execute(
-        f"SELECT d.id FROM dirty d WHERE d.kind = 'identity' AND d.id NOT IN (SELECT id FROM temp.linked) AND ("
-        f" EXISTS (SELECT 1 FROM {table} t WHERE t.id = d.id)"
+        "SELECT d.id FROM dirty d WHERE d.kind = 'identity' AND d.id > ? AND d.id NOT IN (SELECT id FROM temp.linked)"
+        f" AND (EXISTS (SELECT 1 FROM {table} t WHERE t.id = d.id)"
         f" OR EXISTS (SELECT 1 FROM entity_links l WHERE l.a_id = d.id AND l.object = '{table}')"
-        f" OR EXISTS (SELECT 1 FROM entity_links l WHERE l.b_id = d.id AND l.object = '{table}')) LIMIT {_AT_ONCE}"
+        f" OR EXISTS (SELECT 1 FROM entity_links l WHERE l.b_id = d.id AND l.object = '{table}'))"
+        f" ORDER BY d.id LIMIT {_AT_ONCE}",
+        (after,),
     )
-    return {row[0] for row in rows}
+    return [row[0] for row in rows]
 
 
 def _link_all(
-    conn: sqlite3.Connection, table: str, one: Linked, ids: set[str], orgs: dict[str, str], system_of_record: str
+    conn: sqlite3.Connection, table: str, one: Linked, ids: list[str], orgs: dict[str, str], system_of_record: str
 ) -> None:
     found = _reach(conn, table, one, ids)
     _hold(conn, found)
@@ -87,7 +91,7 @@ def _link_all(
         column=one.names,
     )
     _write_links(conn, table, resolved.links)
-    _write_rows(conn, table, rows, resolved)
+    _write_rows(conn, table, resolved)
 
 
 def _reach(conn: sqlite3.Connection, table: str, one: Linked, ids: Iterable[str]) -> set[str]:
@@ -153,30 +157,36 @@ def _write_links(conn: sqlite3.Connection, table: str, links: Mapping[tuple[str,
     }
     gone = [pair for pair in known if pair not in links]
     conn.executemany("DELETE FROM entity_links WHERE a_id = ? AND b_id = ?", gone)
+    written = []
     for pair, one in links.items():
         before = known.get(pair)
         if before and before[2:6] == (one.kind, one.evidence, one.said_by, one.score):
             continue
         since = before[6] if before and before[2] == one.kind else one.created_at
-        conn.execute(
-            "INSERT OR REPLACE INTO entity_links (a_id, b_id, object, kind, score, created_at, evidence, said_by)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*pair, table, one.kind, one.score, since, one.evidence, one.said_by),
-        )
+        written.append((*pair, table, one.kind, one.score, since, one.evidence, one.said_by))
+    conn.executemany(
+        "INSERT OR REPLACE INTO entity_links (a_id, b_id, object, kind, score, created_at, evidence, said_by)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        written,
+    )
 
 
-def _write_rows(conn: sqlite3.Connection, table: str, rows: dict[str, Row], resolved: Resolved) -> None:
+def _write_rows(conn: sqlite3.Connection, table: str, resolved: Resolved) -> None:
     """Set dup_of and cluster_id where they are others now; what stands for whom is then to be followed anew."""
     present = conn.execute(
         f"SELECT t.id, t.dup_of, t.cluster_id FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
     ).fetchall()
-    for id_, dup_of, cluster in present:
-        wanted = resolved.stands.get(id_, (None, None))
-        if (dup_of, cluster) == wanted:
-            continue
-        conn.execute(f"UPDATE {table} SET dup_of = ?, cluster_id = ? WHERE id = ?", (*wanted, id_))
-        if dup_of != wanted[0]:
-            conn.execute("INSERT INTO dirty VALUES ('identity', ?) ON CONFLICT DO NOTHING", (id_,))
+    nobody: tuple[str | None, str | None] = (None, None)
+    changed = [
+        (*resolved.stands.get(id_, nobody), id_, dup_of)
+        for id_, dup_of, cluster in present
+        if (dup_of, cluster) != resolved.stands.get(id_, nobody)
+    ]
+    conn.executemany(f"UPDATE {table} SET dup_of = ?, cluster_id = ? WHERE id = ?", [row[:3] for row in changed])
+    conn.executemany(
+        "INSERT INTO dirty VALUES ('identity', ?) ON CONFLICT DO NOTHING",
+        [(id_,) for wanted, _, id_, before in changed if wanted != before],
+    )
 
 
 # -- several CRMs ---------------------------------------------------------------------------------------------
