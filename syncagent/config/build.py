@@ -117,6 +117,7 @@ class Loader:
         check.check_file(report, ("agent", "ca_file"), agent.ca_file)
         dimensions = self._dimensions()
         sources = dict(self._sources(agent))
+        check.check_links(report, identity, sources)
         mail = self._mail(agent)
         reporting = make_reporting(agent, calendar, frozenset(), dimensions, identity, customers, test_rows)
         kpis = self._kpis(reporting)

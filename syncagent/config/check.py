@@ -14,7 +14,7 @@ from connectors.settings import CrmSettings, nearest
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
 from syncagent.config.kpi import mistakes
-from syncagent.config.models import check_currency, check_locale, check_timezone
+from syncagent.config.models import Identity, check_currency, check_locale, check_timezone
 from syncagent.config.problems import did_you_mean, own_sentence
 from syncagent.config.report import Report
 from syncagent.config.toml import KeyPath
@@ -102,6 +102,15 @@ def check_table(report: Report, path: KeyPath, table: str) -> bool:
     mend = nearest(table, list(TABLES)).strip() or f"Tables are {', '.join(TABLES)}."
     report.problem(path, f"there is no table {table}", mend)
     return False
+
+
+def check_links(report: Report, identity: Identity, sources: Mapping[str, Any]) -> None:
+    """What is said of records of a source there is not links nothing; it may be one that was taken out."""
+    for word, pairs in (("link", identity.link), ("never_link", identity.never_link)):
+        for number, pair in enumerate(pairs):
+            for name in {id_.partition(":")[0] for id_ in pair} - sources.keys():
+                mend = did_you_mean(name, sources) or "An id begins with the NAME of its [source.NAME]."
+                report.warning(("identity", word, number), f"there is no source {name}", mend)
 
 
 def check_file(report: Report, path: KeyPath, place: str | None) -> None:

@@ -2,9 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from scorecards.facts import LIVE
+from scorecards.functions import digits
 from scorecards.periods import FOREVER
 from syncagent.identity.tables import COUNTED, LINKED
 
@@ -24,8 +26,9 @@ _FIELDS = (
 #: Won deals of one account in two accounts of CRMs that look alike: one percent, seven days.
 _ALIKE = f"""
     SELECT 'opportunities', 'candidate', x.id, y.id, x.name, y.name, 0.5, NULL, 'syncagent',
-           printf('won deals of one account, %.2f and %.2f %s, on %s and %s', a.amount_minor / 100.0,
-                  b.amount_minor / 100.0, a.currency, a.outcome_date, b.outcome_date)
+           'possible double count of ' || in_major(MIN(a.amount_minor, b.amount_minor), a.currency) || ': '
+           || 'one account, won on ' || a.outcome_date || ' for ' || in_major(a.amount_minor, a.currency)
+           || ' and on ' || b.outcome_date || ' for ' || in_major(b.amount_minor, b.currency)
     FROM fact_opportunities a CROSS JOIN fact_opportunities b ON b.account_id = a.account_id AND b.state = 'won'
         AND b.outcome_date BETWEEN date(a.outcome_date, '-7 days') AND date(a.outcome_date, '+7 days')
         AND b.known_to = {FOREVER} AND b.id > a.id AND b.currency IS a.currency
@@ -35,6 +38,16 @@ _ALIKE = f"""
       AND (x.source, COALESCE(x.source_instance, '')) <> (y.source, COALESCE(y.source_instance, ''))
       AND NOT EXISTS (SELECT 1 FROM entity_links l WHERE l.a_id = x.id AND l.b_id = y.id)
 """
+
+
+def register(cache: sqlite3.Connection) -> None:
+    """Make what the questions here call on. Once for each connection, before any other function of this module."""
+
+    def in_major(minor: int, currency: str | None) -> str:
+        places = digits(currency) if currency else 2
+        return f"{Decimal(minor).scaleb(-places):.{places}f} {currency or ''}".rstrip()
+
+    cache.create_function("in_major", 2, in_major, deterministic=True)
 
 
 def counts_of(cache: sqlite3.Connection, *, deals_alike: bool = True) -> list[dict[str, Any]]:

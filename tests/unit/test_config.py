@@ -115,6 +115,15 @@ def test_a_whole_configuration(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{12}", config.hash)
 
 
+def test_what_is_said_of_records_names_its_sources(tmp_path: Path) -> None:
+    """A pair of a source there is not any more links nothing, and is told of; it stops nothing."""
+    text = BASE + '\n[identity]\nlink = [["sf2:accounts:1", "sf:accounts:2"]]\n'
+    config = load(tmp_path, text)
+    assert config.reporting().links == (("sf2:accounts:1", "sf:accounts:2"),)
+    (warning,) = [one for one in config.warnings if one.path.startswith("identity")]
+    assert str(warning).endswith('there is no source sf2. Did you mean "sf"?')
+
+
 def test_what_numbers_depend_on(tmp_path: Path) -> None:
     text = (
         BASE

@@ -87,7 +87,10 @@ def test_list_says_what_is_linked_and_what_wants_a_decision(run: Run) -> None:
         ("candidate", "hs:opportunities:2", "sf:opportunities:006B", False, "syncagent"),
         ("orphan", "hs:opportunities:3", None, False, "hs"),
     ]
-    assert links[2]["why"] == "won deals of one account, 503.00 and 500.00 EUR, on 2026-10-27 and 2026-10-29"
+    assert links[2]["why"] == (
+        "possible double count of 500.00 EUR: one account, won on 2026-10-27 for 503.00 EUR"
+        " and on 2026-10-29 for 500.00 EUR"
+    )
     code, out, _ = run("links", "list")
     assert code == 0
     assert "opportunities  stored id                   1" in out
