@@ -95,12 +95,13 @@ def links_of(
 
 def why(cache: sqlite3.Connection, table: str, id_: str, *, deals_alike: bool = True) -> dict[str, Any]:
     """A record, what it is one with, and every link and non-link it or those have."""
-    row = cache.execute(f"SELECT COALESCE(dup_of, id) FROM {table} WHERE id = ?", (id_,)).fetchone()
+    row = cache.execute("SELECT canonical FROM aliases WHERE id = ?", (id_,)).fetchone()
     first = row[0] if row else id_
     cache_rows = cache.execute(
         f"SELECT t.id, t.source, t.source_name, {_NAMES[table].format('t')}, t.url, t.is_deleted, t.is_test,"
         f" t.merged_into, t.dup_of, {LIVE.format('t')}, t.{LINKED[table].names}"
-        f" FROM {table} t WHERE t.id IN (SELECT ?1 UNION SELECT ?2 UNION SELECT id FROM {table} WHERE dup_of = ?2)"
+        f" FROM {table} t WHERE t.id IN (SELECT ?1 UNION SELECT ?2 UNION SELECT id FROM {table} WHERE dup_of = ?2"
+        f" UNION SELECT id FROM {table} WHERE merged_into = ?2)"
         " ORDER BY t.dup_of IS NOT NULL, t.source, t.source_id",
         (id_, first),
     )

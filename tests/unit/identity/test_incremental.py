@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncagent import facts
-from syncagent.identity import LINKED
+from syncagent.identity import LINKED, shown
 from syncagent.identity.clusters import Row, resolve
 from syncagent.identity.decisions import sayings_of
 from syncagent.identity.named import orgs_of, to_18
@@ -215,3 +215,16 @@ def test_a_cache_of_an_earlier_version_is_linked_anew(cache: sqlite3.Connection)
     cache.execute("DELETE FROM facts_meta WHERE key = 'settings of links'")
     facts.refresh(cache, REPORTING)
     assert linked(cache) == whole
+
+
+def test_why_follows_merges_as_well(cache: sqlite3.Connection) -> None:
+    """Asked for a record that was merged away, it names the one that counts and all that stand behind that."""
+    put(cache, "contacts", "old", merged_into="S")
+    put(cache, "contacts", "S", email_norm="a@acme.com")
+    put(cache, "contacts", "H", source="hubspot", source_instance="portal", email_norm="a@acme.com")
+    facts.refresh(cache, REPORTING)
+    shown.register(cache)
+    told = shown.why(cache, "contacts", "old")
+    assert told["counts_as"] == "S"
+    assert {one["id"]: one["is_counted"] for one in told["records"]} == {"S": True, "H": False, "old": False}
+    assert [(one["kind"], one["a_id"], one["b_id"]) for one in told["links"]] == [("email", "H", "S")]
