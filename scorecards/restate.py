@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from scorecards import ratios
 from scorecards.actions import faces
 from scorecards.asked import table_of
 from scorecards.definition import Kpi, Reporting
@@ -18,7 +19,6 @@ from scorecards.explain import measured
 from scorecards.periods import Slice, Span
 from scorecards.plan import Plan, plan
 from scorecards.question import question_of
-from scorecards.ratios import sides_of
 from scorecards.reading import unit_of
 from scorecards.segments import segments_of
 from scorecards.tally import records
@@ -263,8 +263,9 @@ def _sides(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> Iterator[tuple[Kp
     if not kpi.operands:
         yield kpi, slice_
         return
-    for name, at in sides_of(evaluator, kpi, slice_):
-        yield from _sides(evaluator, evaluator.part(kpi, name), at)
+    made_of = {(part.id, at): part for one in ratios.parts_of(evaluator, kpi, slice_) for part, at in one.sides}
+    for (_, at), part in made_of.items():
+        yield from _sides(evaluator, part, at)
 
 
 def _measure(part: Kpi, row: Mapping[str, Any]) -> Any:
@@ -316,8 +317,7 @@ def _named(
 
 
 def _table(evaluator: "Evaluator", kpi: Kpi) -> str:
-    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    return "accounts" if relation.name == "customer_spans" else relation.base or relation.needs_table
+    return evaluator.compiler.relation(kpi, evaluator.customer_model(kpi)).records
 
 
 def _sum(rows: Sequence[Sequence[Any]]) -> float:
