@@ -53,7 +53,7 @@ _OWN_FACES = {
     "deliveries": "SELECT CAST(t.id AS TEXT) AS id, t.scorecard, NULL, NULL, NULL, NULL, NULL FROM deliveries t",
 }
 #: What several CRMs keep may be a person, a company or a deal.
-_OWN_FACES["fact_record_keys"] = " UNION ALL ".join(
+_OWN_FACES["entity_links"] = " UNION ALL ".join(
     f"SELECT t.id, {_TITLES[name]}, t.url, u.name, NULL, NULL, NULL"
     f" FROM {name} t LEFT JOIN users u ON u.id = t.owner_id"
     for name in ("contacts", "accounts", "opportunities")

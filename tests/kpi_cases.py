@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from connectors import parse
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Customers, Hours, Kpi, Reporting, override
 from scorecards.evaluate import evaluate
@@ -204,7 +205,10 @@ def _stored(table: str, row: Mapping[str, Any], currency: str) -> dict[str, Any]
         "first_seen_at": _NOW,
     }
     for key, value in row.items():
-        name = {"email": "email_norm", "phone": "phone_norm"}.get(key, key)
+        if key == "email" and "email_norm" in types and value is not None:
+            stored["email_norm"] = parse.email(value)  # as a connector stores it
+            continue
+        name = {"phone": "phone_norm"}.get(key, key)
         if f"{name}_minor" in types and name not in types:
             stored[f"{name}_minor"] = None if value is None else _minor(value, row.get("currency") or currency)
             stored.setdefault("currency", row.get("currency") or currency)

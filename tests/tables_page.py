@@ -43,7 +43,7 @@ _MADE = {
 }
 #: Relations of the agent's own book, and of records of any table.
 _OWN = {
-    "link_clusters": "a person, company or deal several CRMs keep: linked, or a candidate as their keys are the same",
+    "link_clusters": "a person, company or deal several CRMs keep: linked, or not settled yet",
     "streams": "a kind of records of a source as it stood: when it was last read to its end, whether it can be read",
     "sync_runs": "one run of a stream; runs are kept for 90 days",
     "deliveries": "a scorecard's message to one reader (not named): when it was due, when the mail server took it",

@@ -65,7 +65,6 @@ FACTS: Mapping[str, Fact] = in_order(
         seen_to.FACT,
         record_keys.FACT,
         doubles.FACT,
-        doubles.MATCHES,
     )
 )
 

@@ -1,4 +1,4 @@
-"""Records that are one thing twice: within one source by the same key, across CRMs by evidence nobody has followed."""
+"""Records that are one thing twice within one source, by the same key."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,13 +15,16 @@ _MOST_COMPARED = 50
 
 
 def _doubles(rows: Iterable[Row], book: Book) -> Iterator[Row]:
-    """Every member of a cluster of two or more of one source, with the one that comes first standing for all."""
+    """Every member of a cluster of two or more of one source, with the one that comes first standing for all.
+
+    What stands for another CRM's record, or has one standing for it, comes first: the others are the ones too many.
+    """
     for group, found in groupby(rows, itemgetter(0)):
-        for _, of_source in groupby(sorted(found, key=itemgetter(4, 1)), itemgetter(4)):
+        for _, of_source in groupby(sorted(found, key=itemgetter(4, 5, 1)), itemgetter(4)):
             members = list(of_source)
             of, key = members[0][2:4]
             ids = [row[1] for row in members]
-            clusters = clusters_by_name(ids, [row[7] for row in members]) if of == "accounts" else [ids]
+            clusters = clusters_by_name(ids, [row[6] for row in members]) if of == "accounts" else [ids]
             for cluster in clusters:
                 for id_ in cluster:
                     if len(cluster) > 1:
@@ -67,7 +70,7 @@ def _are_alike(one: str, other: str) -> bool:
 _COLUMNS = ("grp", "id", "object", "key", "cluster_id", "is_extra")
 
 _SHARERS = (
-    "SELECT w.id, k.id, k.object, k.key, COALESCE(k.source_name, ''), COALESCE(k.source, ''), k.tells, k.name"
+    "SELECT w.id, k.id, k.object, k.key, COALESCE(k.source_name, ''), 1 - k.is_copy, k.name"
     " FROM temp.wanted w CROSS JOIN fact_record_keys k ON k.grp = w.id ORDER BY w.id, k.id"
 )
 
@@ -79,26 +82,5 @@ FACT = Fact(
     ddl=table("fact_doubles", _COLUMNS, "(grp)", "(object, key, is_extra, id, cluster_id)"),
     read=_SHARERS,
     derive=_doubles,
-    unit="grp",
-)
-
-
-def _matches(rows: Iterable[Row], book: Book) -> Iterator[Row]:
-    """One row for the records of several CRMs that have a key in common: linked ones are no records of their own."""
-    for group, found in groupby(rows, itemgetter(0)):
-        members = [row for row in found if row[6]]
-        if len({row[5] for row in members}) > 1:
-            yield group, *members[0][1:4], len(members)
-
-
-_MATCH_COLUMNS = ("grp", "id", "object", "key", "records")
-
-MATCHES = Fact(
-    kind="matches",
-    name="fact_matches",
-    columns=_MATCH_COLUMNS,
-    ddl=table("fact_matches", _MATCH_COLUMNS, "(grp)"),
-    read=_SHARERS,
-    derive=_matches,
     unit="grp",
 )

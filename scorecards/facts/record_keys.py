@@ -5,41 +5,35 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from scorecards.facts.contacts import is_number
-from scorecards.facts.fact import LIVE, Book, Fact, Row, table
+from scorecards.facts.fact import Book, Fact, Row, table
 
+#: Copies of another CRM's records too: that they are linked makes them no fewer in their own source.
+_THERE = "{0}.merged_into IS NULL AND {0}.is_deleted = 0 AND {0}.is_test = 0"
 _RECORDS = f"""
-    SELECT c.id, 'contacts', c.source_name, c.source, c.email_norm, c.phone_norm, NULL, NULL
-    FROM temp.wanted w CROSS JOIN contacts c ON c.id = w.id WHERE {LIVE.format("c")}
+    SELECT c.id, 'contacts', c.source_name, c.dup_of IS NOT NULL, c.email_norm, c.phone_norm, NULL, NULL
+    FROM temp.wanted w CROSS JOIN contacts c ON c.id = w.id WHERE {_THERE.format("c")}
     UNION ALL
-    SELECT a.id, 'accounts', a.source_name, a.source, NULL, NULL, a.domain_norm, a.name
-    FROM temp.wanted w CROSS JOIN accounts a ON a.id = w.id WHERE {LIVE.format("a")}
+    SELECT a.id, 'accounts', a.source_name, a.dup_of IS NOT NULL, NULL, NULL, a.domain_norm, a.name
+    FROM temp.wanted w CROSS JOIN accounts a ON a.id = w.id WHERE {_THERE.format("a")}
     ORDER BY 1, 2
 """
-#: Whose domain says nothing of the company: anybody may have an address there.
-_ANYBODYS = frozenset(
-    ("aol.com", "bluewin.ch", "free.fr", "gmail.com", "gmx.at", "gmx.ch", "gmx.de", "gmx.net", "googlemail.com",
-     "hotmail.com", "icloud.com", "laposte.net", "live.com", "mail.com", "mail.ru", "me.com", "msn.com", "orange.fr",
-     "outlook.com", "proton.me", "protonmail.com", "t-online.de", "web.de", "yahoo.com", "yandex.ru")
-)  # fmt: skip
 
 
 def _record_keys(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     """A row for each key of a record. What is no address, number or domain is no key, so nothing never matches.
 
-    `tells`: whether records of several CRMs with this key seem to be one: people of one address do, and companies of
-    a domain of their own; a telephone may be an office's.
+    A domain anybody may have an address at is one too: companies of one are told apart by what they are called.
     """
-    for id_, name, source_name, source, email, phone, domain, called in rows:
+    for id_, name, source_name, is_copy, email, phone, domain, called in rows:
         found = []
         if email is not None and "@" in email:
-            found.append(("email", email.strip().lower(), 1))
+            found.append(("email", email.strip().lower()))
         if is_number(phone):
-            found.append(("phone", "".join(character for character in phone if character.isdigit()), 0))
+            found.append(("phone", "".join(character for character in phone if character.isdigit())))
         if domain is not None and "." in domain:
-            site = domain.strip().lower()
-            found.append(("domain", site, int(site not in _ANYBODYS)))
-        for key, value, tells in found:
-            yield id_, name, key, _group(name, key, value), tells, source_name, source, called
+            found.append(("domain", domain.strip().lower()))
+        for key, value in found:
+            yield id_, name, key, _group(name, key, value), is_copy, source_name, called
 
 
 def _group(table: str, key: str, value: str) -> str:
@@ -53,7 +47,7 @@ _SHARED = (
     "CASE WHEN EXISTS (SELECT 1 FROM fact_record_keys o WHERE o.grp = fact_record_keys.grp"
     " AND o.rowid <> fact_record_keys.rowid) THEN grp END"
 )
-_COLUMNS = ("id", "object", "key", "grp", "tells", "source_name", "source", "name")
+_COLUMNS = ("id", "object", "key", "grp", "is_copy", "source_name", "name")
 
 
 FACT = Fact(
@@ -64,5 +58,5 @@ FACT = Fact(
     read=_RECORDS,
     derive=_record_keys,
     follows={"contacts": ("id",), "accounts": ("id",)},
-    feeds={"doubles": _SHARED, "matches": _SHARED},
+    feeds={"doubles": _SHARED},
 )

@@ -51,12 +51,12 @@ def _by_fact(table: str, looked_up: str) -> dict[str, Column]:
 
 
 #: Sets asked of once a statement, not once a row: they name the slice by its bound values.
-_OPEN = "o.known_from < :s_at AND o.known_to >= :s_at"
-_WITH_OPEN_DEAL = f"SELECT o.account_id FROM fact_opportunities o WHERE o.is_open = 1 AND {_OPEN}"
-_WITH_OPEN_TICKET = f"SELECT o.account_id FROM fact_tickets o WHERE o.is_closed = 0 AND {_OPEN}"
+_STILL_OPEN = "o.known_from < :s_at AND o.known_to >= :s_at"
+_WITH_OPEN_DEAL = f"SELECT o.account_id FROM fact_opportunities o WHERE o.is_open = 1 AND {_STILL_OPEN}"
+_WITH_OPEN_TICKET = f"SELECT o.account_id FROM fact_tickets o WHERE o.is_closed = 0 AND {_STILL_OPEN}"
 _IN_OPEN_TICKET = (
     "SELECT COALESCE(al.canonical, t.contact_id) FROM fact_tickets o CROSS JOIN tickets t ON t.id = o.id"
-    f" LEFT JOIN aliases al ON al.id = t.contact_id WHERE o.is_closed = 0 AND {_OPEN}"
+    f" LEFT JOIN aliases al ON al.id = t.contact_id WHERE o.is_closed = 0 AND {_STILL_OPEN}"
 )
 _CUSTOMERS = f"SELECT a.id FROM accounts a WHERE a.kind = 'customer' AND {LIVE.format('a')}"
 
@@ -104,7 +104,7 @@ ACCOUNTS: Mapping[str, Column] = {
 def _linked(table: str) -> str:
     """Records of a table that stand for copies another CRM keeps of them."""
     return (
-        f"SELECT c.id, '{table}' AS object, 1 AS is_linked, NULL AS key, COUNT(*) + 1 AS records,"
+        f"SELECT c.id, '{table}' AS object, 1 AS is_linked, NULL AS evidence, COUNT(*) + 1 AS records,"
         f" MIN(c.created_at) AS created_at FROM {table} d CROSS JOIN aliases al ON al.id = d.id"
         f" CROSS JOIN {table} c ON c.id = al.canonical"
         " WHERE d.dup_of IS NOT NULL AND d.is_deleted = 0 AND d.is_test = 0 AND d.source <> c.source"
@@ -112,11 +112,15 @@ def _linked(table: str) -> str:
     )
 
 
-#: Whom and what several CRMs keep, as far as anything says so. What is linked, identity has decided (dup_of, and who
-#: stands for whom); the rest only looks the same.
+#: Pairs that seem to be one and have not been made so; told apart, they are none. One of several such pairs of a record
+#: stands for all.
+_OPEN = (
+    "SELECT COALESCE(al.canonical, l.a_id) AS id, l.object, 0, MIN(l.evidence), COUNT(*) + 1, NULL FROM entity_links l"
+    " LEFT JOIN aliases al ON al.id = l.a_id WHERE l.kind IN ('candidate', 'conflict') GROUP BY l.object, 1"
+)
+#: Whom and what several CRMs keep, as far as anything says so: what is one counts as its one row (docs/links.md).
 _LINK_CLUSTERS = (
-    f"({' UNION ALL '.join(_linked(table) for table in ('accounts', 'contacts', 'opportunities'))} UNION ALL"
-    " SELECT m.id, m.object, 0, m.key, m.records, NULL FROM fact_matches m)"
+    f"({' UNION ALL '.join(_linked(table) for table in ('accounts', 'contacts', 'opportunities'))} UNION ALL {_OPEN})"
 )
 _CLUSTER_RELATION = Relation(
     "link_clusters",
@@ -125,11 +129,11 @@ _CLUSTER_RELATION = Relation(
         "id": Column("f.id", "text"),
         "object": Column("f.object", "text"),
         "is_linked": bit("is_linked"),
-        "key": Column("f.key", "text"),
+        "evidence": Column("f.evidence", "text"),
         "records": Column("f.records", "integer"),
         "created_at": Column("f.created_at", "instant"),
     },
-    needs_table="fact_record_keys",
+    needs_table="entity_links",
 )
 
 OPPORTUNITIES: Mapping[str, Column] = _by_fact("opportunities", LAST_ACTION.format("f.id", "opportunities", _EARLIER))

@@ -247,7 +247,7 @@ def test_companies_called_alike(names: list[str | None], clusters: list[list[str
 
 @pytest.mark.parametrize("seed", range(12))
 def test_what_two_crms_keep(tmp_path: Path, seed: int) -> None:
-    """Linked by id, or only alike; a link made or taken away moves it to the other side."""
+    """Linked, or only alike; a link made or taken away moves it to the other side."""
     random = Random(seed)
     rows: dict[str, Row] = {}
     with closing(open_cache(tmp_path)) as conn:
@@ -265,17 +265,10 @@ def test_what_two_crms_keep(tmp_path: Path, seed: int) -> None:
             put(conn, "contacts", id_, **said, source_instance="p" if crm == "hubspot" else "o")
             if step % 20 == 19:
                 facts.refresh(conn, REPORTING)
-        links = {id_: row["sf_contact_id"] for id_, row in rows.items() if row["sf_contact_id"] in rows}
-        linked = {
-            to for id_, to in links.items() if not rows[id_]["is_deleted"] and not rows[to]["is_deleted"]
-        }  # fmt: skip
-        free = {
-            id_: row for id_, row in rows.items() if not row["is_deleted"] and id_ not in links and row["email_norm"]
-        }
-        crms: dict[str, set[str]] = {}
-        for row in free.values():
-            crms.setdefault(row["email_norm"], set()).add(row["source"])
-        candidates = sum(len(sides) > 1 for sides in crms.values())
+        stands = dict(conn.execute("SELECT id, dup_of FROM contacts WHERE dup_of IS NOT NULL").fetchall())
+        linked = {to for id_, to in stands.items() if not rows[id_]["is_deleted"] and not rows[to]["is_deleted"]}
+        found = conn.execute("SELECT a_id, kind FROM entity_links").fetchall()
+        candidates = len({stands.get(a, a) for a, kind in found if kind in ("candidate", "conflict")})
         kpi = override(BUILTINS["dq_consolidation_rate"], {"n_min": 0})
         result = Evaluator(conn, BUILTINS, REPORTING, as_of=START).evaluate(kpi)
         assert (result.details.get("linked", 0), result.details.get("candidates", 0)) == (len(linked), candidates)
@@ -284,13 +277,13 @@ def test_what_two_crms_keep(tmp_path: Path, seed: int) -> None:
 
 def test_what_to_link_has_a_face(tmp_path: Path) -> None:
     with closing(open_cache(tmp_path)) as conn:
-        for id_, crm in (("A", "salesforce"), ("B", "hubspot")):
-            put(
-                conn, "accounts", id_, source=crm, name="Acme", domain_norm="acme.test", url=f"https://{crm}.test/{id_}"
-            )
+        for id_, crm in (("A", "salesforce"), ("B", "hubspot"), ("C", "hubspot")):
+            url = f"https://{crm}.test/{id_}"
+            names = {"name": f"Acme {id_}", "domain_norm": "acme.test"}
+            put(conn, "accounts", id_, source=crm, source_instance=crm, url=url, **names)
         facts.refresh(conn, REPORTING)
         result = Evaluator(conn, BUILTINS, REPORTING, as_of=START).evaluate(BUILTINS["dq_consolidation_rate"])
         assert result.actions is not None
         (row,) = result.actions.rows
-        assert (row.title, row.url) == ("Acme", "https://salesforce.test/A")
-        assert row.reason == "2 accounts of several CRMs have the same domain"
+        assert (row.title, row.url) == ("Acme A", "https://salesforce.test/A")
+        assert row.reason == ("3 accounts of several CRMs: the same domain, but several accounts of one CRM have it")

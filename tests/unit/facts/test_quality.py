@@ -71,7 +71,7 @@ def _worked_on() -> st.SearchStrategy[Change]:
 _changes = st.one_of(_contact(), _contact(), _account(), _done(), _done(), _worked_on())
 
 #: These facts and those that feed them: no others are derived, or there would be time for few changes.
-_KINDS = ("activities", "touches", "contacts", "seen_to", "record_keys", "doubles", "matches")
+_KINDS = ("activities", "touches", "contacts", "seen_to", "record_keys", "doubles")
 _KEPT = {
     kind: replace(FACTS[kind], feeds={to: unit for to, unit in FACTS[kind].feeds.items() if to in _KINDS})
     for kind in _KINDS
