@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from scorecards.slots import (
     Action,
@@ -301,6 +301,11 @@ class Hours(Model):
     weekly: dict[int, tuple[tuple[int, int], ...]] = dict.fromkeys(range(5), ((9 * 60, 18 * 60),))
     holidays: frozenset[date] = frozenset()
     timezone: str = "UTC"
+
+    @field_serializer("holidays", when_used="json")
+    def _in_order(self, days: frozenset[date]) -> list[str]:
+        """A set has another order in every process; what is hashed or compared as JSON has one."""
+        return [day.isoformat() for day in sorted(days)]
 
 
 class Customers(Model):

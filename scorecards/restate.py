@@ -7,6 +7,7 @@ was told under another definition is not compared. `syncagent.told` keeps what w
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -68,16 +69,17 @@ _ASIDE = {
 }
 #: id -> its rows then and now.
 Changes = Mapping[str, tuple[list[list[Any]], list[list[Any]]]]
-_REPORTING = ("timezone", "currency", "hours", "customers", "test_rows", "system_of_record", "week_starts")
+_REPORTING = ("timezone", "currency", "customers", "test_rows", "system_of_record", "week_starts")
+
+#: What asks for opening hours; of all other KPIs a new holiday changes nothing.
+_IN_BUSINESS_TIME = re.compile(r'"business"|business_s|"business_days": \d')
 
 
 def definition_of(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> str:
     """What a KPI's value depends on beside the records, as a short hash: equal hashes, comparable values."""
-    said = {
-        "kpis": [part.model_dump(mode="json", exclude=_ASIDE) for part in (kpi, *_operands(kpi, kpis, {kpi.id}))],
-        "reporting": reporting.model_dump(mode="json", include=set(_REPORTING)),
-    }
-    return _hash(said)
+    parts = [part.model_dump(mode="json", exclude=_ASIDE) for part in (kpi, *_operands(kpi, kpis, {kpi.id}))]
+    leans_on = {*_REPORTING, "hours"} if _IN_BUSINESS_TIME.search(json.dumps(parts)) else set(_REPORTING)
+    return _hash({"kpis": parts, "reporting": reporting.model_dump(mode="json", include=leans_on)})
 
 
 def _split_of(kpi: Kpi, reporting: Reporting) -> str:

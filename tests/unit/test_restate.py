@@ -1,9 +1,12 @@
 """What was told and is different now: whatever changes in the records, those that explain it are named, once."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scorecards.catalogue import BUILTINS
-from scorecards.definition import Kpi, Reporting, build, override
+from scorecards.definition import Hours, Kpi, Reporting, build, override
 from scorecards.evaluate import Evaluator
 from scorecards.periods import Span, parse_period
 from scorecards.restate import definition_of, is_news, with_restated
@@ -241,6 +244,37 @@ def test_another_definition_is_said_and_not_compared(cache: sqlite3.Connection) 
 def test_a_definition_is_what_makes_the_value(table: dict[str, Any], is_same: bool) -> None:
     plain, other = BUILTINS["won_revenue"], override(BUILTINS["won_revenue"], table)
     assert (definition_of(plain, BUILTINS, REPORTING) == definition_of(other, BUILTINS, REPORTING)) is is_same
+
+
+_ELSEWHERE = """
+from datetime import date, timedelta
+from scorecards.catalogue import BUILTINS
+from scorecards.definition import Hours, Reporting
+from scorecards.restate import definition_of
+days = frozenset(date(2026, 1, 1) + timedelta(number) for number in range(40))
+print(definition_of(BUILTINS["first_response_time"], BUILTINS, Reporting(hours=Hours(holidays=days))))
+"""
+
+
+def test_a_definition_is_the_same_in_every_process() -> None:
+    """A set of holidays has another order in each: after every restart all KPIs would have been defined otherwise."""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", _ELSEWHERE],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
+
+
+def test_only_what_counts_business_time_depends_on_holidays() -> None:
+    closed = REPORTING.model_copy(update={"hours": Hours(holidays=frozenset({date(2026, 1, 1)}))})
+    for kpi, is_same in ((BUILTINS["won_revenue"], True), (BUILTINS["first_response_time"], False)):
+        assert (definition_of(kpi, BUILTINS, REPORTING) == definition_of(kpi, BUILTINS, closed)) is is_same
 
 
 def test_a_ratio_has_the_definition_of_what_it_is_made_of() -> None:
