@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from syncagent.cli.common import (
+    KPIS,
     App,
     as_of_option,
     count_of,
@@ -62,7 +63,7 @@ def backtest_command(
     from syncagent.store import read_cache
 
     config = app.config
-    kpi = config.kpis[known(name, config.kpis, "KPI")]
+    kpi = config.kpis[known(name, config.kpis, "KPI", listed_by=KPIS)]
     if weeks and months:
         raise UsageError("give either weeks or months", place="--weeks and --months")
     if reason := keeps_no_past(kpi):

@@ -73,8 +73,12 @@ as_of_option = click.option(
 )
 
 
-def known(name: str, names: Iterable[str], what: str) -> str:
-    """`name` if it is among `names`. Raises UsageError with the nearest one."""
+#: The command that lists KPIs.
+KPIS = "syncagent kpi list"
+
+
+def known(name: str, names: Iterable[str], what: str, *, listed_by: str = "") -> str:
+    """`name` if it is among `names`. Raises UsageError with the nearest one; `listed_by` is what lists very many."""
     from connectors.settings import meant
 
     names = list(names)
@@ -84,6 +88,8 @@ def known(name: str, names: Iterable[str], what: str) -> str:
     near = meant(name, list(by_lower))
     if near:
         mend = f"Did you mean {by_lower[near]}?"
+    elif listed_by:
+        mend = f"`{listed_by}` lists them."
     elif names:
         mend = f"There {'is' if len(names) == 1 else 'are'} {', '.join(sorted(names)[:30])}{' …' * (len(names) > 30)}."
     else:

@@ -9,6 +9,7 @@ import click
 
 from syncagent.cli.backtest import backtest_command
 from syncagent.cli.common import (
+    KPIS,
     App,
     as_of_option,
     json_option,
@@ -154,7 +155,7 @@ def show_command(
     from syncagent.store import read_cache
 
     config = app.config
-    kpis = [config.kpis[known(name, config.kpis, "KPI")] for name in names]
+    kpis = [config.kpis[known(name, config.kpis, "KPI", listed_by=KPIS)] for name in names]
     for kpi in kpis:
         _check_split(kpi, by, config)
     moment = parse_as_of(as_of, config.agent.timezone, app.clock())
@@ -201,7 +202,7 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     from syncagent.store import read_cache
 
     config = app.config
-    kpi = config.kpis[known(name, config.kpis, "KPI")]
+    kpi = config.kpis[known(name, config.kpis, "KPI", listed_by=KPIS)]
     moment = parse_as_of(as_of, config.agent.timezone, app.clock())
     try:
         span = parse_period(period) if period is not None else None
@@ -293,9 +294,10 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         running = "" if result.period.complete else ", still running"
         lines.append(("period", f"{fmt.dates(result.period)} ({result.period.timezone}{running})"))
     if result.n is not None:
-        sides = (
-            f"{_plain(result.numerator)} of {_plain(result.denominator)}, " if result.denominator is not None else ""
-        )
+        ratio = config.kpis[result.kpi].ratio
+        is_product = ratio is not None and len(ratio.tops) + len(ratio.bottoms) > 2  # of no unit anybody knows
+        has_sides = result.denominator is not None and not is_product
+        sides = f"{_plain(result.numerator)} of {_plain(result.denominator)}, " if has_sides else ""
         lines.append(("made of", f"{sides}n = {result.n:,}"))
     lines.append(("in CRMs", crm_words(result, fmt)))
     for comparison in result.comparisons:

@@ -179,6 +179,7 @@ def test_without_a_configuration_all_four_places_are_named(
         (["sync", "--stream", "oportunities"], "oportunities: there is no stream of this name"),
         (["sync", "--since", "yesterday"], "--since yesterday: not a date. Write it like 2026-11-01."),
         (["kpi", "show", "winrate"], "winrate: there is no KPI of this name. Did you mean win_rate?"),
+        (["kpi", "show", "zzz"], "zzz: there is no KPI of this name. `syncagent kpi list` lists them."),
         (["kpi", "show", "win_rate", "--as-of", "noon"], "--as-of noon: not an instant."),
         (["kpi", "show", "win_rate", "--period", "2026-13"], "--period 2026-13:"),
         (["kpi", "show", "win_rate", "--as-of", "2100-01-01"], "--as-of 2100-01-01: what is known then is not known"),
