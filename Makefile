@@ -38,7 +38,8 @@ fmt: $(VENV)/.ready  ## put the style right
 bench: $(VENV)/.ready  ## how fast: rows a second, seconds per KPI run, MB
 	$(RUN)/python -m tests.bench
 
-bench-large: $(VENV)/.ready  ## for people: a million records of each source, and what that does with memory
+bench-large: $(VENV)/.ready  ## for people: a million records of each source, a scorecard over six million; memory, time
+	$(RUN)/python -m tests.bench.scale
 	$(RUN)/python -m tests.bench.large
 
 soak: $(VENV)/.ready  ## for people: the daemon among faults and kills for SOAK_MINUTES (30), then all compared

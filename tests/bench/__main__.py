@@ -22,11 +22,14 @@ from syncagent.outbox import pump
 from syncagent.store import open_cache, open_state, read_cache
 from syncagent.sync import StreamReport, refresh_facts, sync_source
 from syncagent.wiring import build_connector
+from tests.bench import scale
 from tests.bench.crm import crm_lines, serving
 from tests.bench.measure import Measured, measured
 from tests.bench.rows import PRESENT, fill
 
 OPPORTUNITIES, TICKETS, CSV_ROWS, MESSAGES = 100_000, 200_000, 100_000, 50
+#: Of the company `make bench-large` measures whole.
+SCALE = 0.1
 
 Line = tuple[str, str, str, str]
 
@@ -49,6 +52,7 @@ def main() -> None:
     )
     for line in (("what", "how much", "wall", "our CPU and memory"), *lines):
         _say(f"{line[0]:<46} {line[1]:>24} {line[2]:>9}  {line[3]}")
+    scale.main(SCALE)
 
 
 @contextlib.contextmanager

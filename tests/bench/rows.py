@@ -16,9 +16,17 @@ def text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def fill(cache: sqlite3.Connection, *, opportunities: int, tickets: int, seed: int = 1) -> None:
-    """Write the rows of one source `sf` over three years up to PRESENT."""
-    dice = random.Random(seed)
+def fill(
+    cache: sqlite3.Connection,
+    *,
+    opportunities: int,
+    tickets: int,
+    activities: int | None = None,
+    days: int = DAYS,
+    seed: int = 1,
+) -> None:
+    """Write the rows of one source `sf` over so many days up to PRESENT, three years unless told."""
+    dice = Dice(seed, days)
     with transaction(cache):
         _insert(cache, "users", _users())
         _insert(cache, "accounts", _accounts(dice))
@@ -26,8 +34,8 @@ def fill(cache: sqlite3.Connection, *, opportunities: int, tickets: int, seed: i
         _insert(cache, "leads", _leads(dice, opportunities // 2))
         _insert(cache, "contacts", _contacts(dice, ACCOUNTS * 3))
         _insert(cache, "tickets", _tickets(dice, tickets))
-        _insert(cache, "ticket_status_history", _statuses(dice, tickets))
-        _insert(cache, "activities", _activities(dice, tickets // 2))
+        _insert(cache, "ticket_status_history", _statuses(tickets, days))
+        _insert(cache, "activities", _activities(dice, tickets // 2 if activities is None else activities))
         _insert(cache, "survey_responses", _answers(dice, tickets // 10))
         cache.execute(
             "INSERT INTO sync_state (source_name, stream, ok_at) SELECT 'sf', value, ? FROM json_each(?)",
@@ -36,6 +44,14 @@ def fill(cache: sqlite3.Connection, *, opportunities: int, tickets: int, seed: i
 
 
 Row = dict[str, object]
+
+
+class Dice(random.Random):
+    """Chances, and instants within the last so many days."""
+
+    def __init__(self, seed: int, days: int) -> None:
+        super().__init__(seed)
+        self.days = days
 
 
 def _insert(cache: sqlite3.Connection, table: str, rows: Iterator[Row]) -> None:
@@ -50,8 +66,15 @@ def _insert(cache: sqlite3.Connection, table: str, rows: Iterator[Row]) -> None:
     cache.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", values())
 
 
-def _created(dice: random.Random) -> datetime:
-    return PRESENT - timedelta(minutes=dice.randrange(10, DAYS * 1440))
+def _created(dice: Dice) -> datetime:
+    return PRESENT - timedelta(minutes=dice.randrange(10, dice.days * 1440))
+
+
+def _ticket_times(number: int, days: int) -> tuple[datetime, datetime]:
+    """When a ticket came and was closed (or will be): the same whoever asks."""
+    mixed = number * 2_654_435_761 % 2**32
+    created = PRESENT - timedelta(minutes=10 + mixed % (days * 1440 - 10))
+    return created, created + timedelta(hours=1 + mixed // 7 % 400)
 
 
 def _users() -> Iterator[Row]:
@@ -59,7 +82,7 @@ def _users() -> Iterator[Row]:
         yield {"source_id": f"U{number}", "name": f"User {number}", "team": f"Team {number % 6}", "is_active": 1}
 
 
-def _accounts(dice: random.Random) -> Iterator[Row]:
+def _accounts(dice: Dice) -> Iterator[Row]:
     for number in range(ACCOUNTS):
         yield {
             "source_id": f"A{number}",
@@ -70,7 +93,7 @@ def _accounts(dice: random.Random) -> Iterator[Row]:
         }
 
 
-def _opportunities(dice: random.Random, count: int) -> Iterator[Row]:
+def _opportunities(dice: Dice, count: int) -> Iterator[Row]:
     for number in range(count):
         created = _created(dice)
         closed = created + timedelta(days=dice.randrange(5, 120))
@@ -91,7 +114,7 @@ def _opportunities(dice: random.Random, count: int) -> Iterator[Row]:
         }
 
 
-def _leads(dice: random.Random, count: int) -> Iterator[Row]:
+def _leads(dice: Dice, count: int) -> Iterator[Row]:
     for number in range(count):
         created = _created(dice)
         converted = dice.random() < 0.3
@@ -105,7 +128,7 @@ def _leads(dice: random.Random, count: int) -> Iterator[Row]:
         }
 
 
-def _contacts(dice: random.Random, count: int) -> Iterator[Row]:
+def _contacts(dice: Dice, count: int) -> Iterator[Row]:
     for number in range(count):
         yield {
             "source_id": f"C{number}",
@@ -116,10 +139,9 @@ def _contacts(dice: random.Random, count: int) -> Iterator[Row]:
         }
 
 
-def _tickets(dice: random.Random, count: int) -> Iterator[Row]:
+def _tickets(dice: Dice, count: int) -> Iterator[Row]:
     for number in range(count):
-        created = _created(dice)
-        closed = created + timedelta(hours=dice.randrange(1, 400))
+        created, closed = _ticket_times(number, dice.days)
         is_closed = closed < PRESENT
         yield {
             "source_id": f"T{number}",
@@ -137,21 +159,21 @@ def _tickets(dice: random.Random, count: int) -> Iterator[Row]:
         }
 
 
-def _statuses(dice: random.Random, count: int) -> Iterator[Row]:
+def _statuses(count: int, days: int) -> Iterator[Row]:
     for number in range(count):
-        created = _created(dice)
-        for seq, category in enumerate(("open", "closed")):
-            yield {
-                "source_id": f"H{number}-{seq}",
-                "ticket_id": f"sf:tickets:T{number}",
-                "changed_at": text(created + timedelta(hours=seq * 30)),
-                "status": category,
-                "status_category": category,
-                "seq": seq,
-            }
+        for seq, (category, at) in enumerate(zip(("open", "closed"), _ticket_times(number, days), strict=True)):
+            if at < PRESENT:
+                yield {
+                    "source_id": f"H{number}-{seq}",
+                    "ticket_id": f"sf:tickets:T{number}",
+                    "changed_at": text(at),
+                    "status": category,
+                    "status_category": category,
+                    "seq": seq,
+                }
 
 
-def _activities(dice: random.Random, count: int) -> Iterator[Row]:
+def _activities(dice: Dice, count: int) -> Iterator[Row]:
     for number in range(count):
         at = _created(dice)
         yield {
@@ -168,7 +190,7 @@ def _activities(dice: random.Random, count: int) -> Iterator[Row]:
         }
 
 
-def _answers(dice: random.Random, count: int) -> Iterator[Row]:
+def _answers(dice: Dice, count: int) -> Iterator[Row]:
     for number in range(count):
         yield {
             "source_id": f"S{number}",
