@@ -112,16 +112,23 @@ def _linked(table: str) -> str:
     )
 
 
-#: Pairs that seem to be one and have not been made so; told apart, they are none. One of several such pairs of a record
-#: stands for all.
-_OPEN = (
-    "SELECT COALESCE(al.canonical, l.a_id) AS id, l.object, 0, MIN(l.evidence), COUNT(*) + 1, NULL FROM entity_links l"
-    " LEFT JOIN aliases al ON al.id = l.a_id WHERE l.kind IN ('candidate', 'conflict') GROUP BY l.object, 1"
-)
+def _open(table: str) -> str:
+    """Pairs that seem to be one and have not been made so; told apart, they are none.
+
+    One of several such pairs of a record stands for all; it is there since both records of the first are.
+    """
+    return (
+        f"SELECT COALESCE(al.canonical, l.a_id), '{table}', 0, MIN(l.evidence), COUNT(*) + 1,"
+        " MIN(MAX(a.created_at, b.created_at))"
+        f" FROM entity_links l CROSS JOIN {table} a ON a.id = l.a_id CROSS JOIN {table} b ON b.id = l.b_id"
+        " LEFT JOIN aliases al ON al.id = l.a_id"
+        f" WHERE l.kind IN ('candidate', 'conflict') AND l.object = '{table}' GROUP BY 1"
+    )
+
+
+_IN_SEVERAL = ("accounts", "contacts", "opportunities")
 #: Whom and what several CRMs keep, as far as anything says so: what is one counts as its one row (docs/links.md).
-_LINK_CLUSTERS = (
-    f"({' UNION ALL '.join(_linked(table) for table in ('accounts', 'contacts', 'opportunities'))} UNION ALL {_OPEN})"
-)
+_LINK_CLUSTERS = f"({' UNION ALL '.join(made(table) for made in (_linked, _open) for table in _IN_SEVERAL)})"
 _CLUSTER_RELATION = Relation(
     "link_clusters",
     _LINK_CLUSTERS,

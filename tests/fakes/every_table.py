@@ -93,9 +93,14 @@ def _book(random: Random) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "deliveries", {**note, "state": "sent", "attempts": 1}
 
 
+def _id(table: str, number: int) -> str:
+    """Never of 15 characters, which would be taken for a short id of Salesforce where another row names it."""
+    return f"{table}-{number:04d}"
+
+
 def _row(table: str, number: int, random: Random) -> dict[str, Any]:
     born = START + timedelta(seconds=random.randrange(DAYS * 86400))
-    id_ = f"{table}-{number}"
+    id_ = _id(table, number)
     row: dict[str, Any] = {
         "id": id_,
         "source": "files",
@@ -116,7 +121,7 @@ def _row(table: str, number: int, random: Random) -> dict[str, Any]:
         if name in spec.references:
             target = spec.references[name]
             some = random.randrange(_ROWS.get(target, _MANY))
-            row[name] = f"{target}-{some}" if random.random() < 0.9 else None
+            row[name] = _id(target, some) if random.random() < 0.9 else None
         elif name in spec.choices:
             row[name] = random.choice(spec.choices[name])
         else:
@@ -131,7 +136,7 @@ def _kept_twice(table: str, number: int) -> dict[str, Any]:
         return {}
     if number % 10 != 9:
         return {"source": "salesforce", "source_name": "sf", "source_instance": "org"}
-    copied = f"{table}-{number - 1}"
+    copied = _id(table, number - 1)
     return {"source": "hubspot", "source_name": "hs", "source_instance": "portal", stored: copied}
 
 
@@ -144,7 +149,7 @@ def _made_whole(table: str, row: Mapping[str, Any], random: Random) -> dict[str,
     if table == "costs":
         return {"month": f"{row['created_at'][:7]}"}
     if table == "activity_links":
-        return {"object": "contacts", "object_id": f"contacts-{random.randrange(_MANY)}"}
+        return {"object": "contacts", "object_id": _id("contacts", random.randrange(_MANY))}
     if table == "activities":
         return _spoken(row, random)
     if table == "email_events":
@@ -168,7 +173,7 @@ def _spoken(row: Mapping[str, Any], random: Random) -> dict[str, Any]:
         "type": random.choice(["email", "email", "call", "meeting", row["type"]]),
         "occurred_at": _stamp(began + timedelta(hours=place * random.randrange(1, 200))),
         "thread_id": f"thread-{about % _MANY}",
-        "contact_id": f"contacts-{about % _MANY}",
+        "contact_id": _id("contacts", about % _MANY),
     }
 
 
@@ -186,8 +191,8 @@ def _mailed(row: Mapping[str, Any], random: Random) -> dict[str, Any]:
 
 def _asked_about(row: Mapping[str, Any]) -> dict[str, Any]:
     """Each invitation has an answer of the same number: about one ticket, by one contact."""
-    number = row["id"].rpartition("-")[2]
-    return {"survey_type": "csat", "ticket_id": f"tickets-{number}", "contact_id": f"contacts-{number}"}
+    number = int(row["id"].rpartition("-")[2])
+    return {"survey_type": "csat", "ticket_id": _id("tickets", number), "contact_id": _id("contacts", number)}
 
 
 def _value(table: str, name: str, kind: str, born: datetime, random: Random, is_flag: bool) -> Any:
