@@ -2,23 +2,42 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from scorecards.definition import Kpi
 from scorecards.drivers import Part, decimal_of, explain_change
+from scorecards.errors import ScorecardError
 from scorecards.figures import is_two_sided, n_min, sides
+from scorecards.periods import Slice
 from scorecards.plan import Plan
+from scorecards.ratios import times_of
 from scorecards.reading import direction_of
-from scorecards.tally import Tally, tallies
+from scorecards.segments import Split
+from scorecards.tally import Tally
 from scorecards.values import Comparison
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
+#: What may stand behind the name of a KPI that adds up, and adds up too.
+_SUMS = ("", "value", "previous", "base", "change", "opening", "mean")
+#: The most the drivers may miss the change by: sums of floats differ in their last digits.
+_TOLERANCE = 1e-9
 
-def form_of(kpi: Kpi) -> Literal["sum", "rate", "mean"] | None:
-    """How a KPI's segments make the whole; None where they do not: different ones, extremes, other KPIs, own SQL."""
-    if kpi.of is None or kpi.retain is not None or kpi.per is not None or kpi.per_distinct is not None:
+
+def form_of(kpi: Kpi, kpis: Mapping[str, Kpi] = MappingProxyType({})) -> Literal["sum", "rate", "mean"] | None:
+    """How a KPI's segments make the whole; None where they do not: different ones, extremes, products, own SQL.
+
+    `kpis` are those a ratio or a sum of KPIs is made of, by name.
+    """
+    if kpi.operands:
+        if not all(_adds_up(said, kpis) for said in kpi.operands):
+            return None
+        if kpi.ratio is None:
+            return "sum"
+        return "rate" if len(kpi.ratio.tops) == len(kpi.ratio.bottoms) == 1 else None
+    if kpi.of is None or kpi.per is not None or kpi.per_distinct is not None:
         return None
     if is_two_sided(kpi):
         return "sum" if kpi.headline == "count" and kpi.share is not None else "rate"
@@ -27,25 +46,57 @@ def form_of(kpi: Kpi) -> Literal["sum", "rate", "mean"] | None:
     return "mean" if kpi.agg in ("avg", "median") or kpi.agg.startswith("p") else None
 
 
+def _adds_up(said: str, kpis: Mapping[str, Kpi]) -> bool:
+    """Is what a ratio or a sum names the sum of its segments?"""
+    name, _, suffix = said.partition(".")
+    form = form_of(kpis[name], kpis) if name in kpis else None
+    return form is not None if suffix == "n" else form == "sum" and suffix in _SUMS
+
+
 def drivers_of(
     evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: Sequence[str], compared: Sequence[Comparison]
 ) -> dict[str, Any] | None:
-    """The change against the first comparison that has a value, by the first dimension asked for: its public form."""
-    form = form_of(kpi)
-    against = next((c.against for c in compared if c.change is not None), None)
-    if form is None or against is None or not by:
+    """The change against the first comparison that has a value, by the first dimension asked for: its public form.
+
+    Raises ScorecardError where its effects do not add up to the change the KPI itself says.
+    """
+    form = form_of(kpi, evaluator.kpis)
+    against = next((c for c in compared if c.change is not None), None)
+    if form is None or against is None or against.change is None or not by:
         return None
-    earlier = dict(chosen.compared)[against]
-    before, now = tallies(evaluator.conn, evaluator.rows(kpi, by[0]), [earlier, chosen.main], singly=False)
-    found = explain_change(
-        _parts(kpi, before),
-        _parts(kpi, now),
-        form,
-        n_min=n_min(kpi),
-        of_median=form == "mean" and kpi.agg != "avg",
-        direction=direction_of(kpi),
-    )
-    return None if found is None else found.to_json(against, by[0])
+    slices = [dict(chosen.compared)[against.against], chosen.main]
+    split = Split(evaluator, by[0])
+    sides = _made(kpi, split, slices) if kpi.operands else _counted(kpi, split, slices)
+    if sides is None:
+        return None
+    of_median = form == "mean" and kpi.agg != "avg"
+    found = explain_change(sides[0], sides[1], form, n_min=n_min(kpi), of_median=of_median, direction=direction_of(kpi))
+    if found is None:
+        return None
+    gap = abs(float(found.change) - against.change)
+    if not of_median and gap > _TOLERANCE * max(1.0, abs(float(found.before)), abs(float(found.after))):
+        raise ScorecardError(f"the segments by {by[0]} miss the change by {gap:g}")
+    return found.to_json(against.against, by[0])
+
+
+def _counted(kpi: Kpi, split: Split, slices: Sequence[Slice]) -> tuple[dict[str, Part], dict[str, Part]]:
+    """The segments of both sides of a KPI that counts rows."""
+    before, now = split.tallies(kpi, slices, singly=False)
+    return _parts(kpi, before), _parts(kpi, now)
+
+
+def _made(kpi: Kpi, split: Split, slices: Sequence[Slice]) -> tuple[dict[str, Part], dict[str, Part]] | None:
+    """The segments of both sides of a ratio or a sum of KPIs; None where of one it is not known what it holds."""
+    sides: tuple[dict[str, Part], dict[str, Part]] = {}, {}
+    for name, figures in split.figures(kpi, slices).items():
+        for side, slice_, found in zip(sides, slices, figures, strict=True):
+            top = found.value if kpi.ratio is None else found.numerator
+            bottom = 1 if kpi.ratio is None else found.denominator
+            if top is None or bottom is None:
+                return None
+            times = 1.0 if kpi.ratio is None else times_of(kpi.ratio, slice_)
+            side[name] = Part(decimal_of(top) * decimal_of(times), decimal_of(bottom), found.n)
+    return sides
 
 
 def _parts(kpi: Kpi, tallied: Mapping[str, Tally]) -> dict[str, Part]:

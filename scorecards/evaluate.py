@@ -3,6 +3,7 @@
 Reads no clock: everything follows from as_of and the rows known before it.
 """
 
+import copy
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from scorecards.question import question_of
 from scorecards.ratios import calc_figures, ratio_figures
 from scorecards.reading import direction_of, is_money, stat_of, unit_of
 from scorecards.retention import retained
-from scorecards.segments import segments_of
+from scorecards.segments import Split, segments_of
 from scorecards.slots import Granularity
 from scorecards.tally import Tally, needs_values, tallies, together
 from scorecards.targets import against_target
@@ -72,6 +73,7 @@ class Evaluator:
         self._model: str | None = None
         self._holds: dict[str, bool] = {}
         self._one_rates: dict[str, str | None] = {}
+        self._segment: tuple[Split, str] | None = None
 
     # -- the whole result -------------------------------------------------------------------------------------
 
@@ -209,11 +211,20 @@ class Evaluator:
         return self.compiler.relation(kpi, self.customer_model(kpi)).needs_table
 
     def tally(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
-        """The rows of each slice, tallied as a whole."""
+        """The rows of each slice, tallied as a whole; of a segment where only its rows are looked at."""
+        if self._segment is not None:
+            split, name = self._segment
+            return [parts.get(name, Tally()) for parts in split.tallies(kpi, slices)]
         if kpi.retain is not None:
             return retained(self, kpi, slices)
         parts = tallies(self.conn, self.rows(kpi), slices, singly=needs_values(kpi.agg))
         return [together(part) for part in parts]
+
+    def within(self, split: Split, segment: str) -> "Evaluator":
+        """One that looks at the rows of a segment alone."""
+        narrowed = copy.copy(self)
+        narrowed._segment = split, segment
+        return narrowed
 
     def rows(self, kpi: Kpi, by: str | None = None, *, movements: bool = False) -> Rows:
         relation = self.compiler.relation(kpi, self.customer_model(kpi))

@@ -17,6 +17,7 @@ from scorecards.periods import parse_period
 from scorecards.ratios import SUFFIXES
 from scorecards.relations import Column, Language, Relation
 from scorecards.slots import Deadline
+from scorecards.split import counted, why_whole
 
 Problem = tuple[str, str, str]
 _COUNTING = ("count", "distinct")
@@ -48,6 +49,8 @@ class _Check:
         if kpi.calc is not None:
             yield from self._operands("calc.plus", kpi.calc.plus)
             yield from self._operands("calc.minus", kpi.calc.minus)
+        if kpi.operands:
+            yield from self._dimensions_of_parts()
         yield from self._others()
         if kpi.sql is not None:
             yield from sqlcheck.problems(kpi.sql, self._reporting)
@@ -128,6 +131,15 @@ class _Check:
     def _dimensions(self, relation: Relation) -> Iterator[Problem]:
         for name in self._kpi.by:
             yield from self._dimension("by", name, relation)
+
+    def _dimensions_of_parts(self) -> Iterator[Problem]:
+        """Each KPI it is made of must be split by what it is split by."""
+        if self._kpi.by and (why := why_whole(self._kpi, self._kpis)):
+            yield "by", f"{why}: this KPI has no segments.", "Take by away."
+            return
+        relations = {part.of: self._language.relation(part.of) for part in counted(self._kpi, self._kpis) if part.of}
+        for relation in filter(None, relations.values()):
+            yield from self._dimensions(relation)
 
     def _dimension(self, path: str, name: str, relation: Relation) -> Iterator[Problem]:
         tables = self._reporting.dimensions.get(name)

@@ -10,6 +10,7 @@ from scorecards.definition import Kpi
 from scorecards.figures import Figure, is_rate, n_min
 from scorecards.periods import Slice, Span, cut, like_for_like, rolling, shifted, span_holding, year_ago
 from scorecards.plan import is_stock
+from scorecards.slots import Ratio
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -30,7 +31,7 @@ def ratio_figures(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> 
     assert kpi.ratio is not None  # the caller looked
     tops = _multiplied(evaluator, kpi, kpi.ratio.tops, slices)
     bottoms = _multiplied(evaluator, kpi, kpi.ratio.bottoms, slices)
-    times = [days_of(slice_) if kpi.ratio.times == "period_days" else kpi.ratio.times for slice_ in slices]
+    times = [times_of(kpi.ratio, slice_) for slice_ in slices]
     return [_over(kpi, *sides) for sides in zip(tops, bottoms, times, strict=True)]
 
 
@@ -68,6 +69,11 @@ def parts_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> list[Part]:
             sides.append(own_slice(evaluator, part, slice_))  # it rests on the rows of its start, but is made of both
         found.append(Part(said, place < len(tops), operand.value, tuple((part, side) for side in sides)))
     return found
+
+
+def times_of(ratio: Ratio, slice_: Slice) -> float:
+    """What a ratio is multiplied by over a slice."""
+    return days_of(slice_) if ratio.times == "period_days" else ratio.times
 
 
 def days_of(slice_: Slice) -> int:

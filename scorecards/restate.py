@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from scorecards import ratios
 from scorecards.actions import faces
 from scorecards.asked import table_of
 from scorecards.definition import Kpi, Reporting
@@ -21,7 +20,7 @@ from scorecards.periods import Slice, Span
 from scorecards.plan import Plan, plan
 from scorecards.question import question_of
 from scorecards.reading import unit_of
-from scorecards.segments import segments_of
+from scorecards.segments import segments_of, sources_of
 from scorecards.tally import records
 from scorecards.told import ChangedRecord, Parts, Restated, Told, pack
 from scorecards.values import SHOWN, KpiResult, SegmentValue
@@ -239,9 +238,10 @@ def parts_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> Parts | None:
             found.setdefault(record["id"], []).append([0, record["role"], record["measure"], None])
         return _sorted(found) if len(found) <= MOST_RECORDS else None
     found = {}
-    for side, (part, at) in enumerate(_sides(evaluator, kpi, slice_)):
+    for side, (part, at) in enumerate(sources_of(evaluator, kpi, slice_)):
         relation = evaluator.compiler.relation(part, evaluator.customer_model(part))
-        show = [relation.split_by(evaluator.reporting.dimensions.get(by, {})) or by for by in _split(part, kpi)]
+        by = kpi.by if part.retain is None else ()  # who stays is of a segment that no single span says
+        show = [relation.split_by(evaluator.reporting.dimensions.get(name, {})) or name for name in by]
         rows = evaluator.compiler.rows(part, relation, question_of(part), show=show, movements=True)
         for row in records(evaluator.conn, rows, at, only="why IS NULL", order="NULL", limit=MOST_RECORDS + 1):
             names = [str(row[f"c{number}"] or "(none)") for number in range(len(show))]
@@ -255,21 +255,6 @@ def _sorted(found: Mapping[str, list[list[Any]]]) -> Parts:
     return {id_: sorted(rows, key=repr) for id_, rows in found.items()}
 
 
-def _split(part: Kpi, kpi: Kpi) -> tuple[str, ...]:
-    """The dimensions whose segments are compared."""
-    return kpi.by if part is kpi and kpi.retain is None else ()
-
-
-def _sides(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> Iterator[tuple[Kpi, Slice]]:
-    """What a KPI's rows are read from: itself, or all it is made of."""
-    if not kpi.operands:
-        yield kpi, slice_
-        return
-    made_of = {(part.id, at): part for one in ratios.parts_of(evaluator, kpi, slice_) for part, at in one.sides}
-    for (_, at), part in made_of.items():
-        yield from _sides(evaluator, part, at)
-
-
 def _measure(part: Kpi, row: Mapping[str, Any]) -> Any:
     """The measure in the value's unit; of a text (what a distinct count looks at) only whether it is the same."""
     found = measured(part, row)
@@ -281,10 +266,14 @@ def _changes(kpi: Kpi, then: Parts | None, now: Parts | None, by: str | None, se
     if then is None or now is None:
         return None
     column = 4 + kpi.by.index(by) if by in kpi.by else None
+    if column is not None and any(
+        len(row) <= column for parts in (then, now) for rows in parts.values() for row in rows
+    ):
+        return None  # of which segment each was is not kept
 
     def of(parts: Parts, id_: str) -> list[list[Any]]:
         rows = parts.get(id_, [])
-        return [list(row[:4]) for row in rows if column is None or (len(row) > column and row[column] == segment)]
+        return [list(row[:4]) for row in rows if column is None or row[column] == segment]
 
     pairs = {id_: (of(then, id_), of(now, id_)) for id_ in {*then, *now}}
     return {id_: pair for id_, pair in pairs.items() if pair[0] != pair[1]}
@@ -298,7 +287,7 @@ def _named(
         return None, None
     heaviest = sorted(changes, key=lambda id_: (-abs(_sum(changes[id_][1]) - _sum(changes[id_][0])), id_))[:MOST_NAMED]
     tables: dict[str, list[str]] = {}
-    sides = [] if kpi.sql is not None else [part for part, _ in _sides(evaluator, kpi, slice_)]
+    sides = [] if kpi.sql is not None else [part for part, _ in sources_of(evaluator, kpi, slice_)]
     for id_ in heaviest:
         side = (changes[id_][0] or changes[id_][1])[0][0]
         table = _table(evaluator, sides[side]) if sides else table_of(id_)

@@ -1,12 +1,19 @@
-"""A KPI split by a dimension: one value a segment, with its own verdict where the target says one."""
+"""A KPI split by a dimension: one value a segment, with its own verdict where the target says one.
 
-from collections.abc import Sequence
+A ratio or a sum of KPIs is split by its parts: a segment's value is made of what its parts are in that segment, by the
+very rules the whole is made of.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
-from scorecards.figures import figure
+from scorecards.figures import Figure, figure
+from scorecards.periods import Slice
 from scorecards.plan import Plan
-from scorecards.tally import needs_values, tallies
+from scorecards.ratios import parts_of
+from scorecards.split import why_whole
+from scorecards.tally import Tally, needs_values, tallies
 from scorecards.targets import against_target
 from scorecards.values import SegmentValue
 
@@ -14,16 +21,58 @@ if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
 
+class Split:
+    """The rows behind KPIs by the segments of one dimension; each statement is read once a slice."""
+
+    def __init__(self, evaluator: "Evaluator", by: str) -> None:
+        self._evaluator = evaluator
+        self._by = by
+        self._read: dict[object, dict[str, Tally]] = {}
+
+    def tallies(self, kpi: Kpi, slices: Sequence[Slice], *, singly: bool | None = None) -> list[dict[str, Tally]]:
+        """Per slice, the tally of each segment of a KPI that counts rows; each value where its figure needs it."""
+        rows = self._evaluator.rows(kpi, self._by)
+        singly = needs_values(kpi.agg) if singly is None else singly
+        found = []
+        for slice_ in slices:
+            key = (rows.sql, tuple(sorted(rows.of(slice_).items())), singly)
+            if key not in self._read:
+                self._read[key] = tallies(self._evaluator.conn, rows, [slice_], singly=singly)[0]
+            found.append(self._read[key])
+        return found
+
+    def figures(self, kpi: Kpi, slices: Sequence[Slice]) -> dict[str, list[Figure]]:
+        """The figure of each slice by segment, of all segments that have rows in any of them."""
+        if kpi.of is not None:
+            parts = self.tallies(kpi, slices)
+            names = dict.fromkeys(name for part in parts for name in part)
+            return {name: [figure(kpi, part.get(name, Tally())) for part in parts] for name in names}
+        leaves = [leaf for slice_ in slices for leaf in sources_of(self._evaluator, kpi, slice_)]
+        names = dict.fromkeys(name for part, slice_ in leaves for name in self.tallies(part, [slice_])[0])
+        return {name: self._evaluator.within(self, name).figures(kpi, slices) for name in names}
+
+
+def sources_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> Iterator[tuple[Kpi, Slice]]:
+    """What a KPI's rows are read from: itself, or all it is made of, each once."""
+    if not kpi.operands:
+        yield kpi, slice_
+        return
+    made_of = {(part.id, at): part for one in parts_of(evaluator, kpi, slice_) for part, at in one.sides}
+    for (_, at), part in made_of.items():
+        yield from sources_of(evaluator, part, at)
+
+
 def segments_of(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: Sequence[str]) -> list[SegmentValue]:
-    found: list[SegmentValue] = []
+    """The segments of each dimension, those of most rows first."""
     if kpi.sql is not None:
         return evaluator.asked.segments(kpi, chosen.main)
-    if kpi.of is None or kpi.retain is not None:
-        return found
+    if by and why_whole(kpi, evaluator.kpis):
+        return []
+    found: list[SegmentValue] = []
     for dimension in by:
-        parts = tallies(evaluator.conn, evaluator.rows(kpi, dimension), [chosen.main], singly=needs_values(kpi.agg))[0]
+        parts = {name: held[0] for name, held in Split(evaluator, dimension).figures(kpi, [chosen.main]).items()}
         for segment in sorted(parts, key=lambda name: (-parts[name].n, name)):
-            part = figure(kpi, parts[segment])
+            part = parts[segment]
             wanted = (kpi.target.segments.get(dimension, {}) if kpi.target else {}).get(segment)
             verdict = None
             if wanted is not None and part.value is not None and kpi.target is not None:

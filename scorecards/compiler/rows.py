@@ -71,7 +71,7 @@ class Compiler:
         """
         sql = self._sql(relation)
         if kpi.retain is not None and not own:
-            return retained(kpi, sql, movements)
+            return retained(kpi, sql, movements, self._segment(relation, by, sql) if by is not None else "")
         time = [] if own else placed(kpi, relation, sql)
         where = [relation.live, *known_rows(kpi, relation, sql, own), *time, *sql.conditions(question.where)]
         if kpi.filled is not None and not own:

@@ -1,6 +1,6 @@
 """The shapes that are more than a filter and a measure: filled fields, the latest of each, who was kept."""
 
-from scorecards.compiler.statement import Rows
+from scorecards.compiler.statement import SLICE, Rows
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi
 
@@ -45,8 +45,12 @@ def place(kpi: Kpi, sql: Sql) -> str:
     )
 
 
-def retained(kpi: Kpi, sql: Sql, movements: bool) -> Rows:
-    """Who was in at the start, and whether at the end: hit 1 kept, 0 lost; why new or reactivated for the rest."""
+def retained(kpi: Kpi, sql: Sql, movements: bool, segment: str = "") -> Rows:
+    """Who was in at the start, and whether at the end: hit 1 kept, 0 lost; why new or reactivated for the rest.
+
+    `segment`: SQL of the segment of a span. Who is in by several spans is of the one begun last: of one segment only,
+    so that the segments add up.
+    """
     assert kpi.retain is not None  # the caller looked
     relation = sql.relation
     key = sql.column(kpi.retain.key).sql
@@ -61,12 +65,18 @@ def retained(kpi: Kpi, sql: Sql, movements: bool) -> Rows:
         return f"SELECT {key} FROM {relation.source} AS f {joins} WHERE {condition} AND {where}"
 
     start, end = (_open_on(kpi, sql, day) for day in (":s_day_start", ":s_at_day"))
+    who = f"SELECT DISTINCT {key} AS key, '' AS seg FROM {relation.source} AS f {joins} WHERE {start} AND {where}"
+    if segment:
+        newest = f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {sql.column(kpi.retain.opens).sql} DESC, {segment})"
+        who = (
+            f"SELECT key, seg FROM (SELECT {key} AS key, {segment} AS seg, {newest} AS place"
+            f" FROM {SLICE} AS s CROSS JOIN {relation.source} AS f {joins} WHERE {start} AND {where}) WHERE place = 1"
+        )
     statement = (
-        f"SELECT key AS id, '' AS seg, NULL AS why, key IN ({keys(end)}) AS hit, 1 AS x, 1 AS y, NULL AS rate"
-        f" FROM (SELECT DISTINCT {key} AS key FROM {relation.source} AS f {joins} WHERE {start} AND {where})"
+        f"SELECT key AS id, seg, NULL AS why, key IN ({keys(end)}) AS hit, 1 AS x, 1 AS y, NULL AS rate FROM ({who})"
     )
     if not movements:
-        return Rows(statement, sql.values)
+        return Rows(statement, sql.values, split=bool(segment))
     before = _opened_before(kpi, sql, ":s_day_start")
     statement += (
         f" UNION ALL SELECT key, '', CASE WHEN key IN ({keys(before)}) THEN 'reactivated' ELSE 'new' END, 1, 1, 1,"

@@ -246,14 +246,17 @@ kpi_group.add_command(backtest_command)
 
 
 def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
-    """Raises UsageError for what is neither a dimension nor a column of the KPI's rows."""
+    """Raises UsageError for what is neither a dimension nor a column of the KPI's rows, or of all it is made of."""
     import difflib
 
     from scorecards.relations import Language
+    from scorecards.split import counted, why_whole
 
+    if by and kpi.sql is None and (why := why_whole(kpi, config.kpis)):
+        raise UsageError(f"{kpi.id} has no segments: {why}", place=f"--by {by[0]}", mend="Leave --by away.")
     language = Language(config.reporting())
-    relation = language.relation(kpi.of) if kpi.of is not None else None
-    for name in by:
+    relations = {part.of: language.relation(part.of) for part in counted(kpi, config.kpis) if part.of}
+    for name, relation in ((name, relation) for name in by for relation in relations.values() or (None,)):
         tables = config.dimensions.get(name)
         if relation is None:
             if tables is None:

@@ -128,8 +128,14 @@ def test_without_a_dimension_there_are_no_drivers(cache: sqlite3.Connection) -> 
 
 
 def test_what_does_not_add_up_is_not_made_to() -> None:
-    """Different ones, extremes, ratios of KPIs and movements of customers have no drivers by segment."""
+    """Different ones, extremes, products of KPIs and what is set for the whole have no drivers by segment."""
     forms = {name: form_of(build(name, {**CYCLE, "agg": name})) for name in ("distinct", "min", "max", "p90", "sum")}
     assert forms == {"distinct": None, "min": None, "max": None, "p90": "mean", "sum": "sum"}
-    assert form_of(BUILTINS["sales_growth"]) is None
-    assert form_of(BUILTINS["customer_retention_rate"]) is None
+    made = {
+        name: form_of(BUILTINS[name], BUILTINS) for name in ("sales_growth", "customer_lifetime_value", "net_profit")
+    }
+    assert made == {"sales_growth": "rate", "customer_lifetime_value": None, "net_profit": "sum"}
+    assert (
+        form_of(build("to_go", {"ratio": {"top": "won_revenue.gap", "bottom": "won_revenue.target"}}), BUILTINS) is None
+    )
+    assert form_of(BUILTINS["customer_retention_rate"]) == "rate"

@@ -360,3 +360,17 @@ def test_a_value_that_is_gone_is_restated_once(cache: sqlite3.Connection) -> Non
 )
 def test_rounding_and_late_cents_are_no_news(before: float | None, now: float | None, unit: str, is_it: bool) -> None:
     assert is_news(before, now, unit) is is_it
+
+
+def test_a_segment_of_a_ratio_names_its_own_records(shared: sqlite3.Connection) -> None:
+    """Ann sold more in October than was told: her growth is restated with her deal, Bob's is not."""
+    sold: dict[str, Deal] = {id_: ("won", 9, 100, owner, False) for id_, owner in (("a", "ann"), ("b", "bob"))}
+    sold |= {id_: ("won", 10, 200, owner, False) for id_, owner in (("c", "ann"), ("d", "bob"))}
+    load(shared, sold)
+    params = {"compare": "previous_period"}
+    growth = override(BUILTINS["sales_growth"], {"by": ["owner"], "n_min": 0, "period": "month", "params": params})
+    first = asked(shared, growth, SENT)
+    load(shared, {**sold, "c": ("won", 10, 300, "ann", False)})
+    then = asked(shared, growth, NEXT, first.told, period=None)
+    assert {one.segment: (one.before, one.now) for one in then.restated} == {None: (1.0, 1.5), "ann": (1.0, 2.0)}
+    assert [[record.id for record in one.records or ()] for one in then.restated] == [["c"], ["c"]]
