@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from scorecards.definition import Kpi
-from scorecards.drivers import Part, decimal_of, explain_change
+from scorecards.drivers import Drivers, Part, decimal_of, explain_change
 from scorecards.errors import ScorecardError
 from scorecards.figures import is_two_sided, n_min, sides
 from scorecards.periods import Slice
@@ -14,8 +14,9 @@ from scorecards.plan import Plan
 from scorecards.ratios import times_of
 from scorecards.reading import direction_of
 from scorecards.segments import Split
+from scorecards.split import usual_splits
 from scorecards.tally import Tally
-from scorecards.values import Comparison
+from scorecards.values import Comparison, Signal
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -54,18 +55,57 @@ def _adds_up(said: str, kpis: Mapping[str, Kpi]) -> bool:
 
 
 def drivers_of(
-    evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: Sequence[str], compared: Sequence[Comparison]
+    evaluator: "Evaluator",
+    kpi: Kpi,
+    chosen: Plan,
+    by: Sequence[str],
+    compared: Sequence[Comparison],
+    signal: Signal | None = None,
 ) -> dict[str, Any] | None:
     """The change against the first comparison that has a value, by the first dimension asked for: its public form.
 
-    Raises ScorecardError where its effects do not add up to the change the KPI itself says.
+    Where none is asked for, a change that is news is split by the first thing the KPI is usually split by that has
+    more than one segment. `news` of the form says whether it is. Raises ScorecardError where its effects do not add
+    up to the change the KPI itself says.
     """
-    form = form_of(kpi, evaluator.kpis)
     against = next((c for c in compared if c.change is not None), None)
-    if form is None or against is None or against.change is None or not by:
+    if against is None or against.change is None or form_of(kpi, evaluator.kpis) is None:
         return None
-    slices = [dict(chosen.compared)[against.against], chosen.main]
-    split = Split(evaluator, by[0])
+    news = is_news(chosen, against, signal)
+    if by:
+        found = _explained(evaluator, kpi, chosen, by[0], against.against, against.change)
+        return None if found is None else {**found.to_json(against.against, by[0]), "news": news}
+    if not news:
+        return None
+    usual = usual_splits(kpi, evaluator.kpis, evaluator.compiler.language, evaluator.reporting.dimensions)
+    for name in usual:
+        found = _explained(evaluator, kpi, chosen, name, against.against, against.change)
+        if found is not None and len(found.effects) > 1:
+            return {**found.to_json(against.against, name), "news": news}
+    return None
+
+
+def is_news(chosen: Plan, compared: Comparison, signal: Signal | None) -> bool:
+    """Is the change from the period before beyond what such changes usually are, rather than noise?
+
+    The newest whole period is judged: it left its usual range the way it changed, or it moved more than neighbours
+    usually do. Eight in a row on one side are news of the level; the last step may be as small as any.
+    """
+    if signal is None or signal.result not in ("signal", "possible") or 1 not in signal.rules:
+        return False
+    change, value = compared.change, compared.value
+    if change is None or value is None or compared.against != "previous" or chosen.main not in chosen.series[-1:]:
+        return False
+    above = signal.upper is not None and value + change > signal.upper
+    below = signal.lower is not None and value + change < signal.lower
+    return change > 0 if above else change < 0 if below else True
+
+
+def _explained(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: str, against: str, change: float) -> Drivers | None:
+    form = form_of(kpi, evaluator.kpis)
+    assert form is not None  # the caller looked
+    slices = [dict(chosen.compared)[against], chosen.main]
+    split = Split(evaluator, by)
     sides = _made(kpi, split, slices) if kpi.operands else _counted(kpi, split, slices)
     if sides is None:
         return None
@@ -73,10 +113,10 @@ def drivers_of(
     found = explain_change(sides[0], sides[1], form, n_min=n_min(kpi), of_median=of_median, direction=direction_of(kpi))
     if found is None:
         return None
-    gap = abs(float(found.change) - against.change)
+    gap = abs(float(found.change) - change)
     if not of_median and gap > _TOLERANCE * max(1.0, abs(float(found.before)), abs(float(found.after))):
-        raise ScorecardError(f"the segments by {by[0]} miss the change by {gap:g}")
-    return found.to_json(against.against, by[0])
+        raise ScorecardError(f"the segments by {by} miss the change by {gap:g}")
+    return found
 
 
 def _counted(kpi: Kpi, split: Split, slices: Sequence[Slice]) -> tuple[dict[str, Part], dict[str, Part]]:

@@ -146,6 +146,7 @@ class Evaluator:
         comparisons = tuple(self._compared(chosen, figures, value))
         verdict = against_target(self, kpi, chosen, value if status in ("ok", "partial") else None)
         details = details_of(self, kpi, chosen.main, tallied[0] if tallied else None)
+        news = self._signal(kpi, series) if kpi.signal == "xmr" else None
         return replace(
             blank,
             value=value,
@@ -159,10 +160,10 @@ class Evaluator:
             comparisons=comparisons,
             target=verdict.target,
             verdict=_quality_capped(kpi, verdict.verdict, main, details),
-            signal=self._signal(kpi, series) if kpi.signal == "xmr" else None,
+            signal=news,
             series=series,
             segments=tuple(segments_of(self, kpi, chosen, by)),
-            drivers=drivers_of(self, kpi, chosen, by, comparisons),
+            drivers=drivers_of(self, kpi, chosen, by, comparisons, news),
             freshness=tuple(ages),
             actions=actions_of(self, kpi, chosen.main, tallied[0] if tallied else None),
         )

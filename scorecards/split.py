@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from scorecards.definition import Kpi
+from scorecards.relations import Language, Relation
 
+#: `[dimension]`: name -> column by table.
+Dimensions = Mapping[str, Mapping[str, str]]
 #: What is said of a KPI for the whole alone: a goal has no segments.
 _WHOLE = ("target", "gap")
 
@@ -30,3 +33,47 @@ def why_whole(kpi: Kpi, kpis: Mapping[str, Kpi], seen: frozenset[str] = frozense
         if name in kpis and name not in seen and (why := why_whole(kpis[name], kpis, seen | {kpi.id, name})):
             return why if kpis[name].operands else f"{name}: {why}"
     return ""
+
+
+#: What the catalogue's short words for lists of segments stand for.
+_LISTS: Mapping[str, tuple[str, ...]] = {
+    "SEG-S": ("team", "lead source", "pipeline", "deal type", "region", "customer group", "source"),
+    "SEG-T": ("team", "priority", "touchpoint", "category", "product", "customer group"),
+    "SEG-O": ("channel", "team", "campaign", "customer group"),
+}
+#: The columns that say what a word means, where that is not the column of its name.
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "team": ("owner.team",),
+    "lead source": ("lead_source", "source_channel"),
+    "deal type": ("type",),
+    "channel": ("type",),
+    "region": ("region", "account.region"),
+    "tier": ("tier", "account.tier"),
+    "customer group": ("tier", "account.tier"),
+    "kind": ("kind", "account.kind"),
+}
+#: Columns that are a person: numbers are split by these only where somebody asks for it.
+_PEOPLE = ("owner.name", "owner.email", "owner_id", "owner_name", "owner_email", "manager", "owner.manager")
+
+
+def usual_splits(kpi: Kpi, kpis: Mapping[str, Kpi], language: Language, dimensions: Dimensions) -> Iterator[str]:
+    """Dimensions and columns a KPI is worth splitting by, the first first: what its catalogue says, then `dimensions`.
+
+    Each is one that all the rows behind the KPI have. Dimensions go before columns of the same meaning.
+    """
+    if why_whole(kpi, kpis):
+        return
+    read = language.current if kpi.filled is not None else language.relation
+    relations = [relation for part in counted(kpi, kpis) if part.of and (relation := read(part.of))]
+    words = [word for said in kpi.segments for word in _LISTS.get(said, (said,))]
+    columns = [column for word in words for column in (word, *_COLUMNS.get(word, (word.replace(" ", "_"),)))]
+    for name in dict.fromkeys([*columns, *dimensions]):
+        if relations and all(_splits(name, relation, language, dimensions) for relation in relations):
+            yield name
+
+
+def _splits(name: str, relation: Relation, language: Language, dimensions: Dimensions) -> bool:
+    if name in dimensions:
+        column = relation.split_by(dimensions[name])
+        return column is not None and column not in _PEOPLE
+    return language.column(relation, name) is not None

@@ -8,6 +8,7 @@ from scorecards.render import headline, sparkline
 from scorecards.render.clean import clean, safe_stop, safe_url
 from scorecards.render.format import Formatter
 from scorecards.render.message import Issue
+from scorecards.render.moved import driver_lines, mostly
 from scorecards.render.restated import redefined, restated
 from scorecards.render.rows import (
     compared_word,
@@ -18,7 +19,7 @@ from scorecards.render.rows import (
     written_goal,
     written_value,
 )
-from scorecards.render.view import Badge, Detail, Group, Item, Part, Parts, Records, Row, SourceLine, Spark, View
+from scorecards.render.view import Badge, Detail, Group, Item, Line, Part, Parts, Records, Row, SourceLine, Spark, View
 from scorecards.values import SHOWN, ActionRow, Freshness, KpiResult, Period
 
 #: Shapes that no client turns into an emoji, one per state.
@@ -44,6 +45,7 @@ def view(issue: Issue, fmt: Formatter, detail: Detail, draw: Draw) -> View:
         change=lambda r: written_change(r, fmt),
         goal=lambda r: written_goal(r, fmt),
         usual=lambda r: usual_range(r, fmt),
+        mostly=lambda r: mostly(r, fmt),
         number=fmt.number,
     )
     own_language = fmt.locale.language == words.lang
@@ -149,10 +151,16 @@ def _row(result: KpiResult, issue: Issue, fmt: Formatter, detail: Detail, draw: 
         value=(written_value(result, fmt) or "") if shown else "—",
         change=change or "",
         compared=compared_word(result, fmt) if shown else words("not_available"),
-        lines=(*note_lines(result, fmt), *meta_lines(result, issue, fmt)),
+        lines=(*note_lines(result, fmt), *_moved(result, fmt), *meta_lines(result, issue, fmt)),
         spark=_spark(result, fmt, draw),
         parts=_parts(result, fmt, detail.segments),
     )
+
+
+def _moved(result: KpiResult, fmt: Formatter) -> list[Line]:
+    """What moved the number, where that is news; of noise nothing is explained."""
+    is_told = result.drivers is not None and result.drivers["news"] and headline.has_value(result)
+    return [Line(text) for text in driver_lines(result, fmt)] if is_told else []
 
 
 def _spark(result: KpiResult, fmt: Formatter, draw: Draw) -> Spark | None:

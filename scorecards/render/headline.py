@@ -164,19 +164,26 @@ def summary(
     change: Writer,
     goal: Writer,
     usual: Writer,
+    mostly: Writer,
     number: Callable[[float], str],
 ) -> list[tuple[str, str]]:
     """Three (label, sentence): what changed, whether that is real, what to do. `broken`: sources that fail."""
     first, news = focus(results), signals(results)
     return [
-        (words("b_changed"), _what(first, results, words, value, change, goal)),
+        (words("b_changed"), _what(first, results, words, value, change, goal, mostly)),
         (words("b_real"), _real(first, news, results, words, usual)),
         (words("b_next"), _next(first, results, broken, words, number)),
     ]
 
 
 def _what(
-    first: KpiResult | None, results: Sequence[KpiResult], words: Words, value: Writer, change: Writer, goal: Writer
+    first: KpiResult | None,
+    results: Sequence[KpiResult],
+    words: Words,
+    value: Writer,
+    change: Writer,
+    goal: Writer,
+    mostly: Writer,
 ) -> str:
     if first is None:
         if not any(has_value(r) for r in results):
@@ -187,7 +194,7 @@ def _what(
         shown = sum(has_value(r) for r in results)
         return words("b_goalless", shown, n=shown, total=len(results))
     moved = change(first)
-    tail = words("b_change", change=moved) if moved else ""
+    tail = words("b_change", change=moved, mostly=mostly(first) or "") if moved else ""
     wanted = goal(first)
     key = "b_what" if wanted else "b_what_plain"
     return words(key, name=named(first), value=value(first) or "", goal=wanted or "", change=tail)

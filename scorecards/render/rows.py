@@ -50,11 +50,16 @@ def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
     return f"{'≤' if target.want == 'down' else '≥'}\u00a0{_bare(result, fmt, wanted)}"
 
 
+def written_difference(result: KpiResult, fmt: Formatter, change: float) -> str | None:
+    """A signed difference in the KPI's unit; None where it rounds to nothing."""
+    change, unit = _as_shown(result, change)
+    return fmt.change(change, unit, scale=result.scale, clock=result.clock, currency=result.currency)
+
+
 def _difference(result: KpiResult, fmt: Formatter, against: str) -> tuple[float, str | None] | None:
     for comparison in result.comparisons:
         if comparison.against == against and comparison.change is not None:
-            change, unit = _as_shown(result, comparison.change)
-            return change, fmt.change(change, unit, scale=result.scale, clock=result.clock, currency=result.currency)
+            return comparison.change, written_difference(result, fmt, comparison.change)
     return None
 
 

@@ -66,7 +66,7 @@ ENGLISH = Words(
         "b_next": "Next",
         "b_what": "{name} is {value} (goal\u00a0{goal}){change}.",
         "b_what_plain": "{name} is {value}{change}.",
-        "b_change": ", {change} against the period before",
+        "b_change": ", {change} against the period before{mostly}",
         "b_met": ("The goal is met.", "All {n} goals are met."),
         "b_goalless": (
             "{n} of {total} KPIs has a value; no goal is set for it.",
@@ -112,6 +112,13 @@ ENGLISH = Words(
         "sig_possible_move": "possibly more of a move than usual",
         "sig_too_few": "too few periods for a usual range",
         "run": "8 {periods}",
+        # what moved a number
+        "moved": "By {by}: {effects}",
+        "moved_mean": "By {by} (mean {change}): {effects}",
+        "rest": "rest {effect}",
+        "mix_rate": "Own rates {rate}, mix {mix}",
+        "mix_mean": "Own averages {rate}, mix {mix}",
+        "mostly": ", mostly {name} ({effect})",
         "n_of": "{a} of {b}",
         "n": "n = {n}",
         "too_few": "{a} of {b}: too few to rate",

@@ -274,6 +274,7 @@ def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
 def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
     from scorecards.render.format import get
+    from scorecards.render.moved import driver_lines
     from scorecards.render.rows import (
         crm_words,
         signal_sentence,
@@ -311,6 +312,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     lines.append(("goal", written_goal(result, fmt) or ""))
     lines.append(("usual", usual_range(result, fmt) or ""))
     lines.append(("signal", signal_sentence(result, fmt)))
+    lines += [("moved", text) for text in driver_lines(result, fmt)]
     fresh = [f"{f.source} {local_time(f.synced_at, config.agent.timezone)}" for f in result.freshness]
     for one in result.restated:
         before, now = (written_value(result, fmt, v) if v is not None else "no value" for v in (one.before, one.now))

@@ -1,0 +1,60 @@
+"""What moved a number, in words: the segments behind a change that is news."""
+
+from collections.abc import Sequence
+
+from scorecards.drivers import OTHER
+from scorecards.render.clean import clean
+from scorecards.render.format import Formatter
+from scorecards.render.rows import written_difference
+from scorecards.values import KpiResult
+
+#: Of a change, the share from which one segment is named as where it mostly comes from.
+_MOSTLY = 0.5
+
+
+def driver_lines(result: KpiResult, fmt: Formatter) -> Sequence[str]:
+    """The largest effects with the rest, which add up to the change; of rates and means what was mix. Else empty."""
+    drivers = result.drivers
+    if drivers is None:
+        return ()
+    words = fmt.words
+    effects = [(_name(item["segment"], fmt), item["effect"]) for item in drivers["items"]]
+    written = [(name, written_difference(result, fmt, effect)) for name, effect in effects]
+    said = [f"{name}\u00a0{effect}" for name, effect in written if effect is not None]
+    rest = written_difference(result, fmt, drivers["rest"])
+    if rest is not None:
+        said.append(words("rest", effect=rest))
+    if not said:
+        return ()
+    by = drivers["by"].rpartition(".")[2].replace("_", " ")
+    key = "moved_mean" if drivers["note"].startswith("medians") else "moved"
+    change = written_difference(result, fmt, drivers["change"]) or words("no_change")
+    lines = [words(key, by=clean(by, 40), effects=" · ".join(said), change=change)]
+    mix = None if drivers["mix"] is None else written_difference(result, fmt, drivers["mix"])
+    if mix is not None:
+        rate = written_difference(result, fmt, drivers["rate"]) or "0"
+        mixed = words("mix_mean" if drivers["form"] == "mean" else "mix_rate", rate=rate, mix=mix)
+        lines.append(f"{mixed}: {clean(note)}" if (note := _paradox(drivers["note"])) else mixed)
+    return lines
+
+
+def mostly(result: KpiResult, fmt: Formatter) -> str | None:
+    """The segment a change that is news mostly comes from, with its effect; None where none stands out."""
+    drivers = result.drivers
+    if drivers is None or not drivers["news"] or not drivers["items"] or drivers["note"].startswith("medians"):
+        return None
+    first, change = drivers["items"][0], drivers["change"]
+    written = written_difference(result, fmt, first["effect"])
+    if written is None or first["segment"] == OTHER or first["effect"] * change < _MOSTLY * change * change:
+        return None
+    return fmt.words("mostly", name=_name(first["segment"], fmt), effect=written)
+
+
+def _paradox(note: str) -> str:
+    """What the notes say of all segments at once (after what they say of medians); else empty."""
+    said = note.partition("all segments ")[2].partition(";")[0]
+    return f"all {said}" if said else ""
+
+
+def _name(segment: str, fmt: Formatter) -> str:
+    return clean(segment, 40) or fmt.words("none_segment")
