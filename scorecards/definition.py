@@ -99,7 +99,7 @@ class Kpi(Model):
     group: str = ""
     needs: str = ""  # ends the sentence "no data: needs …"
     maps: str = ""  # where to map what it needs, one sentence said after it
-    requires: tuple[str, ...] = ()  # "table", "table.column", "table.column=value"; "this or that": without, no data
+    requires: tuple[str, ...] = ()  # scorecards.wanted: without, no data
     configured_by: tuple[str, ...] = ()  # "params.types" or "table.column": without, not configured
     additivity: Literal["A", "S", "N"] | None = None  # adds up over segments and time, over segments only, not
     # Instead of n_min: how many rows, and of what, make a figure (docs/definitions.md G12), such as "R20".

@@ -18,6 +18,7 @@ from scorecards.ratios import SUFFIXES
 from scorecards.relations import Column, Language, Relation
 from scorecards.slots import Deadline
 from scorecards.split import counted, why_whole
+from scorecards.wanted import Wanted, any_of
 
 Problem = tuple[str, str, str]
 _COUNTING = ("count", "distinct")
@@ -206,7 +207,7 @@ class _Check:
         yield from self._listed_part()
         for slot in ("requires", "configured_by"):
             for said in getattr(self._kpi, slot):
-                for one in said.split(" or "):
+                for one in any_of(said):
                     yield from self._place(slot, one)
 
     def _listed_part(self) -> Iterator[Problem]:
@@ -223,16 +224,19 @@ class _Check:
                 if path.startswith("action"):
                     yield path, said, mend
 
-    def _place(self, slot: str, said: str) -> Iterator[Problem]:
-        table, _, column = said.partition("=")[0].partition(".")
+    def _place(self, slot: str, wanted: Wanted) -> Iterator[Problem]:
+        table, columns = wanted.table, [name for name, _ in wanted.columns]
         tables = self._reporting.tables
         if slot == "configured_by" and table == "params":
+            column = columns[0] if columns else ""
             if column not in self._kpi.template.get("params", {}) and column not in self._kpi.params:
                 yield slot, f"no parameter is called {column!r}.", _meant(column, list(self._kpi.params))
         elif table not in tables:
             yield slot, f"no table is called {table!r}.", _meant(table, list(tables))
-        elif column and column not in tables[table]:
-            yield slot, f"{table} have no column {column!r}.", _meant(column, list(tables[table]))
+        else:
+            for column in columns:
+                if column not in tables[table]:
+                    yield slot, f"{table} have no column {column!r}.", _meant(column, list(tables[table]))
 
     def _known(self, path: str, name: str) -> Iterator[Problem]:
         assert self._relation is not None  # only called with one

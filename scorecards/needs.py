@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scorecards import provenance
 from scorecards.definition import Kpi
+from scorecards.wanted import any_of
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -74,13 +75,15 @@ def _no_rows(kpi: Kpi, table: str, empty: str | None, known: Collection[str]) ->
 
 
 def how_to_map(wanted: str) -> str:
-    """Where what a KPI requires is mapped: "table", "table.column", "table.column=value", or the first of several."""
-    place, _, value = wanted.partition(" or ")[0].partition("=")
-    table, _, column = place.partition(".")
-    if value:
-        return f'Map it: [source.NAME.values.{table}] {column} = {{ "THEIRS" = "{value}" }}.'
-    if column:
-        return f'Map it: [source.NAME.fields.{table}] {column.removesuffix("_minor")} = "THEIRS".'
+    """Where what a KPI requires (`scorecards.wanted`) is mapped: the first of what will do."""
+    row = any_of(wanted)[0]
+    table, values = row.table, [(column, value) for column, value in row.columns if value is not None]
+    if values:
+        said = ", ".join(f'{column} = {{ "THEIRS" = "{value}" }}' for column, value in values)
+        return f"Map it: [source.NAME.values.{table}] {said}."
+    if row.columns:
+        said = ", ".join(f'{column.removesuffix("_minor")} = "THEIRS"' for column, _ in row.columns)
+        return f"Map it: [source.NAME.fields.{table}] {said}."
     words = table.replace("_", " ")
     return f'Read {words} from a CRM that has them, or from a file: [[source.NAME.table]] table = "{table}".'
 
@@ -108,6 +111,6 @@ def _of_sql(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
 
 def _empty_table(evaluator: "Evaluator", kpi: Kpi) -> str | None:
     """The first table a KPI asks for of which there is nothing."""
-    asked = [one.partition("=")[0].partition(".")[0] for said in kpi.requires for one in said.split(" or ")]
+    asked = [one.table for said in kpi.requires for one in any_of(said)]
     counted = [evaluator.needed_table(kpi)] if kpi.of is not None else []
     return next((table for table in (*counted, *asked) if not evaluator.holds(table)), None)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 from scorecards.definition import Kpi
 from scorecards.values import Freshness
+from scorecards.wanted import Wanted, any_of
 
 #: The name under which the sync notes a refused login; no table is called so.
 LOGIN = "login"
@@ -86,23 +87,21 @@ def lacking(conn: sqlite3.Connection, kpi: Kpi) -> tuple[str, str] | None:
     """(status, reason) where what a KPI must have is nowhere: a parameter or a mapping nobody set, data nobody has."""
     for wanted in kpi.configured_by:
         name = wanted.removeprefix("params.")
-        is_set = bool(kpi.params.get(name)) if name != wanted else _has(conn, wanted)
+        is_set = bool(kpi.params.get(name)) if name != wanted else _has(conn, any_of(wanted)[0])
         if not is_set:
             hint = kpi.maps or (f"Set params.{name}." if name != wanted else f"Map {wanted}.")
             return "not_configured", f"not configured: {wanted.replace('_', ' ')} is not set. {hint}"
     for wanted in kpi.requires:
-        if not any(_has(conn, one) for one in wanted.split(" or ")):
+        if not any(_has(conn, one) for one in any_of(wanted)):
             return "no_data", f"no data: needs {kpi.needs or wanted}" + (f". {kpi.maps}" if kpi.maps else "")
     return None
 
 
-def _has(conn: sqlite3.Connection, wanted: str) -> bool:
-    """Is there any live row ("table"), one with the column set ("table.column"), with this value ("table.column=v")?"""
-    place, has_value, value = wanted.partition("=")
-    table, _, column = place.partition(".")
-    test = "1" if not column else f"{column} = ?" if has_value else f"{column} IS NOT NULL"
-    statement = f"SELECT 1 FROM {table} WHERE is_deleted = 0 AND {test} LIMIT 1"
-    return conn.execute(statement, (value,) if has_value else ()).fetchone() is not None
+def _has(conn: sqlite3.Connection, wanted: Wanted) -> bool:
+    """Is there any live row that is as wanted in every column?"""
+    tests = [f"{column} IS NOT NULL" if value is None else f"{column} = ?" for column, value in wanted.columns]
+    statement = f"SELECT 1 FROM {wanted.table} WHERE {' AND '.join(['is_deleted = 0', *tests])} LIMIT 1"
+    return conn.execute(statement, [value for _, value in wanted.columns if value is not None]).fetchone() is not None
 
 
 def facts_are_whole(conn: sqlite3.Connection) -> bool:

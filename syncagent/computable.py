@@ -14,6 +14,7 @@ from scorecards.definition import Kpi
 from scorecards.evaluate import Evaluator
 from scorecards.needs import Lack, how_to_map, lack_of
 from scorecards.uses import table_behind
+from scorecards.wanted import any_of
 from syncagent.config.result import Config, SourceSettings
 from syncagent.schema import TABLES
 
@@ -115,7 +116,7 @@ def _tables_of(settings: SourceSettings) -> set[str]:
 
 def _tables(kpi: Kpi, kpis: Mapping[str, Kpi]) -> set[str]:
     """The tables of which a KPI, and what it is made of, cannot do without a row."""
-    found = {one.partition("=")[0].partition(".")[0] for one in kpi.requires if " or " not in one}
+    found = {rows[0].table for rows in map(any_of, kpi.requires) if len(rows) == 1}
     if kpi.of is not None and (table := table_behind(kpi.of)) is not None:
         found.add(table)
     for operand in kpi.operands if kpi.calc is None else kpi.calc.minus:

@@ -373,6 +373,13 @@ def test_what_is_nowhere_is_no_data_with_the_place_to_map_it(cache: sqlite3.Conn
     found = told(cache, requires=["activities.direction=inbound"])
     assert (found.status, found.reason) == ("no_data", "no data: needs partners. Map them.")
     assert told(cache, requires=["activities.direction=outbound", "opportunities"]).status == "ok"
+    put(cache, "activities", "Y", type="email", direction="inbound", occurred_at="2026-10-02T00:00:00Z")
+    put(cache, "activities", "Z", type="call", direction="outbound", owner_id="U", occurred_at="2026-10-02T00:00:00Z")
+    of_one_row = "activities.type=call and direction=inbound"
+    assert told(cache, requires=["activities.type=call", "activities.direction=inbound"]).status == "ok"
+    assert told(cache, requires=[of_one_row]).status == "no_data"
+    assert told(cache, requires=[f"{of_one_row} or activities.owner_id and type=email"]).status == "no_data"
+    assert told(cache, requires=[f"{of_one_row} or activities.owner_id and type=call"]).status == "ok"
     assert told(cache, configured_by=["opportunities.partner_account_id"]).status == "not_configured"
     assert told(cache, configured_by=["params.types"], params={"types": []}).status == "not_configured"
     assert told(cache, configured_by=["params.types"], params={"types": ["x"]}).status == "ok"
@@ -411,6 +418,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"compare": ["month_ago"]}, "compare", "of a stock", "previous"),
     ({"requires": ["activites"]}, "requires", "no table is called 'activites'", "activities"),
     ({"requires": ["activities.directon=inbound"]}, "requires", "no column 'directon'", "direction"),
+    ({"requires": ["activities.type=email and directon=inbound"]}, "requires", "no column 'directon'", "direction"),
     ({"configured_by": ["params.typs"], "params": {"types": []}}, "configured_by", "no parameter", "types"),
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from syncagent.config import load_config
 from syncagent.store import open_cache
 from tests.fakes.every_table import AS_OF, fill
 from tests.fakes.office import Office
-from tests.unit.facts.frame import REPORTING
+from tests.unit.facts.frame import REPORTING, put
 
 SHOWN = sorted(name for name, kpi in BUILTINS.items() if not kpi.hidden)
 #: Of these a setting says what is counted: without it there is nothing to compute.
@@ -87,6 +87,21 @@ def test_with_rows_of_everything_nothing_is_lacking(full: sqlite3.Connection, na
         "not_configured",
         "error",
     )
+
+
+@pytest.mark.parametrize("name", ["email_response_rate", "customer_response_time"])
+def test_calls_that_come_in_are_no_mails_that_come_in(empty: sqlite3.Connection, name: str, tmp_path: Path) -> None:
+    """A CRM that logs its callers and not its post: nobody knows who answered, rather than nobody did."""
+    with closing(open_cache(tmp_path)) as cache:
+        for number in range(30):
+            place = {"contact_id": f"C{number}", "occurred_at": "2026-05-04T10:00:00Z", "status": "completed"}
+            put(cache, "activities", f"M{number}", type="email", direction="outbound", **place)
+            put(cache, "activities", f"A{number}", type="call", direction="inbound", **place)
+        facts.refresh(cache, REPORTING)
+        found = evaluator(cache).evaluate(BUILTINS[name], period=parse_period("2026-05"))
+        assert (found.value, found.status) == (None, "no_data")
+        assert found.reason is not None
+        assert found.reason.startswith("no data: needs 1:1 e-mail in both directions")
 
 
 def test_a_sum_of_kpis_needs_one_of_what_is_added(full: sqlite3.Connection) -> None:
