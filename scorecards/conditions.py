@@ -12,7 +12,9 @@ from scorecards.relations import Column, Language, Relation
 OPERATORS = ("not", "gt", "gte", "lt", "lte", "between", "contains", "set", "before", "after")
 #: In a filter, the key that holds several of which one must be passed.
 ANY = "any"
-_COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "before": "<", "after": ">="}
+#: What one may be compared with instead of a number: it, or another for some values of a column.
+CHOICE = ("value", "by", "of")
+COMPARING = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "before": "<", "after": ">="}
 _WORDS = {
     "gt": "above",
     "gte": "at least",
@@ -89,7 +91,16 @@ class Sql:
             return f"{sql} BETWEEN {self.constant(column, value[0])} AND {self.constant(column, value[1])}"
         if operator == "contains":
             return f"instr(folded({sql}), {self.bind(str(value).casefold())}) > 0"
-        return f"{sql} {_COMPARE[operator]} {self.constant(column, value)}"
+        if isinstance(value, Mapping):
+            return f"{sql} {COMPARING[operator]} {self.chosen(value['by'], value['of'], value['value'])}"
+        return f"{sql} {COMPARING[operator]} {self.constant(column, value)}"
+
+    def chosen(self, by: str, of: Mapping[str, float], otherwise: float) -> str:
+        """The number a column's value stands for."""
+        if not of:
+            return self.bind(otherwise)
+        cases = " ".join(f"WHEN {self.bind(name)} THEN {self.bind(number)}" for name, number in of.items())
+        return f"(CASE {self.value_of(by)} {cases} ELSE {self.bind(otherwise)} END)"
 
     def constant(self, column: Column, value: Any) -> str:
         """A TOML value as the column stores its own: instants, dates, 0 and 1."""
@@ -115,6 +126,7 @@ class Sql:
 def _numbers(wanted: Any) -> bool:
     """Is something compared with numbers, and nothing else?"""
     parts = wanted.values() if isinstance(wanted, Mapping) else [wanted]
+    parts = [part.get("value") if isinstance(part, Mapping) else part for part in parts]
     values = [v for part in parts for v in (part if isinstance(part, list | tuple) else [part])]
     return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
@@ -135,6 +147,8 @@ def columns_of(where: Mapping[str, Any]) -> Iterator[str]:
                 yield from columns_of(one)
         else:
             yield name
+            choices = wanted.values() if isinstance(wanted, Mapping) else ()
+            yield from (one["by"] for one in choices if isinstance(one, Mapping) and one.get("of"))
 
 
 def in_words(where: Mapping[str, Any]) -> list[str]:
@@ -160,12 +174,19 @@ def _phrase(name: str, wanted: Any) -> str:
             elif operator == "contains":
                 parts.append(f"{name} contains {value!r}")
             else:
-                parts.append(f"{name} {_WORDS[operator]} {value}")
+                parts.append(f"{name} {_WORDS[operator]} {_choice(value)}")
         return " and ".join(parts)
     if wanted is True or wanted is False:
         plain = name.removeprefix("is ")
         return plain if wanted else f"not {plain}"
     return f"{name} is {_listed(wanted)}"
+
+
+def _choice(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    others = ", ".join(f"{name}: {number}" for name, number in value["of"].items())
+    return f"{value['value']} ({others})" if others else str(value["value"])
 
 
 def _listed(value: Any) -> str:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from scorecards import sqlcheck
-from scorecards.conditions import ANY, OPERATORS
+from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_two_sided
 from scorecards.periods import parse_period
@@ -289,8 +289,21 @@ class _Check:
                         yield f"{here}.between", "takes two values.", "Write between = [LOW, HIGH]."
                     else:
                         yield from self._values(f"{here}.between", column, value)
+                elif isinstance(value, Mapping) and operator in COMPARING:
+                    yield from self._choice(f"{here}.{operator}", column, value)
                 else:
                     yield from self._values(f"{here}.{operator}", column, value)
+
+    def _choice(self, path: str, column: Column, choice: Mapping[str, Any]) -> Iterator[Problem]:
+        """A number, or another for some values of a column."""
+        if set(choice) != set(CHOICE) or not isinstance(choice["by"], str) or not isinstance(choice["of"], Mapping):
+            mend = 'Write { value = 14400, by = "priority", of = { high = 3600 } }.'
+            yield path, "takes a value, or one that another column chooses.", mend
+            return
+        yield from self._known(f"{path}.by", choice["by"])
+        yield from self._values(f"{path}.value", column, choice["value"])
+        for name, number in choice["of"].items():
+            yield from self._values(f"{path}.of.{name}", column, number)
 
     def _values(self, path: str, column: Column, wanted: Any) -> Iterator[Problem]:
         for value in wanted if isinstance(wanted, list | tuple) else [wanted]:

@@ -200,7 +200,7 @@ _TOUCHING = (
 )  # fmt: skip
 #: Other words -> the tables the columns they stand for are made of.
 _LEANS_ON = {
-    "ticket_response": {"tickets"},
+    "ticket_response": {"tickets", "activities"},
     "is_invited": {"survey_invitations"},
     "sold_date": {"opportunities"},
     "of_customer": {"accounts"},

@@ -62,11 +62,9 @@ def _by_instants(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
 def _seconds(slot: Deadline, sql: Sql) -> str:
     """The time there is, which a column's value may change."""
     assert slot.within is not None  # the caller looked
-    if slot.within.by is None or not slot.within.of:
+    if slot.within.by is None:
         return str(slot.within.seconds)
-    value = sql.value_of(slot.within.by)
-    cases = " ".join(f"WHEN {sql.bind(name)} THEN {int(seconds)}" for name, seconds in slot.within.of.items())
-    return f"(CASE {value} {cases} ELSE {slot.within.seconds} END)"
+    return sql.chosen(slot.within.by, slot.within.of, slot.within.seconds)
 
 
 def _is_past(sql: Sql, name: str) -> str:

@@ -90,11 +90,15 @@ def test_a_built_in_whose_rows_are_named_once_more_is_still_the_built_in(tmp_pat
 
 def test_a_target_of_answers_in_time_is_that_of_quick_ones(tmp_path: Path) -> None:
     """Said once, it holds for both; said of the other as well, each keeps its own."""
-    said = '\n[kpi.first_response_sla_rate]\nparams = { target_seconds = 3600, clock = "calendar" }\n'
+    said = (
+        '\n[kpi.first_response_sla_rate]\nparams = { target_seconds = 3600, clock = "calendar", targets.high = 60 }\n'
+    )
     quick = load(tmp_path, BASE + said).kpis["fast_but_dissatisfied_rate"]
-    assert quick.where["ticket_response_s"] == {"lte": 3600}
-    own = said + "[kpi.fast_but_dissatisfied_rate]\nparams = { target_seconds = 60 }\n"
-    assert load(tmp_path, BASE + own).kpis["fast_but_dissatisfied_rate"].where["ticket_response_s"] == {"lte": 60}
+    limit = {"value": 3600, "by": "ticket.priority", "of": {"high": 60}}
+    assert quick.where["ticket_response_s"] == {"lte": limit}
+    own = said + "[kpi.fast_but_dissatisfied_rate]\nparams = { target_seconds = 90 }\n"
+    quick = load(tmp_path, BASE + own).kpis["fast_but_dissatisfied_rate"]
+    assert quick.where["ticket_response_s"] == {"lte": {**limit, "value": 90}}
 
 
 def test_a_whole_configuration(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def made(conn: sqlite3.Connection, seed: int) -> World:
             is_deleted=int(merged is not None),
             first_response_at=answered,
             close_reason=pick([None, "resolved", "spam"]),
+            priority=pick([None, "high", "low"]),
             account_id=pick([None, "A1", "A2"]),
             contact_id=world.one_of("contacts"),
             is_escalated=pick([None, 0, 1]),
@@ -189,11 +190,15 @@ def test_low_answers_followed_up(world: tuple[World, sqlite3.Connection]) -> Non
 
 def test_quick_but_dissatisfied(world: tuple[World, sqlite3.Connection]) -> None:
     there, conn = world
-    result, as_of, span = told(conn, "fast_but_dissatisfied_rate", there, clock="calendar", target_seconds=7200)
+    limits = {"high": 60, "low": 12000}
+    result, as_of, span = told(
+        conn, "fast_but_dissatisfied_rate", there, clock="calendar", target_seconds=7200, targets=limits
+    )
     quick = set()
     for ticket in live(there, "tickets"):
         answered = ticket["first_response_at"]
-        in_time = answered is not None and timedelta(0) <= answered - ticket["created_at"] <= timedelta(hours=2)
+        limit = timedelta(seconds=limits.get(ticket["priority"] or "", 7200))
+        in_time = answered is not None and timedelta(0) <= answered - ticket["created_at"] <= limit
         if in_time and answered < as_of and ticket["created_at"] < as_of and ticket["close_reason"] != "spam":
             quick.add(ticket["id"])
     latest: dict[tuple[Any, Any], Row] = {}

@@ -6,7 +6,7 @@ import pytest
 
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Reporting, build
-from scorecards.uses import OWN_BOOK, columns_used
+from scorecards.uses import OWN_BOOK, columns_used, tables_beside
 from syncagent.schema import TABLES, column_types
 
 REPORTING = Reporting(
@@ -68,3 +68,10 @@ def test_every_built_in_reads_columns_that_exist(name: str) -> None:
     made_of = {name, *(operand.partition(".")[0] for operand in BUILTINS[name].operands)}
     assert places or OWN_BOOK & {BUILTINS[part].of for part in made_of}
     assert all(column in column_types(table) for table, column in places)
+
+
+def test_an_answer_given_in_time_is_as_fresh_as_the_activities_it_is_seen_in() -> None:
+    """And what a filter compares with by another column is read from that column too."""
+    assert tables_beside(BUILTINS["fast_but_dissatisfied_rate"]) == {"tickets", "activities"}
+    limit = {"value": 9, "by": "ticket.priority", "of": {"high": 3}}
+    assert "tickets.priority" in used(of="survey_responses", where={"ticket_response_s": {"lte": limit}})
