@@ -45,9 +45,12 @@ class Sql:
         found = self.language.column(self.relation, name)
         if found is None:
             raise KeyError(name)
-        for join in found.joins:
-            self.joins.setdefault(join, self.language.join(self.relation, join))
+        self._join(found)
         return found
+
+    def _join(self, column: Column) -> None:
+        for join in column.joins:
+            self.joins.setdefault(join, self.language.join(self.relation, join))
 
     def value_of(self, name: str) -> str:
         """The column as known at as_of: a masked instant is null until it is past."""
@@ -57,6 +60,22 @@ class Sql:
     def money(self, column: Column, day: str) -> str:
         """Major units of the reporting currency at the rate of `day` (an SQL expression); null without a rate."""
         return f"major({column.sql}, {column.currency}, {day})"
+
+    def business_seconds(self, begin: str, end: str) -> str:
+        """Opening hours between two instants (epoch seconds, SQL), of the row's team."""
+        return f"business_seconds({begin}, {end}{self._team()})"
+
+    def business_deadline(self, begin: str, days: int) -> str:
+        """The last second of the so manieth business day after an instant, of the row's team."""
+        return f"business_deadline({begin}, {days}{self._team()})"
+
+    def _team(self) -> str:
+        """The row's team as one argument more, where teams have calendars of their own."""
+        column = self.language.team(self.relation)
+        if column is None:
+            return ""
+        self._join(column)
+        return f", {column.sql}"
 
     def conditions(self, where: Mapping[str, Any]) -> list[str]:
         return [self._any(wanted) if name == ANY else self._condition(name, wanted) for name, wanted in where.items()]

@@ -336,6 +336,7 @@ class Reporting(Model):
     week_starts: int = 0  # 0 = Monday
     fiscal_year_starts: Annotated[int, Field(ge=1, le=12)] = 1
     hours: Hours = Hours()
+    calendars: dict[str, Hours] = {}  # by team, those that have hours of their own
     dimensions: dict[str, dict[str, str]] = {}
     customers: Customers = Customers()
     test_rows: TestRows = TestRows()
@@ -346,3 +347,7 @@ class Reporting(Model):
     customer_spans: tuple[str, ...] = ("deals 365",)  # purchases and lookbacks KPIs ask for (facts.spans.made_of)
     tables: dict[str, dict[str, str]] = {}
     references: dict[str, dict[str, str]] = {}
+
+    def hours_of(self, team: object) -> Hours:
+        """The hours a team works: its own calendar's, else everybody's."""
+        return self.calendars.get(team, self.hours) if isinstance(team, str) else self.hours

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scorecards.calendar import BusinessClock, after_business_days
+from scorecards.calendar import Clocks
 from scorecards.definition import Reporting
 from scorecards.facts import epoch
 from scorecards.periods import midnight
@@ -70,8 +70,7 @@ def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:
     """Make the functions known to a connection; returns the rates, for sums kept exact outside SQL."""
     zone = ZoneInfo(reporting.timezone)
     rates = Rates(conn, reporting.currency)
-    hours = reporting.hours
-    clock = BusinessClock(hours)
+    clocks = Clocks(reporting)
 
     @lru_cache(maxsize=65536)
     def to_epoch(value: str | int | None) -> int | None:
@@ -94,13 +93,12 @@ def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:
     def stamp(moment: int | None) -> str | None:
         return None if moment is None else (_EPOCH + timedelta(seconds=moment)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def business_seconds(start: int | None, end: int | None) -> int | None:
-        return None if start is None or end is None else clock.seconds(start, end)
+    def business_seconds(start: int | None, end: int | None, team: Any = None) -> int | None:
+        return None if start is None or end is None else clocks.seconds(start, end, team)
 
-    def business_deadline(start: int | None, days: int) -> int | None:
+    def business_deadline(start: int | None, days: int, team: Any = None) -> int | None:
         """The last second of the so manieth business day after the local day of an instant."""
-        day = None if start is None else local_day(start)
-        return None if day is None else midnight(after_business_days(date.fromisoformat(day), days, hours), zone) - 1
+        return None if start is None else clocks.deadline(start, days, team)
 
     def folded(text: Any) -> str | None:
         return None if text is None else str(text).casefold()
@@ -119,7 +117,9 @@ def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:
         ("local_day", 1, local_day),
         ("stamp", 1, stamp),
         ("business_seconds", 2, business_seconds),
+        ("business_seconds", 3, business_seconds),
         ("business_deadline", 2, business_deadline),
+        ("business_deadline", 3, business_deadline),
         ("rate", 2, rates.factor),
         ("major", 3, rates.major),
     ):

@@ -77,8 +77,12 @@ _IN_BUSINESS_TIME = re.compile(r'"business"|business_s|"business_days": \d')
 def definition_of(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> str:
     """What a KPI's value depends on beside the records, as a short hash: equal hashes, comparable values."""
     parts = [part.model_dump(mode="json", exclude=_ASIDE) for part in (kpi, *_operands(kpi, kpis, {kpi.id}))]
-    leans_on = {*_REPORTING, "hours"} if _IN_BUSINESS_TIME.search(json.dumps(parts)) else set(_REPORTING)
-    return _hash({"kpis": parts, "reporting": reporting.model_dump(mode="json", include=leans_on)})
+    said: dict[str, Any] = {"kpis": parts}
+    leans_on = set(_REPORTING)
+    if _IN_BUSINESS_TIME.search(json.dumps(parts)):
+        leans_on |= {"hours", "calendars"}
+        said["team"] = reporting.dimensions.get("team") if reporting.calendars else None
+    return _hash(said | {"reporting": reporting.model_dump(mode="json", include=leans_on)})
 
 
 def _split_of(kpi: Kpi, reporting: Reporting) -> str:

@@ -77,7 +77,9 @@ def segments_of(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: Sequence[str
             verdict = None
             if wanted is not None and part.value is not None and kpi.target is not None:
                 own = kpi.target.model_copy(update={"value": float(wanted), "change": None})
-                verdict = against_target(evaluator, kpi.model_copy(update={"target": own}), chosen, part.value).verdict
+                hours = evaluator.reporting.hours_of(segment if dimension == "team" else None)
+                judged = kpi.model_copy(update={"target": own})
+                verdict = against_target(evaluator, judged, chosen, part.value, hours).verdict
             found.append(
                 SegmentValue(
                     segment, part.value, part.numerator, part.denominator, part.n, part.status, verdict, dimension

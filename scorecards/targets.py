@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from scorecards.definition import Kpi
+from scorecards.definition import Hours, Kpi
 from scorecards.figures import is_rate
 from scorecards.judgement import Stretch, judge
 from scorecards.periods import Span, add_months, cut, parse_period
@@ -27,8 +27,11 @@ class Verdict:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def against_target(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, value: float | None) -> Verdict:
-    """Judge a value of the slice shown."""
+def against_target(
+    evaluator: "Evaluator", kpi: Kpi, chosen: Plan, value: float | None, hours: Hours | None = None
+) -> Verdict:
+    """Judge a value of the slice shown. `hours`: whose working days time passes by; everybody's when not said."""
+    hours = hours or evaluator.reporting.hours
     target = in_unit(kpi)
     if target is None:
         return Verdict()
@@ -64,7 +67,7 @@ def against_target(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, value: float 
         stretch=stretch,
         prorated=prorated,
         is_rate=is_rate(kpi),
-        hours=evaluator.reporting.hours,
+        hours=hours,
         seasonal=seasonal,
     )
     details: dict[str, Any] = {}
@@ -77,7 +80,7 @@ def against_target(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, value: float 
             stretch=stretch,
             prorated=prorated,
             is_rate=is_rate(kpi),
-            hours=evaluator.reporting.hours,
+            hours=hours,
         )
         details = {
             "target": full,

@@ -274,6 +274,8 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
         yield kpi.weight
     if kpi.duration is not None:
         yield from (kpi.duration.from_, kpi.duration.to)
+    if kpi.duration is not None or kpi.deadline is not None:
+        yield from _team(kpi.of, reporting)
     if kpi.stock is not None:
         yield from (name for name in (kpi.stock.opens, kpi.stock.closes) if name)
     if kpi.retain is not None:
@@ -287,6 +289,15 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
         yield from (name for name in (beside.field, *columns_of(beside.where), *columns_of(beside.share or {})) if name)
     for dimension in kpi.by:
         yield (relation.split_by(reporting.dimensions.get(dimension, {})) if relation else None) or dimension
+
+
+def _team(of: str, reporting: Reporting) -> Iterator[str]:
+    """The column that says whose hours a row's clock runs by, where teams have calendars of their own."""
+    language = Language(reporting)
+    relation = language.relation(of)
+    if relation is not None and language.team(relation) is not None:
+        said = relation.split_by(reporting.dimensions.get("team", {}))
+        yield said or ("owner.team" if "owner" in language.references(relation) else "ticket.owner_id")
 
 
 def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]:

@@ -33,7 +33,7 @@ TOLERANCE = 1e-6
 #: The agent's own book, whose rows are stored as a case gives them.
 _OWN_BOOK = ("sources", "sync_state", "sync_runs", "deliveries")
 #: Config keys that are the report's, not the KPI's.
-_REPORTING = {"calendar", "reporting_currency", "system_of_record", "n_min"}
+_REPORTING = {"calendar", "calendars", "reporting_currency", "system_of_record", "n_min"}
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NOW = "2026-01-01T00:00:00Z"
 
@@ -131,22 +131,27 @@ def reporting_of(case: Mapping[str, Any]) -> Reporting:
     config = case["config"]
     hours = Hours(timezone=case["timezone"])
     if calendar := config.get("calendar"):
-        weekly = {
-            _WEEKDAYS.index(day): ((_minutes(opens), _minutes(closes)),)
-            for day, (opens, closes) in calendar["weekly"].items()
-        }
-        holidays = frozenset(date.fromisoformat(day) for day in calendar.get("holidays", []))
-        hours = Hours(weekly=weekly, holidays=holidays, timezone=calendar["timezone"])
+        hours = _hours(calendar)
     return Reporting(
         timezone=case["timezone"],
         currency=config.get("reporting_currency", "EUR"),
         hours=hours,
+        calendars={team: _hours(calendar) for team, calendar in config.get("calendars", {}).items()},
         system_of_record=config.get("system_of_record", "salesforce"),
         gap_days=gaps_of([kpi_of(case)]),
         customer_spans=spans_of([kpi_of(case)], Customers()),
         tables={name: column_types(name) for name in TABLES},
         references={name: dict(table.references) for name, table in TABLES.items()},
     )
+
+
+def _hours(calendar: Mapping[str, Any]) -> Hours:
+    weekly = {
+        _WEEKDAYS.index(day): ((_minutes(opens), _minutes(closes)),)
+        for day, (opens, closes) in calendar["weekly"].items()
+    }
+    holidays = frozenset(date.fromisoformat(day) for day in calendar.get("holidays", []))
+    return Hours(weekly=weekly, holidays=holidays, timezone=calendar["timezone"])
 
 
 def _minutes(clock: str) -> int:

@@ -16,7 +16,7 @@ from connectors.salesforce.settings import SalesforceSettings
 from scorecards import definition
 from syncagent.config import Config, ConfigError, load_config
 from syncagent.config.build import OURS, SECTIONS
-from syncagent.config.models import Agent, Calendar, Identity
+from syncagent.config.models import Agent, Calendar, Identity, TeamCalendar
 from syncagent.config.not_built import NOT_BUILT
 from syncagent.mailer import MailSettings
 
@@ -28,6 +28,7 @@ ENVIRON = dict.fromkeys(("SF_CLIENT_ID", "SF_CLIENT_SECRET", "HUBSPOT_TOKEN", "S
 SHOWN: list[tuple[str, type[BaseModel]]] = [
     ("agent", Agent),
     ("calendar", Calendar),
+    ("calendar.NAME", TeamCalendar),
     ("source.sf", SalesforceSettings),
     ("source.hs", HubSpotSettings),
     ("source.desk", FilesSettings),
@@ -129,9 +130,9 @@ def comparable(value: Any) -> Any:
 def test_what_is_not_built_is_marked_so() -> None:
     for entry in NOT_BUILT:
         key = entry.path.rpartition(".")[2]
-        shown = re.search(rf"^#.*\[?{key if key != '*' else 'calendar.NAME'}\b.*$", TEXT, re.MULTILINE)
+        shown = re.search(rf"^#.*\[?{key}\b.*$", TEXT, re.MULTILINE)
         assert shown, entry.path
-        lines = [line for line in TEXT.splitlines() if re.search(rf"\b{key if key != '*' else 'NAME'}\b", line)]
+        lines = [line for line in TEXT.splitlines() if re.search(rf"\b{key}\b", line)]
         assert any("not built yet" in line for line in lines), entry.path
 
 
@@ -141,8 +142,12 @@ def test_nothing_shown_is_unknown(tmp_path: Path) -> None:
     for number, line in enumerate(lines[: lines.index(next(line for line in lines if line.startswith("# [web]")))]):
         if not (option := re.match(r"^# ?(\w+ *= .*)$", line)):
             continue
+        shown = [*lines[:number], option[1], *lines[number + 1 :]]
+        above = next(place for place in range(number, -1, -1) if not re.match(r"# ?\w", lines[place]))
+        if header := re.match(r"# (\[[\w.]+\])", lines[above]):
+            shown[above] = header[1]  # of a table that is not there otherwise
         try:
-            loaded(tmp_path, "\n".join([*lines[:number], option[1], *lines[number + 1 :]]))
+            loaded(tmp_path, "\n".join(shown))
         except ConfigError as error:
             said = [problem.message for problem in error.problems]
             assert "unknown key" not in said, line

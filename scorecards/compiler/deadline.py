@@ -39,12 +39,12 @@ def _by_instants(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
     done = f"(CASE WHEN {_is_past(sql, slot.to)} THEN {instant(sql, slot.to)} END)"
     seconds = str(slot.grace) if slot.within is None else _seconds(slot, sql)
     if slot.clock == "business":
-        in_time = f"business_seconds({begin}, {done}) <= {seconds}"
-        has_passed = f"business_seconds({begin}, :as_of) > {seconds}"
+        in_time = f"{sql.business_seconds(begin, done)} <= {seconds}"
+        has_passed = f"{sql.business_seconds(begin, ':as_of')} > {seconds}"
     else:
         limit = f"({begin} + {seconds})"
         if slot.within is not None and slot.within.business_days is not None:
-            limit = f"business_deadline({begin}, {slot.within.business_days})"
+            limit = sql.business_deadline(begin, slot.within.business_days)
         in_time, has_passed = f"{done} <= {limit}", f"{limit} < :as_of"
     reasons = [(f"{begin} IS NULL", "null")]
     if slot.from_ is not None:
@@ -53,7 +53,8 @@ def _by_instants(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
         reasons.append((f"NOT ({has_passed})", "immature"))
     if slot.void is not None:
         ended = instant(sql, slot.void)
-        early = f"business_seconds({begin}, {ended}) < {seconds}" if slot.clock == "business" else f"{ended} < {limit}"
+        is_business = slot.clock == "business"
+        early = f"{sql.business_seconds(begin, ended)} < {seconds}" if is_business else f"{ended} < {limit}"
         reasons.append((f"{done} IS NULL AND {_is_past(sql, slot.void)} AND {early}", "void"))
     reasons.append((f"{done} IS NULL AND NOT ({has_passed})", "pending"))
     return reasons, f"COALESCE({in_time}, 0)"

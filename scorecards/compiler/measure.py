@@ -73,7 +73,7 @@ def _left_out(kpi: Kpi, relation: Relation, sql: Sql) -> list[tuple[str, str]]:
 
 def _between(kpi: Kpi, question: Question, sql: Sql, begin: str, end: str) -> str:
     if question.clock == "business":
-        return f"business_seconds({begin}, {end})"
+        return sql.business_seconds(begin, end)
     if _by_days(kpi, sql):
         # Between two dates lie whole days, whatever the clocks did in between.
         return f"CAST(round((({end}) - ({begin})) / 86400.0) AS INTEGER) * 86400"

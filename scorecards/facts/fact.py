@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from scorecards.calendar import BusinessClock
+from scorecards.calendar import Clocks
 from scorecards.days import Day
 from scorecards.definition import Reporting
 
@@ -71,7 +71,7 @@ class Book:
         self.reporting = reporting
         self._days = Day(reporting)
         self.zone = self._days.zone
-        self._clock: BusinessClock | None = None
+        self._clocks: Clocks | None = None
 
     def day(self, instant: str) -> str:
         """The local date (text) of a UTC instant (text)."""
@@ -81,11 +81,14 @@ class Book:
         """The last epoch second of a local date: an event "that day" is known once the day is over."""
         return self._days.last_second(day)
 
-    def business(self, start: int, end: int) -> int:
-        """Opening hours between two instants, in seconds. A fact that asks says uses = ("hours",)."""
-        if self._clock is None:
-            self._clock = BusinessClock(self.reporting.hours)
-        return self._clock.seconds(start, end)
+    def business(self, start: int, end: int, team: str | None = None) -> int:
+        """A team's opening hours between two instants, in seconds; of none, everybody's.
+
+        A fact that asks says uses = ("hours", "calendars").
+        """
+        if self._clocks is None:
+            self._clocks = Clocks(self.reporting)
+        return self._clocks.seconds(start, end, team)
 
 
 def epoch(instant: str | None) -> int | None:

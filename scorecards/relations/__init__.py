@@ -14,7 +14,7 @@ from itertools import chain
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, LIVE
 from scorecards.relations import activity, customers, funnel, machine, office, quality, sales, service
-from scorecards.relations.column import SPELLINGS, Column, Options, Relation, Spec, base_columns
+from scorecards.relations.column import SPELLINGS, TEAM_OF_TICKET, Column, Options, Relation, Spec, base_columns
 
 
 def _merged(*areas: Mapping[str, Spec]) -> dict[str, Spec]:
@@ -119,7 +119,10 @@ class Language:
         """Resolve a column name of a KPI; None when there is none of that name."""
         name = name if name in relation.own else SPELLINGS.get(name, name)
         if name in relation.own:
-            return relation.own[name]
+            found = relation.own[name]
+            if TEAM_OF_TICKET in found.sql and self._reporting.calendars:
+                found = replace(found, sql=found.sql.replace(TEAM_OF_TICKET, self._team_of("tickets", "t.id")))
+            return found
         alias, joins = ("r", ("r",)) if relation.base else ("f", ())
         head, _, rest = name.partition(".")
         if head == "custom" and rest:
@@ -136,6 +139,31 @@ class Language:
         return base_columns(
             self._reporting.tables.get(target, {}), head, own_joins, self._reporting.references.get(target)
         ).get(rest)
+
+    def team(self, relation: Relation) -> Column | None:
+        """Whose calendar a row's hours are by: what `[dimension] team` says, else the team of its owner.
+
+        None where no team has a calendar of its own, and of rows that are nobody's.
+        """
+        if not self._reporting.calendars:
+            return None
+        if said := relation.split_by(self._reporting.dimensions.get("team", {})):
+            return self.column(relation, said)
+        if (owned := self.column(relation, "owner.team")) is not None:
+            return owned
+        ticket = self.references(relation).get("ticket")
+        if ticket is None:
+            return None
+        return Column(self._team_of("tickets", "ticket.id"), "text", joins=(*ticket[1].joins, "ticket"))
+
+    def _team_of(self, table: str, id_: str) -> str:
+        """The team (SQL) of the row of a table that has this id (SQL, not over `f`)."""
+        relation = self.current(table)
+        column = self.team(relation) if relation is not None else None
+        if relation is None or column is None:
+            return "NULL"
+        joins = " ".join(self.join(relation, name) for name in column.joins)
+        return f"(SELECT {column.sql} FROM {table} AS f {joins} WHERE f.id = {id_})"
 
     def join(self, relation: Relation, name: str) -> str:
         """The LEFT JOIN a column asked for."""

@@ -125,6 +125,9 @@ def bit(name: str) -> Column:
 MONEY = Column("f.amount_minor", "money", currency="f.currency")
 
 
+#: In the SQL of a column: the team of the ticket `t`. Nobody's, until teams have calendars (`Language.column`).
+TEAM_OF_TICKET = "(NULL /* the team of ticket t */)"
+
 #: Tables whose rows can be merged away, or be another's copy.
 _STOOD_FOR = ("accounts", "contacts", "leads", "opportunities", "tickets")
 

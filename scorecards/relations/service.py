@@ -4,7 +4,18 @@ from collections.abc import Mapping
 
 from scorecards.facts import LIVE
 from scorecards.relations import quality
-from scorecards.relations.column import Column, Options, Relation, Spec, bit, epoch, filed_under, flag, standing
+from scorecards.relations.column import (
+    TEAM_OF_TICKET,
+    Column,
+    Options,
+    Relation,
+    Spec,
+    bit,
+    epoch,
+    filed_under,
+    flag,
+    standing,
+)
 
 _ANSWERED = "(f.score IS NOT NULL AND f.scale_max > COALESCE(f.scale_min, 0))"
 
@@ -109,7 +120,8 @@ SPECS: Mapping[str, Spec] = {
             "followed_at": Column(_FOLLOWED_AT, "instant"),
             "ticket_response_s": Column(_TICKET_WAITED.format("t.first_response_at - t.created_at"), "integer"),
             "ticket_response_business_s": Column(
-                _TICKET_WAITED.format("business_seconds(t.created_at, t.first_response_at)"), "integer"
+                _TICKET_WAITED.format(f"business_seconds(t.created_at, t.first_response_at, {TEAM_OF_TICKET})"),
+                "integer",
             ),
         },
         anchor="responded_at",

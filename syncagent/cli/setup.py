@@ -78,8 +78,21 @@ def check_command(app: App, offline: bool) -> int:
         if config.mail is not None:
             problems.append(_check_mail(config))
         problems.append(_check_kpis(app, config))
+    _show_teams(config)
     _show_targets(app, config)
     return FAILED if any(problems) else OK
+
+
+def _show_teams(config: "Config") -> None:
+    """Calendars of teams that are none in what was synced; nothing where nothing was."""
+    from syncagent.store import has_cache, read_cache
+    from syncagent.teams import strangers
+
+    with suppress(AgentError, sqlite3.DatabaseError):
+        if config.calendars and has_cache(config.agent.data_dir):
+            with closing(read_cache(config.agent.data_dir)) as cache:
+                for stranger in strangers(config, cache):
+                    click.echo(f"warning: {stranger}")
 
 
 def _show_targets(app: App, config: "Config") -> None:

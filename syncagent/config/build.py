@@ -27,7 +27,7 @@ from scorecards.definition import (
 )
 from scorecards.relations import Language
 from syncagent.config import check
-from syncagent.config.models import Agent, Calendar, Identity
+from syncagent.config.models import Agent, Calendar, Identity, TeamCalendar
 from syncagent.config.not_built import refuse_not_built
 from syncagent.config.problems import did_you_mean
 from syncagent.config.report import Report
@@ -110,7 +110,7 @@ class Loader:
             if name not in SECTIONS:
                 report.unknown((name,), SECTIONS)
         agent = self._section(Agent, "agent") or Agent()
-        calendar = self._section(Calendar, "calendar") or Calendar()
+        calendar, calendars = self._calendars()
         identity = self._section(Identity, "identity") or Identity()
         customers = self._section(Customers, "customers") or Customers()
         test_rows = self._section(TestRows, "test_rows") or TestRows()
@@ -131,6 +131,7 @@ class Loader:
             path=self.path,
             agent=AgentSettings(**settings),
             calendar=calendar,
+            calendars=calendars,
             sources=sources,
             mail=mail,
             dimensions=dimensions,
@@ -147,6 +148,20 @@ class Loader:
 
     def _section(self, model: type[M], name: str) -> M | None:
         return self.report.validate(model, self.report.table(self.tree, (name,)), (name,))
+
+    def _calendars(self) -> tuple[Calendar, dict[str, TeamCalendar]]:
+        """`[calendar]`, and the tables `[calendar.NAME]` of single teams."""
+        tree = self.report.table(self.tree, ("calendar",))
+        theirs = {name: table for name, table in tree.items() if check.is_team_calendar(name, table)}
+        shared = {name: value for name, value in tree.items() if name not in theirs}
+        calendar = self.report.validate(Calendar, shared, ("calendar",)) or Calendar()
+        found = {}
+        for name, table in theirs.items():
+            made = self.report.validate(TeamCalendar, table, ("calendar", name))
+            if made is not None:
+                found[name] = made
+        check.check_calendars(self.report, found)
+        return calendar, found
 
     def _tables(self, section: str, what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The tables `[section.NAME]`, those with an unusable name noted and left out."""

@@ -14,7 +14,7 @@ from connectors.settings import CrmSettings, nearest
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
 from syncagent.config.kpi import mistakes
-from syncagent.config.models import Identity, check_currency, check_locale, check_timezone
+from syncagent.config.models import Calendar, Identity, TeamCalendar, check_currency, check_locale, check_timezone
 from syncagent.config.problems import did_you_mean, own_sentence
 from syncagent.config.report import Report
 from syncagent.config.toml import KeyPath
@@ -111,6 +111,25 @@ def check_links(report: Report, identity: Identity, sources: Mapping[str, Any]) 
             for name in {id_.partition(":")[0] for id_ in pair} - sources.keys():
                 mend = did_you_mean(name, sources) or "An id begins with the NAME of its [source.NAME]."
                 report.warning(("identity", word, number), f"there is no source {name}", mend)
+
+
+def is_team_calendar(name: str, value: Any) -> bool:
+    """Whether what stands below `[calendar]` is a team's own, rather than a key of it or one misspelt."""
+    if name in Calendar.model_fields or not isinstance(value, Mapping):
+        return False
+    return not value or bool(value.keys() & TeamCalendar.model_fields.keys())
+
+
+def check_calendars(report: Report, calendars: Mapping[str, TeamCalendar]) -> None:
+    """A team works by one calendar."""
+    whose: dict[str, str] = {}
+    for name, calendar in calendars.items():
+        for number, team in enumerate(calendar.teams or (name,)):
+            place: KeyPath = ("calendar", name, "teams", number) if calendar.teams else ("calendar", name)
+            if team in whose:
+                also = "twice" if whose[team] == name else f"also for [calendar.{whose[team]}]"
+                report.problem(place, f"team {team} is named {also}", "Keep one of the two.", value="")
+            whose[team] = name
 
 
 def check_file(report: Report, path: KeyPath, place: str | None) -> None:

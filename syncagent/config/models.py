@@ -198,6 +198,9 @@ def check_holidays(value: Any) -> Any:
     return value
 
 
+HolidayList = Annotated[str | Annotated[tuple[date, ...], Field(strict=False)], BeforeValidator(check_holidays)]
+
+
 class Calendar(Section):
     """`[calendar]`: weeks, fiscal years, business hours and holidays."""
 
@@ -206,16 +209,26 @@ class Calendar(Section):
     business_hours: BusinessHours = BusinessHours.model_validate(
         {"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "18:00"}
     )
-    holidays: Annotated[str | Annotated[tuple[date, ...], Field(strict=False)], BeforeValidator(check_holidays)] = ()
+    holidays: HolidayList = ()
 
-    def holiday_dates(self, first_year: int, last_year: int) -> frozenset[date]:
-        """The days off from `first_year` to `last_year`, both included."""
-        if not isinstance(self.holidays, str):
-            return frozenset(self.holidays)
-        from holidays import country_holidays
 
-        country, _, region = self.holidays.partition("-")
-        return frozenset(country_holidays(country, subdiv=region or None, years=range(first_year, last_year + 1)))
+class TeamCalendar(Section):
+    """`[calendar.NAME]`: when the teams it is for work; what it does not say is as in `[calendar]`."""
+
+    teams: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(default=None, strict=False, min_length=1)
+    timezone: TimeZoneName | None = None
+    business_hours: BusinessHours | None = None
+    holidays: HolidayList | None = None
+
+
+def holiday_dates(holidays: str | tuple[date, ...], first_year: int, last_year: int) -> frozenset[date]:
+    """The days off from `first_year` to `last_year`, both included: of a country or region, or as listed."""
+    if not isinstance(holidays, str):
+        return frozenset(holidays)
+    from holidays import country_holidays
+
+    country, _, region = holidays.partition("-")
+    return frozenset(country_holidays(country, subdiv=region or None, years=range(first_year, last_year + 1)))
 
 
 def _record_pair(value: Any) -> Any:

@@ -30,7 +30,6 @@ def _other_currency(value: Any, tree: Mapping[str, Any]) -> bool:
 NOT_BUILT: tuple[NotBuilt, ...] = (
     NotBuilt("web", "Remove it; `syncagent status` and `scorecard show` tell the same."),
     NotBuilt("watch", "Remove it; let your monitoring run `syncagent status`, whose exit code is the health."),
-    NotBuilt("calendar.*", "Remove it; all teams share the hours of [calendar].", lambda value, tree: _is_team(value)),
     NotBuilt("mail.auth", "Remove it and use username and password, or a relay without login.", _is("xoauth2")),
     NotBuilt("mail.token_url", "Remove it; only username and password are known."),
     NotBuilt("mail.token_command", "Remove it; only username and password are known."),
@@ -44,13 +43,6 @@ NOT_BUILT: tuple[NotBuilt, ...] = (
     NotBuilt("scorecard.*.attach", "Remove it; `syncagent kpi show --json` gives the numbers."),
     NotBuilt("scorecard.*.currency", "Remove it; scorecards are in the currency of [agent].", _other_currency),
 )
-
-_CALENDAR_KEYS = frozenset({"week_starts", "fiscal_year_starts", "business_hours", "holidays"})
-
-
-def _is_team(value: Any) -> bool:
-    """A table below [calendar] that looks like one, and is not the business_hours."""
-    return isinstance(value, Mapping) and bool(value.keys() & _CALENDAR_KEYS)
 
 
 def refuse_not_built(tree: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from connectors.files.settings import FilesSettings
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings
 from scorecards.definition import Customers, Hours, Kpi, Reporting, Scorecard, TestRows
 from scorecards.facts.spans import made_of
-from syncagent.config.models import DAY_NAMES, Agent, Calendar, Identity
+from syncagent.config.models import DAY_NAMES, Agent, Calendar, Identity, TeamCalendar, holiday_dates
 from syncagent.errors import Problem
 from syncagent.mailer import MailSettings
 from syncagent.schema import TABLES, column_types
@@ -46,6 +47,7 @@ class Config:
     path: Path
     agent: AgentSettings
     calendar: Calendar
+    calendars: Mapping[str, TeamCalendar]
     sources: Mapping[str, SourceSettings]
     mail: MailSettings | None
     dimensions: Mapping[str, Mapping[str, str]]
@@ -71,7 +73,7 @@ class Config:
     @cached_property
     def holidays(self) -> frozenset[date]:
         """Days off of `[calendar]`."""
-        return self.calendar.holiday_dates(_FIRST_YEAR, _LAST_YEAR)
+        return holiday_dates(self.calendar.holidays, _FIRST_YEAR, _LAST_YEAR)
 
     @cached_property
     def _reporting(self) -> Reporting:
@@ -79,7 +81,20 @@ class Config:
             self.agent, self.calendar, self.holidays, self.dimensions, self.identity, self.customers, self.test_rows
         )
         kpis = self.kpis.values()
-        return made.model_copy(update={"gap_days": gaps_of(kpis), "customer_spans": spans_of(kpis, self.customers)})
+        more = {"gap_days": gaps_of(kpis), "customer_spans": spans_of(kpis, self.customers)}
+        return made.model_copy(update={**more, "calendars": self._hours_by_team(made.hours)})
+
+    def _hours_by_team(self, shared: Hours) -> dict[str, Hours]:
+        """Every team that has a calendar of its own, with its hours: what that does not say is as for all."""
+        found: dict[str, Hours] = {}
+        for name, calendar in self.calendars.items():
+            own: dict[str, Any] = {"timezone": calendar.timezone or shared.timezone}
+            if calendar.business_hours is not None:
+                own["weekly"] = calendar.business_hours.by_weekday()
+            if calendar.holidays is not None:
+                own["holidays"] = holiday_dates(calendar.holidays, _FIRST_YEAR, _LAST_YEAR)
+            found |= dict.fromkeys(calendar.teams or (name,), shared.model_copy(update=own))
+        return found
 
 
 def gaps_of(kpis: Iterable[Kpi]) -> tuple[int, ...]:

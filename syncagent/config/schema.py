@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from scorecards.definition import Customers, Kpi, Scorecard, TestRows
 from syncagent.config.build import OURS, SOURCES
-from syncagent.config.models import Agent, Calendar, Identity
+from syncagent.config.models import Agent, Calendar, Identity, TeamCalendar
 from syncagent.config.not_built import NOT_BUILT
 from syncagent.mailer import MailSettings
 
@@ -39,6 +39,7 @@ def json_schema() -> dict[str, Any]:
     for section, model in (("kpi", Kpi), ("scorecard", Scorecard)):
         for key in OURS[section]:
             definitions[model.__name__]["properties"].pop(key, None)
+    definitions["Calendar"]["additionalProperties"] = _schema(TeamCalendar, definitions)
     _leave_out_not_built(definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
