@@ -196,7 +196,7 @@ def test_who_stays_and_who_leaves_are_all(plain: sqlite3.Connection, period: str
     assert stay.value is not None
     assert leave.value is not None
     assert isclose(stay.value + leave.value, 1.0)
-    assert 0 < stay.value
+    assert stay.value > 0
 
 
 @pytest.mark.parametrize("name", [name for name in SHOWN if BUILTINS[name].additivity == "A" and BUILTINS[name].of])
