@@ -6,11 +6,14 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.smtp import FaultServer
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_no_kill_loses_or_doubles_a_scorecard(tmp_path: Path) -> None:
     """Twice is allowed only under one Message-ID, and only for the statement that stores the reply."""
     with FaultServer() as server:

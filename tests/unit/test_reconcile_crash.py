@@ -61,7 +61,10 @@ def change(vendor: Vendor) -> None:
     vendor.put("20", "unannounced", announced=False)
 
 
-@pytest.mark.parametrize("options", [{"due": always}, {"full": True}], ids=["list", "full"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({"due": always}, id="list"), pytest.param({"full": True}, id="full", marks=pytest.mark.slow)],
+)
 def test_killed_before_any_statement_it_ends_with_the_right_rows(tmp_path: Path, options: dict[str, Any]) -> None:
     vendor = vendor_of(*(f"{n:02}" for n in range(12)))
     first = tmp_path / "first"
@@ -95,6 +98,7 @@ def test_killed_before_any_statement_it_ends_with_the_right_rows(tmp_path: Path,
     assert deaths > 40
 
 
+@pytest.mark.slow
 def test_killed_anywhere_it_tells_all_it_found(tmp_path: Path) -> None:
     """What a comparison found before it was killed is told by the run that ends it."""
     vendor = vendor_of(*(f"{n:02}" for n in range(12)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncagent import facts
@@ -54,16 +54,34 @@ def _party() -> st.SearchStrategy[Change]:
     )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    before=st.lists(st.one_of(_mail(), _mail(), _link(), _party()), min_size=8, max_size=20),
-    then=st.lists(st.one_of(_mail(), _link(), _party()), min_size=1, max_size=4),
-)
+_CHANGED: dict[str, Any] = {
+    "before": st.lists(st.one_of(_mail(), _mail(), _link(), _party()), min_size=8, max_size=20),
+    "then": st.lists(st.one_of(_mail(), _link(), _party()), min_size=1, max_size=4),
+}
+
+
+@settings(max_examples=15)
+@given(**_CHANGED)
 def test_one_change_reaches_all_it_concerns(
     tmp_path_factory: pytest.TempPathFactory, before: list[Change], then: list[Change]
 ) -> None:
     """After each single change to mails, links or who is who, the facts are those built anew."""
-    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
+    change(tmp_path_factory.mktemp("cache"), before, then)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@settings(max_examples=150)
+@given(**_CHANGED)
+def test_one_change_reaches_all_it_concerns_in_a_hundred_and_fifty_histories(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Change], then: list[Change]
+) -> None:
+    change(tmp_path_factory.mktemp("cache"), before, then)
+
+
+def change(folder: Path, before: list[Change], then: list[Change]) -> None:
+    """Change rows one by one, each followed by the facts, and compare each time."""
+    with closing(open_cache(folder)) as conn:
         for table, id_, values in before:
             put(conn, table, id_, **values)
         facts.refresh(conn, REPORTING)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scorecards.definition import Reporting
@@ -53,6 +53,11 @@ PERSONS = Fact(
 _FED = replace(FACTS["activities"], feeds={**FACTS["activities"].feeds, "persons": "contact_id"})
 WITH_GROUPS = in_order([*(_FED if f.kind == "activities" else f for f in FACTS.values()), PERSONS])
 
+_CHANGED: dict[str, Any] = {
+    "batches": st.lists(st.lists(changes, min_size=1, max_size=6), min_size=1, max_size=5),
+    "removed": few,
+}
+
 
 @example(
     batches=[
@@ -63,13 +68,28 @@ WITH_GROUPS = in_order([*(_FED if f.kind == "activities" else f for f in FACTS.v
     ],
     removed="b",
 )
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=st.lists(st.lists(changes, min_size=1, max_size=6), min_size=1, max_size=5), removed=few)
+@settings(max_examples=25)
+@given(**_CHANGED)
 def test_kept_facts_equal_rebuilt_facts(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Change]], removed: str
 ) -> None:
     """Whatever changes, in whatever order and batches: kept up to date is the same as built anew."""
-    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
+    keep(tmp_path_factory.mktemp("cache"), batches, removed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@settings(max_examples=300)
+@given(**_CHANGED)
+def test_kept_facts_equal_rebuilt_facts_in_three_hundred_histories(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[Change]], removed: str
+) -> None:
+    keep(tmp_path_factory.mktemp("cache"), batches, removed)
+
+
+def keep(folder: Path, batches: list[list[Change]], removed: str) -> None:
+    """Change rows batch by batch, each followed by the facts; in the end remove some, and compare."""
+    with closing(open_cache(folder)) as conn:
         facts.install(conn, WITH_GROUPS)
         for batch in batches:
             for name, id_, values in batch:
@@ -87,6 +107,12 @@ def test_kept_facts_equal_rebuilt_facts(
         assert snapshot(conn, WITH_GROUPS) == rebuilt(conn, WITH_GROUPS)
 
 
+_STAGED: dict[str, Any] = {
+    "batches": st.lists(
+        st.lists(st.one_of(deal(), history(), stage()), min_size=1, max_size=5), min_size=2, max_size=4
+    ),
+    "removed": few,
+}
 _PLACED: dict[str, Any] = {"object": "opportunities", "stage": "s a", "stage_order": 1, "valid_from": None}
 
 
@@ -95,16 +121,28 @@ _PLACED: dict[str, Any] = {"object": "opportunities", "stage": "s a", "stage_ord
 )
 @example(batches=[[("stage_defs", "G a", _PLACED)], [("stage_defs", "G a", {**_PLACED, "stage": "s b"})]], removed="b")
 @example(batches=[[("stage_defs", "G a", _PLACED)], [("stage_defs", "G b", _PLACED)]], removed="a")
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    batches=st.lists(st.lists(st.one_of(deal(), history(), stage()), min_size=1, max_size=5), min_size=2, max_size=4),
-    removed=few,
-)
+@settings(max_examples=20)
+@given(**_STAGED)
 def test_deals_follow_the_places_of_stages(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Change]], removed: str
 ) -> None:
     """A history that does not say where a stage stood is looked up, and again when the stages are defined anew."""
-    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
+    keep_placed(tmp_path_factory.mktemp("cache"), batches, removed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@settings(max_examples=200)
+@given(**_STAGED)
+def test_deals_follow_the_places_of_stages_in_two_hundred_histories(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[Change]], removed: str
+) -> None:
+    keep_placed(tmp_path_factory.mktemp("cache"), batches, removed)
+
+
+def keep_placed(folder: Path, batches: list[list[Change]], removed: str) -> None:
+    """Three open deals with a history; stages defined batch by batch, one taken away, and compared."""
+    with closing(open_cache(folder)) as conn:
         for name in "abc":
             put(conn, "opportunities", f"D {name}", state="open")
             put(conn, "opportunity_stage_history", f"H {name}", opportunity_id=f"D {name}", stage=f"s {name}",
@@ -118,7 +156,7 @@ def test_deals_follow_the_places_of_stages(
         assert snapshot(conn) == rebuilt(conn)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(first=st.lists(changes, min_size=4, max_size=12), then=st.lists(changes, max_size=4), after=st.integers(1, 6))
 def test_a_build_cut_short_goes_on(
     tmp_path_factory: pytest.TempPathFactory, first: list[Change], then: list[Change], after: int

@@ -2,9 +2,11 @@
 
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorecards.facts import FACTS
@@ -78,12 +80,33 @@ _KEPT = {
 }
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(before=st.lists(_changes, min_size=8, max_size=16), then=st.lists(_changes, min_size=3, max_size=6))
+_CHANGED: dict[str, Any] = {
+    "before": st.lists(_changes, min_size=8, max_size=16),
+    "then": st.lists(_changes, min_size=3, max_size=6),
+}
+
+
+@settings(max_examples=10)
+@given(**_CHANGED)
 def test_one_change_reaches_all_it_concerns(
     tmp_path_factory: pytest.TempPathFactory, before: list[Change], then: list[Change]
 ) -> None:
-    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
+    change(tmp_path_factory.mktemp("cache"), before, then)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@settings(max_examples=100)
+@given(**_CHANGED)
+def test_one_change_reaches_all_it_concerns_in_a_hundred_histories(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Change], then: list[Change]
+) -> None:
+    change(tmp_path_factory.mktemp("cache"), before, then)
+
+
+def change(folder: Path, before: list[Change], then: list[Change]) -> None:
+    """Change rows one by one, each followed by the facts, and compare each time."""
+    with closing(open_cache(folder)) as conn:
         for table, id_, values in before:
             put(conn, table, id_, **values)
         facts.install(conn, _KEPT)
