@@ -80,10 +80,18 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
             ("closed_at", "first_closed_at", "last_closed_at", "first_reopened_at", "reopen_count"),
             (("tickets", "closed_at"), ("tickets", "status"), ("ticket_status_history", "status")),
         ),
-        "first_response_at": (("tickets", "first_response_at"), ("activities", "occurred_at")),
+        "first_response_at": (
+            ("tickets", "first_response_at"),
+            ("activities", "occurred_at"),
+            ("activity_links", "object_id"),
+        ),
         "has_history": (("ticket_status_history", "status"),),
         "age_band": (("tickets", "created_at"),),
-        "first_call_at": (("activities", "occurred_at"), ("activities", "ticket_id")),
+        "first_call_at": (
+            ("activities", "occurred_at"),
+            ("activities", "ticket_id"),
+            ("activity_links", "object_id"),
+        ),
         **dict.fromkeys(
             ("first_escalated_at", "escalation_is_dated"),
             (("tickets", "is_escalated"), ("tickets", "escalated_at"), ("ticket_status_history", "escalated")),
@@ -157,6 +165,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
             ("survey_responses", "followed_up_at"),
             ("activities", "occurred_at"),
             ("activities", "contact_id"),
+            ("activity_links", "object_id"),
         ),
         **dict.fromkeys(
             ("ticket_response_s", "ticket_response_business_s"),

@@ -50,10 +50,10 @@ FACTS: Mapping[str, Fact] = in_order(
     (
         deals.FACT,
         deals.COPIES,
-        tickets.FACT,
         leads.FACT,
         activities.FACT,
         touches.FACT,
+        tickets.FACT,
         approaches.FACT,
         mails.THREADS,
         mails.FACT,

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 from scorecards.facts.contacts import LAST_ACTION, edited_by_people, newest
-from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.tickets import ON_TICKET
 
 #: Of a ticket any work a person completed, a note too: it is worked on more than it is talked about.
 LAST_WORK = (
-    "(SELECT CAST(strftime('%s', MAX(a.occurred_at)) AS INTEGER) FROM activities a WHERE a.ticket_id IN ({0})"
-    f" AND a.status = 'completed' AND a.is_automated = 0 AND {LIVE.format('a')}{{1}})"
+    f"(SELECT CAST(strftime('%s', MAX(a.occurred_at)) AS INTEGER) FROM ({ON_TICKET}) a"
+    " WHERE a.status = 'completed' AND a.is_automated = 0{1})"
 )
 
 
@@ -22,7 +23,7 @@ def _selected(name: str, acted: str) -> str:
 _RECORDS = " UNION ALL ".join(
     (
         *(_selected(name, LAST_ACTION.format("r.id", name, "")) for name in ("accounts", "opportunities")),
-        _selected("tickets", LAST_WORK.format(ITS_IDS.format("r"), "")),
+        _selected("tickets", LAST_WORK.format("r", "")),
     )
 )
 

@@ -7,17 +7,22 @@ from operator import itemgetter
 from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
+#: Activities on a ticket ({0}): those that name it, and those a link says are about it.
+_OF_ACTIVITY = "a.occurred_at, a.type, a.direction, a.status, a.connected, a.is_public, a.is_automated"
+ON_TICKET = (
+    f"SELECT {_OF_ACTIVITY} FROM activities a WHERE a.ticket_id IN ({ITS_IDS.format('{0}')}) AND {LIVE.format('a')}"
+    f" UNION ALL SELECT {_OF_ACTIVITY} FROM fact_touches x CROSS JOIN activities a ON a.id = x.id"
+    " WHERE x.party_id = {0}.id AND x.object = 'tickets'"
+)
+#: The first of what people of ours did to its customer, of a kind (SQL over a), since the ticket came.
+_FIRST = (
+    f"(SELECT MIN(a.occurred_at) FROM ({ON_TICKET.format('t')}) a WHERE a.direction = 'outbound' AND {{0}}"
+    " AND a.is_automated = 0 AND a.status = 'completed' AND a.occurred_at >= t.created_at)"
+)
 _TICKETS = f"""
     SELECT t.id, t.created_at, t.status_category, t.closed_at, t.first_response_at,
-           (SELECT MIN(a.occurred_at) FROM activities a
-            WHERE a.ticket_id IN ({ITS_IDS.format("t")}) AND a.direction = 'outbound'
-              AND a.is_public = 1 AND a.is_automated = 0
-              AND a.status = 'completed' AND a.is_deleted = 0 AND a.is_test = 0 AND a.dup_of IS NULL
-              AND a.occurred_at >= t.created_at),
-           (SELECT MIN(a.occurred_at) FROM activities a
-            WHERE a.ticket_id IN ({ITS_IDS.format("t")}) AND a.direction = 'outbound' AND a.type = 'call'
-              AND COALESCE(a.connected, 1) = 1 AND a.is_automated = 0
-              AND a.status = 'completed' AND {LIVE.format("a")} AND a.occurred_at >= t.created_at),
+           {_FIRST.format("a.is_public = 1")},
+           {_FIRST.format("a.type = 'call' AND COALESCE(a.connected, 1) = 1")},
            (SELECT MIN(i.sent_at) FROM survey_invitations i
             WHERE i.ticket_id IN ({ITS_IDS.format("t")}) AND {LIVE.format("i")}),
            t.close_reason, t.priority, t.category, t.owner_id, COALESCE(al.canonical, t.account_id),
@@ -116,4 +121,5 @@ FACT = Fact(
         "survey_invitations": ("ticket_id",),
     },
     anchors=("created_at", "first_closed_at", "last_closed_at", "first_escalated_at"),
+    version=2,
 )

@@ -1,5 +1,7 @@
 """Who each activity concerned: a row for every account, person and deal it was with, links included.
 
+Tickets too where the activity does not name them itself, only a link does: what they are looked up by.
+
 What somebody wants to know of a contact, an account or a deal (who approached them, when they were last spoken to)
 is looked up here by party; the facts of persons and accounts are made of these rows.
 """
@@ -15,8 +17,8 @@ from scorecards.facts.fact import Book, Fact, Row, table
 _TOUCHES = """
     SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_human, a.connected, a.bounced,
            a.thread_id, a.is_touch, a.is_outreach, a.contact_id, a.lead_id, a.account_id, a.opportunity_id,
-           l.object, COALESCE(ll.canonical, l.object_id), COALESCE(la.canonical, c.account_id, o.account_id,
-           t.account_id)
+           a.ticket_id, l.object, COALESCE(ll.canonical, l.object_id),
+           COALESCE(la.canonical, c.account_id, o.account_id, t.account_id)
     FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id
     LEFT JOIN activity_links l ON l.activity_id = a.id AND l.is_deleted = 0 AND l.object_id IS NOT NULL
     LEFT JOIN aliases ll ON ll.id = l.object_id
@@ -38,15 +40,16 @@ def _touches(rows: Iterable[Row], book: Book) -> Iterator[Row]:
 def _parties_of(rows: list[Row]) -> Iterator[Row]:
     """The parties of one activity: those it names itself first, then those it is linked to."""
     id_, occurred, kind, direction, status, human, connected, bounced = rows[0][:8]
-    thread, is_touch, is_outreach, contact, lead, account, deal = rows[0][8:15]
+    thread, is_touch, is_outreach, contact, lead, account, deal, ticket = rows[0][8:16]
     # Dicts, for they keep an order: the first of each is the one the CRM has on the activity itself.
     found: dict[str, dict[str, None]] = {name: {} for name in _PARTIES}
     for name, own in zip(_PARTIES, (account, contact, lead, deal), strict=True):
         if own is not None:
             found[name][own] = None
+    found["tickets"] = {}
     for row in rows:
-        linked, party, its_account = row[15:18]
-        if linked in found:
+        linked, party, its_account = row[16:19]
+        if linked in found and party != ticket:
             found[linked][party] = None
         if its_account is not None:
             found["accounts"][its_account] = None
@@ -65,11 +68,12 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
         int(bool(done and kind == "call" and connected == 1)),
     ]
     if not any(flags):
-        return  # a plan, a note, a machine's mail: it touched nobody
+        # A plan, a note, a machine's mail: it touched nobody, and may be work on a ticket all the same.
+        found = {"tickets": found["tickets"]}
     # An action is one with the account, else with the contact, else with the lead; a person is a contact, else a lead.
-    party_in = next((name for name in ("accounts", "contacts", "leads") if found[name]), "")
-    person_in = next((name for name in ("contacts", "leads") if found[name]), "")
-    if not person_in and kind == "email":
+    party_in = next((name for name in ("accounts", "contacts", "leads") if found.get(name)), "")
+    person_in = next((name for name in ("contacts", "leads") if found.get(name)), "")
+    if not person_in and kind == "email" and any(flags):
         found["nobody"], person_in = {id_: None}, "nobody"  # a mail to an address no CRM knows is a mail all the same
     for name, parties in found.items():
         for place, party in enumerate(parties):
@@ -115,7 +119,10 @@ FACT = Fact(
         "sent_mails": f"CASE WHEN {MAIL} THEN party_id END",
         "engagements": "CASE WHEN is_party = 1 AND is_action = 1 THEN party_id END",
         "contacts": "CASE WHEN object = 'contacts' AND is_action = 1 THEN party_id END",
-        "seen_to": "CASE WHEN object IN ('accounts', 'opportunities') AND is_action = 1 THEN party_id END",
+        "seen_to": "CASE WHEN object = 'tickets' OR (object IN ('accounts', 'opportunities') AND is_action = 1)"
+        " THEN party_id END",
+        "tickets": "CASE WHEN object = 'tickets' THEN party_id END",
     },
     anchors=("occurred_at",),
+    version=2,
 )

@@ -41,6 +41,7 @@ _PER_DAY = "86400.0"
 _TOUCHES = Relation(
     "touches",
     "fact_touches",
+    live="f.object <> 'tickets'",
     base="activities",
     own={
         **_text("id", "type", "direction", "object", "party_id", "thread_id"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from scorecards.facts import ITS_IDS, LIVE
+from scorecards.facts import LIVE
 from scorecards.facts.contacts import LAST_ACTION
 from scorecards.facts.seen_to import LAST_WORK
 from scorecards.relations.column import Column, Relation, Spec, bit, epoch, flag
@@ -144,9 +144,7 @@ _CLUSTER_RELATION = Relation(
 )
 
 OPPORTUNITIES: Mapping[str, Column] = _by_fact("opportunities", LAST_ACTION.format("f.id", "opportunities", _EARLIER))
-TICKETS: Mapping[str, Column] = _by_fact(
-    "tickets", LAST_WORK.format(ITS_IDS.format("f"), " AND a.occurred_at < s.at_text")
-)
+TICKETS: Mapping[str, Column] = _by_fact("tickets", LAST_WORK.format("f", " AND a.occurred_at < s.at_text"))
 
 SPECS: Mapping[str, Spec] = {
     "contacts": Spec(own=CONTACTS, anchor="created_at"),

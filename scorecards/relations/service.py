@@ -36,11 +36,9 @@ _ANSWERED_AT = (
 )
 #: The first time a person of ours got in touch with the contact after the answer, or the CRM says somebody did.
 _FOLLOWED_AT = (
-    "(SELECT MIN(at) FROM (SELECT MIN(a.occurred_at) AS at FROM activities a"
-    f" WHERE a.contact_id IN {filed_under('f.contact_id')} AND a.direction = 'outbound' AND a.status = 'completed'"
-    f" AND a.is_automated = 0 AND a.type IN ('call', 'email', 'meeting', 'chat') AND {LIVE.format('a')}"
-    " AND a.occurred_at > f.responded_at"
-    " UNION ALL SELECT f.followed_up_at WHERE f.followed_up_at >= f.responded_at))"
+    "(SELECT MIN(at) FROM (SELECT MIN(t.occurred_at) AS at FROM fact_touches t"
+    f" WHERE t.party_id = {standing('f.contact_id')} AND t.is_outreach = 1 AND t.occurred_at > epoch(f.responded_at)"
+    " UNION ALL SELECT epoch(f.followed_up_at) WHERE f.followed_up_at >= f.responded_at))"
 )
 #: How long the ticket answered for waited for us, where it got a first response.
 _TICKET_WAITED = (
@@ -117,7 +115,7 @@ SPECS: Mapping[str, Spec] = {
                 " / (f.scale_max - COALESCE(f.scale_min, 0)) END)",
                 "number",
             ),
-            "followed_at": Column(_FOLLOWED_AT, "instant"),
+            "followed_at": Column(_FOLLOWED_AT, "instant", epoch=True),
             "ticket_response_s": Column(_TICKET_WAITED.format("t.first_response_at - t.created_at"), "integer"),
             "ticket_response_business_s": Column(
                 _TICKET_WAITED.format(f"business_seconds(t.created_at, t.first_response_at, {TEAM_OF_TICKET})"),

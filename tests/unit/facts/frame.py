@@ -129,7 +129,9 @@ def activity() -> st.SearchStrategy[Change]:
         "ticket_id": st.sampled_from([None, "T a", "T b"]),
         "lead_id": st.sampled_from([None, "L a"]),
         "contact_id": st.sampled_from([None, "C a", "C b", "C c"]),
+        "opportunity_id": st.sampled_from([None, None, "D a", "D b"]),
         "is_deleted": st.sampled_from([0, 0, 1]),
+        "is_test": st.sampled_from([0, 0, 0, 1]),
     }
     return st.tuples(st.just("activities"), few.map("X {}".format), st.fixed_dictionaries(values))
 
@@ -137,7 +139,7 @@ def activity() -> st.SearchStrategy[Change]:
 def link() -> st.SearchStrategy[Change]:
     """An activity's further parties."""
     named = [("contacts", "C a"), ("contacts", "C b"), ("contacts", "C c"), ("accounts", "A b"), ("leads", "L a")]
-    named += [("opportunities", "D a"), ("tickets", "T a")]
+    named += [("opportunities", "D a"), ("tickets", "T a"), ("tickets", "T b")]
     made = st.tuples(few, st.sampled_from(named), st.sampled_from([0, 0, 1])).map(
         lambda of: {"activity_id": f"X {of[0]}", "object": of[1][0], "object_id": of[1][1], "is_deleted": of[2]}
     )
@@ -159,8 +161,12 @@ def mail_event() -> st.SearchStrategy[Change]:
 
 def others() -> st.SearchStrategy[Change]:
     account = {"merged_into": st.sampled_from([None, None, "A c"]), "updated_at": moments}
-    account |= {"name": st.sampled_from([None, "Acme", "ACME Inc", "Acme, Inc."]), "source": st.sampled_from("ab")}
+    account |= {
+        "name": st.sampled_from([None, "Acme", "ACME Inc", "Acme, Inc."]),
+        "source": st.sampled_from(["salesforce", "hubspot"]),
+    }
     account |= {"domain_norm": st.sampled_from([None, "acme.test", "gmail.com"])}
+    account |= {"sf_account_id": st.sampled_from([None, None, "A a", "A b"])}
     contact = {
         "updated_at": st.none() | moments,
         "updated_by_kind": st.sampled_from([None, "human", "integration"]),
@@ -168,6 +174,9 @@ def others() -> st.SearchStrategy[Change]:
         "phone_norm": st.sampled_from([None, "030 1234567", "110"]),
         "source_name": st.sampled_from(["sf", "sf", "hs"]),
         "bounced": st.sampled_from([0, 0, 1]),
+        "sf_contact_id": st.sampled_from([None, None, "C a", "C b"]),
+        "source": st.sampled_from(["salesforce", "hubspot"]),
+        "is_test": st.sampled_from([0, 0, 0, 1]),
         "account_id": st.sampled_from([None, "A a", "A b"]),
         "is_deleted": st.sampled_from([0, 1]),
         "merged_into": st.sampled_from([None, None, None, "C b", "C c"]),

@@ -125,6 +125,35 @@ def test_a_linked_contact_brings_their_account(cache: sqlite3.Connection) -> Non
     assert _accounts(cache) == ["A a", "A d"]
 
 
+def test_a_ticket_follows_what_is_linked_to_it(cache: sqlite3.Connection) -> None:
+    """Its first answer, first call and last work: moved with the activity, gone with the link, the other's with it."""
+    for ticket in ("T a", "T b"):
+        put(cache, "tickets", ticket, created_at="2026-01-01T00:00:00Z")
+    _act(cache, "X", type="call", is_public=1, occurred_at="2026-01-02T00:00:00Z")
+
+    def seen(ticket: str) -> set[int | None]:
+        facts.refresh(cache, REPORTING)
+        times = "SELECT first_response_at, first_call_at FROM fact_tickets WHERE id = ?"
+        worked = "SELECT acted_at FROM fact_seen_to WHERE id = ?"
+        return {*cache.execute(times, (ticket,)).fetchone(), *cache.execute(worked, (ticket,)).fetchone()}
+
+    second, third = 1767312000, 1767398400
+    assert seen("T a") == {None}
+    put(cache, "activity_links", "N", activity_id="X", object="tickets", object_id="T a")
+    assert seen("T a") == {second}
+    put(cache, "activities", "X", occurred_at="2026-01-03T00:00:00Z")
+    assert seen("T a") == {third}
+    put(cache, "activity_links", "N", object_id="T b")
+    assert (seen("T a"), seen("T b")) == ({None}, {third})
+    put(cache, "activities", "X", ticket_id="T b", type="note")
+    assert seen("T b") == {third, None}
+    assert cache.execute("SELECT 1 FROM fact_touches WHERE object = 'tickets'").fetchone() is None  # named, not linked
+    put(cache, "activities", "X", ticket_id=None)
+    assert seen("T b") == {third, None}
+    put(cache, "activities", "X", is_deleted=1)
+    assert seen("T b") == {None}
+
+
 def test_what_names_a_merged_record_follows_the_account_of_the_one_that_stands_for_it(
     cache: sqlite3.Connection,
 ) -> None:
