@@ -19,6 +19,7 @@ from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting, override
 from scorecards.details import details_of
 from scorecards.errors import ScorecardError
+from scorecards.exchange import rates_of
 from scorecards.explain import explained
 from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
@@ -165,6 +166,7 @@ class Evaluator:
             segments=tuple(segments_of(self, kpi, chosen, by)),
             drivers=drivers_of(self, kpi, chosen, by, comparisons, news),
             freshness=tuple(ages),
+            rates=rates_of(self, kpi, chosen.main),
             actions=actions_of(self, kpi, chosen.main, tallied[0] if tallied else None),
         )
 

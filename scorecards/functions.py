@@ -4,9 +4,7 @@ All are pure; they are registered on a reader's connection before KPIs are asked
 """
 
 import sqlite3
-from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
 from typing import Any
@@ -14,56 +12,11 @@ from zoneinfo import ZoneInfo
 
 from scorecards.calendar import Clocks
 from scorecards.definition import Reporting
+from scorecards.exchange import Rates
 from scorecards.facts import epoch
 from scorecards.periods import midnight
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Rates:
-    """Exchange rates of one cache: the factor from a currency's minor units to major units of ours."""
-
-    def __init__(self, conn: sqlite3.Connection, currency: str) -> None:
-        self._own = currency
-        self._days: dict[str, list[str]] = {}
-        self._rates: dict[str, list[Decimal]] = {}
-        for name, valid_from, rate in conn.execute(
-            "SELECT currency, valid_from, rate_to_reporting FROM fx_rates"
-            " WHERE rate_to_reporting IS NOT NULL AND is_deleted = 0 ORDER BY currency, valid_from, id"
-        ):
-            self._days.setdefault(name, []).append(valid_from or "0001-01-01")
-            self._rates.setdefault(name, []).append(Decimal(str(rate)))
-        self._memo: dict[tuple[str | None, str | None], str | None] = {}
-
-    def factor(self, currency: str | None, day: str | None) -> str | None:
-        """Major units of the reporting currency per minor unit, as decimal text; None without a rate.
-
-        The rate valid on the day is the latest with valid_from <= day (G10); rows without a currency are ours.
-        """
-        key = (currency, day)
-        if key not in self._memo:
-            self._memo[key] = self._factor(currency or self._own, day)
-        return self._memo[key]
-
-    def _factor(self, currency: str, day: str | None) -> str | None:
-        minor = Decimal(1).scaleb(-digits(currency))
-        if currency == self._own:
-            return str(minor)
-        days = self._days.get(currency)
-        place = bisect_right(days, day or "9999-12-31") - 1 if days else -1
-        return None if place < 0 else str(self._rates[currency][place] * minor)
-
-    def major(self, minor: int | None, currency: str | None, day: str | None) -> float | None:
-        factor = self.factor(currency, day)
-        return None if minor is None or factor is None else float(minor * Decimal(factor))
-
-
-@lru_cache
-def digits(currency: str) -> int:
-    """Decimal places of a currency (ISO 4217): 2 for EUR, 0 for JPY."""
-    from babel.numbers import get_currency_precision
-
-    return get_currency_precision(currency)
 
 
 def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:

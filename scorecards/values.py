@@ -7,6 +7,7 @@ Ratios are fractions (0.31), durations seconds unless the unit says otherwise, m
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from scorecards.period import Period, instant, instant_of, period_json
@@ -120,6 +121,32 @@ class ActionList:
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeRate:
+    """What one unit of a foreign currency is in the reporting currency, from a day on, and who says so."""
+
+    rate: Decimal
+    valid_from: str  # 0001-01-01 or 1900-01-01: always
+    source: str  # "salesforce", "hubspot", "files", or what a file says
+
+
+@dataclass(frozen=True, slots=True)
+class RatesOf:
+    """What amounts in one currency were converted by, the earliest first; `missing`: days without a rate."""
+
+    currency: str
+    rates: Sequence[ExchangeRate] = ()
+    missing: Sequence[date] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        rates = [{"rate": float(one.rate), "valid_from": one.valid_from, "source": one.source} for one in self.rates]
+        missing = None
+        if self.missing:
+            first, last = self.missing[0].isoformat(), self.missing[-1].isoformat()
+            missing = {"first": first, "last": last, "days": len(self.missing)}
+        return {"currency": self.currency, "rates": rates, "missing": missing}
+
+
+@dataclass(frozen=True, slots=True)
 class KpiResult:
     """One KPI at one as_of."""
 
@@ -145,6 +172,7 @@ class KpiResult:
     drivers: Mapping[str, Any] | None = None
     smart: Mapping[str, Any] | None = None  # letter -> {result, reasons}: is its target SMART?
     freshness: Sequence[Freshness] = ()
+    rates: Sequence[RatesOf] = ()  # what amounts in other currencies were converted by
     # what a reader needs beside the number (not in the JSON of `kpi show`)
     about: str = ""  # one line: what it measures, filters in words
     direction: str = "neutral"  # up: higher is better | down | neutral
@@ -226,6 +254,7 @@ class KpiResult:
             ],
             "drivers": dict(self.drivers) if self.drivers is not None else None,
             "smart": dict(self.smart) if self.smart is not None else None,
+            "rates": [one.to_json() for one in self.rates],
             "restated": [one.to_json() for one in self.restated],
             "definition": {
                 "hash": self.definition or None,

@@ -20,7 +20,7 @@ from connectors import parse
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Customers, Hours, Kpi, Reporting, override
 from scorecards.evaluate import evaluate
-from scorecards.functions import digits
+from scorecards.exchange import digits
 from scorecards.methods import METHODS
 from scorecards.periods import Span, parse_period
 from scorecards.values import KpiResult

@@ -1,5 +1,8 @@
 """What is said of one KPI beside its name and number: goal, change, signal, coverage, reason, counts."""
 
+from datetime import date
+from decimal import Decimal
+
 from scorecards.render import headline
 from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
@@ -9,6 +12,8 @@ from scorecards.values import KpiResult, Period
 
 #: The mean month of four years.
 DAYS_A_MONTH = 30.4375
+#: Rates valid from a day up to this one are valid always.
+_NO_DAY = "1900-01-01"
 _STATS = ("median", "mean", "p90")
 #: How the CRMs write themselves; what files say they are from is written as they say it.
 _CRMS = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
@@ -190,7 +195,7 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         left = result.details.get(key)
         if isinstance(left, int | float) and left > 0:
             said.append(words(key, n=fmt.number(left)))
-    said += filter(None, [crm_words(result, fmt)])
+    said += filter(None, [crm_words(result, fmt), *rate_words(result, fmt)])
     if result.signal is not None:
         span = usual_range(result, fmt)
         if result.signal.result == "none" and span:
@@ -214,6 +219,31 @@ def crm_words(result: KpiResult, fmt: Formatter) -> str:
         if name not in ("linked", "total")
     ]
     return fmt.words("crms", parts=" + ".join(parts), linked=_bare(result, fmt, -bridge["linked"]))
+
+
+def rate_words(result: KpiResult, fmt: Formatter) -> list[str]:
+    """What foreign amounts were converted by: "USD at 0.92 (Salesforce, 1 Sept 2026)"; and days without a rate."""
+    said = []
+    for of in result.rates:
+        if of.rates:
+            newest = of.rates[-1]
+            low, high = (pick(one.rate for one in of.rates) for pick in (min, max))
+            source = _CRMS.get(newest.source, clean(newest.source))
+            is_dated = newest.valid_from > _NO_DAY
+            since = fmt.words("rate_since", date=fmt.day(date.fromisoformat(newest.valid_from))) if is_dated else ""
+            rate = _rate(low, fmt) if low == high else fmt.span(_rate(low, fmt), _rate(high, fmt))
+            said.append(fmt.words("rate", currency=clean(of.currency), rate=rate, source=f"{source}{since}"))
+        if of.missing:
+            first, last = fmt.day(of.missing[0]), fmt.day(of.missing[-1])
+            days = first if first == last else fmt.span(first, last)
+            said.append(fmt.words("no_rate", currency=clean(of.currency), days=days))
+    return said
+
+
+def _rate(rate: Decimal, fmt: Formatter) -> str:
+    """With up to five digits that count, however small a unit of the currency is."""
+    written = f"{Decimal(f'{rate:.5g}').normalize():f}"
+    return fmt.number(float(written), len(written.partition(".")[2]))
 
 
 def _own_period(result: KpiResult, issue: Issue, fmt: Formatter) -> str:

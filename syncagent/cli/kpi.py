@@ -277,6 +277,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     from scorecards.render.moved import driver_lines
     from scorecards.render.rows import (
         crm_words,
+        rate_words,
         signal_sentence,
         stat_words,
         usual_range,
@@ -304,6 +305,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         sides = f"{_plain(result.numerator)} of {_plain(result.denominator)}, " if has_sides else ""
         lines.append(("made of", f"{sides}n = {result.n:,}"))
     lines.append(("in CRMs", crm_words(result, fmt)))
+    lines += [("rate", said) for said in rate_words(result, fmt)]
     for comparison in result.comparisons:
         if comparison.value is not None:
             change = written_change(result, fmt, comparison.against) or "no change"

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from scorecards.exchange import digits
 from scorecards.facts import LIVE
-from scorecards.functions import digits
 from scorecards.periods import FOREVER
 from syncagent.identity.tables import COUNTED, LINKED
 
