@@ -24,6 +24,7 @@ from scorecards.explain import explained
 from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
 from scorecards.needs import lack_of_rows, lack_of_settings
+from scorecards.pace import Pledges
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, is_stock, plan
 from scorecards.question import question_of
@@ -55,15 +56,25 @@ def evaluate(
 
 
 class Evaluator:
-    """Computes KPIs of one cache at one as_of; `kpis` are all KPIs by name, for ratios of them."""
+    """Computes KPIs of one cache at one as_of; `kpis` are all KPIs by name, for ratios of them.
+
+    `pledges` are the baselines and outcomes of targets that were kept; without them all are worked out anew.
+    """
 
     def __init__(
-        self, conn: sqlite3.Connection, kpis: Mapping[str, Kpi], reporting: Reporting, *, as_of: datetime
+        self,
+        conn: sqlite3.Connection,
+        kpis: Mapping[str, Kpi],
+        reporting: Reporting,
+        *,
+        as_of: datetime,
+        pledges: Pledges | None = None,
     ) -> None:
         self.conn = conn
         self.kpis = kpis
         self.reporting = reporting
         self.as_of = as_of
+        self.pledges = pledges or Pledges()
         self.zone = ZoneInfo(reporting.timezone)
         self.today = local_day(as_of, self.zone)
         self.compiler = Compiler(
@@ -145,7 +156,8 @@ class Evaluator:
         value = main.value if status in SHOWN else None
         series = tuple(self._points(chosen, figures))
         comparisons = tuple(self._compared(chosen, figures, value))
-        verdict = against_target(self, kpi, chosen, value if status in ("ok", "partial") else None)
+        judged = value if status in ("ok", "partial") else None
+        verdict = against_target(self, kpi, chosen, judged, is_stale=status == "stale")
         details = details_of(self, kpi, chosen.main, tallied[0] if tallied else None)
         news = self._signal(kpi, series) if kpi.signal == "xmr" else None
         return replace(
@@ -160,7 +172,7 @@ class Evaluator:
             details={**details, **verdict.details},
             comparisons=comparisons,
             target=verdict.target,
-            verdict=_quality_capped(kpi, verdict.verdict, main, details),
+            verdict=verdict.verdict if verdict.is_final else _quality_capped(kpi, verdict.verdict, main, details),
             signal=news,
             series=series,
             segments=tuple(segments_of(self, kpi, chosen, by)),

@@ -9,6 +9,7 @@ from datetime import date
 
 from scorecards.calendar import business_days
 from scorecards.definition import Hours
+from scorecards.pace import needed, projected
 from scorecards.slots import Band, Target
 from scorecards.values import TargetResult
 
@@ -67,9 +68,9 @@ def judge(
     if full is None:
         return Judged(TargetResult(target.want, None, None, None, target.due), None, None)
     path = target.path or ("business_days" if prorated else "glide")
-    share = _share_passed(path, stretch, hours, seasonal)
+    share = share_passed(path, stretch, hours, seasonal)
     if share is None:
-        path, share = "linear", _share_passed("linear", stretch, hours, None)
+        path, share = "linear", share_passed("linear", stretch, hours, None)
     assert share is not None  # linear always has an answer
     if prorated:
         expected = full * share
@@ -77,10 +78,9 @@ def judge(
         expected = base + (full - base) * share
     else:
         expected = full
-    needed = None
-    if stretch is not None and value is not None and prorated:
-        left = business_days(stretch.now, stretch.end, hours)
-        needed = (full - value) / left if left > 0 else None
+    daily = ending = None
+    if stretch is not None and prorated:
+        daily, ending = needed(full, value, business_days(stretch.now, stretch.end, hours)), projected(value, share)
     gap = relative_gap(target.want, value, expected)
     result = TargetResult(
         target.want,
@@ -88,11 +88,16 @@ def judge(
         expected,
         None if value is None else value - expected,
         target.due,
-        needed,
+        daily,
         path=path if stretch is not None else None,
+        projected=ending,
     )
-    tolerance = target.amber if target.amber is not None else (TOLERANCE_OF_RATES if is_rate else TOLERANCE)
-    return Judged(result, colour(gap, tolerance), gap)
+    return Judged(result, colour(gap, tolerance(target, is_rate=is_rate)), gap)
+
+
+def tolerance(target: Target, *, is_rate: bool) -> float:
+    """How far behind what is expected is still amber."""
+    return target.amber if target.amber is not None else TOLERANCE_OF_RATES if is_rate else TOLERANCE
 
 
 def relative_gap(want: str, value: float | None, expected: float) -> float | None:
@@ -104,6 +109,7 @@ def relative_gap(want: str, value: float | None, expected: float) -> float | Non
 
 
 def colour(gap: float | None, tolerance: float) -> str | None:
+    """Green, amber or red; None of an unknown gap."""
     if gap is None:
         return None
     if gap >= 0:
@@ -112,9 +118,10 @@ def colour(gap: float | None, tolerance: float) -> str | None:
     return AMBER if round(gap, 12) >= -tolerance else RED
 
 
-def _share_passed(
+def share_passed(
     path: str, stretch: Stretch | None, hours: Hours, seasonal: Callable[[], float | None] | None
 ) -> float | None:
+    """The share of a stretch that its path says has passed; None where there is no season to go by."""
     if stretch is None:
         return 1.0
     if path == "seasonal":
@@ -131,7 +138,6 @@ def _in_band(target: Target, value: float | None) -> Judged:
     low, high = target.want.between
     outside = None if value is None else max(low - value, value - high, 0.0)
     gap = None if outside is None else -outside / (high - low)
-    tolerance = target.amber if target.amber is not None else TOLERANCE
     signed = None if value is None else (value - low if value < low else value - high if value > high else 0.0)
     result = TargetResult("between", None, None, signed, target.due, low=low, high=high)
-    return Judged(result, colour(gap, tolerance), gap)
+    return Judged(result, colour(gap, tolerance(target, is_rate=False)), gap)

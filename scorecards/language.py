@@ -12,7 +12,7 @@ from typing import Any
 from scorecards import sqlcheck
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
-from scorecards.figures import is_two_sided
+from scorecards.figures import is_rate, is_two_sided
 from scorecards.periods import parse_period
 from scorecards.ratios import SUFFIXES
 from scorecards.relations import Column, Language, Relation
@@ -344,6 +344,8 @@ class _Check:
                 parse_period(target.from_.period)
             except ValueError as error:
                 yield "target.from.period", str(error), ""
+        if target.points and not is_rate(self._kpi):
+            yield "target.change", "points (pp) are of rates, and this is none.", 'Write "+10%".'
         for name in target.segments:
             if name not in self._kpi.by:
                 mend = f'Add it to by: by = ["{name}"].'

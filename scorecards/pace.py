@@ -1,15 +1,13 @@
 """Where a target stands on its way: baseline kept, projection to the deadline, deadline passed (docs/definitions.md).
 
-Pure functions of values and dates; which rows they come from is `targets`' to say, where they are kept `syncagent`'s.
+Pure functions of values and dates; which rows they come from is for `targets` and `progress` to say, where they are
+kept for `syncagent.pledges`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from hashlib import sha256
 from typing import Any, Literal
-
-import orjson
 
 #: Before a fifth of the way nothing is projected: a good first week is not a good year.
 LEAST_WEIGHT = 0.2
@@ -24,6 +22,8 @@ class Kept:
     definition: str  # hash of the KPI's definition then
     target: str  # hash of what of the target it belongs to
     computed_on: date
+    start: date  # the days it was computed over: [start, end)
+    end: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,23 @@ class Agreed:
     is_new: bool
     warning: str = ""
 
+    @property
+    def can_be_kept(self) -> bool:
+        """Is it known, of days that are over, and not kept already?"""
+        return self.is_new and self.baseline.value is not None and self.baseline.end <= self.baseline.computed_on
 
-def definition_of(said: Mapping[str, Any]) -> str:
-    """The hash of a definition: the same slots and parameters, the same hash, in whatever order they were written."""
-    return sha256(orjson.dumps(dict(said), option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()[:16]
+    def to_json(self) -> dict[str, Any]:
+        """Its public form: `target.baseline` of `kpi show --json`."""
+        kept = self.baseline
+        return {
+            "value": kept.value,
+            "n": kept.n,
+            "start": kept.start.isoformat(),
+            "end": kept.end.isoformat(),
+            "computed_on": kept.computed_on.isoformat(),
+            "kept": not self.is_new,
+            "warning": self.warning or None,
+        }
 
 
 def agree(kept: Kept | None, fresh: Kept, *, rebaseline: bool = False) -> Agreed:
@@ -79,21 +92,30 @@ def glide_needed(target: float, value: float | None, periods_left: int) -> float
     return needed(target, value, periods_left)
 
 
+State = Literal["running", "met", "missed", "not judged"]
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """running, or passed and met or missed by the value it was judged by; that no longer changes."""
 
-    state: Literal["running", "met", "missed", "not judged"]
+    state: State
     judged_on: date | None = None
     value: float | None = None
 
 
 def at_deadline(
-    due: date | None, today: date, want: str, target: float | None, value: float | None, frozen: Deadline | None = None
+    due: date | None,
+    today: date,
+    want: str,
+    target: float | tuple[float, float] | None,
+    value: float | None,
+    frozen: Deadline | None = None,
 ) -> Deadline:
     """A target's state on a day. `due` is its last day; `value` the one of the last complete period up to it.
 
-    What was found when it passed is handed back as `frozen` from then on, whatever is restated later.
+    `target` is a pair of edges, both included, where `want` is "between". What was found when the deadline passed is
+    handed back as `frozen` from then on, whatever is restated later.
     """
     if due is None or today <= due:
         return Deadline("running")
@@ -101,5 +123,60 @@ def at_deadline(
         return frozen
     if target is None or value is None:
         return Deadline("not judged", due)
-    met = value >= target if want == "up" else value <= target
+    if isinstance(target, tuple):
+        met = target[0] <= value <= target[1]
+    else:
+        met = value >= target if want == "up" else value <= target
     return Deadline("met" if met else "missed", due, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A target between its first day and its deadline, as it stood before the day `now`.
+
+    `value` is what there is: of a sum on its way from a baseline the total since `start`, else the value shown; once
+    the deadline has passed the one it was judged by. `verdict` compares it with what the path `expected`.
+    """
+
+    start: date | None
+    end: date  # the first day after the deadline
+    now: date
+    state: State
+    goal: float | None
+    value: float | None
+    expected: float | None = None
+    verdict: str | None = None  # green | amber | red
+    path: str | None = None
+    passed: float | None = None  # the share of the way its path says has passed
+    projected: float | None = None  # where a sum ends if it goes on as it has
+    needed_rate: float | None = None  # what each working day left must bring
+    needed_per_period: float | None = None  # by how much a rate or a stock must change each whole period left
+    accrues: bool = False  # a sum over the whole way, rather than the value of a period
+
+    def to_json(self) -> dict[str, Any]:
+        """Its public form: `target.progress` of `kpi show --json`."""
+        gap = None if self.value is None or self.expected is None else self.value - self.expected
+        return {
+            "start": self.start.isoformat() if self.start else None,
+            "end": self.end.isoformat(),
+            "now": self.now.isoformat(),
+            "state": self.state.replace(" ", "_"),
+            "goal": self.goal,
+            "value": self.value,
+            "expected": self.expected,
+            "gap": gap,
+            "verdict": self.verdict,
+            "path": self.path,
+            "passed": self.passed,
+            "projected": self.projected,
+            "needed_rate": self.needed_rate,
+            "needed_per_period": self.needed_per_period,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pledges:
+    """What is kept of targets: baselines, and how those whose deadline passed came out; each by (KPI, mark)."""
+
+    baselines: Mapping[tuple[str, str], Kept] = field(default_factory=dict)
+    ends: Mapping[tuple[str, str], Deadline] = field(default_factory=dict)

@@ -6,9 +6,7 @@ was told under another definition is not compared. `syncagent.told` keeps what w
 """
 
 import hashlib
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +22,7 @@ from scorecards.segments import segments_of, sources_of
 from scorecards.tally import records
 from scorecards.told import ChangedRecord, Parts, Restated, Told, pack
 from scorecards.values import SHOWN, KpiResult, SegmentValue
+from scorecards.version import definition_of, short_hash
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -47,60 +46,13 @@ _LEAST: Mapping[str, float] = {
 }
 #: Statuses that say a value is gone; any other one says that it cannot be told just now.
 _GONE = ("no_denominator", "too_few")
-#: What of a definition changes no value.
-_ASIDE = {
-    *(
-        "name",
-        "about",
-        "hidden",
-        "builtin",
-        "by",
-        "target",
-        "compare",
-        "signal",
-        "action",
-        "also",
-        "format",
-        "direction",
-    ),
-    *("perspective", "group", "needs", "maps", "additivity", "segments", "partner", "information", "gathered_by"),
-    *("process", "source", "frequency", "recipients", "owner", "objective", "review_by", "touchpoint", "usual_period"),
-}
 #: id -> its rows then and now.
 Changes = Mapping[str, tuple[list[list[Any]], list[list[Any]]]]
-_REPORTING = ("timezone", "currency", "customers", "test_rows", "system_of_record", "week_starts")
-
-#: What asks for opening hours; of all other KPIs a new holiday changes nothing.
-_IN_BUSINESS_TIME = re.compile(r'"business"|business_s|"business_days": \d')
-
-
-def definition_of(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> str:
-    """What a KPI's value depends on beside the records, as a short hash: equal hashes, comparable values."""
-    parts = [part.model_dump(mode="json", exclude=_ASIDE) for part in (kpi, *_operands(kpi, kpis, {kpi.id}))]
-    said: dict[str, Any] = {"kpis": parts}
-    leans_on = set(_REPORTING)
-    if _IN_BUSINESS_TIME.search(json.dumps(parts)):
-        leans_on |= {"hours", "calendars"}
-        said["team"] = reporting.dimensions.get("team") if reporting.calendars else None
-    return _hash(said | {"reporting": reporting.model_dump(mode="json", include=leans_on)})
 
 
 def _split_of(kpi: Kpi, reporting: Reporting) -> str:
     """What its segments are, as a short hash."""
-    return _hash({name: reporting.dimensions.get(name) for name in kpi.by})
-
-
-def _hash(said: Any) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def _operands(kpi: Kpi, kpis: Mapping[str, Kpi], seen: set[str]) -> Iterator[Kpi]:
-    for said in kpi.operands:
-        name = said.partition(".")[0]
-        if name in kpis and name not in seen:
-            seen.add(name)
-            yield kpis[name]
-            yield from _operands(kpis[name], kpis, seen)
+    return short_hash({name: reporting.dimensions.get(name) for name in kpi.by})
 
 
 def is_news(before: float | None, now: float | None, unit: str) -> bool:

@@ -12,6 +12,7 @@ from scorecards.figures import Figure, figure
 from scorecards.periods import Slice
 from scorecards.plan import Plan
 from scorecards.ratios import parts_of
+from scorecards.slots import Target
 from scorecards.split import why_whole
 from scorecards.tally import Tally, needs_values, tallies
 from scorecards.targets import against_target
@@ -76,7 +77,7 @@ def segments_of(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: Sequence[str
             wanted = (kpi.target.segments.get(dimension, {}) if kpi.target else {}).get(segment)
             verdict = None
             if wanted is not None and part.value is not None and kpi.target is not None:
-                own = kpi.target.model_copy(update={"value": float(wanted), "change": None})
+                own = Target(want=kpi.target.want, value=float(wanted), amber=kpi.target.amber)
                 hours = evaluator.reporting.hours_of(segment if dimension == "team" else None)
                 judged = kpi.model_copy(update={"target": own})
                 verdict = against_target(evaluator, judged, chosen, part.value, hours).verdict

@@ -260,7 +260,7 @@ def _share_or_number(value: Any) -> Any:
     if isinstance(value, str):
         found = re.fullmatch(r"\s*([+-]?\d+(?:\.\d+)?)\s*%\s*", value)
         if not found:
-            raise ValueError('not a change. Write "+10%", "-20%" or a fraction such as 0.1.')
+            raise ValueError('not a change. Write "+10%", "-20%", "+5pp" (points of a rate) or a fraction such as 0.1.')
         return float(found[1]) / 100
     return value
 
@@ -278,6 +278,14 @@ class Target(Model):
     due: date | None = None
     path: Literal["linear", "seasonal", "business_days", "glide"] | None = None
     amber: float | None = None
+    points: bool = False  # of a rate: `change` is added to the baseline rather than multiplied; said as "+5pp"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_points(cls, said: Any) -> Any:
+        change = said.get("change") if isinstance(said, Mapping) else None
+        found = re.fullmatch(r"\s*([+-]?\d+(?:\.\d+)?)\s*pp\s*", change) if isinstance(change, str) else None
+        return {**said, "change": float(found[1]) / 100, "points": True} if found else said
 
     @model_validator(mode="after")
     def _complete(self) -> "Target":

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from scorecards.pace import Agreed, Progress
 from scorecards.period import Period, instant, instant_of, period_json
 from scorecards.told import Restated, Told
 
@@ -46,6 +47,25 @@ class TargetResult:
     low: float | None = None
     high: float | None = None
     path: str | None = None
+    projected: float | None = None  # where the stretch judged will end, if it goes on as it has
+    progress: Progress | None = None  # where it stands on its way to the deadline
+    baseline: Agreed | None = None  # of a relative target
+    mark: str = ""  # hash of what it says
+
+    def to_json(self) -> dict[str, Any]:
+        """Its public form: `target` of `kpi show --json`."""
+        return {
+            "want": self.want if self.want != "between" else {"between": [self.low, self.high]},
+            "value": self.value,
+            "expected": self.expected,
+            "gap": self.gap,
+            "due": self.due.isoformat() if self.due else None,
+            "needed_rate": self.needed_rate,
+            "path": self.path,
+            "projected": self.projected,
+            "progress": self.progress.to_json() if self.progress else None,
+            "baseline": self.baseline.to_json() if self.baseline else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,18 +228,7 @@ class KpiResult:
             "coverage": self.coverage,
             "details": dict(self.details),
             "comparisons": [{"with": c.against, "value": c.value, "change": c.change} for c in self.comparisons],
-            "target": None
-            if self.target is None
-            else {
-                "want": self.target.want
-                if self.target.want != "between"
-                else {"between": [self.target.low, self.target.high]},
-                "value": self.target.value,
-                "expected": self.target.expected,
-                "gap": self.target.gap,
-                "due": self.target.due.isoformat() if self.target.due else None,
-                "needed_rate": self.target.needed_rate,
-            },
+            "target": self.target.to_json() if self.target else None,
             "verdict": self.verdict,
             "signal": None
             if self.signal is None

@@ -8,7 +8,7 @@ from datetime import datetime
 from scorecards.definition import Recipient
 from scorecards.render import render
 from scorecards.values import Freshness, KpiResult
-from syncagent import archive, compose, issues, ledger, notices, told
+from syncagent import archive, compose, issues, ledger, notices, pledges, told
 from syncagent.config.result import Config
 from syncagent.errors import DeliveryError
 from syncagent.mailer import MailSettings
@@ -87,6 +87,7 @@ def owe(state: sqlite3.Connection, edition: Edition, copies: Sequence[Copy], now
         ledger.save_snapshots(state, edition.run_id, edition.results)
     if not edition.kind.startswith("test"):
         told.remember(state, edition.name, edition.results)
+        pledges.remember(state, edition.results)
     for copy in copies:
         notices.enqueue(
             state,

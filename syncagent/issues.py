@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 from scorecards.definition import Kpi, Recipient, Scorecard
 from scorecards.errors import ScorecardError
 from scorecards.evaluate import Evaluator
+from scorecards.pace import Pledges
 from scorecards.periods import cut, last_complete
 from scorecards.render.message import Issue
 from scorecards.restate import with_restated
 from scorecards.told import Told
 from scorecards.values import Freshness, KpiResult, Period
-from syncagent import compose, due, freshness, told
+from syncagent import compose, due, freshness, pledges, told
 from syncagent.config.result import Config
 from syncagent.notices import Owner
 from syncagent.smart import of_result
@@ -92,11 +93,13 @@ def values(
 ) -> list[KpiResult]:
     """Every KPI of the scorecard at `as_of`; one that fails says so in its row and never stops the others.
 
-    With `state` they also say which values told before they restate, and carry what is to be kept of them as told.
+    With `state` they also say which values told before they restate, carry what is to be kept of them as told, and
+    judge by the baselines that were kept.
     """
     known = told.of_scorecard(state, card.id, as_of) if state is not None else None
+    kept = pledges.known(state, as_of) if state is not None else None
     with _snapshot(cache):
-        return _values(config, cache, card, as_of, known)
+        return _values(config, cache, card, as_of, known, kept)
 
 
 @contextmanager
@@ -119,9 +122,10 @@ def _values(
     card: Scorecard,
     as_of: datetime,
     known: Mapping[str, Sequence[Told]] | None,
+    kept: Pledges | None,
 ) -> list[KpiResult]:
     granularity = granularity_of(card)
-    evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of)
+    evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of, pledges=kept)
     results = []
     for name in card.kpis:
         kpi = config.kpis[name]

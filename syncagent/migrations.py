@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.identity.decisions import STATE_SCHEMA as LINKS_SCHEMA
 from syncagent.ledger import STATE_SCHEMA
+from syncagent.pledges import PLEDGES_SCHEMA
 from syncagent.schema import COMMON, STORAGE, TABLES, column_types
 from syncagent.told import TOLD_SCHEMA
 
@@ -317,6 +318,11 @@ def _m0003_link_decisions(database: "Database") -> None:
     execute_statements(database.conn, LINKS_SCHEMA)
 
 
+def _m0004_pledges(database: "Database") -> None:
+    """Baselines of targets and how targets came out: what was computed once must not move with the past."""
+    execute_statements(database.conn, PLEDGES_SCHEMA)
+
+
 STATE = Schema(
     "state",
     0x53595354,  # "SYST"
@@ -324,5 +330,6 @@ STATE = Schema(
         ("m0001_ledger", _m0001_ledger),
         ("m0002_told", _m0002_told),
         ("m0003_link_decisions", _m0003_link_decisions),
+        ("m0004_pledges", _m0004_pledges),
     ),
 )

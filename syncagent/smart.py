@@ -44,11 +44,21 @@ def letters(config: "Config", today: date) -> dict[str, dict[str, Letter]]:
     return found
 
 
+def _needed(result: KpiResult) -> float | None:
+    """What each working day left must bring, of the whole way where there is one; None of what is to fall."""
+    target = result.target
+    if target is None or target.want != "up":
+        return None
+    progress = target.progress
+    return progress.needed_rate if progress is not None and progress.accrues else target.needed_rate
+
+
 def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date) -> dict[str, Any] | None:
     """The letters of one value on a scorecard, with what its past says; None without a target."""
     kpi = config.kpis[result.kpi]
     hours = config.reporting().hours
-    needed = result.target.needed_rate if result.target else None
+    needed = _needed(result)
+    agreed = result.target.baseline if result.target else None
     days = [(p, business_days(p.start, p.end, hours)) for p in result.series if p.value is not None]
     known = Known(
         today,
@@ -59,6 +69,8 @@ def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date)
         goal=result.target.value if result.target else None,
         usual=result.signal,
         needed=needed,
+        has_baseline=agreed is not None and (not agreed.is_new or agreed.can_be_kept),
+        redefined=agreed is not None and bool(agreed.warning),
         best=max((float(p.value or 0) / many for p, many in days if many), default=None) if needed else None,
         period_days=_DAYS.get(kpi.period or kpi.usual_period, 28),
     )

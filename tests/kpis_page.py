@@ -15,7 +15,7 @@ from scorecards.figures import n_min
 from scorecards.needs import NOTED, how_to_map
 from scorecards.reading import unit_of
 from scorecards.render.format import get
-from scorecards.render.rows import written_value
+from scorecards.render.written import written_value
 from scorecards.uses import tables_beside
 from scorecards.values import KpiResult
 from scorecards.wording import filters, formula

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from scorecards.render import headline, sparkline
 from scorecards.render.clean import clean, safe_stop, safe_url
 from scorecards.render.format import Formatter
+from scorecards.render.goals import goal_lines
 from scorecards.render.message import Issue
 from scorecards.render.moved import driver_lines, mostly
 from scorecards.render.restated import redefined, restated
@@ -17,9 +18,9 @@ from scorecards.render.rows import (
     usual_range,
     written_change,
     written_goal,
-    written_value,
 )
 from scorecards.render.view import Badge, Detail, Group, Item, Line, Part, Parts, Records, Row, SourceLine, Spark, View
+from scorecards.render.written import written_value
 from scorecards.values import SHOWN, ActionRow, Freshness, KpiResult, Period
 
 #: Shapes that no client turns into an emoji, one per state.
@@ -151,7 +152,12 @@ def _row(result: KpiResult, issue: Issue, fmt: Formatter, detail: Detail, draw: 
         value=(written_value(result, fmt) or "") if shown else "—",
         change=change or "",
         compared=compared_word(result, fmt) if shown else words("not_available"),
-        lines=(*note_lines(result, fmt), *_moved(result, fmt), *meta_lines(result, issue, fmt)),
+        lines=(
+            *note_lines(result, fmt),
+            *_moved(result, fmt),
+            *_goal(result, fmt),
+            *meta_lines(result, issue, fmt),
+        ),
         spark=_spark(result, fmt, draw),
         parts=_parts(result, fmt, detail.segments),
     )
@@ -161,6 +167,10 @@ def _moved(result: KpiResult, fmt: Formatter) -> list[Line]:
     """What moved the number, where that is news; of noise nothing is explained."""
     is_told = result.drivers is not None and result.drivers["news"] and headline.has_value(result)
     return [Line(text) for text in driver_lines(result, fmt)] if is_told else []
+
+
+def _goal(result: KpiResult, fmt: Formatter) -> list[Line]:
+    return goal_lines(result, fmt) if headline.has_value(result) else []
 
 
 def _spark(result: KpiResult, fmt: Formatter, draw: Draw) -> Spark | None:

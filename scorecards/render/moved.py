@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from scorecards.drivers import OTHER
 from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
-from scorecards.render.rows import written_difference
+from scorecards.render.written import written_difference
 from scorecards.values import KpiResult
 
 #: Of a change, the share from which one segment is named as where it mostly comes from.

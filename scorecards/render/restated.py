@@ -3,8 +3,8 @@
 from scorecards.render.clean import clean, safe_url
 from scorecards.render.format import Formatter
 from scorecards.render.message import Issue
-from scorecards.render.rows import written_value
 from scorecards.render.view import Changed, Detail, Item
+from scorecards.render.written import written_value
 from scorecards.told import ChangedRecord, Restated
 from scorecards.values import KpiResult
 

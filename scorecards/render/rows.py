@@ -8,36 +8,14 @@ from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
 from scorecards.render.message import Issue
 from scorecards.render.view import Line
+from scorecards.render.written import bare, written_difference, written_value
 from scorecards.values import KpiResult, Period
 
-#: The mean month of four years.
-DAYS_A_MONTH = 30.4375
 #: Rates valid from a day up to this one are valid always.
 _NO_DAY = "1900-01-01"
 _STATS = ("median", "mean", "p90")
 #: How the CRMs write themselves; what files say they are from is written as they say it.
 _CRMS = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
-
-
-def written_value(result: KpiResult, fmt: Formatter, value: float | None = None) -> str | None:
-    """`value` (the result's own by default) in the KPI's unit."""
-    number = result.value if value is None else value
-    if number is None:
-        return None
-    number, unit = _as_shown(result, number)
-    return fmt.value(number, unit, scale=result.scale, clock=result.clock, currency=result.currency)
-
-
-def _as_shown(result: KpiResult, number: float) -> tuple[float, str]:
-    """A number and its unit as readers see them: long times in months."""
-    if result.shown_in == "months" and result.unit == "days":
-        return number / DAYS_A_MONTH, "months"
-    return number, result.unit
-
-
-def _bare(result: KpiResult, fmt: Formatter, value: float) -> str:
-    value, unit = _as_shown(result, value)
-    return fmt.value(value, unit, scale=result.scale, clock=result.clock, currency=result.currency, bare=True)
 
 
 def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
@@ -48,17 +26,13 @@ def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
     if target.want == "between":
         if target.low is None or target.high is None:
             return None
-        return fmt.span(_bare(result, fmt, target.low), _bare(result, fmt, target.high))
+        return fmt.span(bare(result, fmt, target.low), bare(result, fmt, target.high))
     wanted = target.value if target.value is not None else target.expected
+    if target.progress is not None and target.progress.state != "running":
+        wanted = target.progress.goal  # of the whole way, which is over
     if wanted is None:
         return None
-    return f"{'≤' if target.want == 'down' else '≥'}\u00a0{_bare(result, fmt, wanted)}"
-
-
-def written_difference(result: KpiResult, fmt: Formatter, change: float) -> str | None:
-    """A signed difference in the KPI's unit; None where it rounds to nothing."""
-    change, unit = _as_shown(result, change)
-    return fmt.change(change, unit, scale=result.scale, clock=result.clock, currency=result.currency)
+    return f"{'≤' if target.want == 'down' else '≥'}\u00a0{bare(result, fmt, wanted)}"
 
 
 def _difference(result: KpiResult, fmt: Formatter, against: str) -> tuple[float, str | None] | None:
@@ -94,7 +68,7 @@ def usual_range(result: KpiResult, fmt: Formatter) -> str | None:
         return None
     if result.unit == "count":
         return fmt.span(fmt.number(signal.lower), fmt.number(signal.upper))
-    return fmt.span(_bare(result, fmt, signal.lower), _bare(result, fmt, signal.upper))
+    return fmt.span(bare(result, fmt, signal.lower), bare(result, fmt, signal.upper))
 
 
 def stat_words(result: KpiResult, fmt: Formatter) -> str:
@@ -183,13 +157,16 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
     if own:
         said.append(own)
     target = result.target
-    if target is not None:
-        if target.due is not None:
+    progress = target.progress if target is not None else None
+    if target is not None and (progress is None or not progress.accrues):
+        if target.due is not None and progress is None:
             said.append(words("goal", goal=words("by_date", date=fmt.day(target.due))))
         if target.expected is not None and target.value is not None and target.expected != target.value:
-            said.append(words("expected", value=_bare(result, fmt, target.expected)))
+            said.append(words("expected", value=bare(result, fmt, target.expected)))
         if target.needed_rate is not None and target.want == "up" and target.needed_rate > 0:
-            said.append(words("needed", value=_bare(result, fmt, target.needed_rate)))
+            said.append(words("needed", value=bare(result, fmt, target.needed_rate)))
+        if target.projected is not None:
+            said.append(words("w_projected", value=bare(result, fmt, target.projected)))
     said += [text for text in (stat_words(result, fmt), *_other_stats(result, fmt), _base(result, fmt)) if text]
     for key in ("immature", "unanswered", "pending"):
         left = result.details.get(key)
@@ -214,11 +191,11 @@ def crm_words(result: KpiResult, fmt: Formatter) -> str:
     if not isinstance(bridge, dict):
         return ""
     parts = [
-        f"{_CRMS.get(name, clean(name))} {_bare(result, fmt, amount)}"
+        f"{_CRMS.get(name, clean(name))} {bare(result, fmt, amount)}"
         for name, amount in bridge.items()
         if name not in ("linked", "total")
     ]
-    return fmt.words("crms", parts=" + ".join(parts), linked=_bare(result, fmt, -bridge["linked"]))
+    return fmt.words("crms", parts=" + ".join(parts), linked=bare(result, fmt, -bridge["linked"]))
 
 
 def rate_words(result: KpiResult, fmt: Formatter) -> list[str]:
@@ -281,7 +258,7 @@ def _other_stats(result: KpiResult, fmt: Formatter) -> list[str]:
     for stat in _STATS:
         number = result.details.get(stat)
         if stat != result.stat and isinstance(number, int | float) and not isinstance(number, bool):
-            said.append(f"{stat} {_bare(result, fmt, number)}")
+            said.append(f"{stat} {bare(result, fmt, number)}")
     return said
 
 

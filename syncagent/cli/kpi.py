@@ -21,11 +21,13 @@ from syncagent.cli.common import (
     print_table,
     told_before,
 )
+from syncagent.cli.rebaseline import rebaseline_command
 from syncagent.clock import local_time
 from syncagent.errors import FAILED, OK, UsageError
 
 if TYPE_CHECKING:
     from scorecards.definition import Kpi
+    from scorecards.render.format import Formatter
     from scorecards.values import KpiResult
     from syncagent.computable import Verdict
     from syncagent.config import Config
@@ -151,7 +153,7 @@ def show_command(
     from scorecards.evaluate import Evaluator
     from scorecards.periods import parse_period
     from scorecards.restate import restated_since
-    from syncagent import told
+    from syncagent import pledges, told
     from syncagent.store import read_cache
 
     config = app.config
@@ -165,14 +167,14 @@ def show_command(
         span = parse_period(period) if period is not None else None
     except ValueError as error:
         raise UsageError(str(error), place=f"--period {period}") from None
-    with closing(read_cache(config.agent.data_dir)) as cache:
-        evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment)
+    with closing(read_cache(config.agent.data_dir)) as cache, told_before(config.agent.data_dir) as state:
+        kept = pledges.known(state, moment) if state is not None else None
+        evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment, pledges=kept)
         results = [evaluator.evaluate(kpi, period=span, by=by or None) for kpi in kpis]
-        with told_before(config.agent.data_dir) as state:
-            results = [
-                restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment) if state is not None else ())
-                for kpi, result in zip(kpis, results, strict=True)
-            ]
+        results = [
+            restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment) if state is not None else ())
+            for kpi, result in zip(kpis, results, strict=True)
+        ]
     if as_json:
         print_json([result.to_json() for result in results])
     else:
@@ -243,6 +245,7 @@ def _show_explained(told: dict[str, Any], limit: int) -> None:
 
 
 kpi_group.add_command(backtest_command)
+kpi_group.add_command(rebaseline_command)
 
 
 def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
@@ -274,6 +277,7 @@ def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
 def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
     from scorecards.render.format import get
+    from scorecards.render.goals import goal_lines
     from scorecards.render.moved import driver_lines
     from scorecards.render.rows import (
         crm_words,
@@ -283,8 +287,8 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         usual_range,
         written_change,
         written_goal,
-        written_value,
     )
+    from scorecards.render.written import written_value
 
     fmt = get(config.agent.locale, config.agent.currency, config.agent.timezone)
     if not is_first:
@@ -312,6 +316,9 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
             word = comparison.against.replace("_", " ")
             lines.append((word, f"{written_value(result, fmt, comparison.value)}, {change} since"))
     lines.append(("goal", written_goal(result, fmt) or ""))
+    lines += [("way", line.text) for line in goal_lines(result, fmt)]
+    if result.target is not None and result.target.baseline is not None:
+        lines.append(("baseline", _baseline(result, fmt)))
     lines.append(("usual", usual_range(result, fmt) or ""))
     lines.append(("signal", signal_sentence(result, fmt)))
     lines += [("moved", text) for text in driver_lines(result, fmt)]
@@ -331,6 +338,21 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     for segment in result.segments:
         value = written_value(result, fmt, segment.value) if segment.value is not None else segment.status
         click.echo(f"    {segment.segment:<30} {value or '':>14}  n = {segment.n}")
+
+
+def _baseline(result: "KpiResult", fmt: "Formatter") -> str:
+    """What a relative target starts from, of which days, and whether it is kept."""
+    from scorecards.render.written import written_value
+    from scorecards.values import Period
+
+    assert result.target is not None  # the caller looked
+    agreed = result.target.baseline
+    if agreed is None or agreed.baseline.value is None:
+        return "no value"
+    kept = agreed.baseline
+    days = fmt.dates(Period(kept.start, kept.end, ""))
+    since = f"kept since {fmt.day(kept.computed_on)}" if not agreed.is_new else "kept from the first scorecard sent on"
+    return f"{written_value(result, fmt, kept.value)} of {days}, {since}"
 
 
 def _plain(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """What a KPI names must be there: tables, columns, conditions, values, segments, other KPIs."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -132,6 +133,13 @@ def test_what_is_there_is_fine(table: dict[str, Any]) -> None:
 def test_what_a_builtin_says_itself_is_not_held_against_the_file() -> None:
     for name in BUILTINS:
         assert said({"n_min": 1}, name) == []
+
+
+def test_points_are_of_rates_only() -> None:
+    """Five points of money are no points."""
+    points = {"target": {"want": "up", "change": "+5pp", "from": {"period": "2025"}, "due": date(2026, 12, 31)}}
+    assert said(points, "win_rate") == []
+    assert said(points, "won_revenue") == ["target.change: points (pp) are of rates, and this is none"]
 
 
 def test_a_builtin_takes_only_parameters_there_are() -> None:

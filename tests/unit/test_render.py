@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from scorecards.errors import RenderError
+from scorecards.pace import Progress
 from scorecards.render import HTML_MAX, preview_html, render
 from scorecards.render.format import get
 from scorecards.render.message import Issue
-from scorecards.render.rows import signal_sentence, written_change, written_value
+from scorecards.render.rows import signal_sentence, written_change
+from scorecards.render.written import written_value
 from scorecards.values import (
     ActionList,
     ActionRow,
@@ -82,6 +84,23 @@ def both(made: Issue) -> tuple[str, str]:
     return seen(rendered.html), plain(rendered.text)
 
 
+#: A rate on its way through 2026, and (in a rate's clothes) a total.
+WAY = Progress(
+    date(2026, 1, 1), date(2027, 1, 1), date(2026, 11, 1), "running", 0.4, 0.3, 0.4, "red", needed_per_period=0.05
+)
+TOTAL = replace(
+    WAY,
+    goal=0.6,
+    value=0.44,
+    expected=0.48,
+    verdict="amber",
+    projected=0.55,
+    needed_rate=0.002,
+    needed_per_period=None,
+    accrues=True,
+)
+
+
 def one(**changes: Any) -> KpiResult:
     """A KPI on target with the usual trimmings, changed as a test needs it."""
     made = result("x", "Win rate", "ratio", [0.25, 0.3], direction="up", verdict="green", target=goal("up", 0.24, 0.3))
@@ -134,6 +153,43 @@ def said(kpi: KpiResult, **more: Any) -> str:
         (
             {"target": TargetResult("up", 0.4, 0.28, 0.02, due=date(2027, 1, 1), needed_rate=0.001)},
             "goal ≥ 40.0% 30.0% +5.0 pp better goal by 1 Jan 2027 · expected by now 28.0% · needs 0.1% per working day",
+        ),
+        (
+            {"target": TargetResult("up", 0.4, 0.4, -0.1, progress=WAY)},
+            "30.0% +5.0 pp better goal by 31 Dec 2026 · needs +5.0 pp each week",
+        ),
+        (
+            {"target": TargetResult("down", 0.2, 0.2, 0.1, progress=replace(WAY, needed_per_period=-0.05))},
+            "goal by 31 Dec 2026 · needs −5.0 pp each week",
+        ),
+        (
+            {"target": TargetResult("down", 0.4, 0.4, -0.1, progress=WAY)},
+            "better goal by 31 Dec 2026 60 of 200",
+        ),
+        (
+            {"target": TargetResult("up", 0.4, 0.4, -0.1, progress=TOTAL)},
+            "better ! 44.0% since 1 Jan 2026, goal 60.0% by 31 Dec 2026: slightly behind · expected by now 48.0%"
+            " · at this pace 55.0% in the end · needs 0.2% per working day",
+        ),
+        (
+            {"target": TargetResult("up", 0.4, 0.4, -0.1, progress=replace(TOTAL, verdict="green", projected=None))},
+            "better 44.0% since 1 Jan 2026, goal 60.0% by 31 Dec 2026: on track · expected by now 48.0% · needs",
+        ),
+        (
+            {"target": TargetResult("down", 0.4, 0.4, -0.1, progress=replace(TOTAL, verdict="red"))},
+            "55.0% in the end · room for 0.2% per working day",
+        ),
+        (
+            {"target": TargetResult("up", 0.4, 0.4, -0.1, progress=replace(TOTAL, state="missed"))},
+            "goal ≥ 60.0% 30.0% +5.0 pp better ✕ goal of 31 Dec 2026 missed with 44.0% 60 of 200",
+        ),
+        (
+            {"target": TargetResult("up", 0.4, 0.4, -0.1, progress=replace(TOTAL, state="met"))},
+            "better goal of 31 Dec 2026 met with 44.0% 60 of 200",
+        ),
+        (
+            {"target": TargetResult("up", 0.4, 0.4, -0.1, progress=replace(TOTAL, state="not judged"))},
+            "better goal of 31 Dec 2026 could not be judged 60 of 200",
         ),
     ],
 )

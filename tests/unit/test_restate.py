@@ -18,10 +18,11 @@ from scorecards.catalogue import BUILTINS
 from scorecards.definition import Hours, Kpi, Reporting, build, override
 from scorecards.evaluate import Evaluator
 from scorecards.periods import Span, parse_period
-from scorecards.restate import definition_of, is_news, with_restated
+from scorecards.restate import is_news, with_restated
 from scorecards.slots import Granularity
 from scorecards.told import Told
 from scorecards.values import KpiResult
+from scorecards.version import definition_of
 from syncagent import facts
 from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING, put

@@ -19,9 +19,9 @@ from scorecards.definition import Hours, Reporting, build, override
 from scorecards.evaluate import evaluate
 from scorecards.facts import FACTS, Book, Fact
 from scorecards.periods import Span
-from scorecards.restate import definition_of
 from scorecards.uses import columns_used
 from scorecards.values import KpiResult
+from scorecards.version import definition_of
 from syncagent import facts
 from syncagent.config import load_config
 from syncagent.store import open_cache

@@ -1,0 +1,74 @@
+"""What is said of a target on its way to its deadline, and of one whose deadline has passed."""
+
+from datetime import timedelta
+
+from scorecards.pace import Progress
+from scorecards.render.format import Formatter
+from scorecards.render.view import Line
+from scorecards.render.written import bare, written_difference
+from scorecards.values import KpiResult
+
+#: Tone and shape of a line that says how far behind one is; what is well stays quiet.
+_LOOKS = {"amber": ("risk", "!"), "red": ("off", "✕")}
+
+
+def goal_lines(result: KpiResult, fmt: Formatter) -> list[Line]:
+    """Where the target stands, and that its baseline is of another definition; none without a deadline."""
+    target, lines = result.target, []
+    if target is None:
+        return []
+    if target.progress is not None:
+        tone, mark = _LOOKS.get(_judged(target.progress) or "", ("", ""))
+        lines.append(Line(" · ".join(_said(result, target.progress, fmt)), tone, mark))
+    if target.baseline is not None and target.baseline.warning:
+        lines.append(Line(fmt.words("w_redefined", when=fmt.day(target.baseline.baseline.computed_on)), "risk", "!"))
+    return lines
+
+
+def _judged(progress: Progress) -> str | None:
+    """What the line itself judges: a whole way, or its end. A rate's value is judged by the badge beside it."""
+    if progress.state == "running":
+        return progress.verdict if progress.accrues else None
+    return "red" if progress.state == "missed" else None
+
+
+def _said(result: KpiResult, progress: Progress, fmt: Formatter) -> list[str]:
+    words, due = fmt.words, fmt.day(progress.end - timedelta(1))
+    if progress.state == "not judged":
+        return [words("w_not_judged", date=due)]
+    value = None if progress.value is None else bare(result, fmt, progress.value)
+    if progress.state != "running":
+        return [words(f"w_{progress.state}", date=due, value=value)]
+    if not progress.accrues:
+        return [words("goal", goal=words("by_date", date=due)), *_change_needed(result, progress, fmt)]
+    if value is None or progress.goal is None or progress.start is None:
+        return [words("goal", goal=words("by_date", date=due))]
+    said = [
+        words("w_so_far", value=value, start=fmt.day(progress.start), goal=bare(result, fmt, progress.goal), date=due)
+    ]
+    if progress.verdict is not None:
+        said[0] += f": {words(f'w_{progress.verdict}')}"
+    if progress.expected is not None:
+        said.append(words("expected", value=bare(result, fmt, progress.expected)))
+    if progress.projected is not None:
+        said.append(words("w_projected", value=bare(result, fmt, progress.projected)))
+    if progress.needed_rate is not None and progress.needed_rate > 0:
+        key = "needed" if result.target is not None and result.target.want == "up" else "w_room"
+        said.append(words(key, value=bare(result, fmt, progress.needed_rate)))
+    return said
+
+
+def _change_needed(result: KpiResult, progress: Progress, fmt: Formatter) -> list[str]:
+    """By how much a rate or a stock must still move each period; nothing where it is there already."""
+    step = progress.needed_per_period
+    wanted = result.target.want if result.target is not None else ""
+    if step is None or (step <= 0) == (wanted == "up"):
+        return []
+    change = written_difference(result, fmt, step)
+    if change is None:  # too little to be written
+        return []
+    return [fmt.words("w_step", change=change, period=fmt.words(f"period_{_grain(result)}", 1))]
+
+
+def _grain(result: KpiResult) -> str:
+    return result.granularity.removeprefix("fiscal_")
