@@ -251,7 +251,7 @@ _ELSEWHERE = """
 from datetime import date, timedelta
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Hours, Reporting
-from scorecards.restate import definition_of
+from scorecards.version import definition_of
 days = frozenset(date(2026, 1, 1) + timedelta(number) for number in range(40))
 print(definition_of(BUILTINS["first_response_time"], BUILTINS, Reporting(hours=Hours(holidays=days))))
 """
