@@ -7,7 +7,7 @@ no rows, a scorecard does.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from scorecards.definition import Kpi
 from scorecards.figures import Figure, is_rate, n_min
@@ -86,9 +86,21 @@ def is_smart(letters: Mapping[str, Letter]) -> bool:
     return all(letter.result != "fail" for letter in letters.values())
 
 
-def to_json(letters: Mapping[str, Letter]) -> dict[str, dict[str, object]]:
-    """The public form, by letter."""
-    return {name: {"result": letter.result, "reasons": list(letter.reasons)} for name, letter in letters.items()}
+def to_json(letters: Mapping[str, Letter], *, doubts: bool = False) -> dict[str, dict[str, Any]]:
+    """The public form, by letter; with `doubts` it gives the reasons of these only."""
+    return {
+        name: {"result": letter.result, "reasons": list(letter.reasons[letter.fails if doubts else 0 :])}
+        for name, letter in letters.items()
+    }
+
+
+def in_words(letters: Mapping[str, Mapping[str, Any]]) -> str:
+    """The five letters of the public form in one line: "S ok · M ok · A warn (no stretch …) · R ok · T ok"."""
+    said = []
+    for name, letter in letters.items():
+        reasons = "; ".join(letter["reasons"])
+        said.append(f"{name} {letter['result']}{f' ({reasons})' if reasons else ''}")
+    return " · ".join(said)
 
 
 def _specific(kpi: Kpi, known: Known) -> _Said:

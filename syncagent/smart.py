@@ -4,7 +4,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from scorecards.calendar import business_days
-from scorecards.definition import Scorecard
+from scorecards.definition import Kpi, Scorecard
 from scorecards.figures import Figure
 from scorecards.slots import Granularity
 from scorecards.smart import Known, Letter, check, to_json
@@ -53,6 +53,13 @@ def _needed(result: KpiResult) -> float | None:
     return progress.needed_rate if progress is not None and progress.accrues else target.needed_rate
 
 
+def _segments(kpi: Kpi, result: KpiResult) -> dict[str, set[str]] | None:
+    """The segments there are today, of the dimensions the KPI is split by; None where it was not split."""
+    if not result.segments:
+        return None
+    return {by: {part.segment for part in result.segments if part.by == by} for by in kpi.by}
+
+
 def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date) -> dict[str, Any] | None:
     """The letters of one value on a scorecard, with what its past says; None without a target."""
     kpi = config.kpis[result.kpi]
@@ -72,6 +79,7 @@ def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date)
         has_baseline=agreed is not None and (not agreed.is_new or agreed.can_be_kept),
         redefined=agreed is not None and bool(agreed.warning),
         best=max((float(p.value or 0) / many for p, many in days if many), default=None) if needed else None,
+        segments=_segments(kpi, result),
         period_days=_DAYS.get(kpi.period or kpi.usual_period, 28),
     )
     found = check(kpi, known)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from scorecards.render import headline, sparkline
 from scorecards.render.clean import clean, safe_stop, safe_url
 from scorecards.render.format import Formatter
-from scorecards.render.goals import goal_lines
+from scorecards.render.goals import goal_lines, smart_lines
 from scorecards.render.message import Issue
 from scorecards.render.moved import driver_lines, mostly
 from scorecards.render.restated import redefined, restated
@@ -77,6 +77,7 @@ def view(issue: Issue, fmt: Formatter, detail: Detail, draw: Draw) -> View:
         sources=tuple(_source(f, issue, fmt) for f in issue.freshness),
         provenance=_provenance(issue, fmt),
         definitions=tuple((clean(r.title) or r.kpi, clean(r.about, 240)) for r in results if r.about),
+        smart=smart_lines(results),
         why=words(
             "why", recipient=clean(issue.recipient, 120), title=clean(issue.title), agent=clean(issue.agent_name)
         ),

@@ -1,11 +1,14 @@
 """What is said of a target on its way to its deadline, and of one whose deadline has passed."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from scorecards.pace import Progress
+from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
 from scorecards.render.view import Line
 from scorecards.render.written import bare, written_difference
+from scorecards.smart import in_words
 from scorecards.values import KpiResult
 
 #: Tone and shape of a line that says how far behind one is; what is well stays quiet.
@@ -23,6 +26,13 @@ def goal_lines(result: KpiResult, fmt: Formatter) -> list[Line]:
     if target.baseline is not None and target.baseline.warning:
         lines.append(Line(fmt.words("w_redefined", when=fmt.day(target.baseline.baseline.computed_on)), "risk", "!"))
     return lines
+
+
+def smart_lines(results: Sequence[KpiResult]) -> tuple[tuple[str, str], ...]:
+    """The five letters of each target, by the name of its KPI."""
+    return tuple(
+        (clean(result.title) or result.kpi, clean(in_words(result.smart), 600)) for result in results if result.smart
+    )
 
 
 def _judged(progress: Progress) -> str | None:

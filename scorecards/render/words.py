@@ -216,6 +216,7 @@ ENGLISH = Words(
         "withdrawn": "{last}, no longer read: {streams}",
         "sources": "Sources",
         "definitions": "What the KPIs mean",
+        "smart": "Are the targets specific, measurable, achievable, relevant, time-bound?",
         "as_of": "As of {when}",
         "as_of_title": "as of {when}",
         "issue": "issue {n}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -175,12 +175,23 @@ def show_command(
             restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment) if state is not None else ())
             for kpi, result in zip(kpis, results, strict=True)
         ]
+        results = [_with_smart(config, result, evaluator.today) for result in results]
     if as_json:
         print_json([result.to_json() for result in results])
     else:
         for number, result in enumerate(results):
             _show(result, config, is_first=number == 0)
     return FAILED if any(result.status == "error" for result in results) else OK
+
+
+def _with_smart(config: "Config", result: "KpiResult", today: date) -> "KpiResult":
+    """With the letters of its target, as the first scorecard it stands on would say."""
+    from dataclasses import replace
+
+    from syncagent.smart import of_result
+
+    card = next((card for card in config.scorecards.values() if result.kpi in card.kpis), None)
+    return result if card is None else replace(result, smart=of_result(config, card, result, today))
 
 
 @kpi_group.command("explain", short_help="How a KPI came about: filters, SQL, every record.")
@@ -289,6 +300,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         written_goal,
     )
     from scorecards.render.written import written_value
+    from scorecards.smart import in_words
 
     fmt = get(config.agent.locale, config.agent.currency, config.agent.timezone)
     if not is_first:
@@ -319,6 +331,8 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     lines += [("way", line.text) for line in goal_lines(result, fmt)]
     if result.target is not None and result.target.baseline is not None:
         lines.append(("baseline", _baseline(result, fmt)))
+    if result.smart is not None:
+        lines.append(("SMART", in_words(result.smart)))
     lines.append(("usual", usual_range(result, fmt) or ""))
     lines.append(("signal", signal_sentence(result, fmt)))
     lines += [("moved", text) for text in driver_lines(result, fmt)]

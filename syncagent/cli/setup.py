@@ -96,18 +96,20 @@ def _show_teams(config: "Config") -> None:
 
 
 def _show_targets(app: App, config: "Config") -> None:
-    """What keeps targets that are mailed from being SMART, those that lack the same together."""
-    from scorecards.smart import failures
+    """The five letters of each target that is mailed, those that lack the same together, and what to set."""
+    from scorecards.smart import failures, in_words, to_json
     from syncagent.smart import letters
 
-    lacking: dict[tuple[str, ...], list[str]] = {}
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name, found in letters(config, app.clock().date()).items():
-        if failed := failures(found):
-            lacking.setdefault(tuple(failed), []).append(name)
-    for sentences, names in lacking.items():
-        click.echo(f"not SMART: the target{'s' * (len(names) > 1)} of {', '.join(names)}")
-        for sentence in sentences:
+        alike.setdefault((in_words(to_json(found, doubts=True)), tuple(failures(found))), []).append(name)
+    for (words, failed), names in alike.items():
+        which = f"the target{'s' * (len(names) > 1)} of {', '.join(names)}"
+        click.echo(f"{'not ' if failed else ''}SMART: {which}: {words}")
+        for sentence in failed:
             click.echo(f"  {sentence}")
+    if alike:
+        click.echo("  (by what is configured; each scorecard also judges by its values)")
 
 
 def _count(things: object, word: str) -> str:

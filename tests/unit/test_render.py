@@ -113,6 +113,16 @@ def said(kpi: KpiResult, **more: Any) -> str:
     return html[html.index("No data", html.index("Off target")) :]  # after the counts
 
 
+def test_the_letters_of_each_target_are_in_the_footer() -> None:
+    """With their reasons; a KPI without a target has none."""
+    letters = {"S": {"result": "ok", "reasons": []}, "T": {"result": "fail", "reasons": ["it has no start", "late"]}}
+    html, text = both(issue([one(smart=letters), one(target=None, verdict=None)], freshness=()))
+    asked = "Are the targets specific, measurable, achievable, relevant, time-bound?"
+    assert f"{asked} Win rate: S ok · T fail (it has no start; late)" in html
+    assert f"{asked.upper()} Win rate: S ok · T fail (it has no start; late)" in text
+    assert html.count("S ok") == text.count("S ok") == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

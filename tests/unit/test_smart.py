@@ -12,7 +12,7 @@ import pytest
 from scorecards.definition import Kpi, build
 from scorecards.figures import Figure
 from scorecards.smart import Known, Letter, check, failures, is_smart, to_json
-from scorecards.values import KpiResult, Point, Signal, TargetResult
+from scorecards.values import KpiResult, Point, SegmentValue, Signal, TargetResult
 from syncagent.config import load_config
 from syncagent.smart import letters as mailed_letters
 from syncagent.smart import of_result
@@ -177,10 +177,45 @@ def test_check_says_it_of_each_target_that_is_mailed(tmp_path: Path) -> None:
         check=False,
     )
     assert [line for line in done.stdout.splitlines() if not line.startswith("warning: ")][1:] == [
-        "not SMART: the target of won_revenue",
+        "not SMART: the target of won_revenue: S ok · M ok · A ok · R ok"
+        " · T fail (no review_by says when it is looked over)",
         "  Time-bound: it has no deadline (set target.due)",
         "  Time-bound: it has no start (set target.start)",
+        "  (by what is configured; each scorecard also judges by its values)",
     ]
+
+
+def test_check_says_it_of_a_target_that_is_smart_too(tmp_path: Path) -> None:
+    """All five letters, and nothing to set."""
+    office = Office(tmp_path)
+    dates = "start = 2026-01-01, due = 2030-12-31 }\nreview_by = 2030-01-01\n[kpi.win_rate]"
+    office.write(more=TARGETS.replace("value = 1000 }\n[kpi.win_rate]", f"value = 1000, {dates}"))
+    done = subprocess.run(
+        [sys.executable, "-m", "syncagent", "--config", str(office.config), "check", "--offline"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "SMART: the target of won_revenue: S ok · M ok · A ok · R ok · T ok" in done.stdout.splitlines()
+
+
+def test_segments_that_are_gone_are_a_doubt(tmp_path: Path) -> None:
+    """Of the dimensions the value is split by, the segments there are today."""
+    office = Office(tmp_path)
+    office.write(
+        more=TARGETS.replace("value = 1000 }", "value = 1000, stage = { Won = 5, Gone = 6 } }\nby = ['stage']")
+    )
+    config = load_config(office.config, environ={})
+    part = SegmentValue("Won", 10.0, None, None, 3, "ok", by="stage")
+    moment = datetime(2026, 11, 2, tzinfo=UTC)
+    result = KpiResult("won_revenue", "Won", moment, None, 10.0, "money", "ok", n=30, segments=[part])
+    found = of_result(config, config.scorecards["weekly"], result, TODAY)
+    assert found is not None
+    assert found["S"]["reasons"] == ["stage has no rows for Gone today"]
+    whole = of_result(config, config.scorecards["weekly"], replace(result, segments=()), TODAY)
+    assert whole is not None
+    assert whole["S"]["result"] == "ok"
 
 
 def test_what_fails_is_said_in_words_with_the_key_to_set() -> None:
@@ -208,8 +243,8 @@ def test_targets_that_lack_the_same_are_named_together(tmp_path: Path) -> None:
         check=False,
     )
     said = [line for line in done.stdout.splitlines() if not line.startswith("warning: ")][1:]
-    assert said[0] == "not SMART: the targets of lost_opportunities, won_revenue"
-    assert len(said) == 3
+    assert said[0].startswith("not SMART: the targets of lost_opportunities, won_revenue: S ok · ")
+    assert len(said) == 4
 
 
 def test_a_scorecards_json_judges_what_the_rows_say_too(tmp_path: Path) -> None:
