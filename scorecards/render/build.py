@@ -15,6 +15,7 @@ from scorecards.render.rows import (
     compared_word,
     meta_lines,
     note_lines,
+    rate_words,
     usual_range,
     written_change,
     written_goal,
@@ -77,6 +78,7 @@ def view(issue: Issue, fmt: Formatter, detail: Detail, draw: Draw) -> View:
         sources=tuple(_source(f, issue, fmt) for f in issue.freshness),
         provenance=_provenance(issue, fmt),
         definitions=tuple((clean(r.title) or r.kpi, clean(r.about, 240)) for r in results if r.about),
+        rates=tuple((clean(r.title) or r.kpi, "; ".join(said)) for r in results if (said := rate_words(r, fmt))),
         smart=smart_lines(results),
         why=words(
             "why", recipient=clean(issue.recipient, 120), title=clean(issue.title), agent=clean(issue.agent_name)

@@ -8,7 +8,6 @@ from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
 from scorecards.render.view import Line
 from scorecards.render.written import bare, written_difference
-from scorecards.smart import in_words
 from scorecards.values import KpiResult
 
 #: Tone and shape of a line that says how far behind one is; what is well stays quiet.
@@ -29,9 +28,14 @@ def goal_lines(result: KpiResult, fmt: Formatter) -> list[Line]:
 
 
 def smart_lines(results: Sequence[KpiResult]) -> tuple[tuple[str, str], ...]:
-    """The five letters of each target, by the name of its KPI."""
+    """The five letters of each target, by the name of its KPI; what is missing is for who sets it (`check`)."""
     return tuple(
-        (clean(result.title) or result.kpi, clean(in_words(result.smart), 600)) for result in results if result.smart
+        (
+            clean(result.title) or result.kpi,
+            " · ".join(f"{name} {said['result']}" for name, said in result.smart.items()),
+        )
+        for result in results
+        if result.smart
     )
 
 

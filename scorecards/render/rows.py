@@ -172,7 +172,7 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         left = result.details.get(key)
         if isinstance(left, int | float) and left > 0:
             said.append(words(key, n=fmt.number(left)))
-    said += filter(None, [crm_words(result, fmt), *rate_words(result, fmt)])
+    said += filter(None, [crm_words(result, fmt)])
     if result.signal is not None:
         span = usual_range(result, fmt)
         if result.signal.result == "none" and span:
@@ -186,7 +186,7 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
 
 
 def crm_words(result: KpiResult, fmt: Formatter) -> str:
-    """How the number comes from those of several CRMs: "HubSpot 900 + Salesforce 1,500 - 600 in both"; else empty."""
+    """How the number comes from those of several CRMs: "HubSpot 900 + Salesforce 1,500 − 600 in both"; else empty."""
     bridge = result.details.get("crm_bridge")
     if not isinstance(bridge, dict):
         return ""

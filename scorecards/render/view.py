@@ -152,6 +152,7 @@ class View:
     sources: tuple[SourceLine, ...]
     provenance: str
     definitions: tuple[tuple[str, str], ...]  # name and one line of each KPI
+    rates: tuple[tuple[str, str], ...]  # name of each KPI, and what its foreign amounts were converted by
     smart: tuple[tuple[str, str], ...]  # name and letters of each target
     why: str
     contact: str

@@ -63,7 +63,7 @@ def test_won_revenue_says_what_each_crm_holds(cache: sqlite3.Connection) -> None
     assert result.details["crm_bridge"] == bridge
     assert result.details["linked_pairs"] == 2
     said = crm_words(result, get("en-GB", "EUR", "Europe/Berlin"))
-    assert said == "HubSpot €1,140 + Salesforce €1,500 - €1,100 in both"
+    assert said == "HubSpot €1,140 + Salesforce €1,500 − €1,100 in both"
     bridge = {"salesforce": 1500, "hubspot": 1140, "linked": -1000, "total": 1640}
     assert shown(cache, BUILTINS["won_revenue"], "hubspot").details["crm_bridge"] == bridge
 
