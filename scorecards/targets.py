@@ -116,6 +116,8 @@ def against_target(
     if asked.due is not None and not is_stale:
         progress = progress_of(evaluator, kpi, asked, chosen, Standing(value, whole, agreed, found))
     verdict, is_final = found.verdict, False
+    if progress is not None and progress.accrues and progress.state == "running" and value is not None:
+        verdict = progress.verdict  # a good month is not yet a good year
     if progress is not None and progress.state != "running" and value is not None:
         verdict, is_final = {"met": GREEN, "missed": RED}.get(progress.state), True
     result = replace(found.result, progress=progress, baseline=agreed, mark=mark(asked))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from scorecards.render import headline, sparkline
 from scorecards.render.clean import clean, safe_stop, safe_url
 from scorecards.render.format import Formatter
-from scorecards.render.goals import goal_lines, smart_lines
+from scorecards.render.goals import goal_lines, smart_lines, total_so_far
 from scorecards.render.message import Issue
 from scorecards.render.moved import driver_lines, mostly
 from scorecards.render.restated import redefined, restated
@@ -43,8 +43,8 @@ def view(issue: Issue, fmt: Formatter, detail: Detail, draw: Draw) -> View:
         results,
         failing,
         words,
-        value=lambda r: written_value(r, fmt),
-        change=lambda r: written_change(r, fmt),
+        value=lambda r: total_so_far(r, fmt) or written_value(r, fmt),
+        change=lambda r: None if total_so_far(r, fmt) else written_change(r, fmt),
         goal=lambda r: written_goal(r, fmt),
         usual=lambda r: usual_range(r, fmt),
         mostly=lambda r: mostly(r, fmt),

@@ -10,18 +10,17 @@ from scorecards.render.view import Line
 from scorecards.render.written import bare, written_difference
 from scorecards.values import KpiResult
 
-#: Tone and shape of a line that says how far behind one is; what is well stays quiet.
-_LOOKS = {"amber": ("risk", "!"), "red": ("off", "✕")}
-
 
 def goal_lines(result: KpiResult, fmt: Formatter) -> list[Line]:
-    """Where the target stands, and that its baseline is of another definition; none without a deadline."""
+    """How a total has come along or how the target came out, and that its baseline is of another definition.
+
+    What a rate or a stock must still change stands with its other figures (`in_time`).
+    """
     target, lines = result.target, []
     if target is None:
         return []
-    if target.progress is not None:
-        tone, mark = _LOOKS.get(_judged(target.progress) or "", ("", ""))
-        lines.append(Line(" · ".join(_said(result, target.progress, fmt)), tone, mark))
+    if target.progress is not None and (target.progress.accrues or target.progress.state != "running"):
+        lines.append(Line(" · ".join(_said(result, target.progress, fmt))))
     if target.baseline is not None and target.baseline.warning:
         lines.append(Line(fmt.words("w_redefined", when=fmt.day(target.baseline.baseline.computed_on)), "risk", "!"))
     return lines
@@ -39,29 +38,20 @@ def smart_lines(results: Sequence[KpiResult]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _judged(progress: Progress) -> str | None:
-    """What the line itself judges: a whole way, or its end. A rate's value is judged by the badge beside it."""
-    if progress.state == "running":
-        return progress.verdict if progress.accrues else None
-    return "red" if progress.state == "missed" else None
-
-
 def _said(result: KpiResult, progress: Progress, fmt: Formatter) -> list[str]:
     words, due = fmt.words, fmt.day(progress.end - timedelta(1))
     if progress.state == "not judged":
         return [words("w_not_judged", date=due)]
     value = None if progress.value is None else bare(result, fmt, progress.value)
     if progress.state != "running":
-        return [words(f"w_{progress.state}", date=due, value=value)]
-    if not progress.accrues:
-        return [words("goal", goal=words("by_date", date=due)), *_change_needed(result, progress, fmt)]
+        return [words(f"way_{progress.state}", date=due, value=value)]
     if value is None or progress.goal is None or progress.start is None:
         return [words("goal", goal=words("by_date", date=due))]
     said = [
         words("w_so_far", value=value, start=fmt.day(progress.start), goal=bare(result, fmt, progress.goal), date=due)
     ]
     if progress.verdict is not None:
-        said[0] += f": {words(f'w_{progress.verdict}')}"
+        said[0] += f": {words(f'way_{progress.verdict}')}"
     if progress.expected is not None:
         said.append(words("expected", value=bare(result, fmt, progress.expected)))
     if progress.projected is not None:
@@ -70,6 +60,27 @@ def _said(result: KpiResult, progress: Progress, fmt: Formatter) -> list[str]:
         key = "needed" if result.target is not None and result.target.want == "up" else "w_room"
         said.append(words(key, value=bare(result, fmt, progress.needed_rate)))
     return said
+
+
+def in_time(result: KpiResult, fmt: Formatter) -> list[str]:
+    """The deadline of what is judged by its own value, and how much that must still change; else nothing."""
+    target = result.target
+    if target is None or target.due is None:
+        return []
+    said = [fmt.words("goal", goal=fmt.words("by_date", date=fmt.day(target.due)))]
+    if target.progress is None:
+        return said
+    is_on = target.progress.state == "running" and not target.progress.accrues
+    return said + _change_needed(result, target.progress, fmt) if is_on else []
+
+
+def total_so_far(result: KpiResult, fmt: Formatter) -> str | None:
+    """What a total has come to on its way; None where the value shown is what is judged."""
+    target = result.target
+    progress = target.progress if target is not None else None
+    if progress is None or not progress.accrues or progress.value is None or progress.start is None:
+        return None
+    return fmt.words("w_since", value=bare(result, fmt, progress.value), start=fmt.day(progress.start))
 
 
 def _change_needed(result: KpiResult, progress: Progress, fmt: Formatter) -> list[str]:

@@ -44,11 +44,19 @@ def miss(result: KpiResult) -> float:
     target = result.target
     if target is None or target.gap is None:
         return 0.0
+    way = target.progress
+    if way is not None and way.accrues and way.value is not None and way.expected:
+        return abs(way.value - way.expected) / abs(way.expected)
     if target.want == "between":
         width = abs((target.high or 0.0) - (target.low or 0.0))
         return abs(target.gap) / width if width else abs(target.gap)
     want = target.expected if target.expected is not None else target.value
     return abs(target.gap) / abs(want) if want else abs(target.gap)
+
+
+def _is_on_its_way(result: KpiResult) -> bool:
+    way = result.target.progress if result.target is not None else None
+    return way is not None and way.accrues and way.state == "running"
 
 
 def is_bad(result: KpiResult) -> bool:
@@ -189,6 +197,8 @@ def _what(
         if not any(has_value(r) for r in results):
             return words("b_no_values")
         met = counts(results)["on"]
+        if met and any(_is_on_its_way(r) for r in results):
+            return words("b_on_track", met, n=met)
         if met:
             return words("b_met", met, n=met)
         shown = sum(has_value(r) for r in results)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from scorecards.render import headline
 from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
+from scorecards.render.goals import in_time
 from scorecards.render.message import Issue
 from scorecards.render.view import Line
 from scorecards.render.written import bare, written_difference, written_value
@@ -28,8 +29,8 @@ def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
             return None
         return fmt.span(bare(result, fmt, target.low), bare(result, fmt, target.high))
     wanted = target.value if target.value is not None else target.expected
-    if target.progress is not None and target.progress.state != "running":
-        wanted = target.progress.goal  # of the whole way, which is over
+    if target.progress is not None and (target.progress.accrues or target.progress.state != "running"):
+        wanted = target.progress.goal  # of the whole way
     if wanted is None:
         return None
     return f"{'≤' if target.want == 'down' else '≥'}\u00a0{bare(result, fmt, wanted)}"
@@ -158,9 +159,8 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         said.append(own)
     target = result.target
     progress = target.progress if target is not None else None
+    said += in_time(result, fmt)
     if target is not None and (progress is None or not progress.accrues):
-        if target.due is not None and progress is None:
-            said.append(words("goal", goal=words("by_date", date=fmt.day(target.due))))
         if target.expected is not None and target.value is not None and target.expected != target.value:
             said.append(words("expected", value=bare(result, fmt, target.expected)))
         if target.needed_rate is not None and target.want == "up" and target.needed_rate > 0:

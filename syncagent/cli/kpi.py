@@ -288,7 +288,7 @@ def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
 def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
     from scorecards.render.format import get
-    from scorecards.render.goals import goal_lines
+    from scorecards.render.goals import goal_lines, in_time
     from scorecards.render.moved import driver_lines
     from scorecards.render.rows import (
         crm_words,
@@ -328,7 +328,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
             word = comparison.against.replace("_", " ")
             lines.append((word, f"{written_value(result, fmt, comparison.value)}, {change} since"))
     lines.append(("goal", written_goal(result, fmt) or ""))
-    lines += [("way", line.text) for line in goal_lines(result, fmt)]
+    lines += [("way", text) for text in (" · ".join(in_time(result, fmt)), *(x.text for x in goal_lines(result, fmt)))]
     if result.target is not None and result.target.baseline is not None:
         lines.append(("baseline", _baseline(result, fmt)))
     if result.smart is not None:

@@ -114,7 +114,7 @@ def test_a_years_goal_stands_beside_the_month(tmp_path: Path) -> None:
     assert way.passed == pytest.approx(10 / 12)
     assert way.projected == pytest.approx(1140)
     assert way.needed_rate == pytest.approx(370 / 44)  # 21 days of November, 23 of December
-    assert way.verdict == "red"
+    assert (way.verdict, result.verdict) == ("red", "red")
     assert result.to_json()["target"]["progress"]["gap"] == pytest.approx(-150)
 
 
@@ -129,6 +129,15 @@ def test_each_path_of_a_sum(tmp_path: Path, path: str, passed: float) -> None:
     assert way.passed == pytest.approx(passed)
     assert way.expected == pytest.approx(1320 * passed)
     assert way.path == path
+
+
+def test_a_good_month_is_not_yet_a_good_year(tmp_path: Path) -> None:
+    """150 in October are a third more than its share; the year is behind all the same, and so is the verdict."""
+    with cache_of(tmp_path, [*STEADY, won_on(date(2026, 10, 12), 55)]) as conn:
+        result = told(conn, revenue(), date(2026, 11, 5), granularity="month")
+    assert result.value == 150
+    assert (target_of(result).gap or 0) > 0
+    assert (progress_of(result).value, result.verdict) == (1005, "amber")
 
 
 def test_half_a_year_is_half_the_goal(tmp_path: Path) -> None:
