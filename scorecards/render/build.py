@@ -45,7 +45,7 @@ def view(issue: Issue, fmt: Formatter, detail: Detail, draw: Draw) -> View:
         words,
         value=lambda r: total_so_far(r, fmt) or written_value(r, fmt),
         change=lambda r: None if total_so_far(r, fmt) else written_change(r, fmt),
-        goal=lambda r: written_goal(r, fmt),
+        goal=lambda r: written_goal(r, fmt, full=True),
         usual=lambda r: usual_range(r, fmt),
         mostly=lambda r: mostly(r, fmt),
         number=fmt.number,

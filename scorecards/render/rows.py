@@ -1,6 +1,6 @@
 """What is said of one KPI beside its name and number: goal, change, signal, coverage, reason, counts."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from scorecards.render import headline
@@ -19,8 +19,8 @@ _STATS = ("median", "mean", "p90")
 _CRMS = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
 
 
-def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
-    """The goal with its sign ("≥ 24.0%") or as a range; None without one."""
+def written_goal(result: KpiResult, fmt: Formatter, *, full: bool = False) -> str | None:
+    """The goal with its sign ("≥ 24.0%") or as a range; None without one. `full`: a total's with its deadline."""
     target = result.target
     if target is None:
         return None
@@ -33,7 +33,10 @@ def written_goal(result: KpiResult, fmt: Formatter) -> str | None:
         wanted = target.progress.goal  # of the whole way
     if wanted is None:
         return None
-    return f"{'≤' if target.want == 'down' else '≥'}\u00a0{bare(result, fmt, wanted)}"
+    said = f"{'≤' if target.want == 'down' else '≥'}\u00a0{bare(result, fmt, wanted)}"
+    if full and target.progress is not None and target.progress.accrues:
+        return f"{said} {fmt.words('by_date', date=fmt.day(target.progress.end - timedelta(1)))}"
+    return said
 
 
 def _difference(result: KpiResult, fmt: Formatter, against: str) -> tuple[float, str | None] | None:

@@ -128,6 +128,14 @@ def test_the_letters_of_each_target_are_in_the_footer() -> None:
     assert "it has no start" not in html + text
 
 
+def test_a_total_is_told_with_its_deadline() -> None:
+    """Not the good month it had, but what it has come to."""
+    html, _ = both(issue([one(verdict="red", target=TargetResult("up", 0.2, 0.2, 0.1, DUE, progress=TOTAL))]))
+    assert "Win rate is 44.0% since 1 Jan 2026 (goal ≥ 60.0% by 31 Dec 2026)." in html
+    html, _ = both(issue([one(verdict="green", target=TargetResult("up", 0.2, 0.2, 0.1, DUE, progress=TOTAL))]))
+    assert "The goal is on track." in html
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
