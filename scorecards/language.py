@@ -71,6 +71,11 @@ class _Check:
             yield from self._filter(slot, getattr(kpi, slot) or {})
         if "month_ago" in kpi.compare and kpi.stock is None:
             yield "compare", "month_ago is of a stock: what is taken at an instant.", 'Write "previous".'
+        if kpi.of == "engagements" and not isinstance(kpi.where.get("gap_days"), int):
+            said = (
+                "engagements are kept once for each pause that ends them: of several, each action counts several times."
+            )
+            yield "where.gap_days", said, "Name one: where = { gap_days = 14 }."
         yield from self._left_out(kpi)
         yield from self._split_off(kpi)
         if kpi.date is not None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Said while the fact tables are being built.
 _BEING_BUILT = "what follows from the records is being worked out, and is whole after the next sync"
 
+#: Said of facts no KPI asked for when they were made.
+_NEW_SETTINGS = "its settings are new, and what follows from the records by them is there after the next sync"
+
 #: Said of the agent's own book, which no source gives.
 NOTED = "The agent notes it itself, with its first sync and the first scorecard it sends."
 
@@ -63,9 +66,22 @@ def lack_of_rows(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
         return Lack("no_data", f"no data: {_BEING_BUILT}", "the next sync")
     if not evaluator.holds(table):
         return _no_rows(kpi, table, table, evaluator.reporting.tables)
+    if _are_facts_of_others(evaluator, kpi):
+        return Lack("no_data", f"no data: {_NEW_SETTINGS}", "the next sync")
     if kpi.unless is not None and not evaluator.keeps_history(table):
         return _no_rows(kpi, table, None, evaluator.reporting.tables)
     return None
+
+
+def _are_facts_of_others(evaluator: "Evaluator", kpi: Kpi) -> bool:
+    """Is a KPI about a set of facts that is configured, and not made yet?"""
+    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
+    asked = {"gap_days": kpi.where.get("gap_days") if kpi.of == "engagements" else None}
+    asked["customer_spans"] = relation.made_of or None
+    return any(
+        one in getattr(evaluator.reporting, part) and provenance.facts_lack(evaluator.conn, part, one)
+        for part, one in asked.items()
+    )
 
 
 def _no_rows(kpi: Kpi, table: str, empty: str | None, known: Collection[str]) -> Lack:

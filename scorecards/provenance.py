@@ -1,5 +1,6 @@
 """How fresh the rows are and since when there are any: read from what the sync left in the cache."""
 
+import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -107,6 +108,12 @@ def _has(conn: sqlite3.Connection, wanted: Wanted) -> bool:
 def facts_are_whole(conn: sqlite3.Connection) -> bool:
     """False while a build of the fact tables is not at its end: what they hold is part of what there is."""
     return conn.execute("SELECT 1 FROM facts_meta WHERE key = 'building'").fetchone() is None
+
+
+def facts_lack(conn: sqlite3.Connection, part: str, asked: object) -> bool:
+    """Is this none of what facts were made for, of a part of the settings they are made by (`Fact.uses`)?"""
+    row = conn.execute("SELECT value FROM facts_meta WHERE key = ?", (f"made {part}",)).fetchone()
+    return row is not None and asked not in json.loads(row[0])
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -5,6 +5,7 @@ also the mark a build that was cut short goes on from.
 """
 
 import hashlib
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, ITS_IDS, Book, Fact
+from scorecards.provenance import facts_lack
 from syncagent import changes, identity, test_rows
 from syncagent.schema import TABLES
 from syncagent.store import transaction
@@ -24,6 +26,8 @@ FACTS_VERSION = 3
 #: Under which version of the rules records were linked.
 _LINKED = "settings of links"
 _BATCH = 5000
+#: The settings that say of which sets some facts are made: a set more changes no other.
+_SETS = ("gap_days", "customer_spans")
 _refreshing = threading.Lock()
 #: So many units are brought up to date in one transaction, so that KPIs see all of a change or nothing of it. More
 #: (a first sync, a changed time zone) are built batch by batch, and KPIs say so meanwhile.
@@ -153,6 +157,11 @@ def is_settled(conn: sqlite3.Connection, reporting: Reporting) -> bool:
     return not is_building(conn) and _known_settings(conn).get("settings") == _common(reporting)
 
 
+def lacks(conn: sqlite3.Connection, reporting: Reporting) -> bool:
+    """Do KPIs ask for sets of facts (a pause, a lookback) that are made at the next refresh?"""
+    return any(facts_lack(conn, part, one) for part in _SETS for one in getattr(reporting, part))
+
+
 def is_building(conn: sqlite3.Connection) -> bool:
     """Are the facts incomplete, because a build of them is not at its end?"""
     return conn.execute("SELECT 1 FROM facts_meta WHERE key = 'building'").fetchone() is not None
@@ -195,6 +204,9 @@ def _adopt_settings(conn: sqlite3.Connection, reporting: Reporting, facts: Mappi
     if is_new:
         test_rows.free_all(conn)
         conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('settings', ?)", (common,))
+    for part in _SETS:
+        made = json.dumps(getattr(reporting, part))
+        conn.execute("INSERT OR REPLACE INTO facts_meta VALUES (?, ?)", (f"made {part}", made))
     for fact in facts.values():
         if is_new or known.get(f"settings {fact.kind}") != wanted[fact.kind]:
             _start_anew(conn, fact, facts)

@@ -250,7 +250,7 @@ def _advance(desk: _Desk, card: Scorecard, run: DueRun) -> None:
     if desk.cache is None:
         _close(desk, run, "failed", "no_cache", "There is no cache: no source has been synced yet.", tell=True)
         return
-    if facts.is_building(desk.cache) and not is_over:
+    if (facts.is_building(desk.cache) or facts.lacks(desk.cache, desk.config.reporting())) and not is_over:
         _hold(desk, run, "What follows from the records is being worked out. It waits for that.")
         return
     if card.if_stale == "skip" and (old := stale or freshness.late_for_good(sources, run.due_at, card.max_age)):

@@ -58,6 +58,7 @@ def _customer_spans(options: Options) -> Relation:
         anchor="start_date",
         needs_table=needs_table,
         ahead="1",
+        made_of=made,
         stands_for="accounts",
     )
 

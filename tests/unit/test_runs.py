@@ -217,6 +217,18 @@ def test_half_built_facts_are_waited_for(desk: Desk) -> None:
     assert tick(desk, DUE + timedelta(minutes=1)).queued == 1
 
 
+def test_facts_nobody_asked_for_before_are_waited_for(desk: Desk) -> None:
+    """A new pause of engagements: what follows from it is there after the next sync, and then the mail goes out."""
+    start(desk)
+    with closing(open_cache(desk.config.agent.data_dir)) as writer:
+        facts.refresh(writer, desk.config.reporting())
+        before = writer.execute("SELECT value FROM facts_meta WHERE key = 'made gap_days'").fetchone()[0]
+        writer.execute("UPDATE facts_meta SET value = '[3]' WHERE key = 'made gap_days'")
+        assert tick(desk, DUE).held == 1
+        writer.execute("UPDATE facts_meta SET value = ? WHERE key = 'made gap_days'", (before,))
+    assert tick(desk, DUE + timedelta(minutes=1)).queued == 1
+
+
 def test_after_hold_max_it_goes_out_marked(desk: Desk) -> None:
     start(desk)
     desk.synced_at(DUE - timedelta(hours=7))

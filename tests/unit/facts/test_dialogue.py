@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scorecards.definition import build
+from scorecards.evaluate import Evaluator
 from syncagent import facts
 from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING, Change, few, put, rebuilt, snapshot
@@ -168,6 +171,31 @@ def test_what_names_a_merged_record_follows_the_account_of_the_one_that_stands_f
     put(cache, "accounts", "A b", merged_into="A c")
     facts.refresh(cache, REPORTING)
     assert _accounts(cache) == ["A c"]
+
+
+def test_a_pause_that_is_new_is_no_data_until_the_next_sync(cache: sqlite3.Connection) -> None:
+    """Not nothing: nobody has looked. What was asked for before keeps its value; a new lookback is the same."""
+    _act(cache, "X", account_id="A")
+    put(cache, "opportunities", "D", state="won", close_date="2026-01-10", account_id="A")
+    put(cache, "accounts", "A")
+    facts.refresh(cache, REPORTING)
+    known = build("known", {"of": "engagements", "where": {"gap_days": 14}})
+    new = build("new", {"of": "engagements", "where": {"gap_days": 7}})
+    back = build("back", {"of": "customer_spans", "params": {"lookback_days": 90}})
+    kpis = {kpi.id: kpi for kpi in (known, new, back)}
+    other = REPORTING.model_copy(
+        update={"gap_days": (7, 14), "customer_spans": (*REPORTING.customer_spans, "deals 90")}
+    )
+
+    def values() -> list[tuple[Any, str]]:
+        asked = Evaluator(cache, kpis, other, as_of=datetime(2026, 3, 1, tzinfo=UTC))
+        return [(found.value, found.status) for found in map(asked.evaluate, kpis.values())]
+
+    assert values() == [(1, "ok"), (None, "no_data"), (None, "no_data")]
+    assert facts.lacks(cache, other)
+    assert not facts.lacks(cache, REPORTING)
+    facts.refresh(cache, other)
+    assert values() == [(1, "ok"), (1, "ok"), (1, "ok")]
 
 
 def test_another_pause_builds_engagements_anew_and_nothing_else(cache: sqlite3.Connection) -> None:
