@@ -73,7 +73,11 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     relation = evaluator.compiler.relation(wanted, evaluator.customer_model(wanted))
     named = re.findall(r"{(\w+(?:\.\w+)*)}", action.reason)
     order, descending = (action.order or "").lstrip("-"), (action.order or "").startswith("-")
-    show = [n for n in dict.fromkeys([*named, order, *action.show]) if n and n not in ("age", "measure", "gap")]
+    show = [
+        n
+        for n in dict.fromkeys([*named, order, action.amount, *action.show])
+        if n and n not in ("age", "measure", "gap")
+    ]
     show = [n for n in show if evaluator.compiler.language.column(relation, n) is not None]
     born = evaluator.compiler.language.column(relation, "created_at")
     if "age" in named and born is not None:
@@ -100,6 +104,7 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
         shown = {name: row[f"c{number}"] for number, name in enumerate(show)}
         title, url, owner, minor, currency, day = known.get(row["id"], (None,) * 6)
         factor = _factor(evaluator, currency, day)
+        amount = float(minor * factor) if minor is not None and factor is not None else None
         made.append(
             ActionRow(
                 row["id"],
@@ -107,7 +112,7 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
                 url,
                 owner,
                 _reason(action.reason or _told(action.show), shown, row, evaluator),
-                float(minor * factor) if minor is not None and factor is not None else None,
+                amount if action.amount is None else _number(shown.get(action.amount)),
             )
         )
     return ActionList(action.label, tuple(made), total)
@@ -145,6 +150,11 @@ def faces(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Mapping[str
             tuple(ids),
         )
     return {row[0]: tuple(row)[1:] for row in rows}
+
+
+def _number(value: Any) -> float | None:
+    """What a CRM calls a number may be a text."""
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _factor(evaluator: "Evaluator", currency: str | None, day: str | None) -> Decimal | None:

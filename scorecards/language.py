@@ -132,6 +132,9 @@ class _Check:
                 yield from self._known("action.order", order)
             for name in kpi.action.show:
                 yield from self._known("action.show", name)
+            if kpi.action.amount is not None:
+                yield from self._known("action.amount", kpi.action.amount)
+                yield from self._number("action.amount", kpi.action.amount)
         yield from self._dimensions(relation)
 
     def _dimensions(self, relation: Relation) -> Iterator[Problem]:

@@ -316,6 +316,7 @@ class Action(Model):
     order: str | None = None
     limit: Annotated[int, Field(ge=1, le=50)] = 5
     show: tuple[str, ...] = ()
+    amount: str | None = None  # column that holds what is at stake, in major units, where the record's own is not it
     label: str = ""
     reason: str = ""  # said of each row; {column} is replaced: "lost: {loss_reason}"
     missed: bool = False  # of a share: only the rows that are not on top

@@ -178,7 +178,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
     ),
     "invoices": {
         "day": (("invoices", "issued_date"), ("payments", "paid_date")),
-        "is_owed": (("invoices", "status"), ("payments", "amount_minor")),
+        **dict.fromkeys(("is_owed", "owed", "is_main"), (("invoices", "status"), ("payments", "amount_minor"))),
         "paid_date": (("payments", "paid_date"), ("payments", "amount_minor")),
     },
     "opportunity_lines": {
@@ -267,7 +267,7 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
     for slot in (kpi.where, kpi.share or {}, *kpi.out.values(), kpi.action.where if kpi.action else {}):
         yield from columns_of(slot)
     if kpi.action is not None:
-        yield from (name for name in (kpi.action.order or "", *kpi.action.show) if name)
+        yield from (name for name in (kpi.action.order, kpi.action.amount, *kpi.action.show) if name)
     for goal in (kpi.cohort, kpi.unless):
         if goal is not None:
             yield goal.reaches

@@ -28,10 +28,18 @@ def _units_sold(options: Options) -> Relation:
     return Relation("units_sold", source, own=own, anchor="sold_date", needs_table=table)
 
 
+#: What is owed of an invoice in whatever currencies, and the one of its rows that stands for them.
+_ITS_BALANCES = (
+    "FROM fact_receivables o WHERE o.id = f.id AND o.is_owed = 1 AND o.known_from < s.at AND o.known_to >= s.at"
+)
+_OWED = f"(SELECT SUM(major(o.amount_minor, o.currency, s.at_day)) {_ITS_BALANCES})"
+_IS_MAIN = f"f.is_owed = 1 AND f.rowid = (SELECT MIN(o.rowid) {_ITS_BALANCES})"
+
+
 def _receivables(options: Options) -> Relation:
     own = {name: Column(f"f.{name}", "text") for name in ("id", "account_id")}
     own |= {name: Column(f"f.{name}", "date") for name in ("day", "issued_date", "due_date", "paid_date")}
-    own |= {"is_owed": bit("is_owed"), "amount": MONEY}
+    own |= {"is_owed": bit("is_owed"), "amount": MONEY, "owed": Column(_OWED, "number"), "is_main": flag(_IS_MAIN)}
     return Relation(
         "receivables",
         "fact_receivables",

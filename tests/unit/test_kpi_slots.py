@@ -415,6 +415,8 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"also": {"x": {"kpi": "won_revenu"}}}, "also.x.kpi", "no KPI is called", "won_revenue"),
     ({"also": {"x": {"by": "prority"}}}, "also.x.by", "no dimension", ""),
     ({"also": {"x": {"excluded": "imature"}}}, "also.x.excluded", "no row is left out", "immature"),
+    ({"action": {"amount": "priority"}}, "action.amount", "a number is needed", "numbers"),
+    ({"action": {"amount": "reopn_count"}}, "action.amount", "no column 'reopn_count'", "reopen_count"),
     ({"compare": ["month_ago"]}, "compare", "of a stock", "previous"),
     ({"where": {"reopen_count": {"gt": {"value": 1, "by": "prio", "of": {}}}}}, "where.reopen_count.gt.by",
      "no column 'prio'", "priority"),

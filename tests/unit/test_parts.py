@@ -55,6 +55,25 @@ def test_overdue_invoices_are_listed_largest_first(cache: sqlite3.Connection) ->
     assert [(row.id, row.reason) for row in listed.rows] == [("large", "due 1 Aug 2026"), ("small", "due 1 Jun 2026")]
 
 
+def test_of_an_overdue_invoice_is_said_what_is_owed_of_it(cache: sqlite3.Connection) -> None:
+    """Its amount less what was paid, in whatever currency; once, and not at all where too much was paid."""
+    put(cache, "fx_rates", "FX", currency="USD", valid_from="2026-01-01", rate_to_reporting=0.5)
+    paid = {"part": [(60000, "EUR")], "over": [(120000, "EUR")], "mixed": [(40000, "USD")], "gone": [(220000, "USD")]}
+    for id_ in (*paid, "none", "unknown"):
+        currency = "JPY" if id_ == "unknown" else "EUR"
+        put(cache, "invoices", id_, issued_date="2026-05-01", due_date="2026-06-01", amount_minor=100000,
+            currency=currency)  # fmt: skip
+        for number, (amount, of) in enumerate(paid.get(id_, [])):
+            put(cache, "payments", f"P {id_} {number}", invoice_id=id_, paid_date="2026-07-20", amount_minor=amount,
+                currency=of)  # fmt: skip
+    listed = told(cache, "average_collection_period").actions
+    assert listed is not None
+    assert [(row.id, row.amount) for row in listed.rows] == [
+        ("none", 1000), ("mixed", 800), ("part", 400), ("unknown", None)
+    ]  # fmt: skip
+    assert listed.total == 4
+
+
 def test_open_tickets_of_who_left_are_listed(cache: sqlite3.Connection) -> None:
     put(cache, "users", "gone", name="Ann", is_active=0, first_seen_inactive_at="2026-08-01T00:00:00Z")
     put(cache, "users", "here", name="Ben", is_active=1)
