@@ -89,7 +89,7 @@ def _asked(conn: sqlite3.Connection, ids: Iterable[str], statement: str) -> list
 def _end(id_: str, step: dict[str, str]) -> str | None:
     """The record a chain of merges ends at; None where it has no end, or too far away to be believed."""
     at = id_
-    for _ in range(MAX_HOPS):
+    for _ in range(MAX_HOPS + 1):
         if at not in step:
             return at
         at = step[at]
