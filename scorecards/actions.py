@@ -14,6 +14,7 @@ from scorecards.periods import Slice
 from scorecards.plan import is_stock
 from scorecards.question import question_of
 from scorecards.ratios import own_slice
+from scorecards.relations.column import standing
 from scorecards.slots import Action, Stock
 from scorecards.tally import Tally, records
 from scorecards.values import ActionList, ActionRow
@@ -38,7 +39,7 @@ _UNSET = {"loss_reason": "no reason given", "comment": "no comment", "last_outbo
 _SURVEYS = (
     "SELECT t.id, COALESCE(k.subject, 'Answer ' || t.source_id), COALESCE(t.url, k.url), u.name, NULL, NULL,"
     " t.responded_at FROM survey_responses t LEFT JOIN tickets k ON k.id = t.ticket_id"
-    " LEFT JOIN users u ON u.id = k.owner_id"
+    f" LEFT JOIN users u ON u.id = {standing('k.owner_id')}"
 )
 #: Rows of the agent's own book: named by whose they are, found where their source is.
 _OWN_FACES = {
@@ -55,7 +56,7 @@ _OWN_FACES = {
 #: What several CRMs keep may be a person, a company or a deal.
 _OWN_FACES["entity_links"] = " UNION ALL ".join(
     f"SELECT t.id, {_TITLES[name]}, t.url, u.name, NULL, NULL, NULL"
-    f" FROM {name} t LEFT JOIN users u ON u.id = t.owner_id"
+    f" FROM {name} t LEFT JOIN users u ON u.id = {standing('t.owner_id')}"
     for name in ("contacts", "accounts", "opportunities")
 )
 
@@ -143,7 +144,9 @@ def faces(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Mapping[str
         types = evaluator.reporting.tables.get(table, {})
         money = "t.amount_minor, t.currency" if "amount_minor" in types else "NULL, NULL"
         day = "t.close_date" if "close_date" in types else "NULL"
-        owner = "LEFT JOIN users u ON u.id = t.owner_id" if "owner_id" in types else "LEFT JOIN users u ON 0"
+        owner = (
+            f"LEFT JOIN users u ON u.id = {standing('t.owner_id')}" if "owner_id" in types else "LEFT JOIN users u ON 0"
+        )
         rows = evaluator.conn.execute(
             f"SELECT t.id, {_TITLES.get(table, 't.source_id')}, t.url, u.name, {money}, {day} FROM {table} t {owner}"
             f" WHERE t.id IN ({marks})",

@@ -34,6 +34,8 @@ _refreshing = threading.Lock()
 AT_ONCE = 100_000
 #: Columns that may name a row of any table.
 _ANY_TABLE = {"activity_links": ("object_id",)}
+#: What facts take for the record that stands for it.
+_FOLLOWED = tuple(table for table in identity.ALIASED if table not in identity.AS_SAID)
 #: What is filed under a merged record belongs to the one that stands for it.
 _MARK_CANONICAL = (
     "INSERT INTO dirty SELECT d.kind, a.canonical FROM dirty d CROSS JOIN aliases a ON a.id = d.id WHERE true"
@@ -327,7 +329,7 @@ def _mark_moved(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
         conn.execute(f"INSERT OR IGNORE INTO temp.stood SELECT {who} FROM temp.moved WHERE {who} IS NOT NULL")
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS referring (id TEXT PRIMARY KEY) WITHOUT ROWID")
     for table in sorted({table for fact in facts.values() for table in fact.follows}):
-        columns = [column for column, target in TABLES[table].references.items() if target in identity.ALIASED]
+        columns = [column for column, target in TABLES[table].references.items() if target in _FOLLOWED]
         columns += _ANY_TABLE.get(table, ())
         if not columns:
             continue

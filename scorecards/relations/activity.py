@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from scorecards.facts import ITS_IDS
 from scorecards.relations import quality
-from scorecards.relations.column import Column, Relation, Spec, bit, epoch, flag
+from scorecards.relations.column import OWNER, Column, Relation, Spec, bit, epoch, flag
 
 
 def _text(*names: str) -> dict[str, Column]:
@@ -129,8 +130,9 @@ _LEFT_AT = "(CASE WHEN f.first_seen_inactive_at <> f.first_seen_at THEN f.first_
 SPECS: Mapping[str, Spec] = {
     "activities": Spec(
         own={
-            **_text("id", "type", "direction", "status", "owner_id", "lead_id", "contact_id", "account_id"),
+            **_text("id", "type", "direction", "status", "lead_id", "contact_id", "account_id"),
             **_text("opportunity_id", "ticket_id", "person_id", "thread_id"),
+            "owner_id": OWNER,
             **{name: epoch(name) for name in ("occurred_at", "due_at", "completed_at")},
             "duration_s": Column("f.duration_s", "integer"),
             "is_touch": bit("is_touch"),
@@ -174,7 +176,8 @@ SPECS: Mapping[str, Spec] = {
             "was_there_before": flag("f.created_at IS NULL OR f.created_at < s.since_text"),
             # What somebody logged counts, a note or a task as well; who edited a record, few CRMs say.
             "worked_in_period": flag(
-                "EXISTS (SELECT 1 FROM fact_activities a WHERE a.owner_id = f.id AND a.occurred_at >= s.since"
+                f"EXISTS (SELECT 1 FROM fact_activities a WHERE a.owner_id IN ({ITS_IDS.format('f')})"
+                " AND a.occurred_at >= s.since"
                 " AND a.occurred_at < s.until AND a.status = 'completed' AND a.is_automated = 0)"
             ),
         },

@@ -123,6 +123,8 @@ def bit(name: str) -> Column:
     return Column(f"f.{name}", "boolean")
 
 
+#: Whose a row is: one person, however many CRMs know them.
+OWNER = Column(standing("f.owner_id"), "text")
 MONEY = Column("f.amount_minor", "money", currency="f.currency")
 
 
@@ -130,7 +132,7 @@ MONEY = Column("f.amount_minor", "money", currency="f.currency")
 TEAM_OF_TICKET = "(NULL /* the team of ticket t */)"
 
 #: Tables whose rows can be merged away, or be another's copy.
-_STOOD_FOR = ("accounts", "contacts", "leads", "opportunities", "tickets")
+_STOOD_FOR = ("accounts", "contacts", "leads", "opportunities", "tickets", "users")
 
 
 def base_columns(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from scorecards.facts import LIVE
 from scorecards.facts.spans import CONTRACTS, made_of
-from scorecards.relations.column import MONEY, Column, Options, Relation, Spec, flag
+from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, flag
 
 _BOUGHT = (
     "f.state = 'won' AND f.outcome_date IS NOT NULL AND f.known_from < :as_of AND f.known_to >= :as_of"
@@ -106,7 +106,7 @@ def _purchases(options: Options) -> Relation:
     own = {
         "id": Column("f.id", "text"),
         "account_id": Column("f.account_id", "text"),
-        "owner_id": Column("f.owner_id", "text"),
+        "owner_id": OWNER,
         "purchase_date": Column("f.outcome_date", "date"),
         "amount": MONEY,
         "is_first": flag(f"NOT EXISTS ({others('1', '< f.outcome_date')}) AND NOT EXISTS ({same_day})"),

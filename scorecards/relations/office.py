@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from scorecards.facts import LIVE
 from scorecards.facts.fact import ITS_IDS
-from scorecards.relations.column import MONEY, Column, Options, Relation, Spec, bit, flag, of_live, standing
+from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, bit, flag, of_live, standing
 
 #: Lines of won deals by the day they were won, as known at as_of; lines of a merged deal are the survivor's.
 _DEAL_LINES = f"""(
@@ -22,8 +22,8 @@ _ORDER_LINES = f"""(
 
 
 def _units_sold(options: Options) -> Relation:
-    own = {name: Column(f"f.{name}", "text") for name in ("id", "product", "account_id", "owner_id")}
-    own |= {"quantity": Column("f.quantity", "number"), "sold_date": Column("f.sold_date", "date")}
+    own = {name: Column(f"f.{name}", "text") for name in ("id", "product", "account_id")}
+    own |= {"owner_id": OWNER, "quantity": Column("f.quantity", "number"), "sold_date": Column("f.sold_date", "date")}
     source, table = (_ORDER_LINES, "order_lines") if options.units == "orders" else (_DEAL_LINES, "opportunity_lines")
     return Relation("units_sold", source, own=own, anchor="sold_date", needs_table=table)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from scorecards.facts import LIVE
 from scorecards.facts.contacts import LAST_ACTION
 from scorecards.facts.seen_to import LAST_WORK
-from scorecards.relations.column import Column, Relation, Spec, bit, epoch, flag
+from scorecards.relations.column import OWNER, Column, Relation, Spec, bit, epoch, flag
 
 _DAY = 86400
 #: Before anything: what has no time at all is no time ago.
@@ -79,7 +79,7 @@ def _double(table: str, key: str) -> dict[str, Column]:
 CONTACTS: Mapping[str, Column] = {
     "id": Column("f.id", "text"),
     "account_id": Column("f.account_id", "text"),
-    "owner_id": Column("f.owner_id", "text"),
+    "owner_id": OWNER,
     "created_at": epoch("created_at"),
     "bounced": bit("bounced"),
     "left_company": bit("left_company"),

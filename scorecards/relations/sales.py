@@ -5,7 +5,19 @@ from collections.abc import Mapping
 from scorecards.facts import ITS_IDS, LIVE
 from scorecards.relations import quality
 from scorecards.relations.activity import LAST_OUTBOUND
-from scorecards.relations.column import MONEY, Column, Relation, Spec, bit, epoch, filed_under, flag, of_live, standing
+from scorecards.relations.column import (
+    MONEY,
+    OWNER,
+    Column,
+    Relation,
+    Spec,
+    bit,
+    epoch,
+    filed_under,
+    flag,
+    of_live,
+    standing,
+)
 
 #: Our first call to the lead that somebody answered.
 _FIRST_CALL_AT = (
@@ -50,7 +62,7 @@ _DEAL = {
     "is_open": bit("is_open"),
     "amount": MONEY,
     "currency": Column("f.currency", "text"),
-    "owner_id": Column("f.owner_id", "text"),
+    "owner_id": OWNER,
     "account_id": Column("f.account_id", "text"),
     "future_close": Column("f.future_close", "text"),
     "is_repeat": flag(_IS_REPEAT),
@@ -97,7 +109,7 @@ SPECS: Mapping[str, Spec] = {
                 "f.converted_date", "date", undated="f.status_category = 'converted' AND f.converted_date IS NULL"
             ),
             "source_channel": Column("f.source_channel", "text"),
-            "owner_id": Column("f.owner_id", "text"),
+            "owner_id": OWNER,
             "converted_opportunity_id": Column("f.converted_opportunity_id", "text"),
             "sold_date": Column(
                 _its_deal("d.outcome_date", "+d.state = 'won' AND +d.outcome_date < :today"),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from scorecards.facts import LIVE
 from scorecards.relations import quality
 from scorecards.relations.column import (
+    OWNER,
     TEAM_OF_TICKET,
     Column,
     Options,
@@ -68,7 +69,8 @@ _AGE_BAND = (
 
 
 def _handled(options: Options) -> Relation:
-    own = {name: Column(f"f.{name}", "text") for name in ("id", "kind", "owner_id", "customer")}
+    own = {name: Column(f"f.{name}", "text") for name in ("id", "kind", "customer")}
+    own["owner_id"] = OWNER
     own["handled_at"] = epoch("handled_at")
     return Relation("handled", _HANDLED, own=own, anchor="handled_at", needs_table="tickets")
 
@@ -89,7 +91,7 @@ SPECS: Mapping[str, Spec] = {
             "close_reason": Column("f.close_reason", "text"),
             "priority": Column("f.priority", "text"),
             "category": Column("f.category", "text"),
-            "owner_id": Column("f.owner_id", "text"),
+            "owner_id": OWNER,
             "account_id": Column("f.account_id", "text"),
             "has_history": bit("has_history"),
             "age_band": Column(_AGE_BAND, "text"),

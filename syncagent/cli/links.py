@@ -20,6 +20,7 @@ _RULES = {
     "manual": "said by a person",
     "email": "e-mail address",
     "domain": "domain",
+    "login": "user's e-mail address",
     "candidate": "candidate, not counted",
     "conflict": "conflict, not counted",
     "orphan": "orphan",
@@ -38,7 +39,7 @@ def links_group() -> None:
     "--object",
     "tables",
     multiple=True,
-    type=click.Choice(("accounts", "contacts", "opportunities")),
+    type=click.Choice(("accounts", "contacts", "opportunities", "users")),
     help="Only of these tables; may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Links to print (JSON: all).")
@@ -211,7 +212,7 @@ def _meant(cache: "sqlite3.Connection", said: str) -> tuple[str, str]:
 
     found = shown.find(cache, said)
     if not found:
-        mend = "Name it SOURCE:TABLE:ID with a table of accounts, contacts, opportunities."
+        mend = "Name it SOURCE:TABLE:ID with a table of accounts, contacts, opportunities, users."
         raise UsageError("no record that can be linked has this id", place=said, mend=mend)
     if len(found) > 1:
         raise UsageError("several records have this id", place=said, mend=f"Name {' or '.join(i for _, i in found)}.")

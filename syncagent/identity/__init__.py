@@ -10,6 +10,7 @@ from syncagent.identity.link import link, note_sources, start_anew
 from syncagent.identity.named import to_18
 from syncagent.identity.tables import (
     ALIASED,
+    AS_SAID,
     INSTALL,
     LINKED,
     VERSION,
@@ -21,6 +22,7 @@ from syncagent.identity.tables import (
 
 __all__ = [
     "ALIASED",
+    "AS_SAID",
     "INSTALL",
     "LINKED",
     "MAX_HOPS",

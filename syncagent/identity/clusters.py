@@ -14,7 +14,7 @@ from syncagent.identity.keys import Pair, pairs_of
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What linking reads of one record. `names`: the Salesforce id it stores; `said`: two more columns of its table."""
+    """What linking reads of one record. `names`: the Salesforce id it stores; `said`: what its table's rule reads."""
 
     id: str
     source: str
@@ -23,7 +23,7 @@ class Row:
     source_name: str
     names: str | None
     key: str | None
-    said: tuple[str | None, str | None]
+    said: tuple[Any, ...]
     is_deleted: bool
     is_test: bool
     merged_into: str | None
@@ -60,7 +60,7 @@ class Link:
 
     a: str
     b: str
-    kind: str  # hard manual email domain | candidate conflict never
+    kind: str  # hard manual email domain login | candidate conflict never
     evidence: str
     said_by: str
     score: float | None = None

@@ -97,7 +97,29 @@ def _by_domain(domain: str, group: Sequence["Row"]) -> list[Pair]:
     return found
 
 
-_JUDGES: dict[str, Callable[[str, Sequence["Row"]], list[Pair]]] = {"email": _by_address, "domain": _by_domain}
+def _by_login(address: str, group: Sequence["Row"]) -> list[Pair]:
+    """One person's users. Of several in one CRM the one in use is meant: who comes back may get a new one."""
+    meant: dict[tuple[str, str], str] = {}
+    for account in {row.account for row in group}:
+        own = [row for row in group if row.account == account]
+        own = [row for row in own if row.said[0] != 0] if len(own) > 1 else own
+        if len(own) == 1:
+            meant[account] = own[0].id
+    found = []
+    for a, b in _across(group):
+        if (meant.get(a.account), meant.get(b.account)) == (a.id, b.id):
+            found.append(Pair(a.id, b.id, True, "the same e-mail address", 1.0))
+        elif not {a.account, b.account} <= meant.keys():
+            what = "the same e-mail address, but several users of one CRM have it"
+            found.append(Pair(a.id, b.id, False, what, 0.5))
+    return found
+
+
+_JUDGES: dict[str, Callable[[str, Sequence["Row"]], list[Pair]]] = {
+    "email": _by_address,
+    "domain": _by_domain,
+    "login": _by_login,
+}
 
 
 def _across(group: Sequence["Row"]) -> list[tuple["Row", "Row"]]:

@@ -24,7 +24,8 @@ def start_anew(conn: sqlite3.Connection) -> None:
     for table in ALIASED:
         conn.execute(_MARK.format(f"id FROM {table} WHERE merged_into IS NOT NULL OR dup_of IS NOT NULL"))
     for table, one in LINKED.items():
-        conn.execute(_MARK.format(f"id FROM {table} WHERE {one.names} IS NOT NULL"))
+        if one.names:
+            conn.execute(_MARK.format(f"id FROM {table} WHERE {one.names} IS NOT NULL"))
         if one.key:
             conn.execute(
                 f"INSERT INTO link_sources SELECT DISTINCT '{table}', source, COALESCE(source_instance, '')"
@@ -88,7 +89,7 @@ def _link_all(
         system_of_record=system_of_record,
         orgs=orgs,
         kind=one.kind,
-        column=one.names,
+        column=one.names or "",
     )
     _write_links(conn, table, resolved.links)
     _write_rows(conn, table, resolved)
@@ -129,17 +130,17 @@ def _hold(conn: sqlite3.Connection, ids: Iterable[str]) -> None:
 
 
 def _rows(conn: sqlite3.Connection, table: str, one: Linked) -> dict[str, Row]:
-    columns = f"t.{one.names}, {f't.{one.key}' if one.key else 'NULL'}, " + ", ".join(
-        column if column == "NULL" else f"t.{column}" for column in one.says
-    )
+    columns = ", ".join("NULL" if column is None else f"t.{column}" for column in (one.names, one.key, *one.says))
+    told = 7 + len(one.says)
     rows = conn.execute(
         f"SELECT t.id, t.source, COALESCE(t.source_instance, ''), t.source_id, t.source_name, {columns},"
-        f" t.is_deleted, t.is_test, t.merged_into, t.synced_at FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
+        " t.is_deleted, t.is_test, t.merged_into, t.synced_at"
+        f" FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
     )
     return {
         row[0]: Row(
-            row[0], row[1] or "", row[2], row[3] or "", row[4] or "", to_18(row[5]), row[6], (row[7], row[8]),
-            bool(row[9]), bool(row[10]), row[11], row[12],
+            row[0], row[1] or "", row[2], row[3] or "", row[4] or "", to_18(row[5]), row[6], tuple(row[7:told]),
+            bool(row[told]), bool(row[told + 1]), row[told + 2], row[told + 3],
         )
         for row in rows
     }  # fmt: skip

@@ -23,6 +23,8 @@ _BY_ORIGINAL = (
     "{table} s ON s.id = d.id AND s.source = 'salesforce'"
     " CROSS JOIN {table} h ON h.{names} IN (s.source_id, substr(s.source_id, 1, 15)) AND to_18(h.{names}) = s.source_id"
 )
+#: The tables whose rows name Salesforce records.
+_NAMING = tuple((table, one) for table, one in LINKED.items() if one.names)
 
 
 def to_18(salesforce_id: str | None) -> str | None:
@@ -42,7 +44,7 @@ def refresh_named(conn: sqlite3.Connection) -> None:
     """
     conn.create_function("to_18", 1, to_18, deterministic=True)
     moves: Counter[tuple[str, str]] = Counter()
-    for table, one in LINKED.items():
+    for table, one in _NAMING:
         moves.subtract(_votes(conn, table))
         for side in ("copy", "original"):
             conn.execute(f"DELETE FROM link_names WHERE object = ? AND {side} IN ({_CHANGED})", (table,))
@@ -62,7 +64,7 @@ def refresh_named(conn: sqlite3.Connection) -> None:
     after = orgs_of(conn)
     for portal in before.keys() | after.keys():
         if before.get(portal) != after.get(portal):
-            for table, one in LINKED.items():
+            for table, one in _NAMING:
                 conn.execute(
                     f"INSERT INTO dirty SELECT 'identity', id FROM {table} WHERE {one.names} IS NOT NULL"
                     " AND COALESCE(source_instance, '') = ? ON CONFLICT DO NOTHING",

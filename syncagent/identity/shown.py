@@ -18,6 +18,7 @@ _NAMES = {
     "accounts": "{0}.name",
     "contacts": "NULLIF(TRIM(COALESCE({0}.first_name, '') || ' ' || COALESCE({0}.last_name, '')), '')",
     "opportunities": "{0}.name",
+    "users": "{0}.name",
 }
 _FIELDS = (
     "object", "kind", "a_id", "b_id", "a_name", "b_name", "score", "since", "said_by", "why",
@@ -58,7 +59,8 @@ def counts_of(cache: sqlite3.Connection, *, deals_alike: bool = True) -> list[di
     }
     for table in LINKED:
         found["opportunities", "candidate"] = found.get(("opportunities", "candidate"), 0)
-        found[table, "orphan"] = cache.execute(f"SELECT COUNT(*) FROM ({_orphans(table)})").fetchone()[0]
+        if LINKED[table].names:
+            found[table, "orphan"] = cache.execute(f"SELECT COUNT(*) FROM ({_orphans(table)})").fetchone()[0]
     if deals_alike:
         found["opportunities", "candidate"] += cache.execute(f"SELECT COUNT(*) FROM ({_ALIKE})").fetchone()[0]
     order = {kind: place for place, kind in enumerate(KINDS)}
@@ -83,7 +85,7 @@ def links_of(
         for table in tables:
             questions = [f"{_stored(table)} WHERE l.kind = '{kind}' AND l.object = '{table}'"]
             if kind == "orphan":
-                questions = [_orphans(table)]
+                questions = [_orphans(table)] if LINKED[table].names else []
             elif kind == "candidate" and table == "opportunities" and deals_alike:
                 questions.append(_ALIKE)
             for question in questions:
@@ -97,9 +99,11 @@ def why(cache: sqlite3.Connection, table: str, id_: str, *, deals_alike: bool = 
     """A record, what it is one with, and every link and non-link it or those have."""
     row = cache.execute("SELECT canonical FROM aliases WHERE id = ?", (id_,)).fetchone()
     first = row[0] if row else id_
+    names = LINKED[table].names
+    stored_id = f"t.{names}" if names else "NULL"
     cache_rows = cache.execute(
         f"SELECT t.id, t.source, t.source_name, {_NAMES[table].format('t')}, t.url, t.is_deleted, t.is_test,"
-        f" t.merged_into, t.dup_of, {LIVE.format('t')}, t.{LINKED[table].names}"
+        f" t.merged_into, t.dup_of, {LIVE.format('t')}, {stored_id}"
         f" FROM {table} t WHERE t.id IN (SELECT ?1 UNION SELECT ?2 UNION SELECT id FROM {table} WHERE dup_of = ?2"
         f" UNION SELECT id FROM {table} WHERE merged_into = ?2)"
         " ORDER BY t.dup_of IS NOT NULL, t.source, t.source_id",
@@ -130,7 +134,7 @@ def why(cache: sqlite3.Connection, table: str, id_: str, *, deals_alike: bool = 
     if table == "opportunities" and deals_alike:
         asked = f"SELECT * FROM ({_ALIKE} AND (x.id IN ({marks}) OR y.id IN ({marks}))) ORDER BY 3, 4"
         links += [_said(row) for row in cache.execute(asked, (*ids, *ids))]
-    orphan = cache.execute(f"SELECT * FROM ({_orphans(table)} AND t.id = ?)", (id_,)).fetchone()
+    orphan = cache.execute(f"SELECT * FROM ({_orphans(table)} AND t.id = ?)", (id_,)).fetchone() if names else None
     if orphan:
         links.append(_said(orphan))
     return {"id": id_, "object": table, "counts_as": first, "records": members, "links": links}

@@ -9,26 +9,29 @@ from types import MappingProxyType
 class Linked:
     """How records of one table are found to be the same in two CRMs."""
 
-    names: str  # the column in which a copy names its Salesforce record
+    names: str | None = None  # the column in which a copy names its Salesforce record
     key: str | None = None  # what both CRMs know of one and the same: an address, a domain
     kind: str = ""  # what a link by that key is called
-    says: tuple[str, str] = ("NULL", "NULL")  # what else the rule of the key reads: a name, a parent
+    says: tuple[str, ...] = ()  # columns the rule of the key reads besides: a name, a parent
 
 
 LINKED: Mapping[str, Linked] = MappingProxyType(
     {
         "accounts": Linked("sf_account_id", "domain_norm", "domain", ("name", "parent_id")),
-        "contacts": Linked("sf_contact_id", "email_norm", "email", ("last_name", "NULL")),
+        "contacts": Linked("sf_contact_id", "email_norm", "email", ("last_name",)),
         "opportunities": Linked("sf_opportunity_id"),
+        "users": Linked(key="email", kind="login", says=("is_active",)),
     }
 )
 #: Tables whose rows can be merged away or stand for each other.
-ALIASED = ("accounts", "contacts", "leads", "opportunities", "tickets")
+ALIASED = ("accounts", "contacts", "leads", "opportunities", "tickets", "users")
+#: Those facts hold as the rows say it: who stands for them is looked up when a KPI asks.
+AS_SAID = ("users",)
 
 #: Raised whenever the rules say something else of unchanged rows: all is linked anew then.
-VERSION = 1
+VERSION = 2
 #: Links that make two records one; the others are shown to people and change no figure.
-COUNTED = ("hard", "manual", "email", "domain")
+COUNTED = ("hard", "manual", "email", "domain", "login")
 
 INSTALL = [
     "CREATE TABLE IF NOT EXISTS aliases (id TEXT PRIMARY KEY, canonical TEXT NOT NULL) WITHOUT ROWID",
@@ -84,11 +87,13 @@ INSTALL = [
     *(
         f"CREATE INDEX IF NOT EXISTS {table}_{one.names} ON {table}({one.names}) WHERE {one.names} IS NOT NULL"
         for table, one in LINKED.items()
+        if one.names
     ),
     *(f"DROP INDEX IF EXISTS {table}_source_id" for table in LINKED),
     *(
         f"CREATE INDEX IF NOT EXISTS {table}_salesforce_id ON {table}(source_id) WHERE source = 'salesforce'"
-        for table in LINKED
+        for table, one in LINKED.items()
+        if one.names
     ),
 ]
 
@@ -105,8 +110,8 @@ def columns_of(table: str) -> list[str]:
     if table not in LINKED:
         return ["merged_into"]
     one = LINKED[table]
-    said = [column for column in (one.key, *one.says) if column and column != "NULL"]
-    return ["merged_into", one.names, *said, "is_deleted", "is_test", "source", "source_instance", "source_id"]
+    said = [column for column in (one.names, one.key, *one.says) if column]
+    return ["merged_into", *said, "is_deleted", "is_test", "source", "source_instance", "source_id"]
 
 
 def key_of(table: str) -> str | None:
@@ -119,10 +124,13 @@ def concerns_new(table: str) -> str:
     found = ["t.merged_into IS NOT NULL"]
     if table in LINKED:
         one = LINKED[table]
+        if one.names:
+            found += [
+                f"t.{one.names} IS NOT NULL",
+                f"(t.source = 'salesforce' AND EXISTS (SELECT 1 FROM {table} h"
+                f" WHERE h.{one.names} IN (t.source_id, substr(t.source_id, 1, 15))))",
+            ]
         found += [
-            f"t.{one.names} IS NOT NULL",
-            f"(t.source = 'salesforce' AND EXISTS (SELECT 1 FROM {table} h"
-            f" WHERE h.{one.names} IN (t.source_id, substr(t.source_id, 1, 15))))",
             "EXISTS (SELECT 1 FROM link_decisions d WHERE d.a_id = t.id)",
             "EXISTS (SELECT 1 FROM link_decisions d WHERE d.b_id = t.id)",
         ]

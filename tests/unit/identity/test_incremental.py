@@ -38,13 +38,14 @@ def _change(table: str, number: int, values: dict[str, Any]) -> Change:
 
 
 def _rows(table: str, **columns: st.SearchStrategy[Any]) -> st.SearchStrategy[Change]:
-    shared = {
+    shared: dict[str, st.SearchStrategy[Any]] = {
         "place": st.sampled_from(PLACES),
         "merged": st.sampled_from([None, None, None, None, 1, 2]),
         "is_deleted": _dead,
         "is_test": _dead,
-        LINKED[table].names: _named,
     }
+    if names := LINKED[table].names:
+        shared[names] = _named
     return st.builds(_change, st.just(table), _ids, st.fixed_dictionaries({**shared, **columns}))
 
 
@@ -61,6 +62,11 @@ changes = st.one_of(
         last_name=st.sampled_from([None, "Doe", "doe", "Roe"]),
     ),
     _rows("opportunities"),
+    _rows(
+        "users",
+        email=st.sampled_from([None, "k@acme.com", "k@acme.com", "l@acme.com"]),
+        is_active=st.sampled_from([None, 0, 1, 1]),
+    ),
 )
 pairs = st.lists(
     st.tuples(st.sampled_from(sorted(LINKED)), _ids, _ids)
@@ -86,12 +92,11 @@ def linked(conn: sqlite3.Connection) -> dict[str, Any]:
 def from_all_rows(conn: sqlite3.Connection, table: str, system_of_record: str) -> dict[str, Any]:
     """The links of a table with every row of it looked at, by comparing each with each."""
     one = LINKED[table]
-    said = [column if column == "NULL" else f"t.{column}" for column in one.says]
     rows = {
-        r[0]: Row(r[0], r[1], r[2], r[3], r[4], to_18(r[5]), r[6], (r[7], r[8]), bool(r[9]), bool(r[10]), r[11], None)
+        r[0]: Row(r[0], r[1], r[2], r[3], r[4], to_18(r[5]), r[6], tuple(r[10:]), bool(r[7]), bool(r[8]), r[9], None)
         for r in conn.execute(
-            f"SELECT id, source, source_instance, source_id, source_name, {one.names}, {one.key or 'NULL'},"
-            f" {', '.join(said)}, is_deleted, is_test, merged_into FROM {table} t"
+            f"SELECT id, source, source_instance, source_id, source_name, {one.names or 'NULL'}, {one.key or 'NULL'},"
+            f" is_deleted, is_test, merged_into{''.join(f', {column}' for column in one.says)} FROM {table}"
         )
     }
     named = [
@@ -106,7 +111,7 @@ def from_all_rows(conn: sqlite3.Connection, table: str, system_of_record: str) -
     conn.executemany("INSERT INTO temp.everything VALUES (?)", [(id_,) for id_ in rows])
     found = resolve(
         rows, named, sayings_of(conn, "temp.everything"), system_of_record=system_of_record, orgs=orgs_of(conn),
-        kind=one.kind, column=one.names,
+        kind=one.kind, column=one.names or "",
     )  # fmt: skip
     return {
         "stands": [(id_, *found.stands.get(id_, (None, None))) for id_ in sorted(rows)],
