@@ -192,6 +192,7 @@ def test_searches_that_wait_for_their_limit_hold_up_no_other_call(box: Sandbox) 
     assert took_s < 4.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "limits"), [
     ("call", {"per_10s": 4, "window": "1s"}),
     ("search", {"search_per_s": 4, "search_window": "1s"}),

@@ -18,6 +18,8 @@ from tests.fakes import one_box
 from tests.fakes.truth_check import differences
 from tests.integration import crm_cache
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"hubspot": "hs", "salesforce": "sf"}
 BUILD: dict[str, Callable[..., Any]] = {"hubspot": crm_cache.hubspot, "salesforce": crm_cache.salesforce}
 

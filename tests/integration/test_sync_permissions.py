@@ -23,6 +23,8 @@ from syncagent.sync_state import begin, end, note_login_failure
 from tests.fakes.truth_check import differences
 from tests.integration.crm_cache import hubspot, salesforce
 
+pytestmark = pytest.mark.slow
+
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 

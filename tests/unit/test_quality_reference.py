@@ -21,6 +21,8 @@ from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING, put
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
+#: A third of the random companies is enough for every day.
+SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed > 3 else []) for seed in range(12)]
 Row = dict[str, Any]
 
 
@@ -208,7 +210,7 @@ def _twins(conn: sqlite3.Connection, seed: int) -> dict[str, Row]:
 
 
 @pytest.mark.parametrize("key", ["email", "phone"])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_duplicates_are_rows_less_clusters(tmp_path: Path, seed: int, key: str) -> None:
     with closing(open_cache(tmp_path)) as conn:
         rows = {id_: row for id_, row in _twins(conn, seed).items() if not row["is_deleted"]}
@@ -245,7 +247,7 @@ def test_companies_called_alike(names: list[str | None], clusters: list[list[str
 # -- one thing in two CRMs --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_what_two_crms_keep(tmp_path: Path, seed: int) -> None:
     """Linked, or only alike; a link made or taken away moves it to the other side."""
     random = Random(seed)
