@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from scorecards.definition import Kpi
+from scorecards.figures import is_two_sided
 from scorecards.pace import Agreed, Kept, agree, goal
 from scorecards.periods import Span, cut, parse_period, rolling
 from scorecards.plan import is_stock
@@ -54,9 +55,17 @@ def wanted_at_end(evaluator: "Evaluator", kpi: Kpi) -> float | None:
 
 
 def accrues(kpi: Kpi) -> bool:
-    """Does the value grow over the period? Rates, means and stocks do not, and are never prorated."""
-    sums = kpi.agg in ("count", "sum") and kpi.share is None and kpi.cohort is None
-    return sums and not is_stock(kpi) and kpi.of is not None and kpi.retain is None and kpi.window is None
+    """Does the value grow over the period? Rates, means and stocks do not, and are never prorated.
+
+    Of a sum of KPIs its catalogue says so: nothing else knows whether the parts do.
+    """
+    if is_stock(kpi) or kpi.retain is not None or kpi.window is not None:
+        return False
+    if kpi.calc is not None:
+        return kpi.additivity == "A"
+    if kpi.of is None or kpi.per is not None or kpi.per_distinct is not None or kpi.agg not in ("count", "sum"):
+        return False
+    return not is_two_sided(kpi) or (kpi.share is not None and kpi.headline == "count")
 
 
 def baseline_span(target: Target) -> Span | None:

@@ -12,7 +12,6 @@ from scorecards.figures import Figure, figure
 from scorecards.periods import Slice
 from scorecards.plan import Plan
 from scorecards.ratios import parts_of
-from scorecards.slots import Target
 from scorecards.split import why_whole
 from scorecards.tally import Tally, needs_values, tallies
 from scorecards.targets import against_target
@@ -77,9 +76,10 @@ def segments_of(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: Sequence[str
             wanted = (kpi.target.segments.get(dimension, {}) if kpi.target else {}).get(segment)
             verdict = None
             if wanted is not None and part.value is not None and kpi.target is not None:
-                own = Target(want=kpi.target.want, value=float(wanted), amber=kpi.target.amber)
+                # Of each period: how the whole came along and out is not the segment's.
+                said = {"value": float(wanted), "change": None, "from_": None, "start": None, "due": None}
+                judged = kpi.model_copy(update={"target": kpi.target.model_copy(update=said)})
                 hours = evaluator.reporting.hours_of(segment if dimension == "team" else None)
-                judged = kpi.model_copy(update={"target": own})
                 verdict = against_target(evaluator, judged, chosen, part.value, hours).verdict
             found.append(
                 SegmentValue(

@@ -6,7 +6,7 @@ of the past is restated later. Functions that write expect to run inside `store.
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import cast
 
 from scorecards.pace import Deadline, Kept, Pledges, State
@@ -84,7 +84,7 @@ def remember(state: sqlite3.Connection, results: Sequence[KpiResult]) -> None:
                     result.kpi,
                     target.mark,
                     progress.state,
-                    progress.end.isoformat(),
+                    (progress.end - timedelta(days=1)).isoformat(),
                     progress.value,
                     instant(result.as_of),
                 ),

@@ -68,6 +68,7 @@ def test_a_baseline_is_kept_with_the_first_issue_however_the_past_is_restated(de
     assert (first["progress"]["state"], first["progress"]["value"]) == ("met", 1000)
     assert rows(desk.state, "target_baselines") == [("won_revenue", 400)]
     assert rows(desk.state, "target_ends") == [("won_revenue", 1000)]
+    assert [end.judged_on for end in pledges.known(desk.state, DUE).ends.values()] == [date(2026, 10, 31)]
     assert "goal of 31 Oct 2026 met with €1,000" in text_of(desk)
     changed_deals(desk, "UPDATE opportunities SET amount_minor = 70000 WHERE source_id = '9'")
     changed_deals(desk, "UPDATE opportunities SET amount_minor = 50000 WHERE source_id = '1'")

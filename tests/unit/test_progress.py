@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scorecards.baselines import accrues
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Hours, Kpi, override
 from scorecards.evaluate import Evaluator
@@ -336,3 +337,39 @@ def test_all_time_has_no_share_of_a_goal(tmp_path: Path) -> None:
     with cache_of(tmp_path, STEADY) as conn:
         result = told(conn, revenue(), date(2026, 11, 5), period="all")
     assert (result.target, result.verdict) == (None, None)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, kpi in BUILTINS.items() if kpi.additivity is not None))
+def test_what_adds_up_over_time_accrues(name: str) -> None:
+    """Each built-in whose catalogue says that it does, and none else: a rate by a deadline is a rate."""
+    assert accrues(BUILTINS[name]) == (BUILTINS[name].additivity == "A")
+
+
+def test_a_year_of_a_sum_of_kpis_is_a_year(tmp_path: Path) -> None:
+    """Profit is what came in less 10 a month: of ten months ten twelfths are wanted, not the whole year of each."""
+    profit = override(BUILTINS["net_profit"], {"target": YEAR})
+    with cache_of(tmp_path, STEADY) as conn:
+        for month in range(24):
+            said = f"{2025 + month // 12}-{month % 12 + 1:02d}"
+            put(conn, "costs", f"C{month}", month=said, kind="other", amount_minor=1000, currency="EUR")
+        facts.refresh(conn, PLAIN)
+        result = told(conn, profit, date(2026, 11, 5), granularity="month")
+    assert result.value == pytest.approx(85)
+    assert progress_of(result).value == pytest.approx(850)
+    assert progress_of(result).goal == pytest.approx(1188)
+    assert progress_of(result).expected == pytest.approx(990)
+
+
+def test_a_segment_is_judged_by_its_own_value(tmp_path: Path) -> None:
+    """Whatever became of the whole by its deadline; an edge of a band is no goal of a segment."""
+    target = {"want": "up", "value": 0.9, "due": date(2026, 9, 30), "owner_id": {"ann": 0.5, "bob": 0.6}}
+    rate = override(BUILTINS["win_rate"], {"n_min": 1, "by": ["owner_id"], "target": target})
+    with cache_of(tmp_path, STEADY) as conn:
+        conn.execute("UPDATE opportunities SET owner_id = 'ann'")
+        facts.refresh(conn, PLAIN)
+        result = told(conn, rate, date(2026, 11, 5), granularity="month")
+        band = {**target, "want": {"between": [0.4, 0.6]}, "value": None}
+        banded = told(conn, override(rate, {"target": band}), date(2026, 11, 5), granularity="month")
+    assert (progress_of(result).state, result.verdict) == ("missed", "red")
+    assert [(part.segment, part.verdict) for part in result.segments] == [("ann", "green")]
+    assert (banded.status, progress_of(banded).state) == ("ok", "met")
