@@ -18,11 +18,15 @@ _TOUCHES = """
     SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_human, a.connected, a.bounced,
            a.thread_id, a.is_touch, a.is_outreach, a.contact_id, a.lead_id, a.account_id, a.opportunity_id,
            a.ticket_id, l.object, COALESCE(ll.canonical, l.object_id),
-           COALESCE(la.canonical, c.account_id, o.account_id, t.account_id)
+           COALESCE(la.canonical, c.account_id, o.account_id, t.account_id), mc.is_test, ml.is_test,
+           CASE l.object WHEN 'contacts' THEN c.is_test WHEN 'leads' THEN d.is_test END
     FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id
+    LEFT JOIN contacts mc ON mc.id = a.contact_id
+    LEFT JOIN leads ml ON ml.id = a.lead_id
     LEFT JOIN activity_links l ON l.activity_id = a.id AND l.is_deleted = 0 AND l.object_id IS NOT NULL
     LEFT JOIN aliases ll ON ll.id = l.object_id
     LEFT JOIN contacts c ON c.id = COALESCE(ll.canonical, l.object_id)
+    LEFT JOIN leads d ON d.id = COALESCE(ll.canonical, l.object_id) AND l.object = 'leads'
     LEFT JOIN opportunities o ON o.id = COALESCE(ll.canonical, l.object_id)
     LEFT JOIN tickets t ON t.id = COALESCE(ll.canonical, l.object_id)
     LEFT JOIN aliases la ON la.id = COALESCE(c.account_id, o.account_id, t.account_id)
@@ -38,9 +42,15 @@ def _touches(rows: Iterable[Row], book: Book) -> Iterator[Row]:
 
 
 def _parties_of(rows: list[Row]) -> Iterator[Row]:
-    """The parties of one activity: those it names itself first, then those it is linked to."""
+    """The parties of one activity: those it names itself first, then those it is linked to.
+
+    A person who is a test, such as a colleague kept as a contact, is no party; with nobody else it touched nobody (G4).
+    """
     id_, occurred, kind, direction, status, human, connected, bounced = rows[0][:8]
     thread, is_touch, is_outreach, contact, lead, account, deal, ticket = rows[0][8:16]
+    is_test_contact, is_test_lead = rows[0][19:21]
+    contact, lead = (None if is_test_contact else contact), (None if is_test_lead else lead)
+    had_tests = bool(is_test_contact or is_test_lead)
     # Dicts, for they keep an order: the first of each is the one the CRM has on the activity itself.
     found: dict[str, dict[str, None]] = {name: {} for name in _PARTIES}
     for name, own in zip(_PARTIES, (account, contact, lead, deal), strict=True):
@@ -48,11 +58,16 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
             found[name][own] = None
     found["tickets"] = {}
     for row in rows:
-        linked, party, its_account = row[16:19]
+        linked, party, its_account, _, _, is_test = row[16:22]
+        if is_test:
+            had_tests = True
+            continue
         if linked in found and party != ticket:
             found[linked][party] = None
         if its_account is not None:
             found["accounts"][its_account] = None
+    if had_tests and not found["contacts"] and not found["leads"]:
+        return
     done = status == "completed"
     is_ours_alone = kind == "note" or (kind == "task" and direction in (None, "internal"))
     is_inbound = done and human and direction == "inbound" and kind in REACHING
@@ -108,9 +123,16 @@ FACT = Fact(
     read=_TOUCHES,
     derive=_touches,
     follows={"activity_links": ("activity_id",)},
-    through=tuple(
-        (table_, "account_id", "activity_links", "object_id", "activity_id")
-        for table_ in ("contacts", "opportunities", "tickets")
+    through=(
+        *(
+            (table_, "account_id", "activity_links", "object_id", "activity_id")
+            for table_ in ("contacts", "opportunities", "tickets")
+        ),
+        *(
+            (table_, "is_test", between, column, unit)
+            for table_, own in (("contacts", "contact_id"), ("leads", "lead_id"))
+            for between, column, unit in (("activity_links", "object_id", "activity_id"), ("activities", own, "id"))
+        ),
     ),
     feeds={
         "approaches": "CASE WHEN is_person = 1 AND object <> 'nobody' AND (is_approach = 1 OR is_reply = 1)"

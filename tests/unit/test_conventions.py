@@ -209,6 +209,29 @@ def test_g4_a_domain_makes_tests_of_the_people_in_it(cache: sqlite3.Connection) 
     assert asked(cache, "contactability_rate", None, reporting=named).denominator == 1
 
 
+def test_g4_people_who_are_tests_are_nobody_to_talk_with(cache: sqlite3.Connection) -> None:
+    """Named or linked, alone or beside a customer, whose the conversation then is; and again when the rule is gone."""
+    for id_, mail in (("us", "kim@acme.test"), ("them", "kim@other.test")):
+        put(cache, "contacts", id_, email_norm=mail, account_id=f"account of {id_}")
+    put(cache, "leads", "our lead", email_norm="lee@acme.test")
+    said = {"type": "email", "direction": "outbound", "status": "completed", "occurred_at": "2026-10-05T10:00:00Z"}
+    put(cache, "activities", "internal", **said, contact_id="us")
+    put(cache, "activities", "internal too", **said, lead_id="our lead")
+    put(cache, "activities", "beside", **said, contact_id="us")
+    put(cache, "activity_links", "link", activity_id="beside", object="contacts", object_id="them")
+    put(cache, "activities", "to nobody known", **said)
+    put(cache, "activities", "logged", type="email", direction="inbound", occurred_at="2026-01-05T10:00:00Z")
+    named = UTC_REPORTING.model_copy(update={"test_rows": Rules(domains=("acme.test",))})
+
+    def counted(reporting: Reporting) -> tuple[float | None, float | None]:
+        people = asked(cache, "conversation_rate", reporting=reporting).denominator
+        return people, asked(cache, "email_response_rate", reporting=reporting).denominator
+
+    assert counted(UTC_REPORTING) == (3, 4)
+    assert counted(named) == (1, 2)
+    assert counted(UTC_REPORTING) == (3, 4)
+
+
 # -- G5, G6, G8, G9: values -----------------------------------------------------------------------------------
 
 

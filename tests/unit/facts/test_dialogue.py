@@ -29,13 +29,16 @@ def _mail() -> st.SearchStrategy[Change]:
         "occurred_at": _hours,
         "thread_id": st.sampled_from([None, "t a", "t b"]),
         "contact_id": st.none() | _persons,
+        "lead_id": st.sampled_from([None, None, "L a", "L b"]),
         "is_deleted": st.sampled_from([0, 0, 0, 1]),
     }
     return st.tuples(st.just("activities"), st.sampled_from("abcde").map("X {}".format), st.fixed_dictionaries(values))
 
 
 def _link() -> st.SearchStrategy[Change]:
-    party = st.sampled_from([("contacts", "C a"), ("contacts", "C b"), ("tickets", "T a"), ("opportunities", "D a")])
+    party = st.sampled_from(
+        [("contacts", "C a"), ("contacts", "C b"), ("leads", "L a"), ("tickets", "T a"), ("opportunities", "D a")]
+    )
     made = st.tuples(st.sampled_from("abcde"), party, st.sampled_from([0, 0, 1])).map(
         lambda of: {"activity_id": f"X {of[0]}", "object": of[1][0], "object_id": of[1][1], "is_deleted": of[2]}
     )
@@ -44,9 +47,11 @@ def _link() -> st.SearchStrategy[Change]:
 
 def _party() -> st.SearchStrategy[Change]:
     account = {"account_id": st.sampled_from([None, "A a", "A b"])}
-    merged = {**account, "merged_into": st.sampled_from([None, None, "C b", "C c"])}
+    is_test = {"is_test": st.sampled_from([0, 0, 1])}
+    merged = {**account, **is_test, "merged_into": st.sampled_from([None, None, "C b", "C c"])}
     return st.one_of(
         st.tuples(st.just("contacts"), _persons, st.fixed_dictionaries(merged)),
+        st.tuples(st.just("leads"), st.sampled_from(["L a", "L b"]), st.fixed_dictionaries(is_test)),
         st.tuples(st.just("tickets"), st.just("T a"), st.fixed_dictionaries(account)),
         st.tuples(st.just("opportunities"), st.just("D a"), st.fixed_dictionaries(account)),
         st.tuples(
