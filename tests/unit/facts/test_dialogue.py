@@ -212,3 +212,19 @@ def test_another_pause_builds_engagements_anew_and_nothing_else(cache: sqlite3.C
     assert facts.refresh(cache, other) == 1
     runs = cache.execute("SELECT gap_days, actions FROM fact_engagements ORDER BY gap_days, started_at").fetchall()
     assert [tuple(row) for row in runs] == [(7, 1), (7, 1), (14, 2)]
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+@pytest.mark.parametrize(("table", "column"), [("contacts", "contact_id"), ("leads", "lead_id")])
+def test_who_becomes_a_test_was_not_talked_to_and_is_again_when_none(
+    cache: sqlite3.Connection, table: str, column: str, is_linked: bool
+) -> None:
+    """Named by the activity or linked to it: their mark alone is a change."""
+    put(cache, table, "P")
+    _act(cache, "X", **({} if is_linked else {column: "P"}))
+    if is_linked:
+        put(cache, "activity_links", "N", activity_id="X", object=table, object_id="P")
+    for is_test, parties in ((0, 1), (1, 0), (0, 1)):
+        put(cache, table, "P", is_test=is_test)
+        facts.refresh(cache, REPORTING)
+        assert cache.execute("SELECT COUNT(*) FROM fact_touches").fetchone()[0] == parties
