@@ -4,7 +4,7 @@ Reads the compiler's row statement, so a list can never disagree with its figure
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,8 @@ _TITLES = {
     "accounts": "t.name",
     "leads": "COALESCE(t.name, t.company)",
     "tickets": "t.subject",
-    "contacts": "trim(COALESCE(t.first_name, '') || ' ' || COALESCE(t.last_name, ''))",
+    "contacts": "COALESCE(NULLIF(trim(COALESCE(t.first_name, '') || ' ' || COALESCE(t.last_name, '')), ''),"
+    " t.email_norm)",
     "activities": "COALESCE(t.subject, t.type)",
     "email_events": "COALESCE((SELECT c.email_norm FROM contacts c WHERE c.id = t.contact_id), 'Mail ' || t.send_id)",
     "users": "t.name",
@@ -83,6 +84,8 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     born = evaluator.compiler.language.column(relation, "created_at")
     if "age" in named and born is not None:
         show.append("created_at")
+    if relation.party:
+        show.append(relation.party)
     rows = evaluator.compiler.rows(wanted, relation, question_of(wanted), show=show)
     by = {"measure": "x", "gap": "y - x"}.get(order) or (f"c{show.index(order)}" if order in show else "id")
     only = {"measure": "why IS NULL", "gap": "x < y"}.get(order, "1")
@@ -100,10 +103,13 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
         counted = f"SELECT COUNT(*) FROM ({rows.sql}) WHERE {only}"
         total = evaluator.conn.execute(counted, rows.of(slice_)).fetchone()[0]
     known = faces(evaluator, relation.stands_for or relation.needs_table, [row["id"] for row in found])
+    parties = _parties(evaluator, {row[f"c{len(show) - 1}"] for row in found}) if relation.party else {}
     made = []
     for row in found:
         shown = {name: row[f"c{number}"] for number, name in enumerate(show)}
         title, url, owner, minor, currency, day = known.get(row["id"], (None,) * 6)
+        whose = parties.get(shown.get(relation.party), (None, None))
+        title, url = (whose[0], whose[1] or url) if whose[0] else (title, url)
         factor = _factor(evaluator, currency, day)
         amount = float(minor * factor) if minor is not None and factor is not None else None
         made.append(
@@ -158,6 +164,14 @@ def faces(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Mapping[str
 def _number(value: Any) -> float | None:
     """What a CRM calls a number may be a text."""
     return float(value) if isinstance(value, int | float) else None
+
+
+def _parties(evaluator: "Evaluator", ids: Set[str]) -> dict[str, tuple[Any, ...]]:
+    """id -> (title, url, …) of accounts, contacts and leads."""
+    wanted = sorted(ids)
+    return {
+        id_: face for name in ("accounts", "contacts", "leads") for id_, face in faces(evaluator, name, wanted).items()
+    }
 
 
 def _factor(evaluator: "Evaluator", currency: str | None, day: str | None) -> Decimal | None:

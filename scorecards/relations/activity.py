@@ -70,6 +70,7 @@ _APPROACHES = Relation(
     },
     anchor="occurred_at",
     needs_table="activities",
+    party="person_id",
 )
 #: Of a mail to several people the first who answers counts.
 _ANSWERED = (
@@ -107,6 +108,7 @@ _ENGAGEMENTS = Relation(
     },
     anchor="started_at",
     needs_table="activities",
+    party="party_id",
 )
 _CAMPAIGN_SENDS = Relation(
     "campaign_sends",

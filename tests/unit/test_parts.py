@@ -74,6 +74,35 @@ def test_of_an_overdue_invoice_is_said_what_is_owed_of_it(cache: sqlite3.Connect
     assert listed.total == 4
 
 
+def test_who_was_approached_is_named(cache: sqlite3.Connection) -> None:
+    """A row of one activity stands for the person or account it was with; without a name, for the activity."""
+    put(cache, "contacts", "kim", first_name="Kim", last_name="Ode", url="https://crm.test/kim")
+    put(cache, "contacts", "nameless", email_norm="x@acme.test", url="https://crm.test/x")
+    put(cache, "leads", "lee", name="Lee")
+    put(cache, "accounts", "acme", name="Acme", url="https://crm.test/acme")
+    put(cache, "users", "ann", name="Ann")
+    for number, (column, party) in enumerate(
+        [("contact_id", "kim"), ("contact_id", "nameless"), ("lead_id", "lee"), ("account_id", "acme")]
+    ):
+        put(cache, "activities", f"X{number}", type="call", direction="outbound", status="completed", owner_id="ann",
+            occurred_at=f"2026-08-0{number + 1}T10:00:00Z", subject="Call", url=f"https://crm.test/X{number}",
+            connected=0, **{column: party})  # fmt: skip
+    put(cache, "activities", "M", type="email", direction="inbound", occurred_at="2025-08-01T10:00:00Z")
+
+    def listed(name: str) -> list[tuple[str, str | None, str | None]]:
+        found = told(cache, name).actions
+        assert found is not None
+        return [(row.title, row.url, row.owner) for row in found.rows]
+
+    people = [
+        ("Lee", "https://crm.test/X2", "Ann"),
+        ("x@acme.test", "https://crm.test/x", "Ann"),
+        ("Kim Ode", "https://crm.test/kim", "Ann"),
+    ]
+    assert listed("conversation_rate") == people
+    assert listed("actions_per_engagement") == [("Acme", "https://crm.test/acme", "Ann"), *people]
+
+
 def test_open_tickets_of_who_left_are_listed(cache: sqlite3.Connection) -> None:
     put(cache, "users", "gone", name="Ann", is_active=0, first_seen_inactive_at="2026-08-01T00:00:00Z")
     put(cache, "users", "here", name="Ben", is_active=1)
