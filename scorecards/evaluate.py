@@ -327,16 +327,3 @@ def _quality_capped(kpi: Kpi, verdict: str | None, main: Figure, details: Mappin
     if verdict != "green" or limit is None or not waiting:
         return verdict
     return "amber" if waiting / (waiting + main.n) > float(limit) else verdict
-
-
-def explain(
-    conn: sqlite3.Connection,
-    kpi: Kpi,
-    kpis: Mapping[str, Kpi],
-    reporting: Reporting,
-    *,
-    as_of: datetime,
-    period: Span | None = None,
-) -> dict[str, Any]:
-    """The object of `kpi explain --json`: its public form."""
-    return Evaluator(conn, kpis, reporting, as_of=as_of).explain(kpi, period=period)

@@ -21,6 +21,7 @@ from scorecards.render.message import Issue
 from scorecards.restate import with_restated
 from scorecards.told import Told
 from scorecards.values import Freshness, KpiResult, Period
+from scorecards.voice import is_satisfaction, with_voice
 from syncagent import compose, due, freshness, pledges, told
 from syncagent.config.result import Config
 from syncagent.notices import Owner
@@ -126,12 +127,15 @@ def _values(
 ) -> list[KpiResult]:
     granularity = granularity_of(card)
     evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of, pledges=kept)
+    satisfaction = next((config.kpis[name] for name in card.kpis if is_satisfaction(config.kpis[name])), None)
     results = []
     for name in card.kpis:
         kpi = config.kpis[name]
         try:
             result = evaluator.evaluate(kpi, granularity=granularity, max_age_s=card.max_age)
             result = replace(result, smart=of_result(config, card, result, evaluator.today))
+            if satisfaction is not None:
+                result = with_voice(evaluator, kpi, result, satisfaction, granularity=granularity)
             if known is not None:
                 result = _restating(evaluator, kpi, result, known.get(name, ()), granularity)
         except Exception as error:

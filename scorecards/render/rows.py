@@ -176,6 +176,8 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         if isinstance(left, int | float) and left > 0:
             said.append(words(key, n=fmt.number(left)))
     said += filter(None, [crm_words(result, fmt)])
+    if (result.details.get("voc_alignment") or {}).get("tracks") is False:
+        said.append(voice_words(result, fmt))
     if result.signal is not None:
         span = usual_range(result, fmt)
         if result.signal.result == "none" and span:
@@ -224,6 +226,15 @@ def _rate(rate: Decimal, fmt: Formatter) -> str:
     """With up to five digits that count, however small a unit of the currency is."""
     written = f"{Decimal(f'{rate:.5g}').normalize():f}"
     return fmt.number(float(written), len(written.partition(".")[2]))
+
+
+def voice_words(result: KpiResult, fmt: Formatter) -> str:
+    """How it goes with what customers say, with the correlation and what that was taken over; else empty."""
+    voice = result.details.get("voc_alignment")
+    if not isinstance(voice, dict) or voice["sentence"] is None:
+        return ""
+    over = fmt.words(f"voc_{voice['by']}", n=fmt.number(voice["n"]))
+    return fmt.words("voc", sentence=clean(voice["sentence"], 120), rho=fmt.number(voice["rho"], 2), over=over)
 
 
 def _own_period(result: KpiResult, issue: Issue, fmt: Formatter) -> str:

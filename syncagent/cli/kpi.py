@@ -153,6 +153,7 @@ def show_command(
     from scorecards.evaluate import Evaluator
     from scorecards.periods import parse_period
     from scorecards.restate import restated_since
+    from scorecards.voice import with_voice
     from syncagent import pledges, told
     from syncagent.store import read_cache
 
@@ -169,13 +170,17 @@ def show_command(
         raise UsageError(str(error), place=f"--period {period}") from None
     with closing(read_cache(config.agent.data_dir)) as cache, told_before(config.agent.data_dir) as state:
         kept = pledges.known(state, moment) if state is not None else None
+        satisfaction = config.kpis["csat_score"]
         evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment, pledges=kept)
         results = [evaluator.evaluate(kpi, period=span, by=by or None) for kpi in kpis]
         results = [
             restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment) if state is not None else ())
             for kpi, result in zip(kpis, results, strict=True)
         ]
-        results = [_with_smart(config, result, evaluator.today) for result in results]
+        results = [
+            with_voice(evaluator, kpi, _with_smart(config, result, evaluator.today), satisfaction, period=span)
+            for kpi, result in zip(kpis, results, strict=True)
+        ]
     if as_json:
         print_json([result.to_json() for result in results])
     else:
@@ -210,8 +215,9 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     Example:
       syncagent kpi explain win_rate --period 2026-10
     """
-    from scorecards.evaluate import explain
+    from scorecards.evaluate import Evaluator
     from scorecards.periods import parse_period
+    from scorecards.voice import is_process, with_voice
     from syncagent.store import read_cache
 
     config = app.config
@@ -222,7 +228,13 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     except ValueError as error:
         raise UsageError(str(error), place=f"--period {period}") from None
     with closing(read_cache(config.agent.data_dir)) as cache:
-        told = explain(cache, kpi, config.kpis, config.reporting(), as_of=moment, period=span)
+        evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment)
+        told = evaluator.explain(kpi, period=span)
+        told["voc_alignment"] = None
+        if is_process(kpi) and evaluator.holds("survey_responses"):
+            result = evaluator.evaluate(kpi, period=span)
+            voiced = with_voice(evaluator, kpi, result, config.kpis["csat_score"], period=span)
+            told["voc_alignment"] = voiced.details.get("voc_alignment")
     if as_json:
         print_json(told)
         return OK
@@ -240,6 +252,9 @@ def _show_explained(told: dict[str, Any], limit: int) -> None:
         click.echo(f"  {'-' if part['sign'] < 0 else ' '} {part['part']} = {part['value']}")
     for text in told["filters"]:
         click.echo(f"  {text}")
+    if told["voc_alignment"] and told["voc_alignment"]["sentence"]:
+        voice = told["voc_alignment"]
+        click.echo(f"  {voice['sentence']} (rank correlation {voice['rho']:.2f} over {voice['n']} {voice['by']}s)")
     ages = [f"{one['source']} {one['synced_at'] or 'never'}" for one in told["sources"]]
     click.echo(f"  synced: {', '.join(ages) or 'no source feeds it'}")
     click.echo(f"\n{told['sql']}\n\nparameters: {told['parameters']}\n")
@@ -296,6 +311,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         signal_sentence,
         stat_words,
         usual_range,
+        voice_words,
         written_change,
         written_goal,
     )
@@ -333,6 +349,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         lines.append(("baseline", _baseline(result, fmt)))
     if result.smart is not None:
         lines.append(("SMART", in_words(result.smart)))
+    lines.append(("customers", voice_words(result, fmt)))
     lines.append(("usual", usual_range(result, fmt) or ""))
     lines.append(("signal", signal_sentence(result, fmt)))
     lines += [("moved", text) for text in driver_lines(result, fmt)]

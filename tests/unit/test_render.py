@@ -105,6 +105,15 @@ TOTAL = replace(
 )
 
 
+VOICE = {
+    "by": "ticket",
+    "n": 1200,
+    "rho": -0.051,
+    "tracks": False,
+    "sentence": "this KPI does not track what customers say",
+}
+
+
 def one(**changes: Any) -> KpiResult:
     """A KPI on target with the usual trimmings, changed as a test needs it."""
     made = result("x", "Win rate", "ratio", [0.25, 0.3], direction="up", verdict="green", target=goal("up", 0.24, 0.3))
@@ -165,6 +174,12 @@ def test_a_total_is_told_with_its_deadline() -> None:
         ({"signal": Signal("signal", (1,), 0.3, 0.1, 0.6, 20)}, "moved more than usual from the period before"),
         ({"details": {"immature": 17, "unanswered": 0}}, "60 of 200 · 17 too young to be judged"),
         ({"target": None, "verdict": None}, "Win rate 60 of 200 30.0% +5.0 pp better"),
+        (
+            {"details": {"voc_alignment": VOICE}},
+            "60 of 200 · this KPI does not track what customers say (rank correlation −0.05 over 1,200 tickets)",
+        ),
+        ({"details": {"voc_alignment": {**VOICE, "tracks": True}}}, "30.0% +5.0 pp better 60 of 200 Lines"),
+        ({"details": {"voc_alignment": {**VOICE, "tracks": None, "rho": None, "sentence": None}}}, "60 of 200 Lines"),
         (
             {"target": TargetResult("between", None, None, 0.0, low=0.2, high=0.4)},
             "✓ On target goal 20.0–40.0%",
