@@ -1,14 +1,29 @@
 """What moved a number: the bridge of a stock, the movements of customers."""
 
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from scorecards.balance import balance
 from scorecards.crms import between_crms
 from scorecards.definition import Kpi
+from scorecards.drivers import decimal_of
+from scorecards.errors import ScorecardError
+from scorecards.figures import is_two_sided
 from scorecards.periods import Slice
-from scorecards.tally import Tally, records, tallies, together
+from scorecards.tally import Tally, number, records, tallies, together
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
+
+#: The words of a bridge in their order; states records leave for (won, lost, closed) stand where they come up.
+_FIRST = ("created", "came_in", "reopened", "moved_in", "increased", "decreased")
+_LAST = ("moved_out", "left", "rates")
+#: Ids named of the records at the end.
+_IDS = 200
 
 
 def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dict[str, Any]:
@@ -25,25 +40,128 @@ def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dic
         }
     if kpi.filled is not None:
         return {"fully_complete": tally.hits / tally.n if tally.n else None}
+    found = between_crms(evaluator, kpi, slice_)
+    bridge = None
+    if has_bridge(kpi):
+        with suppress(ScorecardError):  # one that does not balance is not shown; the value stands
+            bridge = bridge_of(evaluator, kpi, slice_)
+    if bridge is not None:
+        found["bridge"] = bridge
     if kpi.of == "tickets" and kpi.stock is not None and kpi.share is None and kpi.agg == "count":
-        return _ticket_bridge(evaluator, kpi, slice_)
-    return between_crms(evaluator, kpi, slice_)
+        if bridge is not None:
+            found |= {word: bridge.get(word, 0) for word in ("opening", "created", "closed", "reopened")}
+            found["closed"] = -found["closed"]
+        ids = [row["id"] for row in records(evaluator.conn, evaluator.rows(kpi), slice_, limit=_IDS)]
+        found["ids"] = sorted(ids)
+    return found
 
 
-def _ticket_bridge(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
-    """opening + created + reopened - closed = closing, and the ids at the end."""
-    entered = dict(
-        evaluator.conn.execute(
-            "SELECT entry, COUNT(*) FROM fact_tickets WHERE known_from >= ? AND known_from < ? GROUP BY entry",
-            (slice_.since, slice_.at),
-        ).fetchall()
+def has_bridge(kpi: Kpi) -> bool:
+    """Is it a stock of earlier instants too, whose records add up to it?"""
+    return (
+        kpi.stock is not None
+        and not kpi.is_only_now
+        and not is_two_sided(kpi)
+        and kpi.agg in ("count", "sum")
+        and not (kpi.latest_per or kpi.first_per or kpi.per or kpi.per_distinct or kpi.duration)
     )
-    opening = evaluator.conn.execute(
-        "SELECT COUNT(*) FROM fact_tickets WHERE is_closed = 0 AND known_from < ?1 AND known_to >= ?1",
-        (slice_.since,),
-    ).fetchone()[0]
-    plain = set(kpi.where) == {"is_closed"}
-    ids = [row["id"] for row in records(evaluator.conn, evaluator.rows(kpi), slice_, limit=200)]
-    bridge = {"opening": opening, "created": entered.get("created", 0), "closed": entered.get("closed", 0)}
-    bridge["reopened"] = entered.get("reopened", 0)
-    return {**(bridge if plain else {}), "ids": sorted(ids)}
+
+
+def bridge_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, float | int] | None:
+    """opening, what came and went during the slice, signed and by word, closing; they add up to the closing.
+
+    A record that came and went within the slice is in both. Money is converted at the rates of the closing day; what
+    that alone makes of the opening is `rates`. None where one of both ends has no value, or a condition looks at the
+    instant itself, so that records come and go without a change. ScorecardError where it does not add up.
+    """
+    start = replace(slice_, at=slice_.since, at_day=slice_.day_start)
+    first, last = evaluator.figures(kpi, [start, slice_])
+    opening, closing = first.value, last.value
+    if opening is None or closing is None:
+        return None
+    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
+    of_versions = relation.versioned
+    moves, many = _of_versions(evaluator, kpi, slice_) if of_versions else _of_rows(evaluator, kpi, start, slice_)
+    if many != first.n:
+        return None
+    rates = moves.pop("", Decimal(0)) - decimal_of(opening)
+    if abs(rates) > Decimal("1e-9") * max(Decimal(1), abs(decimal_of(opening))):
+        if not evaluator.rows(kpi).rated:
+            return None
+        moves["rates"] = rates
+    words = [*_FIRST, *sorted(moves.keys() - {*_FIRST, *_LAST}), *_LAST]
+    came = {word: moves[word] for word in words if moves.get(word)}
+    made = balance(opening, came, {}, closing)
+    return {"opening": opening, **{word: number(amount) for word, amount in made.moves}, "closing": closing}
+
+
+def _of_versions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> tuple[dict[str, Decimal], int]:
+    """Moves by word, and under "" what there was at the start, of how many: from the versions that are in the stock."""
+    found: dict[str, Decimal] = {}
+    many = 0
+
+    def add(word: str, amount: Decimal) -> None:
+        found[word] = found.get(word, Decimal(0)) + amount
+
+    order = "id, begins, ends"
+    rows = records(evaluator.conn, evaluator.rows(kpi, moving=True), slice_, order=order)
+    for _, group in groupby(rows, itemgetter("id")):
+        versions = list(group)
+        for place, version in enumerate(versions):
+            amount = _amount(kpi, version)
+            before = versions[place - 1] if place else None
+            after = versions[place + 1] if place + 1 < len(versions) else None
+            came_from, state_before = _beside(version["came_from"])
+            _, state_after = _beside(version["went_to"])
+            if before is not None and came_from == before["begins"]:
+                change = amount - _amount(kpi, before)
+                add("increased" if change > 0 else "decreased", change)
+            elif version["begins"] < slice_.since:
+                add("", amount)
+                many += version["why"] is None
+            elif came_from is None:
+                add("created", amount)
+            else:
+                add("reopened" if state_before != version["state"] else "moved_in", amount)
+            goes_on = after is not None and _beside(after["came_from"])[0] == version["begins"]
+            if version["ends"] < slice_.at and not goes_on:
+                add(state_after if state_after and state_after != version["state"] else "moved_out", -amount)
+    return found, many
+
+
+def _of_rows(evaluator: "Evaluator", kpi: Kpi, start: Slice, end: Slice) -> tuple[dict[str, Decimal], int]:
+    """The same of records without versions, from those that are in the stock at both ends."""
+    sides: list[dict[str, Decimal]] = []
+    many = 0
+    for slice_ in (start, end):
+        held: dict[str, Decimal] = {}
+        for row in records(evaluator.conn, evaluator.rows(kpi), slice_):
+            held[row["id"]] = held.get(row["id"], Decimal(0)) + _amount(kpi, row)
+            many += slice_ is start and row["why"] is None
+        sides.append(held)
+    before, now = sides
+    changes = {id_: now.get(id_, Decimal(0)) - before.get(id_, Decimal(0)) for id_ in {*before, *now}}
+    found = {"": sum(before.values(), Decimal(0))}
+    for id_, change in changes.items():
+        stayed = "increased" if change > 0 else "decreased"
+        word = "came_in" if id_ not in before else "left" if id_ not in now else stayed
+        found[word] = found.get(word, Decimal(0)) + change
+    return found, many
+
+
+def _amount(kpi: Kpi, row: dict[str, Any]) -> Decimal:
+    """What a record adds to the stock; nothing where it is left out for want of a value."""
+    if row["why"] is not None:
+        return Decimal(0)
+    if kpi.agg == "count":
+        return Decimal(1)
+    amount = decimal_of(row["x"]) * (Decimal(row["rate"]) if row["rate"] is not None else 1)
+    return amount if kpi.scale is None else amount * decimal_of(kpi.scale)
+
+
+def _beside(said: str | None) -> tuple[int | None, str]:
+    """A neighbouring version: from when it is known, and its state."""
+    if said is None:
+        return None, ""
+    begins, _, state = said.partition(" ")
+    return int(begins), state

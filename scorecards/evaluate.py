@@ -241,9 +241,9 @@ class Evaluator:
         narrowed._segment = split, segment
         return narrowed
 
-    def rows(self, kpi: Kpi, by: str | None = None, *, movements: bool = False) -> Rows:
+    def rows(self, kpi: Kpi, by: str | None = None, *, movements: bool = False, moving: bool = False) -> Rows:
         relation = self.compiler.relation(kpi, self.customer_model(kpi))
-        return self.compiler.rows(kpi, relation, question_of(kpi), by=by, movements=movements)
+        return self.compiler.rows(kpi, relation, question_of(kpi), by=by, movements=movements, moving=moving)
 
     def one_rate(self, table: str) -> str | None:
         """What turns minor units into major ones, when no row of a table is in a foreign currency."""

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from scorecards.compiler.measure import OneRate, hit, measured
 from scorecards.compiler.shapes import filled, place, retained, spans
 from scorecards.compiler.statement import SLICE, Rows
-from scorecards.compiler.time import known_rows, local_day, placed, rate_day
+from scorecards.compiler.time import known_rows, local_day, neighbours, placed, rate_day
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi, Reporting
 from scorecards.question import Question
@@ -62,18 +62,20 @@ class Compiler:
         own: bool = False,
         show: Sequence[str] = (),
         movements: bool = False,
+        moving: bool = False,
     ) -> Rows:
         """The row statement.
 
         `movements`: of a retention, also those who came in during the slice (left out, with the reason).
         `own`: without the KPI's own time and shape (figures of their own). `show`: columns of the language to
         carry along, as c0, c1 …
+        `moving`: of versioned rows all versions of the slice, each with its neighbours.
         """
         sql = self._sql(relation)
         if kpi.retain is not None and not own:
             return retained(kpi, sql, movements, self._segment(relation, by, sql) if by is not None else "")
         time = [] if own else placed(kpi, relation, sql)
-        where = [relation.live, *known_rows(kpi, relation, sql, own), *time, *sql.conditions(question.where)]
+        where = [relation.live, *known_rows(kpi, relation, sql, own, moving), *time, *sql.conditions(question.where)]
         if kpi.filled is not None and not own:
             x, y = filled(kpi, sql)
             why: list[tuple[str, str]] = []
@@ -94,6 +96,8 @@ class Compiler:
             column = sql.column(name)
             value = sql.value_of(name)
             select += f", {sql.money(column, 's.at_day') if column.type == 'money' else value} AS c{number}"
+        if moving:
+            select += f", {neighbours(relation)}"
         shown = "".join(f", c{number}" for number in range(len(show)))
         if kpi.per is not None and not own:
             select, shown = f"{select}, {local_day(kpi, sql)} AS day", f"{shown}, day"

@@ -5,9 +5,14 @@ from scorecards.definition import Kpi
 from scorecards.relations import Relation
 
 
-def known_rows(kpi: Kpi, relation: Relation, sql: Sql, own: bool) -> list[str]:
-    """Rows, and of versioned rows the one version, known at as_of (at the slice's instant for a stock)."""
+def known_rows(kpi: Kpi, relation: Relation, sql: Sql, own: bool, moving: bool = False) -> list[str]:
+    """Rows, and of versioned rows the one version, known at as_of (at the slice's instant for a stock).
+
+    `moving`: every version known at any time of the slice.
+    """
     moment = "s.at" if (kpi.stock is not None or kpi.filled is not None) and not own else ":as_of"
+    if relation.versioned and moving:
+        return ["f.known_from < s.at AND f.known_to >= s.since"]
     if relation.versioned:
         return [f"f.known_from < {moment} AND f.known_to >= {moment}"]
     text = "s.at_text" if moment == "s.at" else "stamp(:as_of)"
@@ -91,3 +96,22 @@ def local_day(kpi: Kpi, sql: Sql) -> str:
     """The local day the KPI's date places a row on."""
     column = sql.column(kpi.date or "created_at")
     return column.sql if column.type == "date" else f"local_day({column.sql})"
+
+
+def neighbours(relation: Relation) -> str:
+    """Of a version: from when to when it is known, its state, and the versions of the record before and after it.
+
+    Those two as "SECOND STATE", by when they are known from; null where there is none.
+    """
+    state = f"f.{relation.state}" if relation.state else "''"
+    other = state.replace("f.", "v.")
+
+    def beside(condition: str, order: str) -> str:
+        return (
+            f"(SELECT v.known_from || ' ' || {other} FROM {relation.source} v WHERE v.id = f.id AND {condition}"
+            f" AND (v.known_from, v.known_to) <> (f.known_from, f.known_to) ORDER BY {order} LIMIT 1)"
+        )
+
+    before = beside("v.known_to <= f.known_from", "v.known_from DESC, v.known_to DESC")
+    after = beside("v.known_from >= f.known_to", "v.known_from, v.known_to")
+    return f"f.known_from AS begins, f.known_to AS ends, {state} AS state, {before} AS came_from, {after} AS went_to"

@@ -79,6 +79,7 @@ class Language:
                 name,
                 fact.name,
                 versioned="known_from" in fact.columns,
+                state=next((name for name in ("state", "status_category") if name in fact.columns), ""),
                 base=name,
                 own={**base, **spec.own},
                 anchor=spec.anchor,

@@ -39,6 +39,7 @@ class Relation:
     source: str
     live: str = ""
     versioned: bool = False
+    state: str = ""  # of versions: the column of `source` that says what state each is of
     base: str | None = None  # the canonical table behind f, joined as r where one of its columns is wanted
     own: Mapping[str, Column] = field(default_factory=dict)
     anchor: str | None = None

@@ -1,13 +1,15 @@
-"""What moved a number, in words: the segments behind a change that is news."""
+"""What moved a number, in words: the segments behind a change that is news, the bridge of a stock."""
 
 from collections.abc import Sequence
 
 from scorecards.drivers import OTHER
 from scorecards.render.clean import clean
-from scorecards.render.format import Formatter
-from scorecards.render.written import written_difference
+from scorecards.render.format import MINUS, Formatter
+from scorecards.render.written import bare, written_difference
 from scorecards.values import KpiResult
 
+#: What stands at both ends of a bridge; all else moved.
+_ENDS = ("opening", "closing")
 #: Of a change, the share from which one segment is named as where it mostly comes from.
 _MOSTLY = 0.5
 
@@ -36,6 +38,19 @@ def driver_lines(result: KpiResult, fmt: Formatter) -> Sequence[str]:
         mixed = words("mix_mean" if drivers["form"] == "mean" else "mix_rate", rate=rate, mix=mix)
         lines.append(f"{mixed}: {clean(note)}" if (note := _paradox(drivers["note"])) else mixed)
     return lines
+
+
+def bridge_words(result: KpiResult, fmt: Formatter) -> str:
+    """How a stock came from what it was: "126 + 40 created − 35 closed = 131"; empty where nothing came or went."""
+    bridge = result.details.get("bridge")
+    if not isinstance(bridge, dict) or len(bridge) <= len(_ENDS):
+        return ""
+    said = [bare(result, fmt, bridge["opening"])]
+    for word, amount in bridge.items():
+        if word not in _ENDS:
+            name = fmt.words(f"mv_{word}") if f"mv_{word}" in fmt.words.texts else clean(word.replace("_", " "), 40)
+            said.append(f"{MINUS if amount < 0 else '+'}\u00a0{bare(result, fmt, abs(amount))}\u00a0{name}")
+    return f"{' '.join(said)} =\u00a0{bare(result, fmt, bridge['closing'])}"
 
 
 def mostly(result: KpiResult, fmt: Formatter) -> str | None:

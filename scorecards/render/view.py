@@ -25,7 +25,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A small line under a KPI. `tone`: "" grey, or the class of a state (on, risk, off); `mark` stands before it."""
+    """A small line under a KPI. `tone`: "" grey, "ink", or a state's class (on, risk, off); `mark` stands before it."""
 
     text: str
     tone: str = ""

@@ -17,7 +17,7 @@ from scorecards.periods import parse_period
 from scorecards.relations import Language
 from scorecards.render import render
 from scorecards.render.format import get
-from scorecards.render.moved import driver_lines, mostly
+from scorecards.render.moved import bridge_words, driver_lines, mostly
 from scorecards.split import usual_splits
 from scorecards.values import KpiResult, Signal
 from syncagent import facts
@@ -89,6 +89,18 @@ def test_the_mail_explains_news_and_never_noise() -> None:
     for noise in (revenue(drivers={**SUM, "news": False}), revenue(drivers=None)):
         calm = render(issue([noise], freshness=()))
         assert not any(word in part for part in (calm.html, calm.text) for word in ("By team", "mostly"))
+
+
+def test_a_stock_says_how_it_came_from_what_it_was() -> None:
+    """In the mail's row, both parts; where nothing moved there is nothing to say. Unknown states keep their name."""
+    moves = {"opening": 126, "created": 44, "reopened": 2, "closed": -41, "in_review": -1, "closing": 130}
+    backlog = replace(result("ticket_backlog", "Ticket backlog", "count", [126, 130]), details={"bridge": moves})
+    words = "126 + 44 created + 2 reopened − 41 closed − 1 in review = 130"
+    told = render(issue([backlog], freshness=()))
+    assert words in told.html.replace("\u00a0", " ").replace("&nbsp;", " ")
+    assert words in told.text.replace("\u00a0", " ")
+    still = {"bridge": {"opening": 126, "closing": 126}}
+    assert bridge_words(replace(backlog, details=still), FMT) == bridge_words(replace(backlog, details={}), FMT) == ""
 
 
 @pytest.mark.parametrize(
