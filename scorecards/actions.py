@@ -108,7 +108,7 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     for row in found:
         shown = {name: row[f"c{number}"] for number, name in enumerate(show)}
         title, url, owner, minor, currency, day = known.get(row["id"], (None,) * 6)
-        whose = parties.get(shown.get(relation.party or ""), (None, None))
+        whose = parties.get(shown.get(relation.party or "") or "", (None, None))
         title, url = (whose[0], whose[1] or url) if whose[0] else (title, url)
         factor = _factor(evaluator, currency, day)
         amount = float(minor * factor) if minor is not None and factor is not None else None
