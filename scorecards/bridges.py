@@ -14,7 +14,7 @@ from scorecards.drivers import decimal_of
 from scorecards.errors import ScorecardError
 from scorecards.figures import is_two_sided
 from scorecards.periods import Slice
-from scorecards.tally import Tally, number, records, tallies, together
+from scorecards.tally import Tally, number, records, together
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -30,7 +30,7 @@ def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dic
     """Figures that belong to one form or relation: bridges of stocks, movements of customers, linked pairs."""
     if kpi.retain is not None:
         rows = evaluator.rows(kpi, movements=True)
-        moved = together(tallies(evaluator.conn, rows, [slice_], singly=False)[0]).excluded
+        moved = together(evaluator.parts(kpi, rows, [slice_], singly=False)[0]).excluded
         return {
             "retention": tally.hits / tally.n if tally.n else None,
             "attrition": (tally.n - tally.hits) / tally.n if tally.n else None,

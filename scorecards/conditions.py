@@ -34,6 +34,28 @@ class Sql:
     zone: ZoneInfo
     values: dict[str, Any] = field(default_factory=dict)
     joins: dict[str, str] = field(default_factory=dict)
+    #: What of a row was compared with as_of: instants in epoch seconds, instants as text, dates.
+    turns: dict[str, dict[str, None]] = field(default_factory=lambda: {"at": {}, "text": {}, "day": {}})
+
+    def past(self, moment: str) -> str:
+        """True when an instant of the row, in epoch seconds, lies before as_of; it is noted as a turn of the row."""
+        self.turns["at"][moment] = None
+        return f"{moment} < :known_at"
+
+    def not_past(self, moment: str) -> str:
+        """True when it does not: written so that an index serves."""
+        self.turns["at"][moment] = None
+        return f"{moment} >= :known_at"
+
+    def past_text(self, moment: str) -> str:
+        """The same of an instant as UTC text."""
+        self.turns["text"][moment] = None
+        return f"{moment} < stamp(:known_at)"
+
+    def past_day(self, day: str) -> str:
+        """The same of a date: its day is over."""
+        self.turns["day"][day] = None
+        return f"{day} < :known_day"
 
     def bind(self, value: Any) -> str:
         name = f"v{len(self.values)}"
@@ -55,7 +77,7 @@ class Sql:
     def value_of(self, name: str) -> str:
         """The column as known at as_of: a masked instant is null until it is past."""
         column = self.column(name)
-        return f"(CASE WHEN {column.sql} < :as_of THEN {column.sql} END)" if column.masked else column.sql
+        return f"(CASE WHEN {self.past(column.sql)} THEN {column.sql} END)" if column.masked else column.sql
 
     def money(self, column: Column, day: str) -> str:
         """Major units of the reporting currency at the rate of `day` (an SQL expression); null without a rate."""

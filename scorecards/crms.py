@@ -7,7 +7,7 @@ from scorecards.definition import Kpi
 from scorecards.errors import ScorecardError
 from scorecards.figures import is_two_sided, scaled
 from scorecards.periods import Slice
-from scorecards.tally import Tally, aggregate, tallies, together
+from scorecards.tally import Tally, aggregate, together
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -52,7 +52,7 @@ def _adds_up(kpi: Kpi) -> bool:
 
 
 def _by_crm(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Tally]:
-    return tallies(evaluator.conn, evaluator.rows(kpi, _CRM), [slice_], singly=False)[0]
+    return evaluator.parts(kpi, evaluator.rows(kpi, _CRM), [slice_], singly=False)[0]
 
 
 def _value(kpi: Kpi, tally: Tally) -> float | int:

@@ -13,7 +13,7 @@ from scorecards.periods import Slice
 from scorecards.question import question_beside, question_of
 from scorecards.ratios import days_of, growths, own_slice
 from scorecards.slots import Also
-from scorecards.tally import Tally, aggregate, needs_values, tallies, together
+from scorecards.tally import Tally, aggregate, needs_values, together
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -111,7 +111,7 @@ def _part(evaluator: "Evaluator", kpi: Kpi, name: str) -> Kpi:
 
 def _split(evaluator: "Evaluator", kpi: Kpi, by: str, main: Slice) -> list[dict[str, Any]]:
     """The KPI's figure per segment, in order of name: 2 before 10."""
-    parts = tallies(evaluator.conn, evaluator.rows(kpi, by), [main], singly=needs_values(kpi.agg))[0]
+    parts = evaluator.parts(kpi, evaluator.rows(kpi, by), [main])[0]
     return [_entry(segment, figure(kpi, parts[segment])) for segment in sorted(parts, key=_by_number)]
 
 
@@ -144,7 +144,7 @@ def _figure_beside(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice, 
         part = tally  # the very rows of the value
     else:
         rows = evaluator.compiler.rows(kpi, relation, question, own=wanted.own)
-        part = together(tallies(evaluator.conn, rows, [main], singly=needs_values(wanted.agg))[0])
+        part = together(evaluator.parts(kpi, rows, [main], singly=needs_values(wanted.agg))[0])
     if wanted.share is not None:
         return part.hits / part.n if part.n else None
     value = aggregate(part, wanted.agg)

@@ -23,6 +23,7 @@ from scorecards.exchange import rates_of
 from scorecards.explain import explained
 from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
+from scorecards.kept import Keeper
 from scorecards.needs import lack_of_rows, lack_of_settings
 from scorecards.pace import Pledges
 from scorecards.periods import Slice, Span, local_day
@@ -69,7 +70,9 @@ class Evaluator:
         *,
         as_of: datetime,
         pledges: Pledges | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
+        """`keeper` gives the answers it has kept of complete periods, and is told of those that were computed."""
         self.conn = conn
         self.kpis = kpis
         self.reporting = reporting
@@ -82,6 +85,7 @@ class Evaluator:
         )
         self.rates = register(conn, reporting)
         self.asked = Asked(self)
+        self.keeper = keeper
         self._model: str | None = None
         self._holds: dict[str, bool] = {}
         self._one_rates: dict[str, str | None] = {}
@@ -232,8 +236,23 @@ class Evaluator:
             return [parts.get(name, Tally()) for parts in split.tallies(kpi, slices)]
         if kpi.retain is not None:
             return retained(self, kpi, slices)
-        parts = tallies(self.conn, self.rows(kpi), slices, singly=needs_values(kpi.agg))
-        return [together(part) for part in parts]
+        return [together(part) for part in self.parts(kpi, self.rows(kpi), slices)]
+
+    def parts(
+        self, kpi: Kpi, rows: Rows, slices: Sequence[Slice], *, singly: bool | None = None
+    ) -> list[dict[str, Tally]]:
+        """Per slice, the tally of each segment; `singly`: with every value, by default where the KPI's figure asks."""
+        every = needs_values(kpi.agg) if singly is None else singly
+        if self.keeper is None:
+            return tallies(self.conn, rows, slices, singly=every)
+        form, found = "singly" if every else "sums", []
+        for slice_ in slices:
+            parts = self.keeper.kept(rows, slice_, form)
+            if parts is None:
+                (parts,) = tallies(self.conn, rows, [slice_], singly=every)
+                self.keeper.keep(rows, slice_, form, parts)
+            found.append(parts)
+        return found
 
     def within(self, split: Split, segment: str) -> "Evaluator":
         """One that looks at the rows of a segment alone."""

@@ -13,7 +13,7 @@ from scorecards.periods import Slice
 from scorecards.plan import Plan
 from scorecards.ratios import parts_of
 from scorecards.split import why_whole
-from scorecards.tally import Tally, needs_values, tallies
+from scorecards.tally import Tally, needs_values
 from scorecards.targets import against_target
 from scorecards.values import SegmentValue
 
@@ -37,7 +37,7 @@ class Split:
         for slice_ in slices:
             key = (rows.sql, tuple(sorted(rows.of(slice_).items())), singly)
             if key not in self._read:
-                self._read[key] = tallies(self._evaluator.conn, rows, [slice_], singly=singly)[0]
+                self._read[key] = self._evaluator.parts(kpi, rows, [slice_], singly=singly)[0]
             found.append(self._read[key])
         return found
 

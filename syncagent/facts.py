@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, ITS_IDS, Book, Fact
 from scorecards.provenance import facts_lack
-from syncagent import changes, identity, test_rows
+from syncagent import changes, identity, kept, test_rows
 from syncagent.schema import TABLES
 from syncagent.store import transaction
 
@@ -81,6 +81,7 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
     for column in ("contact_id", "opportunity_id", "ticket_id"):
         conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves
     changes.install(conn, facts)
+    kept.install(conn)
 
 
 def _fed_by(fact: Fact, facts: Mapping[str, Fact]) -> set[str]:
@@ -151,6 +152,7 @@ def _refresh(
             _finish(conn)
             return total
         conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('building', '')")
+        kept.forget(conn)
     return _build(conn, book, facts, on_batch)
 
 
@@ -186,12 +188,14 @@ def _build(
     with transaction(conn):
         # What became dirty meanwhile is the next refresh's: it knows the merges that came with it.
         conn.execute("DELETE FROM facts_meta WHERE key = 'building'")
+        kept.forget(conn)  # of what a reader computed meanwhile nothing is to be stored
     return total
 
 
 def _finish(conn: sqlite3.Connection) -> None:
     conn.execute("DELETE FROM dirty")
     conn.execute("DELETE FROM facts_meta WHERE key = 'building'")
+    kept.settle(conn)
 
 
 def _adopt_settings(conn: sqlite3.Connection, reporting: Reporting, facts: Mapping[str, Fact]) -> bool:
@@ -246,6 +250,7 @@ def _mark(said: str) -> str:
 def _start_anew(conn: sqlite3.Connection, fact: Fact, facts: Mapping[str, Fact]) -> None:
     """Empty a fact table and mark every unit it may have; what it feeds is marked for the rows that go."""
     _feed(conn, fact, everything=True)
+    kept.forget(conn)
     conn.execute(f"DELETE FROM {fact.name}")
     feeders = [other for other in facts.values() if fact.kind in other.feeds]
     units = [f"SELECT id FROM {fact.kind}"] if fact.unit == "id" and fact.kind in TABLES else []
@@ -281,6 +286,9 @@ def _derive_batch(conn: sqlite3.Connection, fact: Fact, book: Book, after: str) 
         return 0, after
     _touch(conn, fact)
     _feed(conn, fact)
+    notes = not is_building(conn)
+    if notes:
+        kept.mark(conn, fact)
     conn.execute(f"DELETE FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)")
     rows = conn.execute(fact.read)
     rows.row_factory = None
@@ -289,6 +297,8 @@ def _derive_batch(conn: sqlite3.Connection, fact: Fact, book: Book, after: str) 
     conn.executemany(f"INSERT INTO {fact.name} VALUES ({marks})", fact.derive(rows, book))
     _touch(conn, fact)
     _feed(conn, fact)
+    if notes:
+        kept.mark(conn, fact)
     if fact.together:
         conn.execute(fact.together)
     conn.execute("DELETE FROM dirty WHERE kind = ? AND id IN (SELECT id FROM temp.wanted)", (fact.kind,))

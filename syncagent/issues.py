@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from scorecards.definition import Kpi, Recipient, Scorecard
 from scorecards.errors import ScorecardError
 from scorecards.evaluate import Evaluator
+from scorecards.kept import Keeper
 from scorecards.pace import Pledges
 from scorecards.periods import cut, last_complete
 from scorecards.render.message import Issue
@@ -22,7 +23,7 @@ from scorecards.restate import with_restated
 from scorecards.told import Told
 from scorecards.values import Freshness, KpiResult, Period
 from scorecards.voice import is_satisfaction, with_voice
-from syncagent import compose, due, freshness, pledges, told
+from syncagent import compose, due, freshness, kept, pledges, told
 from syncagent.config.result import Config
 from syncagent.notices import Owner
 from syncagent.smart import of_result
@@ -98,9 +99,12 @@ def values(
     judge by the baselines that were kept.
     """
     known = told.of_scorecard(state, card.id, as_of) if state is not None else None
-    kept = pledges.known(state, as_of) if state is not None else None
+    pledged = pledges.known(state, as_of) if state is not None else None
     with _snapshot(cache):
-        return _values(config, cache, card, as_of, known, kept)
+        shelf = kept.Shelf(cache, config.reporting(), as_of)
+        found = _values(config, cache, card, as_of, known, pledged, shelf)
+    kept.put_away(cache, shelf)
+    return found
 
 
 @contextmanager
@@ -123,10 +127,11 @@ def _values(
     card: Scorecard,
     as_of: datetime,
     known: Mapping[str, Sequence[Told]] | None,
-    kept: Pledges | None,
+    pledged: Pledges | None,
+    keeper: Keeper,
 ) -> list[KpiResult]:
     granularity = granularity_of(card)
-    evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of, pledges=kept)
+    evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of, pledges=pledged, keeper=keeper)
     satisfaction = next((config.kpis[name] for name in card.kpis if is_satisfaction(config.kpis[name])), None)
     results = []
     for name in card.kpis:

@@ -25,11 +25,11 @@ def _by_days(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
     done = f"(CASE WHEN {_is_past(sql, slot.to)} THEN {_day(sql, slot.to)} END)"
     reasons = [(f"{due} IS NULL", "null")]
     if slot.wait:
-        reasons.append((f"{limit} >= :today", "immature"))
+        reasons.append((f"NOT ({sql.past_day(limit)})", "immature"))
     if slot.void is not None:
         ended = f"{_is_past(sql, slot.void)} AND {_day(sql, slot.void)} < {limit}"
         reasons.append((f"{done} IS NULL AND {ended}", "void"))
-    reasons.append((f"{done} IS NULL AND {limit} >= :today", "pending"))
+    reasons.append((f"{done} IS NULL AND NOT ({sql.past_day(limit)})", "pending"))
     return reasons, f"COALESCE({done} <= {limit}, 0)"
 
 
@@ -45,7 +45,7 @@ def _by_instants(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
         limit = f"({begin} + {seconds})"
         if slot.within is not None and slot.within.business_days is not None:
             limit = sql.business_deadline(begin, slot.within.business_days)
-        in_time, has_passed = f"{done} <= {limit}", f"{limit} < :as_of"
+        in_time, has_passed = f"{done} <= {limit}", sql.past(limit)
     reasons = [(f"{begin} IS NULL", "null")]
     if slot.from_ is not None:
         reasons.append((f"{done} < {begin}", "negative"))
@@ -71,7 +71,7 @@ def _seconds(slot: Deadline, sql: Sql) -> str:
 def _is_past(sql: Sql, name: str) -> str:
     """Known at as_of: an instant before it, a date whose day is over."""
     column = sql.column(name)
-    return f"{column.sql} < :today" if column.type == "date" else f"{instant(sql, name)} < :as_of"
+    return sql.past_day(column.sql) if column.type == "date" else sql.past(instant(sql, name))
 
 
 def _day(sql: Sql, name: str) -> str:

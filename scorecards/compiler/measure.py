@@ -67,7 +67,7 @@ def _left_out(kpi: Kpi, relation: Relation, sql: Sql) -> list[tuple[str, str]]:
     if wait is not None:
         after = kpi.mature.after if kpi.mature else None
         start = instant(sql, after or kpi.date or relation.anchor or "created_at")
-        reasons.append((f"{start} + {wait} > :as_of", "immature"))
+        reasons.append((sql.not_past(f"{start} + {wait} - 1"), "immature"))  # its time is up at as_of itself
     return reasons
 
 
@@ -109,7 +109,7 @@ def hit(kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool) -
         if kpi.unless is not None and not own:
             start, event = instant(sql, kpi.date or "created_at"), instant(sql, kpi.unless.reaches)
             limit = f"{start} + {int(kpi.unless.within)}"
-            wanted.append(f"NOT COALESCE({event} <= {limit} AND {event} < :as_of, 0)")
+            wanted.append(f"NOT COALESCE({event} <= {limit} AND {sql.past(event)}, 0)")
         return f"COALESCE({' AND '.join(wanted) or '1'}, 0)"
     if kpi.cohort is not None and not own:
         if kpi.cohort.or_:
@@ -121,8 +121,8 @@ def hit(kpi: Kpi, relation: Relation, question: Question, sql: Sql, own: bool) -
         if column.type == "date":
             # A date-only event within H days: on or before the local day H days after the start.
             limit = f"date(local_day({start}), '+{int(kpi.cohort.within) // 86400} days')"
-            known = "1" if relation.versioned else f"{column.sql} < :today"
+            known = "1" if relation.versioned else sql.past_day(column.sql)
             return f"COALESCE({column.sql} <= {limit} AND {known}, 0)"
         reached = instant(sql, kpi.cohort.reaches)
-        return f"COALESCE({reached} <= {start} + {int(kpi.cohort.within)} AND {reached} < :as_of, 0)"
+        return f"COALESCE({reached} <= {start} + {int(kpi.cohort.within)} AND {sql.past(reached)}, 0)"
     return "1"

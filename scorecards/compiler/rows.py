@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from scorecards.compiler.measure import OneRate, hit, measured
 from scorecards.compiler.shapes import filled, place, retained, spans
-from scorecards.compiler.statement import SLICE, Rows
-from scorecards.compiler.time import known_rows, local_day, neighbours, placed, rate_day
+from scorecards.compiler.statement import SLICE, Rests, Rows
+from scorecards.compiler.time import axis, known_rows, local_day, neighbours, placed, rate_day
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi, Reporting
 from scorecards.question import Question
@@ -31,7 +31,8 @@ class Compiler:
         self._one_rate = one_rate
         self._zone = ZoneInfo(reporting.timezone)
         self.language = Language(reporting)
-        self._known = {"as_of": as_of, "today": today}
+        # Twice: by the second names where what it is compared with is noted as a turn of the row (conditions.Sql).
+        self._known = {"as_of": as_of, "today": today, "known_at": as_of, "known_day": today}
 
     def relation(self, kpi: Kpi, customer_model: str = "repurchase") -> Relation:
         days = int(kpi.params.get("lookback_days") or self._reporting.customers.lookback_days)
@@ -124,6 +125,20 @@ class Compiler:
             rated=money is not None and not shared,
             inner=kpi.per.agg if kpi.per is not None and not own else "",
             keyed=kpi.per_distinct is not None and not own,
+            rests=None if own or moving else self._rests(kpi, relation, sql, time),
+        )
+
+    def _rests(self, kpi: Kpi, relation: Relation, sql: Sql, time: Sequence[str]) -> Rests:
+        """Of the finished statement: its joins and turns are all noted by now."""
+        column, is_date = axis(kpi, sql)
+        return Rests(
+            relation.source,
+            relation.base if "r" in sql.joins else None,
+            column,
+            is_date,
+            {kind: tuple(found) for kind, found in sql.turns.items() if found},
+            f"FROM {SLICE} AS s CROSS JOIN {relation.source} AS f {' '.join(sql.joins.values())}"
+            f" WHERE {' AND '.join(filter(None, (relation.live, *time))) or '1'}",
         )
 
     def spans(self, kpi: Kpi, relation: Relation) -> Rows:

@@ -8,6 +8,25 @@ from scorecards.periods import Slice
 
 
 @dataclass(frozen=True, slots=True)
+class Rests:
+    """What the answer to a row statement rests on: from that follows how long it may be kept (scorecards.kept).
+
+    It is known only of a statement that compares nothing but `turns` with as_of.
+    """
+
+    source: str  # the table of the rows, read as f
+    base: str | None  # the table of the records behind them, where read as r
+    axis: str  # their column that places them in the slice; KNOWN: versions known at the slice's instant; "": none
+    is_date: bool  # whether that column holds dates, not epoch seconds
+    turns: Mapping[str, tuple[str, ...]]  # SQL over a row of what is compared with as_of: `at`, `text`, `day`
+    among: str  # FROM and WHERE: every row the slice may hold, whatever as_of
+
+
+#: The axis of versions: a stock reads those that were known at an instant.
+KNOWN = "known_from"
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """The row statement. `split` and `rated` say whether seg and rate differ from row to row."""
 
@@ -18,6 +37,7 @@ class Rows:
     rated: bool = False
     inner: str = ""  # the aggregate made per local day (column `day`) before the KPI's own
     keyed: bool = False  # column `key` says which of the different ones a row belongs to
+    rests: Rests | None = None
 
     def of(self, slice_: Slice) -> dict[str, Any]:
         """The bound values for one slice."""

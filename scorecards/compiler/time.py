@@ -1,8 +1,9 @@
 """When a row counts: which version of it is known, which slice it falls into, on which day it is converted."""
 
+from scorecards.compiler.statement import KNOWN
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi
-from scorecards.relations import Relation
+from scorecards.relations import Column, Relation
 
 
 def known_rows(kpi: Kpi, relation: Relation, sql: Sql, own: bool, moving: bool = False) -> list[str]:
@@ -10,26 +11,32 @@ def known_rows(kpi: Kpi, relation: Relation, sql: Sql, own: bool, moving: bool =
 
     `moving`: every version known at any time of the slice.
     """
-    moment = "s.at" if (kpi.stock is not None or kpi.filled is not None) and not own else ":as_of"
+    is_stock = (kpi.stock is not None or kpi.filled is not None) and not own
     if relation.versioned and moving:
         return ["f.known_from < s.at AND f.known_to >= s.since"]
     if relation.versioned:
-        return [f"f.known_from < {moment} AND f.known_to >= {moment}"]
-    text = "s.at_text" if moment == "s.at" else "stamp(:as_of)"
+        if is_stock:
+            return ["f.known_from < s.at AND f.known_to >= s.at"]
+        return [f"{sql.past('f.known_from')} AND {sql.not_past('f.known_to')}"]
     found = []
     if "created_at" in relation.own:
         created = sql.column("created_at")
-        found.append(f"({created.sql} IS NULL OR {created.sql} < {moment if created.epoch else text})")
+        found.append(f"({created.sql} IS NULL OR {_has_come(created, sql, is_stock)})")
     if relation.anchor is not None and (own or relation.anchor != kpi.date):
         # What lies ahead has not happened, whatever else is asked of it (G2).
         happened = sql.column(relation.anchor)
-        limit = moment if happened.epoch else text
-        if happened.type == "date":
-            limit = "s.at_day" if moment == "s.at" else ":today"
-        found.append(
-            f"({happened.sql} IS NULL OR {happened.sql} < {limit}{relation.ahead and f' OR {relation.ahead}'})"
-        )
+        come = _has_come(happened, sql, is_stock)
+        found.append(f"({happened.sql} IS NULL OR {come}{relation.ahead and f' OR {relation.ahead}'})")
     return found
+
+
+def _has_come(column: Column, sql: Sql, is_stock: bool) -> str:
+    """True when the column's moment lies before as_of (before the slice's instant for a stock)."""
+    if column.type == "date":
+        return f"{column.sql} < s.at_day" if is_stock else sql.past_day(column.sql)
+    if column.epoch:
+        return f"{column.sql} < s.at" if is_stock else sql.past(column.sql)
+    return f"{column.sql} < s.at_text" if is_stock else sql.past_text(column.sql)
 
 
 def placed(kpi: Kpi, relation: Relation, sql: Sql) -> list[str]:
@@ -81,6 +88,18 @@ def anchor(kpi: Kpi) -> str | None:
     if kpi.stock is not None or kpi.filled is not None:
         return None
     return kpi.date
+
+
+def axis(kpi: Kpi, sql: Sql) -> tuple[str, bool]:
+    """The stored column of f that places rows in a slice, and whether it holds dates; none where an expression does."""
+    if kpi.stock is not None or kpi.filled is not None:
+        return (KNOWN if sql.relation.versioned else ""), False
+    if kpi.date is None:
+        return "", False
+    column = sql.column(kpi.date)
+    name = column.sql.removeprefix("f.")
+    stored = column.sql.startswith("f.") and name.isidentifier() and (column.type == "date" or column.epoch)
+    return (name if stored else ""), column.type == "date"
 
 
 def rate_day(kpi: Kpi, relation: Relation, sql: Sql) -> str:

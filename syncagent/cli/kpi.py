@@ -154,7 +154,7 @@ def show_command(
     from scorecards.periods import parse_period
     from scorecards.restate import restated_since
     from scorecards.voice import with_voice
-    from syncagent import pledges, told
+    from syncagent import kept, pledges, told
     from syncagent.store import read_cache
 
     config = app.config
@@ -169,9 +169,12 @@ def show_command(
     except ValueError as error:
         raise UsageError(str(error), place=f"--period {period}") from None
     with closing(read_cache(config.agent.data_dir)) as cache, told_before(config.agent.data_dir) as state:
-        kept = pledges.known(state, moment) if state is not None else None
+        pledged = pledges.known(state, moment) if state is not None else None
         satisfaction = config.kpis["csat_score"]
-        evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment, pledges=kept)
+        cache.execute("BEGIN")  # what is kept and the rows it stands for are to be of one state
+        reporting = config.reporting()
+        shelf = kept.Shelf(cache, reporting, moment)
+        evaluator = Evaluator(cache, config.kpis, reporting, as_of=moment, pledges=pledged, keeper=shelf)
         results = [evaluator.evaluate(kpi, period=span, by=by or None) for kpi in kpis]
         results = [
             restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment) if state is not None else ())

@@ -1,0 +1,214 @@
+"""Which answers of the row statement may be kept, and for how long they say the same.
+
+Of a complete period an answer changes with three things alone: the statement, the rows it reads, and as_of. The
+statement itself is the key, so that no setting, definition or rate can be forgotten. The rows are told by the tables it
+names: one whose rows are placed by a stored column of theirs changes a day at a time, any other as a whole. And as_of
+matters where it passes what a row compares with it: `bounds` are the as_of's between which none is passed.
+
+An answer is kept only where all of this can be told from the statement; whoever keeps it is told by `Keeper`.
+"""
+
+import hashlib
+import json
+import re
+import sqlite3
+from array import array
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from scorecards.compiler import KNOWN, Rows
+from scorecards.definition import Reporting
+from scorecards.facts import FACTS, Fact
+from scorecards.periods import Slice
+from scorecards.tally import Tally
+
+#: Raised whenever functions or tallies say something else of the same statement.
+VERSION = 1
+#: The bound values that say when the question is asked.
+_OF_AS_OF = ("as_of", "today", "known_at", "known_day")
+_WORD = re.compile(r"\w+")
+#: The functions that look up exchange rates (scorecards.functions).
+_RATES = re.compile(r"\b(rate|major)\(")
+#: Answers with more single values than this are not kept.
+_MOST_VALUES = 400_000
+
+#: By kind of turn, (last passed, first not passed): the answer is the same for every as_of after the one and up to
+#: the other. None: there is no such turn.
+Bounds = Mapping[str, tuple[Any, Any]]
+
+
+class Keeper(Protocol):
+    """What keeps answers. It may forget any at any time; the one it gives is the one that would be computed."""
+
+    def kept(self, rows: Rows, slice_: Slice, form: str) -> dict[str, Tally] | None: ...
+
+    def keep(self, rows: Rows, slice_: Slice, form: str, parts: Mapping[str, Tally]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """The tables an answer rests on: those it changes with as a whole, and the one that changes a day at a time."""
+
+    tables: frozenset[str]
+    source: str = ""
+    axis: str = ""
+    #: The table of the records behind the source's rows: its changes show in the source, once they are followed.
+    followed: str = ""
+
+
+def grounds(rows: Rows, tables: Collection[str], unwatched: Collection[str]) -> Grounds | None:
+    """What the statement rests on; None where that cannot be told.
+
+    `tables` are those whose changes are noted, `unwatched` all others there are.
+    """
+    if rows.rests is None or ":as_of" in rows.sql or ":today" in rows.sql:
+        return None
+    words = _WORD.findall(rows.sql)
+    named = set(words)
+    if _RATES.search(rows.sql):
+        named.add("fx_rates")
+    if named & set(unwatched):
+        return None
+    found = named & set(tables)
+    source, base = rows.rests.source, rows.rests.base
+    fact = next((fact for fact in FACTS.values() if fact.name == source), None)
+    if fact is None or words.count(source) != 1 or not _is_told_by_day(fact, rows.rests.axis):
+        return Grounds(frozenset(found))
+    found.discard(source)
+    # Every change of a record has the fact rows of that record derived anew, which tells their days.
+    is_followed = fact.kind == base and fact.unit == "id" and "id" in fact.follows.get(base, ())
+    if base is not None and is_followed and words.count(base) == 1 and rows.rests.axis != KNOWN:
+        found.discard(base)
+        return Grounds(frozenset(found), source, rows.rests.axis, base)
+    return Grounds(frozenset(found), source, rows.rests.axis)
+
+
+def _is_told_by_day(fact: Fact, axis: str) -> bool:
+    return axis in fact.anchors or (axis == KNOWN and KNOWN in fact.columns)
+
+
+def stretch(rows: Rows, slice_: Slice) -> tuple[Any, Any]:
+    """The places on the axis whose rows the slice may hold, both ends included: dates, or days since 1970 in UTC."""
+    assert rows.rests is not None  # the caller has its grounds
+    if rows.rests.axis == KNOWN:
+        return -(10**9), place(slice_.at)
+    if rows.rests.is_date:
+        return slice_.day_start.isoformat(), slice_.day_end.isoformat()
+    return place(slice_.since), place(slice_.until)
+
+
+def place(moment: int) -> int:
+    return moment // 86400
+
+
+def key(rows: Rows, slice_: Slice, form: str, reporting: Reporting) -> bytes:
+    """What tells the question from every other one. as_of has no part in it: that is what `bounds` are for."""
+    values = {
+        name: value for name, value in rows.of(slice_).items() if not name.startswith(("as_of", "today", "known"))
+    }
+    shape = (rows.reasons, rows.split, rows.rated, rows.inner, rows.keyed)
+    settings = (reporting.timezone, reporting.currency, _opening(reporting))
+    said = (VERSION, rows.sql, sorted(values.items()), repr(slice_), form, shape, settings)
+    return hashlib.sha256(repr(said).encode()).digest()
+
+
+def _opening(reporting: Reporting) -> list[Any]:
+    """When anybody works, in an order that is the same in every process."""
+    calendars = [("", reporting.hours), *sorted(reporting.calendars.items())]
+    return [(team, sorted(of.weekly.items()), sorted(of.holidays), of.timezone) for team, of in calendars]
+
+
+def bounds(conn: sqlite3.Connection, rows: Rows, slice_: Slice) -> Bounds:
+    """Between which as_of's nothing the slice's rows compare with it is passed."""
+    assert rows.rests is not None  # the caller has its grounds
+    limits = {"at": ":known_at", "text": "stamp(:known_at)", "day": ":known_day"}
+    asked = [(kind, turn) for kind, turns in rows.rests.turns.items() for turn in turns]
+    if not asked:
+        return {}
+    wanted = ", ".join(
+        f"MAX(CASE WHEN {turn} < {limit} THEN {turn} END), MIN(CASE WHEN {turn} >= {limit} THEN {turn} END)"
+        for turn, limit in ((turn, limits[kind]) for kind, turn in asked)
+    )
+    found = conn.execute(f"SELECT {wanted} {rows.rests.among}", rows.of(slice_)).fetchone()
+    made: dict[str, tuple[Any, Any]] = {}
+    for number, (kind, _) in enumerate(asked):
+        low, high = found[2 * number], found[2 * number + 1]
+        lows = [x for x in (made.get(kind, (None, None))[0], low) if x is not None]
+        highs = [x for x in (made.get(kind, (None, None))[1], high) if x is not None]
+        made[kind] = (max(lows, default=None), min(highs, default=None))
+    return made
+
+
+def holds(said: Bounds, as_of: int, today: str) -> bool:
+    """Is as_of one for which the answer is the same?"""
+    asked = {"at": as_of, "text": datetime.fromtimestamp(as_of, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "day": today}
+    return all(
+        (low is None or low < asked[kind]) and (high is None or asked[kind] <= high)
+        for kind, (low, high) in said.items()
+    )
+
+
+# -- tallies as bytes -----------------------------------------------------------------------------------------
+
+
+def packed(parts: Mapping[str, Tally]) -> bytes | None:
+    """The tallies of a slice as bytes; None where they are too many, or hold what bytes cannot give back."""
+    if sum(len(tally.values or ()) + len(tally.keys) for tally in parts.values()) > _MOST_VALUES:
+        return None
+    numbers: list[bytes] = []
+    heads = {}
+    for segment, tally in parts.items():
+        head = _head(tally)
+        if tally.values is not None:
+            values = _as_numbers(tally.values)
+            if values is None:
+                head["values"] = list(tally.values)
+            else:
+                head["values"] = {"type": values.typecode, "bytes": values.itemsize * len(values)}
+                numbers.append(values.tobytes())
+        heads[segment] = head
+    try:
+        head_bytes = json.dumps(heads, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return None
+    return len(head_bytes).to_bytes(4, "big") + head_bytes + b"".join(numbers)
+
+
+def unpacked(said: bytes) -> dict[str, Tally]:
+    length = int.from_bytes(said[:4], "big")
+    offset = 4 + length
+    found = {}
+    for segment, head in json.loads(said[4:offset]).items():
+        values = head["values"]
+        if isinstance(values, dict):
+            numbers = array(values["type"])
+            numbers.frombytes(said[offset : offset + values["bytes"]])
+            offset += values["bytes"]
+            values = numbers.tolist()
+        x, x_hit, y = (Decimal(head[name]) for name in ("x", "x_hit", "y"))
+        found[segment] = Tally(
+            head["n"], head["hits"], x, x_hit, y, head["excluded"], values, set(head["keys"]), head["used"]
+        )
+    return found
+
+
+def _head(tally: Tally) -> dict[str, Any]:
+    sums = {name: str(getattr(tally, name)) for name in ("x", "x_hit", "y")}
+    plain = {name: getattr(tally, name) for name in ("n", "hits", "excluded", "used")}
+    return {**plain, **sums, "keys": list(tally.keys), "values": None}
+
+
+def _as_numbers(values: Sequence[Any]) -> "array[int] | array[float] | None":
+    """Numbers of one kind, in order: sorting them again costs next to nothing."""
+    kinds = set(map(type, values))
+    try:
+        if kinds == {int}:
+            return array("q", sorted(values))
+        if kinds == {float}:
+            return array("d", sorted(values))
+    except OverflowError:
+        pass
+    return None
