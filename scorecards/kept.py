@@ -80,7 +80,7 @@ def grounds(rows: Rows, tables: Collection[str], unwatched: Collection[str]) -> 
     found.discard(source)
     # Every change of a record has the fact rows of that record derived anew, which tells their days.
     is_followed = fact.kind == base and fact.unit == "id" and "id" in fact.follows.get(base, ())
-    if base is not None and is_followed and words.count(base) == 1 and rows.rests.axis != KNOWN:
+    if base is not None and is_followed and words.count(base) == 1:
         found.discard(base)
         return Grounds(frozenset(found), source, rows.rests.axis, base)
     return Grounds(frozenset(found), source, rows.rests.axis)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from scorecards.catalogue import BUILTINS
 from scorecards.compiler import Rows
-from scorecards.definition import Kpi, Reporting, build
+from scorecards.definition import Hours, Kpi, Reporting, build
 from scorecards.evaluate import Evaluator
-from scorecards.kept import packed, unpacked
+from scorecards.facts import FACTS
+from scorecards.kept import Grounds, grounds, packed, unpacked
 from scorecards.periods import Slice, cut, parse_period
 from scorecards.tally import Tally
 from scorecards.values import KpiResult
@@ -178,12 +179,17 @@ def test_a_record_referred_to_costs_what_reads_it(cache: sqlite3.Connection) -> 
 
 
 def test_a_merge_costs_what_follows_it(cache: sqlite3.Connection) -> None:
-    split = ["account_id"]
-    look(cache, by=split)
-    put(cache, "accounts", "A a", merged_into="A b")
+    """Answers say whose they are by a contact that another stands for now; no row of theirs changed."""
+    for id_ in ("C a", "C b"):
+        put(cache, "contacts", id_, created_at="2026-01-01T00:00:00Z")
+    put(cache, "survey_responses", "R", responded_at="2026-10-05T00:00:00Z", contact_id="C a", score=5)
     facts.refresh(cache, REPORTING)
-    look(cache, by=split)
-    assert look(cache, by=split) == []
+    answers = build("own", {"of": "survey_responses", "date": "responded_at", "n_min": 0})
+    look(cache, answers, by=["contact_id"])
+    assert look(cache, answers, by=["contact_id"]) == []
+    put(cache, "contacts", "C a", merged_into="C b")
+    facts.refresh(cache, REPORTING)
+    assert look(cache, answers, by=["contact_id"]) == ["2026-09", "2026-10"]
 
 
 def test_rates_cost_what_they_convert(cache: sqlite3.Connection) -> None:
@@ -251,9 +257,9 @@ def test_rows_that_say_something_of_each_other_cost_all_their_months(cache: sqli
 def test_other_settings_are_another_question(cache: sqlite3.Connection) -> None:
     look(cache)
     with reading(cache):
-        dollars = REPORTING.model_copy(update={"currency": "USD"})
-        shelf = kept.Shelf(cache, dollars, NOW)
-        Evaluator(cache, BUILTINS, dollars, as_of=NOW, keeper=shelf).evaluate(WON)
+        closed = REPORTING.model_copy(update={"hours": Hours(weekly={})})
+        shelf = kept.Shelf(cache, closed, NOW)
+        Evaluator(cache, BUILTINS, closed, as_of=NOW, keeper=shelf).evaluate(WON)
     assert not shelf.hits
 
 
@@ -287,15 +293,30 @@ def test_what_was_computed_from_an_earlier_state_is_not_stored(cache: sqlite3.Co
 @pytest.mark.parametrize("name", ["sync_success_rate", "data_sync_lag", "report_latency", "upsell_revenue"])
 def test_what_cannot_be_told_of_is_never_kept(cache: sqlite3.Connection, name: str) -> None:
     """The agent's own book, which nothing watches; a comparison with as_of of rows beside the slice's."""
-    put(cache, "opportunities", "D 7", state="open", created_at="2026-08-15T00:00:00Z")
-    now = {"started_at": "2026-10-05T00:00:00Z", "ended_at": "2026-10-05T00:01:00Z"}
-    cache.execute("INSERT INTO sync_runs (source_name, stream, started_at, ended_at, ok) VALUES ('sf', 's', ?, ?, 1)",
-                  tuple(now.values()))  # fmt: skip
-    facts.refresh(cache, REPORTING)
-    with reading(cache):
-        shelf = kept.Shelf(cache, REPORTING, NOW)
-        Evaluator(cache, BUILTINS, REPORTING, as_of=NOW, keeper=shelf).figures(BUILTINS[name], [OCTOBER])
-    assert not shelf.puts
+    assert rests_of(cache, BUILTINS[name]) is None
+    assert point(cache, BUILTINS[name], NOW) == point(cache, BUILTINS[name], NOW)
+    assert cache.execute("SELECT COUNT(*) FROM kept_values").fetchone()[0] == 0
+
+
+def rests_of(conn: sqlite3.Connection, kpi: Kpi, by: str | None = None) -> Grounds | None:
+    """What a KPI's statement rests on."""
+    tables = {row[1] for row in conn.execute("PRAGMA table_list")}
+    watched = {*kept.WATCHED, *(fact.name for fact in FACTS.values())}
+    return grounds(Evaluator(conn, {}, REPORTING, as_of=NOW).rows(kpi, by), watched, tables - watched)
+
+
+def test_a_statement_says_itself_what_it_rests_on(cache: sqlite3.Connection) -> None:
+    """Facts change by day, unless read a second time; the record behind them too, where its changes mark the row."""
+    deals, mails = rests_of(cache, WON), rests_of(cache, BUILTINS["email_response_rate"])
+    assert deals == Grounds(frozenset(), "fact_opportunities", "outcome_date")
+    assert mails is not None
+    assert (mails.source, "fact_sent_mails" in mails.tables) == ("", True)
+    behind = rests_of(cache, own(where={"custom.region": "north"}))
+    assert behind == Grounds(frozenset(), "fact_opportunities", "outcome_date", "opportunities")
+    beside = build("own", {"of": "approaches", "date": "occurred_at", "where": {"subject": "Hello"}})
+    assert rests_of(cache, beside) == Grounds(frozenset({"activities"}), "fact_approaches", "occurred_at")
+    split = rests_of(cache, WON, "owner.name")
+    assert split == Grounds(frozenset({"users"}), "fact_opportunities", "outcome_date")
 
 
 def test_a_period_that_still_runs_is_not_kept(cache: sqlite3.Connection) -> None:
