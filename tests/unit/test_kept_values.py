@@ -368,8 +368,9 @@ steps = st.tuples(st.lists(changes, max_size=4), st.booleans(), moments)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @settings(
-    max_examples=40,
+    max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(begin=st.lists(changes, min_size=25, max_size=40), then=st.lists(steps, min_size=2, max_size=5))
