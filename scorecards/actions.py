@@ -16,7 +16,7 @@ from scorecards.question import question_of
 from scorecards.ratios import own_slice
 from scorecards.relations.column import standing
 from scorecards.slots import Action, Stock
-from scorecards.tally import Tally, records
+from scorecards.tally import Tally
 from scorecards.values import ActionList, ActionRow
 
 if TYPE_CHECKING:
@@ -91,17 +91,15 @@ def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | N
     only = {"measure": "why IS NULL", "gap": "x < y"}.get(order, "1")
     only = "why IS NULL AND NOT hit" if action.missed else only
     way = "DESC" if descending else "ASC"
-    found = list(
-        records(evaluator.conn, rows, slice_, only=only, order=f"{by} IS NULL, {by} {way}, id", limit=action.limit)
-    )
+    order = f"{by} IS NULL, {by} {way}, id"
+    found = evaluator.answers.listed(rows, slice_, only=only, order=order, limit=action.limit)
     if not found:
         return ActionList(action.label, (), 0)
     total = len(found)
     if total == action.limit and kpi.filled is not None and tally is not None and not action.where:
         total = tally.n - tally.hits  # counted already
     elif total == action.limit:
-        counted = f"SELECT COUNT(*) FROM ({rows.sql}) WHERE {only}"
-        total = evaluator.conn.execute(counted, rows.of(slice_)).fetchone()[0]
+        total = evaluator.answers.counted(rows, slice_, only)
     known = faces(evaluator, relation.stands_for or relation.needs_table, [row["id"] for row in found])
     parties = _parties(evaluator, {row[f"c{len(show) - 1}"] for row in found}) if relation.party else {}
     made = []

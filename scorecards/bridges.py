@@ -51,8 +51,8 @@ def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dic
         if bridge is not None:
             found |= {word: bridge.get(word, 0) for word in ("opening", "created", "closed", "reopened")}
             found["closed"] = -found["closed"]
-        ids = [row["id"] for row in records(evaluator.conn, evaluator.rows(kpi), slice_, limit=_IDS)]
-        found["ids"] = sorted(ids)
+        listed = evaluator.answers.listed(evaluator.rows(kpi), slice_, only="1", order="id", limit=_IDS)
+        found["ids"] = sorted(row["id"] for row in listed)
     return found
 
 
@@ -80,8 +80,17 @@ def bridge_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, floa
     if opening is None or closing is None:
         return None
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
-    of_versions = relation.versioned
-    moves, many = _of_versions(evaluator, kpi, slice_) if of_versions else _of_rows(evaluator, kpi, start, slice_)
+
+    def moved() -> dict[str, Any]:
+        of_versions = relation.versioned
+        moves, many = _of_versions(evaluator, kpi, slice_) if of_versions else _of_rows(evaluator, kpi, start, slice_)
+        return {"moves": [(word, str(amount)) for word, amount in moves.items()], "many": many}
+
+    rows = evaluator.rows(kpi)
+    # Of versions that are in the stock at neither end nobody noted what they compare with as_of.
+    lasts = rows.rests is not None and not rows.rests.turns
+    said = evaluator.answers.recalled(rows, slice_, "moves", moved) if lasts else moved()
+    moves, many = {word: Decimal(amount) for word, amount in said["moves"]}, said["many"]
     if many != first.n:
         return None
     rates = moves.pop("", Decimal(0)) - decimal_of(opening)

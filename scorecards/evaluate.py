@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from scorecards import provenance, signal, uses
 from scorecards.actions import actions_of
+from scorecards.answers import Answers
 from scorecards.asked import Asked
 from scorecards.change import drivers_of
 from scorecards.compiler import Compiler, Rows
@@ -34,7 +35,7 @@ from scorecards.reading import direction_of, is_money, stat_of, unit_of
 from scorecards.retention import retained
 from scorecards.segments import Split, segments_of
 from scorecards.slots import Granularity
-from scorecards.tally import Tally, needs_values, tallies, together
+from scorecards.tally import Tally, needs_values, together
 from scorecards.targets import against_target
 from scorecards.values import SHOWN, Comparison, KpiResult, Point, Signal, instant, period_json
 
@@ -85,7 +86,7 @@ class Evaluator:
         )
         self.rates = register(conn, reporting)
         self.asked = Asked(self)
-        self.keeper = keeper
+        self.answers = Answers(conn, keeper)
         self._model: str | None = None
         self._holds: dict[str, bool] = {}
         self._one_rates: dict[str, str | None] = {}
@@ -242,17 +243,7 @@ class Evaluator:
         self, kpi: Kpi, rows: Rows, slices: Sequence[Slice], *, singly: bool | None = None
     ) -> list[dict[str, Tally]]:
         """Per slice, the tally of each segment; `singly`: with every value, by default where the KPI's figure asks."""
-        every = needs_values(kpi.agg) if singly is None else singly
-        if self.keeper is None:
-            return tallies(self.conn, rows, slices, singly=every)
-        form, found = "singly" if every else "sums", []
-        for slice_ in slices:
-            parts = self.keeper.kept(rows, slice_, form)
-            if parts is None:
-                (parts,) = tallies(self.conn, rows, [slice_], singly=every)
-                self.keeper.keep(rows, slice_, form, parts)
-            found.append(parts)
-        return found
+        return self.answers.parts(rows, slices, singly=needs_values(kpi.agg) if singly is None else singly)
 
     def within(self, split: Split, segment: str) -> "Evaluator":
         """One that looks at the rows of a segment alone."""
@@ -270,7 +261,8 @@ class Evaluator:
             own = self.reporting.currency
             foreign = None
             if any(row[1] == "currency" for row in self.conn.execute(f"PRAGMA table_info({table})")):
-                foreign = self.conn.execute(f"SELECT 1 FROM {table} WHERE currency <> ? LIMIT 1", (own,)).fetchone()
+                other = "currency < ?1 OR currency > ?1"  # by an index, where <> would read every row
+                foreign = self.conn.execute(f"SELECT 1 FROM {table} WHERE {other} LIMIT 1", (own,)).fetchone()
             self._one_rates[table] = None if foreign else self.rates.factor(own, None)
         return self._one_rates[table]
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from scorecards.compiler import Rows
 from scorecards.definition import Kpi
 from scorecards.periods import Slice
 from scorecards.values import ExchangeRate, RatesOf
@@ -97,10 +98,8 @@ def rates_of(evaluator: "Evaluator", kpi: Kpi, main: Slice) -> tuple[RatesOf, ..
     for part in _counted(evaluator, kpi):
         rows = evaluator.rows(part)
         if rows.rated:
-            with evaluator.rates.noted() as noted:
-                # Why a row is left out asks for the rates of those that have an amount, and of no others.
-                evaluator.conn.execute(f"SELECT COUNT(why) FROM ({rows.sql})", rows.of(main)).fetchone()
-            asked |= noted
+            noted = evaluator.answers.recalled(rows, main, "rates", partial(_noted, evaluator, rows, main))
+            asked |= {(currency, day) for currency, day in noted}
     found = []
     for currency in sorted({currency for currency, _ in asked}):
         days = sorted(day for name, day in asked if name == currency and day is not None)
@@ -109,6 +108,13 @@ def rates_of(evaluator: "Evaluator", kpi: Kpi, main: Slice) -> tuple[RatesOf, ..
         missing = [date.fromisoformat(day) for day, rate in by_day.items() if rate is None]
         found.append(RatesOf(currency, tuple(rates), tuple(missing)))
     return tuple(found)
+
+
+def _noted(evaluator: "Evaluator", rows: Rows, main: Slice) -> list[list[str | None]]:
+    with evaluator.rates.noted() as noted:
+        # Why a row is left out asks for the rates of those that have an amount, and of no others.
+        evaluator.conn.execute(f"SELECT COUNT(why) FROM ({rows.sql})", rows.of(main)).fetchone()
+    return [[currency, day] for currency, day in noted]
 
 
 def _counted(evaluator: "Evaluator", kpi: Kpi) -> Iterator[Kpi]:

@@ -43,9 +43,11 @@ Bounds = Mapping[str, tuple[Any, Any]]
 class Keeper(Protocol):
     """What keeps answers. It may forget any at any time; the one it gives is the one that would be computed."""
 
-    def kept(self, rows: Rows, slice_: Slice, form: str) -> dict[str, Tally] | None: ...
+    def kept(self, rows: Rows, slice_: Slice, form: str) -> bytes | None:
+        """The answer to a form of question about a slice's rows."""
 
-    def keep(self, rows: Rows, slice_: Slice, form: str, parts: Mapping[str, Tally]) -> None: ...
+    def keep(self, rows: Rows, slice_: Slice, form: str, said: bytes) -> None:
+        """Told of an answer that was computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def grounds(rows: Rows, tables: Collection[str], unwatched: Collection[str]) -> 
 
     `tables` are those whose changes are noted, `unwatched` all others there are.
     """
-    if rows.rests is None or ":as_of" in rows.sql or ":today" in rows.sql:
+    if rows.rests is None or ":as_of" in rows.sql or ":today" in rows.sql or ":known" in rows.rests.among:
         return None
     words = _WORD.findall(rows.sql)
     named = set(words)
@@ -170,11 +172,18 @@ def packed(parts: Mapping[str, Tally]) -> bytes | None:
                 head["values"] = {"type": values.typecode, "bytes": values.itemsize * len(values)}
                 numbers.append(values.tobytes())
         heads[segment] = head
-    try:
-        head_bytes = json.dumps(heads, allow_nan=False).encode()
-    except (TypeError, ValueError):
+    head_bytes = as_text(heads)
+    if head_bytes is None:
         return None
     return len(head_bytes).to_bytes(4, "big") + head_bytes + b"".join(numbers)
+
+
+def as_text(said: Any) -> bytes | None:
+    """Plain values as JSON; None where JSON would not give them back."""
+    try:
+        return json.dumps(said, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return None
 
 
 def unpacked(said: bytes) -> dict[str, Tally]:

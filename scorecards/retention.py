@@ -11,15 +11,31 @@ from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
 from scorecards.facts import LIVE
+from scorecards.kept import packed, unpacked
 from scorecards.periods import Slice
 from scorecards.tally import Tally
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
+#: The form of question, where answers are kept.
+_FORM = "retained"
+
 
 def retained(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
     """Per slice: n customers at its start, hits of them still there at its end (as known at as_of)."""
+    rows, keeper = evaluator.rows(kpi), evaluator.answers.keeper
+    said = [keeper.kept(rows, slice_, _FORM) if keeper is not None else None for slice_ in slices]
+    missing = [slice_ for slice_, one in zip(slices, said, strict=True) if one is None]
+    found = dict(zip(missing, _counted(evaluator, kpi, missing), strict=True)) if missing else {}
+    if keeper is not None:
+        for slice_, tally in found.items():
+            if (packing := packed({"": tally})) is not None:
+                keeper.keep(rows, slice_, _FORM, packing)
+    return [found[s] if one is None else unpacked(one)[""] for s, one in zip(slices, said, strict=True)]
+
+
+def _counted(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
     relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
     rows = evaluator.compiler.spans(kpi, relation)
     spans = [tuple(row) for row in evaluator.conn.execute(rows.sql, rows.values)]

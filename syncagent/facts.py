@@ -77,6 +77,11 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
         conn.execute(
             f"CREATE INDEX IF NOT EXISTS {table}_with_cost ON {table}(is_deleted) WHERE cost_minor IS NOT NULL"
         )
+    for table, said in TABLES.items():
+        if (
+            "currency" in said.columns and table != "fx_rates"
+        ):  # whether any amount is foreign is asked of every money KPI
+            conn.execute(f"CREATE INDEX IF NOT EXISTS {table}_by_currency ON {table}(currency)")
     conn.execute("CREATE INDEX IF NOT EXISTS survey_invitations_by_day ON survey_invitations(sent_at)")
     for column in ("contact_id", "opportunity_id", "ticket_id"):
         conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves

@@ -11,7 +11,6 @@ A reader writes nothing: `Shelf` collects, and `store` puts away afterwards, in 
 import json
 import logging
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,6 @@ from scorecards.definition import Reporting
 from scorecards.facts import FACTS, Fact
 from scorecards.kept import Grounds
 from scorecards.periods import Slice, local_day
-from scorecards.tally import Tally
 from syncagent.errors import StoreError
 from syncagent.schema import TABLES
 from syncagent.store import data_dir_of, open_cache, transaction
@@ -161,7 +159,7 @@ class Shelf:
         self.revision = self._conn.execute(f"SELECT {_REVISION}").fetchone()[0]
         return True
 
-    def kept(self, rows: Rows, slice_: Slice, form: str) -> dict[str, Tally] | None:
+    def kept(self, rows: Rows, slice_: Slice, form: str) -> bytes | None:
         """The answer kept of a slice, where nothing it rests on has changed."""
         on = self._on(rows, slice_)
         if on is None:
@@ -173,11 +171,11 @@ class Shelf:
         if not keeping.holds(json.loads(row[1]), self.as_of, self._today):
             return None
         self.hits.add(key)
-        return keeping.unpacked(row[2])
+        return bytes(row[2])
 
-    def keep(self, rows: Rows, slice_: Slice, form: str, parts: Mapping[str, Tally]) -> None:
+    def keep(self, rows: Rows, slice_: Slice, form: str, said: bytes) -> None:
         """Note an answer that was computed from the state seen, to be stored."""
-        if self._on(rows, slice_) is None or (said := keeping.packed(parts)) is None:
+        if self._on(rows, slice_) is None:
             return
         try:
             bounds = keeping.bounds(self._conn, rows, slice_)

@@ -10,6 +10,7 @@ sort over all slices it stays a walk along one index.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from scorecards.compiler.measure import OneRate, hit, measured
@@ -74,7 +75,8 @@ class Compiler:
         """
         sql = self._sql(relation)
         if kpi.retain is not None and not own:
-            return retained(kpi, sql, movements, self._segment(relation, by, sql) if by is not None else "")
+            found = retained(kpi, sql, movements, self._segment(relation, by, sql) if by is not None else "")
+            return replace(found, rests=self._rests(kpi, relation, sql, []))
         time = [] if own else placed(kpi, relation, sql)
         where = [relation.live, *known_rows(kpi, relation, sql, own, moving), *time, *sql.conditions(question.where)]
         if kpi.filled is not None and not own:
@@ -131,6 +133,7 @@ class Compiler:
     def _rests(self, kpi: Kpi, relation: Relation, sql: Sql, time: Sequence[str]) -> Rests:
         """Of the finished statement: its joins and turns are all noted by now."""
         column, is_date = axis(kpi, sql)
+        live = "" if relation.turns else relation.live  # whatever as_of: what it compares with it is no part of that
         return Rests(
             relation.source,
             relation.base if "r" in sql.joins else None,
@@ -138,7 +141,7 @@ class Compiler:
             is_date,
             {kind: tuple(found) for kind, found in sql.turns.items() if found},
             f"FROM {SLICE} AS s CROSS JOIN {relation.source} AS f {' '.join(sql.joins.values())}"
-            f" WHERE {' AND '.join(filter(None, (relation.live, *time))) or '1'}",
+            f" WHERE {' AND '.join(filter(None, (live, *time))) or '1'}",
         )
 
     def spans(self, kpi: Kpi, relation: Relation) -> Rows:
@@ -146,7 +149,9 @@ class Compiler:
         return spans(kpi, self._sql(relation))
 
     def _sql(self, relation: Relation) -> Sql:
-        return Sql(relation, self.language, self._zone, dict(self._known))
+        sql = Sql(relation, self.language, self._zone, dict(self._known))
+        sql.turns["at"] |= dict.fromkeys(relation.turns)
+        return sql
 
     def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
         if by is None:

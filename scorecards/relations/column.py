@@ -38,6 +38,7 @@ class Relation:
     name: str
     source: str
     live: str = ""
+    turns: tuple[str, ...] = ()  # the instants (SQL) that `live` compares with :known_at
     versioned: bool = False
     state: str = ""  # of versions: the column of `source` that says what state each is of
     base: str | None = None  # the canonical table behind f, joined as r where one of its columns is wanted

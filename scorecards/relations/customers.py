@@ -53,7 +53,8 @@ def _customer_spans(options: Options) -> Relation:
     return Relation(
         "customer_spans",
         "fact_customer_spans",
-        live=f"f.made_of = '{made}' AND f.known_from < :as_of AND f.known_to >= :as_of",
+        live=f"f.made_of = '{made}' AND f.known_from < :known_at AND f.known_to >= :known_at",
+        turns=("f.known_from", "f.known_to"),
         own=own,
         anchor="start_date",
         needs_table=needs_table,

@@ -1,7 +1,7 @@
 """Values kept of complete periods equal values computed, whatever changed and whenever they are asked for."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -127,9 +127,9 @@ class Shelf(kept.Shelf):
 
     computed: list[str]
 
-    def keep(self, rows: Rows, slice_: Slice, form: str, parts: Mapping[str, Tally]) -> None:
+    def keep(self, rows: Rows, slice_: Slice, form: str, said: bytes) -> None:
         self.computed.append(slice_.span.start.isoformat()[:7])
-        super().keep(rows, slice_, form, parts)
+        super().keep(rows, slice_, form, said)
 
 
 def own(**slots: Any) -> Kpi:
@@ -217,6 +217,28 @@ def test_an_instant_passed_costs_the_months_it_is_said_of(cache: sqlite3.Connect
     assert look(cache, as_of=after + timedelta(days=1)) == []
 
 
+def test_customers_known_since_cost_the_months_they_were_in(cache: sqlite3.Connection) -> None:
+    """Spans are not placed by a day of their own: whatever becomes known, all of them are asked anew."""
+    kept_ones = BUILTINS["customer_retention_rate"].model_copy(update={"n_min": 0, "period": "month"})
+    late = {"opportunity_id": "D 3", "changed_at": "2026-11-10T08:00:00Z", "state": "won"}
+    put(cache, "opportunity_stage_history", "H", **late)
+    facts.refresh(cache, REPORTING)
+    before = datetime(2026, 11, 5, tzinfo=UTC)
+    assert look(cache, kept_ones, before) != []
+    assert look(cache, kept_ones, before) == []
+    assert look(cache, kept_ones, NOW) != []
+    assert look(cache, kept_ones, NOW + timedelta(days=1)) == []
+
+
+def test_a_list_of_records_is_kept_as_well(cache: sqlite3.Connection) -> None:
+    lost = own(where={"is_won": True}, action={"label": "Look at", "show": ["amount"], "order": "-amount", "limit": 2})
+    look(cache, lost)
+    assert look(cache, lost) == []
+    won(cache, "D 8", "2026-10-11", amount_minor=99999999)
+    facts.refresh(cache, REPORTING)
+    assert "2026-10" in look(cache, lost)
+
+
 def test_a_cohort_that_grows_old_is_computed_anew(cache: sqlite3.Connection) -> None:
     for number in range(3):
         put(cache, "leads", f"L {number}", created_at=f"2026-10-{10 + number}T00:00:00Z", status_category="open")
@@ -229,7 +251,7 @@ def test_a_cohort_that_grows_old_is_computed_anew(cache: sqlite3.Connection) -> 
 
 
 def test_stocks_cost_the_instants_after_what_changed(cache: sqlite3.Connection) -> None:
-    pipeline = BUILTINS["pipeline_open_value"].model_copy(update={"n_min": 0, "period": "month"})
+    pipeline = BUILTINS["pipeline_open_value"].model_copy(update={"n_min": 0, "period": "month", "action": None})
     put(cache, "opportunities", "D o", state="open", created_at="2026-08-15T00:00:00Z", amount_minor=5)
     facts.refresh(cache, REPORTING)
     look(cache, pipeline)
@@ -316,7 +338,7 @@ def test_a_statement_says_itself_what_it_rests_on(cache: sqlite3.Connection) -> 
     beside = build("own", {"of": "approaches", "date": "occurred_at", "where": {"subject": "Hello"}})
     assert rests_of(cache, beside) == Grounds(frozenset({"activities"}), "fact_approaches", "occurred_at")
     split = rests_of(cache, WON, "owner.name")
-    assert split == Grounds(frozenset({"users"}), "fact_opportunities", "outcome_date")
+    assert split == Grounds(frozenset({"users", "aliases"}), "fact_opportunities", "outcome_date")
 
 
 def test_a_period_that_still_runs_is_not_kept(cache: sqlite3.Connection) -> None:

@@ -1,0 +1,63 @@
+"""Asks the row statement of one cache; of complete periods, what was answered before, where it is still so."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scorecards.compiler import Rows
+from scorecards.kept import Keeper, as_text, packed, unpacked
+from scorecards.periods import Slice
+from scorecards.tally import Tally, records, tallies
+
+
+class Answers:
+    """Answers about the rows of a slice. `keeper` gives those it has kept, and is told of those computed."""
+
+    def __init__(self, conn: sqlite3.Connection, keeper: Keeper | None) -> None:
+        self._conn = conn
+        self.keeper = keeper
+
+    def parts(self, rows: Rows, slices: Sequence[Slice], *, singly: bool) -> list[dict[str, Tally]]:
+        """Per slice, the tally of each segment; `singly`: with every value."""
+        if self.keeper is None:
+            return tallies(self._conn, rows, slices, singly=singly)
+        form, found = "singly" if singly else "sums", []
+        for slice_ in slices:
+            said = self.keeper.kept(rows, slice_, form)
+            if said is not None:
+                found.append(unpacked(said))
+                continue
+            found += tallies(self._conn, rows, [slice_], singly=singly)
+            if (said := packed(found[-1])) is not None:
+                self.keeper.keep(rows, slice_, form, said)
+        return found
+
+    def listed(self, rows: Rows, slice_: Slice, *, only: str, order: str, limit: int) -> list[dict[str, Any]]:
+        """The first rows of a slice in an order, of those a condition holds for."""
+
+        def read() -> list[dict[str, Any]]:
+            return list(records(self._conn, rows, slice_, only=only, order=order, limit=limit))
+
+        return list(self.recalled(rows, slice_, f"list {limit} of {only} by {order}", read))
+
+    def counted(self, rows: Rows, slice_: Slice, only: str) -> int:
+        """How many rows of a slice there are that a condition holds for."""
+        statement = f"SELECT COUNT(*) FROM ({rows.sql}) WHERE {only}"
+
+        def count() -> Any:
+            return self._conn.execute(statement, rows.of(slice_)).fetchone()[0]
+
+        return int(self.recalled(rows, slice_, f"count of {only}", count))
+
+    def recalled(self, rows: Rows, slice_: Slice, form: str, compute: Callable[[], Any]) -> Any:
+        """What `compute` makes of a slice's rows and of nothing else: plain values, equal to what JSON gives back."""
+        if self.keeper is None:
+            return compute()
+        said = self.keeper.kept(rows, slice_, form)
+        if said is not None:
+            return json.loads(said)
+        found = compute()
+        if (said := as_text(found)) is not None:
+            self.keeper.keep(rows, slice_, form, said)
+        return found
