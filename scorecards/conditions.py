@@ -132,9 +132,16 @@ class Sql:
             return f"{sql} BETWEEN {self.constant(column, value[0])} AND {self.constant(column, value[1])}"
         if operator == "contains":
             return f"instr(folded({sql}), {self.bind(str(value).casefold())}) > 0"
+        if value == "today" and operator in ("lt", "before"):
+            return self._past(column, sql)
         if isinstance(value, Mapping):
             return f"{sql} {COMPARING[operator]} {self.chosen(value['by'], value['of'], value['value'])}"
         return f"{sql} {COMPARING[operator]} {self.constant(column, value)}"
+
+    def _past(self, column: Column, sql: str) -> str:
+        if column.type == "date":
+            return self.past_day(sql)
+        return self.past(sql) if column.epoch else self.past_text(sql)
 
     def chosen(self, by: str, of: Mapping[str, float], otherwise: float) -> str:
         """The number a column's value stands for."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, ITS_IDS, Book, Fact
 from scorecards.provenance import facts_lack
-from syncagent import changes, identity, kept, test_rows
+from syncagent import changes, factrows, identity, kept, test_rows
 from syncagent.schema import TABLES
 from syncagent.store import transaction
 
@@ -25,7 +25,6 @@ _META = "CREATE TABLE IF NOT EXISTS facts_meta (key TEXT PRIMARY KEY, value TEXT
 FACTS_VERSION = 3
 #: Under which version of the rules records were linked.
 _LINKED = "settings of links"
-_BATCH = 5000
 #: The settings that say of which sets some facts are made: a set more changes no other.
 _SETS = ("gap_days", "customer_spans")
 _refreshing = threading.Lock()
@@ -153,7 +152,7 @@ def _refresh(
         conn.execute(_MARK_CANONICAL)
         book = Book(reporting)
         if conn.execute("SELECT COUNT(*) FROM dirty").fetchone()[0] <= at_once:
-            total = sum(_derive(conn, fact, book) for fact in facts.values())
+            total = sum(factrows.derive(conn, fact, book) for fact in facts.values())
             _finish(conn)
             return total
         conn.execute("INSERT OR REPLACE INTO facts_meta VALUES ('building', '')")
@@ -185,7 +184,7 @@ def _build(
         last = ""
         while True:
             with transaction(conn):
-                units, last = _derive_batch(conn, fact, book, last)
+                units, last = factrows.build_batch(conn, fact, book, last)
             if not units:
                 break
             total += units
@@ -254,7 +253,7 @@ def _mark(said: str) -> str:
 
 def _start_anew(conn: sqlite3.Connection, fact: Fact, facts: Mapping[str, Fact]) -> None:
     """Empty a fact table and mark every unit it may have; what it feeds is marked for the rows that go."""
-    _feed(conn, fact, everything=True)
+    factrows.feed(conn, fact, everything=True)
     kept.forget(conn)
     conn.execute(f"DELETE FROM {fact.name}")
     feeders = [other for other in facts.values() if fact.kind in other.feeds]
@@ -264,69 +263,6 @@ def _start_anew(conn: sqlite3.Connection, fact: Fact, facts: Mapping[str, Fact])
     units += [f"SELECT {feeder.feeds[fact.kind]} AS id FROM {feeder.name}" for feeder in feeders]
     for unit in units:
         conn.execute(f"INSERT OR IGNORE INTO dirty SELECT ?, id FROM ({unit}) WHERE id IS NOT NULL", (fact.kind,))
-
-
-def _derive(conn: sqlite3.Connection, fact: Fact, book: Book) -> int:
-    """Replace the fact rows of every dirty unit of one kind."""
-    derived, last = 0, ""
-    while True:
-        units, last = _derive_batch(conn, fact, book, last)
-        if not units:
-            return derived
-        derived += units
-
-
-def _derive_batch(conn: sqlite3.Connection, fact: Fact, book: Book, after: str) -> tuple[int, str]:
-    """The next dirty units of one kind in id order: (how many, the last of them). Memory stays flat."""
-    conn.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (id TEXT PRIMARY KEY) WITHOUT ROWID")
-    conn.execute("CREATE TEMP TABLE IF NOT EXISTS touched (grp INTEGER PRIMARY KEY)")
-    conn.execute("DELETE FROM temp.wanted")
-    conn.execute("DELETE FROM temp.touched")
-    conn.execute(
-        "INSERT INTO temp.wanted SELECT id FROM dirty WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
-        (fact.kind, after, _BATCH),
-    )
-    last, units = conn.execute("SELECT MAX(id), COUNT(*) FROM temp.wanted").fetchone()
-    if not units:
-        return 0, after
-    _touch(conn, fact)
-    _feed(conn, fact)
-    notes = not is_building(conn)
-    if notes:
-        kept.mark(conn, fact)
-    conn.execute(f"DELETE FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)")
-    rows = conn.execute(fact.read)
-    rows.row_factory = None
-    marks = ", ".join("?" * len(fact.columns))
-    # Streamed: a person with a hundred thousand activities is one unit among many.
-    conn.executemany(f"INSERT INTO {fact.name} VALUES ({marks})", fact.derive(rows, book))
-    _touch(conn, fact)
-    _feed(conn, fact)
-    if notes:
-        kept.mark(conn, fact)
-    if fact.together:
-        conn.execute(fact.together)
-    conn.execute("DELETE FROM dirty WHERE kind = ? AND id IN (SELECT id FROM temp.wanted)", (fact.kind,))
-    return units, last
-
-
-def _touch(conn: sqlite3.Connection, fact: Fact) -> None:
-    """Note the groups the wanted units are in now."""
-    if fact.group:
-        conn.execute(
-            f"INSERT OR IGNORE INTO temp.touched SELECT {fact.group} FROM {fact.name}"
-            f" WHERE {fact.unit} IN (SELECT id FROM temp.wanted) AND {fact.group} IS NOT NULL"
-        )
-
-
-def _feed(conn: sqlite3.Connection, fact: Fact, *, everything: bool = False) -> None:
-    """Mark the units of later facts that the wanted units' rows belong to now."""
-    only = "true" if everything else f"{fact.unit} IN (SELECT id FROM temp.wanted)"
-    for kind, unit in fact.feeds.items():
-        conn.execute(
-            f"INSERT INTO dirty SELECT '{kind}', u FROM (SELECT DISTINCT {unit} AS u FROM {fact.name} WHERE {only})"
-            " WHERE u IS NOT NULL ON CONFLICT DO NOTHING"
-        )
 
 
 # -- merges and links -----------------------------------------------------------------------------------------

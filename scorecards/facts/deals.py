@@ -142,6 +142,7 @@ FACT = Fact(
         "(account_id, outcome_date, known_from, known_to, id) WHERE state = 'won'",
         f"(pipeline) WHERE known_to = {FOREVER}",
         "(pipeline, place, stage) WHERE place IS NOT NULL",
+        "(future_close, known_to, known_from) WHERE future_close IS NOT NULL",
     ),
     read=_READ.format(which=LIVE.format("o")),
     derive=_deals,

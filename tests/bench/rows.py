@@ -22,20 +22,22 @@ def fill(
     opportunities: int,
     tickets: int,
     activities: int | None = None,
+    accounts: int = ACCOUNTS,
     days: int = DAYS,
     seed: int = 1,
 ) -> None:
     """Write the rows of one source `sf` over so many days up to PRESENT, three years unless told."""
-    dice = Dice(seed, days)
+    dice = Dice(seed, days, accounts)
+    leads = opportunities // 2
     with transaction(cache):
         _insert(cache, "users", _users())
         _insert(cache, "accounts", _accounts(dice))
         _insert(cache, "opportunities", _opportunities(dice, opportunities))
-        _insert(cache, "leads", _leads(dice, opportunities // 2))
-        _insert(cache, "contacts", _contacts(dice, ACCOUNTS * 3))
+        _insert(cache, "leads", _leads(dice, leads))
+        _insert(cache, "contacts", _contacts(dice, accounts * 3))
         _insert(cache, "tickets", _tickets(dice, tickets))
         _insert(cache, "ticket_status_history", _statuses(tickets, days))
-        _insert(cache, "activities", _activities(dice, tickets // 2 if activities is None else activities))
+        _insert(cache, "activities", _activities(dice, tickets // 2 if activities is None else activities, leads))
         _insert(cache, "survey_responses", _answers(dice, tickets // 10))
         cache.execute(
             "INSERT INTO sync_state (source_name, stream, ok_at) SELECT 'sf', value, ? FROM json_each(?)",
@@ -47,11 +49,15 @@ Row = dict[str, object]
 
 
 class Dice(random.Random):
-    """Chances, and instants within the last so many days."""
+    """Chances, instants within the last so many days, and one of so many accounts."""
 
-    def __init__(self, seed: int, days: int) -> None:
+    def __init__(self, seed: int, days: int, accounts: int) -> None:
         super().__init__(seed)
         self.days = days
+        self.accounts = accounts
+
+    def account(self) -> str:
+        return f"sf:accounts:A{self.randrange(self.accounts)}"
 
 
 def _insert(cache: sqlite3.Connection, table: str, rows: Iterator[Row]) -> None:
@@ -83,7 +89,7 @@ def _users() -> Iterator[Row]:
 
 
 def _accounts(dice: Dice) -> Iterator[Row]:
-    for number in range(ACCOUNTS):
+    for number in range(dice.accounts):
         yield {
             "source_id": f"A{number}",
             "created_at": text(_created(dice)),
@@ -103,7 +109,7 @@ def _opportunities(dice: Dice, count: int) -> Iterator[Row]:
             "created_at": text(created),
             "updated_at": text(min(closed, PRESENT)),
             "name": f"Deal {number}",
-            "account_id": f"sf:accounts:A{dice.randrange(ACCOUNTS)}",
+            "account_id": dice.account(),
             "owner_id": f"sf:users:U{dice.randrange(USERS)}",
             "stage": state,
             "state": state,
@@ -134,7 +140,7 @@ def _contacts(dice: Dice, count: int) -> Iterator[Row]:
             "source_id": f"C{number}",
             "created_at": text(_created(dice)),
             "email_norm": f"c{number}@example.test",
-            "account_id": f"sf:accounts:A{number % ACCOUNTS}",
+            "account_id": f"sf:accounts:A{number % dice.accounts}",
             "owner_id": f"sf:users:U{number % USERS}",
         }
 
@@ -148,7 +154,7 @@ def _tickets(dice: Dice, count: int) -> Iterator[Row]:
             "created_at": text(created),
             "updated_at": text(min(closed, PRESENT)),
             "subject": f"Ticket {number}",
-            "account_id": f"sf:accounts:A{dice.randrange(ACCOUNTS)}",
+            "account_id": dice.account(),
             "owner_id": f"sf:users:U{dice.randrange(USERS)}",
             "status": "Closed" if is_closed else "New",
             "status_category": "closed" if is_closed else "open",
@@ -173,7 +179,7 @@ def _statuses(count: int, days: int) -> Iterator[Row]:
                 }
 
 
-def _activities(dice: Dice, count: int) -> Iterator[Row]:
+def _activities(dice: Dice, count: int, leads: int) -> Iterator[Row]:
     for number in range(count):
         at = _created(dice)
         yield {
@@ -185,8 +191,8 @@ def _activities(dice: Dice, count: int) -> Iterator[Row]:
             "status": "completed",
             "connected": 1,
             "owner_id": f"sf:users:U{dice.randrange(USERS)}",
-            "lead_id": f"sf:leads:L{number}",
-            "account_id": f"sf:accounts:A{dice.randrange(ACCOUNTS)}",
+            "lead_id": f"sf:leads:L{number % leads}",
+            "account_id": dice.account(),
         }
 
 

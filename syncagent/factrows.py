@@ -1,0 +1,121 @@
+"""The rows of one fact: those of dirty units derived anew, and put in place of the ones there are.
+
+`temp.wanted` holds the units at hand, in the order and number a transaction takes.
+"""
+
+import sqlite3
+
+from scorecards.facts import Book, Fact
+from syncagent import kept
+
+_BATCH = 5000
+
+
+def derive(conn: sqlite3.Connection, fact: Fact, book: Book) -> int:
+    """Bring the rows of all dirty units of a fact up to date, and note where they changed; returns how many units."""
+    derived, last = 0, ""
+    while True:
+        units, after = _want(conn, fact, last)
+        if not units:
+            return derived
+        kept.mark(conn, fact)
+        if fact.together:  # what its rows say of each other is written into them afterwards: no two are compared
+            _replace(conn, fact, book)
+            kept.mark(conn, fact)
+        elif _is_other(conn, fact, book):
+            _replace(conn, fact, None)
+            kept.mark(conn, fact)
+        _settle(conn, fact, last, after)
+        derived, last = derived + units, after
+
+
+def build_batch(conn: sqlite3.Connection, fact: Fact, book: Book, after: str) -> tuple[int, str]:
+    """The rows of the next dirty units in id order, where all are built: (how many units, the last of them)."""
+    units, last = _want(conn, fact, after)
+    if units:
+        _replace(conn, fact, book)
+        _settle(conn, fact, after, last)
+    return units, last
+
+
+def feed(conn: sqlite3.Connection, fact: Fact, *, everything: bool = False) -> None:
+    """Mark the units of later facts that the wanted units' rows (or all) belong to now."""
+    only = "true" if everything else f"{fact.unit} IN (SELECT id FROM temp.wanted)"
+    for kind, unit in fact.feeds.items():
+        conn.execute(
+            f"INSERT INTO dirty SELECT '{kind}', u FROM (SELECT DISTINCT {unit} AS u FROM {fact.name} WHERE {only})"
+            " WHERE u IS NOT NULL ON CONFLICT DO NOTHING"
+        )
+
+
+def _want(conn: sqlite3.Connection, fact: Fact, after: str) -> tuple[int, str]:
+    """The next dirty units in id order into temp.wanted: (how many, the last of them). Memory stays flat."""
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS touched (grp INTEGER PRIMARY KEY)")
+    conn.execute("DELETE FROM temp.wanted")
+    conn.execute("DELETE FROM temp.touched")
+    conn.execute(
+        "INSERT INTO temp.wanted SELECT id FROM dirty WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
+        (fact.kind, after, _BATCH),
+    )
+    last, units = conn.execute("SELECT MAX(id), COUNT(*) FROM temp.wanted").fetchone()
+    return units, last if units else after
+
+
+def _settle(conn: sqlite3.Connection, fact: Fact, after: str, last: str) -> None:
+    conn.execute("DELETE FROM dirty WHERE kind = ? AND id > ? AND id <= ?", (fact.kind, after, last))
+
+
+def _replace(conn: sqlite3.Connection, fact: Fact, book: Book | None) -> None:
+    """Derive the rows of the wanted units in place of those there are; without a book, take those in temp.made."""
+    _touch(conn, fact)
+    feed(conn, fact)
+    conn.execute(f"DELETE FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)")
+    if book is None:
+        conn.execute(
+            f"INSERT INTO {fact.name} SELECT * FROM temp.made WHERE {fact.unit} IN (SELECT id FROM temp.wanted)"
+        )
+    else:
+        _derived_into(conn, fact.name, fact, book)
+    _touch(conn, fact)
+    feed(conn, fact)
+    if fact.together:
+        conn.execute(fact.together)
+
+
+def _derived_into(conn: sqlite3.Connection, table: str, fact: Fact, book: Book) -> None:
+    rows = conn.execute(fact.read)
+    rows.row_factory = None
+    marks = ", ".join("?" * len(fact.columns))
+    # Streamed: a person with a hundred thousand activities is one unit among many.
+    conn.executemany(f"INSERT INTO {table} VALUES ({marks})", fact.derive(rows, book))
+
+
+def _is_other(conn: sqlite3.Connection, fact: Fact, book: Book) -> bool:
+    """Derive into temp.made, and strike from temp.wanted the units whose rows stay as they are: are any left?
+
+    Most changes of a record change little of what follows from it, and rows that stay cost no page of the disk.
+    """
+    columns = ", ".join(fact.columns)
+    there = f"SELECT {columns} FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)"
+    conn.execute("DROP TABLE IF EXISTS temp.made")
+    conn.execute(f"CREATE TEMP TABLE made ({columns})")
+    _derived_into(conn, "temp.made", fact, book)
+    number = f"SELECT {fact.unit}, COUNT(*) FROM ({{}}) GROUP BY 1"  # equal rows are told apart by how many there are
+    pairs = [("SELECT * FROM temp.made", there), (number.format("SELECT * FROM temp.made"), number.format(there))]
+    changed = " UNION ALL ".join(
+        f"SELECT {fact.unit} FROM (SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other}))"
+        for pair in pairs
+        for one, other in (pair, pair[::-1])
+    )
+    conn.execute(f"DELETE FROM temp.wanted WHERE id NOT IN ({changed})")
+    return conn.execute("SELECT 1 FROM temp.wanted LIMIT 1").fetchone() is not None
+
+
+def _touch(conn: sqlite3.Connection, fact: Fact) -> None:
+    """Note the groups the wanted units are in now."""
+    if fact.group:
+        conn.execute(
+            f"INSERT OR IGNORE INTO temp.touched SELECT {fact.group} FROM {fact.name}"
+            f" WHERE {fact.unit} IN (SELECT id FROM temp.wanted) AND {fact.group} IS NOT NULL"
+        )
