@@ -121,7 +121,8 @@ def key_of(table: str) -> str | None:
 
 def concerns_new(table: str) -> str:
     """Whether a new row `t` may be linked or merged, in SQL."""
-    found = ["t.merged_into IS NOT NULL"]
+    # Or others were merged into it before it was there.
+    found = ["t.merged_into IS NOT NULL", f"EXISTS (SELECT 1 FROM {table} m WHERE m.merged_into = t.id)"]
     if table in LINKED:
         one = LINKED[table]
         if one.names:

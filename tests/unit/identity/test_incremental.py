@@ -222,6 +222,16 @@ def test_a_cache_of_an_earlier_version_is_linked_anew(cache: sqlite3.Connection)
     assert linked(cache) == whole
 
 
+def test_who_others_were_merged_into_may_come_last(cache: sqlite3.Connection) -> None:
+    """A record named by another CRM was merged into one that is not there yet: once it is, it stands for both."""
+    put(cache, "contacts", "old", merged_into="S")
+    put(cache, "contacts", "H", source="hubspot", source_instance="portal", sf_contact_id="old")
+    facts.refresh(cache, REPORTING)
+    put(cache, "contacts", "S")
+    facts.refresh(cache, REPORTING)
+    assert cache.execute("SELECT dup_of FROM contacts WHERE id = 'H'").fetchone()[0] == "S"
+
+
 def test_why_follows_merges_as_well(cache: sqlite3.Connection) -> None:
     """Asked for a record that was merged away, it names the one that counts and all that stand behind that."""
     put(cache, "contacts", "old", merged_into="S")
