@@ -89,7 +89,7 @@ def bridge_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, floa
     rows = evaluator.rows(kpi)
     # Of versions that are in the stock at neither end nobody noted what they compare with as_of.
     lasts = rows.rests is not None and not rows.rests.turns
-    said = evaluator.answers.recalled(rows, slice_, "moves", moved) if lasts else moved()
+    said = evaluator.answers.recalled(rows, slice_, f"moves {kpi.agg} {kpi.scale}", moved) if lasts else moved()
     moves, many = {word: Decimal(amount) for word, amount in said["moves"]}, said["many"]
     if many != first.n:
         return None

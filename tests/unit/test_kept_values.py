@@ -99,13 +99,17 @@ def won(conn: sqlite3.Connection, id_: str, day: str, **more: Any) -> None:
     put(conn, "opportunities", id_, **{**values, **more})
 
 
-def look(conn: sqlite3.Connection, kpi: Kpi = WON, as_of: datetime = NOW, *, by: Sequence[str] = ()) -> list[str]:
+def look(
+    conn: sqlite3.Connection, kpi: Kpi = WON, as_of: datetime = NOW, *, by: Sequence[str] = (), month: str = ""
+) -> list[str]:
     """Ask with what is kept and without: the values are the same. Returns the months that were computed."""
+    span = parse_period(month) if month else None
     with reading(conn):
         shelf = Shelf(conn, REPORTING, as_of)
         shelf.computed = []
-        found = Evaluator(conn, {**BUILTINS, kpi.id: kpi}, REPORTING, as_of=as_of, keeper=shelf).evaluate(kpi, by=by)
-    assert found == Evaluator(conn, {**BUILTINS, kpi.id: kpi}, REPORTING, as_of=as_of).evaluate(kpi, by=by)
+        evaluator = Evaluator(conn, {**BUILTINS, kpi.id: kpi}, REPORTING, as_of=as_of, keeper=shelf)
+        found = evaluator.evaluate(kpi, by=by, period=span)
+    assert found == Evaluator(conn, {**BUILTINS, kpi.id: kpi}, REPORTING, as_of=as_of).evaluate(kpi, by=by, period=span)
     assert found.status != "error", found.reason
     kept.store(conn, shelf)
     return sorted(set(shelf.computed))
@@ -274,6 +278,15 @@ def test_rows_that_say_something_of_each_other_cost_all_their_months(cache: sqli
     put(cache, "leads", "L 50", **made)
     facts.refresh(cache, REPORTING)
     assert look(cache, by_hand) == ["2026-10"]
+
+
+def test_what_moved_a_stock_is_of_its_own_units(cache: sqlite3.Connection) -> None:
+    """Two KPIs read the same rows and say their amounts in other units."""
+    open_value = BUILTINS["pipeline_open_value"]
+    put(cache, "opportunities", "D open", state="open", created_at="2026-09-01T00:00:00Z", amount_minor=500)
+    facts.refresh(cache, REPORTING)
+    look(cache, open_value, month="2026-09")
+    look(cache, open_value.model_copy(update={"id": "thousands", "scale": 0.001}), month="2026-09")
 
 
 def test_other_settings_are_another_question(cache: sqlite3.Connection) -> None:
