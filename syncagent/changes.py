@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from scorecards.facts import ITS_IDS, Fact
-from syncagent import identity
+from syncagent import identity, kept
 from syncagent.store import transaction
 
 #: Units whose fact rows are to be derived anew, and (`identity`) rows whose merge or link is to be followed.
@@ -44,6 +44,15 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
             conn.execute(statement)
 
 
+def noted(facts: Mapping[str, Fact]) -> dict[str, tuple[str, ...]]:
+    """The tables, and the events of which each row is noted."""
+    return {table: ("INSERT", "UPDATE") if _says_every_change(table, facts) else ("INSERT",) for table in _noted(facts)}
+
+
+def _says_every_change(table: str, facts: Mapping[str, Fact]) -> bool:
+    return bool(_followers(table, facts) or _names(table, facts))
+
+
 def forget(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
     """Drop every note: all units are marked as it is."""
     for table in _noted(facts):
@@ -62,6 +71,7 @@ def expand(conn: sqlite3.Connection, facts: Mapping[str, Fact], *, at_once: int 
                 for statement in _marks(table, facts):
                     conn.execute(statement, (last,))
                 conn.execute(f"DELETE FROM changed_{table} WHERE rowid <= ?", (last,))
+                kept.mark_stale(conn, table)
 
 
 def _own_transaction(conn: sqlite3.Connection) -> AbstractContextManager[object]:

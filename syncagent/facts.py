@@ -85,7 +85,7 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
     for column in ("contact_id", "opportunity_id", "ticket_id"):
         conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves
     changes.install(conn, facts)
-    kept.install(conn)
+    kept.install(conn, changes.noted(facts))
 
 
 def _fed_by(fact: Fact, facts: Mapping[str, Fact]) -> set[str]:

@@ -11,6 +11,7 @@ A reader writes nothing: `Shelf` collects, and `store` puts away afterwards, in 
 import json
 import logging
 import sqlite3
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,16 +48,28 @@ _TABLES = (
 _REVISION = "COALESCE((SELECT CAST(value AS INTEGER) FROM facts_meta WHERE key = 'revision'), 0)"
 
 
-def install(conn: sqlite3.Connection) -> None:
-    """The tables, and a trigger a watched table and event. Safe to repeat."""
+def install(conn: sqlite3.Connection, noted: Mapping[str, Collection[str]]) -> None:
+    """The tables, and a trigger a watched table and event that `syncagent.changes` does not note. Safe to repeat.
+
+    `noted`: table -> the events of which each row is noted. A note says it already, and a load is to pay for one.
+    """
     for statement in _TABLES:
         conn.execute(statement)
     for table in WATCHED:
         for event in ("INSERT", "UPDATE", "DELETE"):
+            name = f"kept_{table}_{event.lower()}"
+            if event in noted.get(table, ()):
+                conn.execute(f"DROP TRIGGER IF EXISTS {name}")
+                continue
             conn.execute(
-                f"CREATE TRIGGER IF NOT EXISTS kept_{table}_{event.lower()} AFTER {event} ON {table}"
+                f"CREATE TRIGGER IF NOT EXISTS {name} AFTER {event} ON {table}"
                 f" BEGIN INSERT INTO kept_stale VALUES ('{table}') ON CONFLICT DO NOTHING; END"
             )
+
+
+def mark_stale(conn: sqlite3.Connection, table: str) -> None:
+    """Notes of a table's rows are being followed: from now on this says that it changed."""
+    conn.execute("INSERT INTO kept_stale VALUES (?) ON CONFLICT DO NOTHING", (table,))
 
 
 # -- noting changes: in the transaction that brings facts up to date -------------------------------------------
@@ -155,6 +168,10 @@ class Shelf:
         self._watched = (names & {*WATCHED, *(fact.name for fact in FACTS.values())}) - beside
         self._unwatched = ({name for _, name, _ in present}) - self._watched
         self._stale = {row[0] for row in self._conn.execute("SELECT name FROM kept_stale")}
+        for table in WATCHED:
+            notes = f"changed_{table}"
+            if notes in names and self._conn.execute(f"SELECT 1 FROM {notes} LIMIT 1").fetchone() is not None:
+                self._stale.add(table)
         self._revisions = dict(map(tuple, self._conn.execute("SELECT name, revision FROM kept_tables")))
         self.revision = self._conn.execute(f"SELECT {_REVISION}").fetchone()[0]
         return True
