@@ -40,21 +40,35 @@ def progress_of(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan, 
     now = min(chosen.main.at_day if is_stock(kpi) else chosen.main.day_end, evaluator.today)
     if start is not None and (start >= end or now <= start):
         return None
-    if accrues(kpi) and target.change is not None and start is not None:
-        return _of_sum(evaluator, kpi, target, chosen, standing, start, now)
+    if (found := way_of_sum(kpi, target, standing.full)) is not None:
+        return _of_sum(evaluator, kpi, target, chosen, standing, *found, now)
     return _of_period(evaluator, kpi, target, chosen, standing, start, now)
 
 
+def way_of_sum(kpi: Kpi, target: Target, full: float | None) -> tuple[Span, float | None] | None:
+    """The days a total is on its way from its baseline to its deadline, and its goal: so much a year, of half a year
+    half of it. None of what is no such total.
+    """
+    start, base = first_day(kpi, target), baseline_days(kpi, target)
+    if target.due is None or target.change is None or start is None or start > target.due or not accrues(kpi):
+        return None
+    way = Span(start, target.due + timedelta(1))
+    if full is not None and base is not None and not same_length(base, way):
+        full *= way.days / base.days
+    return way, full
+
+
 def _of_sum(
-    evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan, standing: Standing, start: date, now: date
+    evaluator: "Evaluator",
+    kpi: Kpi,
+    target: Target,
+    chosen: Plan,
+    standing: Standing,
+    way: Span,
+    goal: float | None,
+    now: date,
 ) -> Progress:
     """A total from the first day on, against the share of the goal that its path has passed."""
-    assert target.due is not None  # a change has one
-    way = Span(start, target.due + timedelta(1))
-    base = baseline_days(kpi, target)
-    goal = standing.full
-    if goal is not None and base is not None and not same_length(base, way):
-        goal *= way.days / base.days  # so much a year, in a way of half a year
     stretch = Stretch(way.start, way.end, min(now, way.end))
     value = _so_far(evaluator, kpi, chosen, standing, way, now)
     season = baseline_span(target)

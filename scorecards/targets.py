@@ -17,10 +17,11 @@ from scorecards.baselines import (
 )
 from scorecards.definition import Hours, Kpi
 from scorecards.figures import is_rate
-from scorecards.judgement import GREEN, RED, Stretch, judge
+from scorecards.judgement import GREEN, RED, Judged, Stretch, judge
+from scorecards.pace import Progress
 from scorecards.periods import Span, add_months
 from scorecards.plan import Plan
-from scorecards.progress import Standing, progress_of
+from scorecards.progress import Standing, progress_of, way_of_sum
 from scorecards.slots import Target
 from scorecards.values import TargetResult
 
@@ -90,38 +91,70 @@ def against_target(
         hours=hours,
         seasonal=seasonal,
     )
-    details: dict[str, Any] = {}
-    if target.change is not None and full is not None and value is not None:
-        linear = judge(
-            target.model_copy(update={"path": "linear"}),
-            value,
-            full=full,
-            base=base,
-            stretch=stretch,
-            prorated=prorated,
-            is_rate=is_rate(kpi),
-            hours=hours,
-        )
-        details = {
-            "target": full,
-            "expected_to_date": found.result.expected,
-            "gap": found.gap,
-            "rag": found.verdict,
-            "linear_expected_to_date": linear.result.expected,
-            "linear_rag": linear.verdict,
-        }
     asked = in_unit(kpi)
     assert asked is not None  # it was above
+    linear = target.model_copy(update={"path": "linear"})
+    straight = judge(
+        linear,
+        value,
+        full=full,
+        base=base,
+        stretch=stretch,
+        prorated=prorated,
+        is_rate=is_rate(kpi),
+        hours=hours,
+    )
     progress = None
     if asked.due is not None and not is_stale:
         progress = progress_of(evaluator, kpi, asked, chosen, Standing(value, whole, agreed, found))
+    sum_of_way = way_of_sum(kpi, asked, whole)
+    is_way = progress is not None and (progress.accrues or progress.state != "running")
+    if is_way and term is not None and progress is not None and progress.state == "running":
+        is_way = not same_length(term, Span(term.start, progress.end))  # else the range shown is the way so far
+    if progress is not None and is_way:  # a good month is not yet a good year
+        known = value is not None
+        found = _of_the_way(kpi, asked, progress, evaluator.reporting.hours, is_known=known)
+        straight = _of_the_way(kpi, linear, progress, evaluator.reporting.hours, is_known=known)
     verdict, is_final = found.verdict, False
-    if progress is not None and progress.accrues and progress.state == "running" and value is not None:
-        verdict = progress.verdict  # a good month is not yet a good year
     if progress is not None and progress.state != "running" and value is not None:
         verdict, is_final = {"met": GREEN, "missed": RED}.get(progress.state), True
-    result = replace(found.result, progress=progress, baseline=agreed, mark=mark(asked))
+    details: dict[str, Any] = {}
+    if target.change is not None and found.result.value is not None and value is not None:
+        details = {
+            "target": found.result.value,
+            "expected_to_date": found.result.expected,
+            "gap": found.gap,
+            "rag": verdict,
+            "linear_expected_to_date": straight.result.expected,
+            "linear_rag": verdict if is_final else straight.verdict,
+        }
+    result = replace(found.result, progress=progress, is_of_way=is_way)
+    if sum_of_way is not None and is_stale:  # the goal stands, but nothing is said of it
+        result = replace(TargetResult(result.want, sum_of_way[1], None, None, asked.due), is_of_way=True)
+    share = full if sum_of_way is not None and term is None and result.is_of_way else None
+    result = replace(result, baseline=agreed, mark=mark(asked), share=share)
     return Verdict(result, verdict, details, is_final)
+
+
+def _of_the_way(kpi: Kpi, target: Target, progress: Progress, hours: Hours, *, is_known: bool) -> Judged:
+    """A target judged by the value its way has come to, or was judged by at the deadline, not by the one shown.
+
+    Nothing is judged where the value shown is not known (`is_known`).
+    """
+    stretch = None
+    if progress.state == "running" and progress.start is not None:
+        stretch = Stretch(progress.start, progress.end, progress.now)
+    return judge(
+        target if target.path == "linear" else target.model_copy(update={"path": progress.path}),
+        progress.value if is_known else None,
+        full=progress.goal,
+        base=None,
+        stretch=stretch,
+        prorated=progress.accrues,
+        is_rate=is_rate(kpi),
+        hours=hours,
+        seasonal=lambda: progress.passed,
+    )
 
 
 def _stretch(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan, prorated: bool) -> Stretch | None:

@@ -35,7 +35,8 @@ class Comparison:
 class TargetResult:
     """Value against target. `expected` is what the path wants at as_of; `gap` = value - expected, signed.
 
-    For a band `low`/`high` hold its edges and `value` is None.
+    All of them, and the verdict, are of the period shown or, where `is_of_way`, of the way to the deadline: then the
+    value they are of is the one of `progress`. For a band `low`/`high` hold its edges and `value` is None.
     """
 
     want: str  # up | down | between
@@ -51,6 +52,8 @@ class TargetResult:
     progress: Progress | None = None  # where it stands on its way to the deadline
     baseline: Agreed | None = None  # of a relative target
     mark: str = ""  # hash of what it says
+    share: float | None = None  # what of a way's goal falls to the period shown
+    is_of_way: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Its public form: `target` of `kpi show --json`."""
@@ -63,6 +66,8 @@ class TargetResult:
             "needed_rate": self.needed_rate,
             "path": self.path,
             "projected": self.projected,
+            "judged": "way" if self.is_of_way else "period",
+            "share": self.share,
             "progress": self.progress.to_json() if self.progress else None,
             "baseline": self.baseline.to_json() if self.baseline else None,
         }

@@ -53,6 +53,14 @@ def _needed(result: KpiResult) -> float | None:
     return progress.needed_rate if progress is not None and progress.accrues else target.needed_rate
 
 
+def _of_one_period(result: KpiResult) -> float | None:
+    """What is wanted of such a period as the values of its past are of."""
+    target = result.target
+    if target is None:
+        return None
+    return target.share if target.share is not None else target.value
+
+
 def _segments(kpi: Kpi, result: KpiResult) -> dict[str, set[str]] | None:
     """The segments there are today, of the dimensions the KPI is split by; None where it was not split."""
     if not result.segments:
@@ -73,7 +81,7 @@ def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date)
         recipients=bool(card.to),
         partner_shown=not kpi.partner_missing_from(card.kpis) if kpi.partner else None,
         recent=[Figure(p.value, None, None, p.n or 0, p.status) for p in reversed(result.series)],
-        goal=result.target.value if result.target else None,
+        goal=_of_one_period(result),
         usual=result.signal,
         needed=needed,
         has_baseline=agreed is not None and (not agreed.is_new or agreed.can_be_kept),

@@ -65,13 +65,13 @@ def _picture(result: KpiResult) -> bytes:
 
 
 def goals(result: KpiResult) -> Sequence[float]:
-    """The values of the dashed rules: one goal, or both edges of a band."""
+    """The values of the dashed rules: one goal, what of a year's falls to a month, or both edges of a band."""
     target = result.target
     if target is None:
         return ()
     if target.want == "between":
         return tuple(edge for edge in (target.low, target.high) if edge is not None)
-    wanted = target.value if target.value is not None else target.expected
+    wanted = next((one for one in (target.share, target.value, target.expected) if one is not None), None)
     return () if wanted is None else (wanted,)
 
 

@@ -44,9 +44,6 @@ def miss(result: KpiResult) -> float:
     target = result.target
     if target is None or target.gap is None:
         return 0.0
-    way = target.progress
-    if way is not None and way.accrues and way.value is not None and way.expected:
-        return abs(way.value - way.expected) / abs(way.expected)
     if target.want == "between":
         width = abs((target.high or 0.0) - (target.low or 0.0))
         return abs(target.gap) / width if width else abs(target.gap)

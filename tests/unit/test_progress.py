@@ -81,6 +81,16 @@ def told(
     return evaluator.evaluate(kpi, period=parse_period(period) if period else None, granularity=granularity)
 
 
+days = st.dates(date(2025, 1, 1), date(2026, 12, 31))
+deals = st.lists(st.tuples(days, st.integers(0, 500), st.booleans()), min_size=1, max_size=30)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
+        yield conn
+
+
 def target_of(result: KpiResult) -> TargetResult:
     assert result.target is not None
     return result.target
@@ -101,7 +111,7 @@ def test_a_years_goal_stands_beside_the_month(tmp_path: Path) -> None:
     with cache_of(tmp_path, STEADY) as conn:
         result = told(conn, revenue(), date(2026, 11, 5), granularity="month")
     assert result.value == 95
-    assert target_of(result).value == pytest.approx(1320 * 31 / 365)
+    assert target_of(result).share == pytest.approx(1320 * 31 / 365)
     way = progress_of(result)
     assert (way.start, way.end, way.now, way.state) == (
         date(2026, 1, 1),
@@ -137,8 +147,61 @@ def test_a_good_month_is_not_yet_a_good_year(tmp_path: Path) -> None:
     with cache_of(tmp_path, [*STEADY, won_on(date(2026, 10, 12), 55)]) as conn:
         result = told(conn, revenue(), date(2026, 11, 5), granularity="month")
     assert result.value == 150
-    assert (target_of(result).gap or 0) > 0
+    assert (result.value or 0) > (target_of(result).share or 0)
     assert (progress_of(result).value, result.verdict) == (1005, "amber")
+
+
+@settings(max_examples=60)
+@given(
+    deals=deals,
+    today=st.dates(date(2026, 1, 2), date(2027, 2, 1)),
+    target=st.sampled_from(
+        [
+            {},
+            {"path": "linear"},
+            {"due": date(2026, 6, 30)},
+            {"due": date(2026, 6, 30), "start": date(2026, 3, 1)},
+            {"change": None, "from": None, "value": 40},
+        ]
+    ),
+    granularity=st.sampled_from(["day", "month", "year"]),
+)
+def test_one_period_rules_all_that_is_said(
+    shared: sqlite3.Connection, deals: Deals, today: date, target: dict[str, Any], granularity: Granularity
+) -> None:
+    """Goal, gap, colour and pace are of the way, or all of the period shown, by the value that is named for it."""
+    fill(shared, deals)
+    kpi = revenue(**target)
+    if target.get("value") is not None:
+        kpi = kpi.model_copy(update={"period": granularity})
+    result = told(shared, kpi, today, granularity=granularity)
+    said, details = target_of(result), result.details
+    public = said.to_json()
+    way = said.progress
+    if said.is_of_way:
+        assert way is not None
+        assert (public["judged"], said.value, said.expected) == ("way", way.goal, way.expected)
+        if way.goal is not None:
+            assert (said.needed_rate, said.projected) == (way.needed_rate, way.projected)
+        assert public["progress"]["gap"] == (None if said.gap is None else pytest.approx(said.gap))
+    else:
+        assert public["judged"] == "period"
+        assert way is None or not way.accrues
+    judged = way.value if way is not None and said.is_of_way else result.value
+    if said.expected is None or judged is None:
+        assert (said.gap, result.verdict) == (None, None)
+        return
+    assert said.gap is not None
+    assert said.gap == pytest.approx(judged - said.expected)
+    if way is not None and way.state != "running":
+        assert result.verdict == ("green" if said.gap >= 0 else "red")
+    elif abs(said.gap) > 1e-9:
+        worst = "amber" if said.gap >= -0.1 * said.expected * (1 + 1e-12) else "red"
+        assert result.verdict == ("green" if said.gap > 0 else worst)
+    if "rag" in details:
+        share = said.gap / said.expected if said.expected else said.gap
+        assert (details["rag"], details["gap"]) == (result.verdict, pytest.approx(share))
+        assert (details["target"], details["expected_to_date"]) == (said.value, said.expected)
 
 
 def test_half_a_year_is_half_the_goal(tmp_path: Path) -> None:
@@ -148,16 +211,6 @@ def test_half_a_year_is_half_the_goal(tmp_path: Path) -> None:
     assert way.goal == pytest.approx(1320 * 181 / 365)
     assert way.path == "linear"
     assert way.expected == pytest.approx(1320 * 90 / 365)
-
-
-days = st.dates(date(2025, 1, 1), date(2026, 12, 31))
-deals = st.lists(st.tuples(days, st.integers(0, 500), st.booleans()), min_size=1, max_size=30)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
-    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
-        yield conn
 
 
 @settings(max_examples=40)
@@ -331,6 +384,10 @@ def test_old_data_says_nothing_of_the_way(tmp_path: Path) -> None:
         evaluator = Evaluator(conn, BUILTINS, PLAIN, as_of=datetime(2026, 11, 5, tzinfo=UTC))
         result = evaluator.evaluate(revenue(), granularity="month", max_age_s=1)
     assert (result.status, result.verdict, target_of(result).progress) == ("stale", None, None)
+    said = target_of(result)
+    assert said.value == pytest.approx(1320)  # the goal stands as it did
+    assert (said.expected, said.gap) == (None, None)
+    assert said.share == pytest.approx(1320 * 31 / 365)
 
 
 def test_all_time_has_no_share_of_a_goal(tmp_path: Path) -> None:
