@@ -34,13 +34,25 @@ _IN_BUSINESS_TIME = re.compile(r'"business"|business_s|"business_days": \d')
 
 def definition_of(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> str:
     """What a KPI's value depends on beside the records, as a short hash: equal hashes, comparable values."""
+    return short_hash(_definition(kpi, kpis, reporting))
+
+
+def measure_of(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> str:
+    """The same whatever it is called and from how many rows on it is told: equal hashes, one KPI under two names."""
+    said = _definition(kpi, kpis, reporting)
+    first, *others = said["kpis"]
+    own = {key: value for key, value in first.items() if key not in ("id", "n_min", "n_min_kind")}
+    return short_hash(said | {"kpis": [own, *others]})
+
+
+def _definition(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> dict[str, Any]:
     parts = [part.model_dump(mode="json", exclude=_ASIDE) for part in (kpi, *_operands(kpi, kpis, {kpi.id}))]
     said: dict[str, Any] = {"kpis": parts}
     leans_on = set(_REPORTING)
     if _IN_BUSINESS_TIME.search(json.dumps(parts)):
         leans_on |= {"hours", "calendars"}
         said["team"] = reporting.dimensions.get("team") if reporting.calendars else None
-    return short_hash(said | {"reporting": reporting.model_dump(mode="json", include=leans_on)})
+    return said | {"reporting": reporting.model_dump(mode="json", include=leans_on)}
 
 
 def short_hash(said: Any) -> str:

@@ -1,5 +1,6 @@
 """The SMART letters of each target that is mailed: from the configuration alone, and with the values at hand."""
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from scorecards.figures import Figure
 from scorecards.slots import Granularity
 from scorecards.smart import Known, Letter, check, to_json
 from scorecards.values import KpiResult
+from scorecards.version import measure_of
 
 if TYPE_CHECKING:
     from syncagent.config import Config
@@ -35,6 +37,7 @@ def letters(config: "Config", today: date) -> dict[str, dict[str, Letter]]:
             today,
             owner=next((card.owner for card in cards if card.owner), ""),
             recipients=any(card.to for card in cards),
+            rivals=_rivals(config, kpi),
             partner_shown=not any(kpi.partner_missing_from(card.kpis) for card in cards) if kpi.partner else None,
             period_days=_DAYS.get(kpi.period or kpi.usual_period, 28),
         )
@@ -42,6 +45,21 @@ def letters(config: "Config", today: date) -> dict[str, dict[str, Letter]]:
         if judged is not None:
             found[name] = judged
     return found
+
+
+def _rivals(config: "Config", kpi: Kpi) -> int:
+    """How many more mailed targets there are of the very same KPI, under other names."""
+    mailed = {name for card in config.scorecards.values() for name in card.kpis}
+    others = [o for o in config.kpis.values() if o.target is not None and o.id != kpi.id and o.id in mailed]
+    reporting = config.reporting()
+    own = measure_of(kpi, config.kpis, reporting) if others else ""
+    return sum(measure_of(other, config.kpis, reporting) == own for other in others)
+
+
+def _recent(result: KpiResult) -> list[Figure]:
+    """Its last periods, newest first; what the value shown covers says how well it is measured now."""
+    found = [Figure(p.value, None, None, p.n or 0, p.status) for p in reversed(result.series)]
+    return [replace(found[0], coverage=result.coverage), *found[1:]] if found else []
 
 
 def _needed(result: KpiResult) -> float | None:
@@ -79,8 +97,9 @@ def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date)
         today,
         owner=card.owner or "",
         recipients=bool(card.to),
+        rivals=_rivals(config, kpi),
         partner_shown=not kpi.partner_missing_from(card.kpis) if kpi.partner else None,
-        recent=[Figure(p.value, None, None, p.n or 0, p.status) for p in reversed(result.series)],
+        recent=_recent(result),
         goal=_of_one_period(result),
         usual=result.signal,
         needed=needed,

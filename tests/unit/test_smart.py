@@ -1,5 +1,6 @@
 """The five letters: what takes each away, and what only raises a doubt."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -267,3 +268,75 @@ def test_a_scorecards_json_judges_what_the_rows_say_too(tmp_path: Path) -> None:
     }
     assert replace(result, smart=found).to_json()["smart"] == found
     assert of_result(config, card, replace(result, kpi="lost_opportunities"), TODAY) is None
+
+
+RIVALS = """
+[kpi.won_revenue]
+target = { want = "up", value = 1000 }
+[kpi.win_rate]
+target = { want = "up", value = 0.3 }
+[kpi.sales]
+name = "Sales"
+of = "opportunities"
+agg = "sum"
+field = "amount"
+date = "outcome_date"
+where = { is_won = true }
+n_min = 3
+target = { want = "up", value = 900 }
+[kpi.turnover]
+name = "Turnover"
+of = "opportunities"
+agg = "sum"
+field = "amount"
+date = "outcome_date"
+where = { is_won = true }
+target = { want = "up", value = 2000 }
+[kpi.new_turnover]
+name = "Turnover of new business"
+of = "opportunities"
+agg = "sum"
+field = "amount"
+date = "outcome_date"
+where = { is_won = true, type = "new" }
+target = { want = "up", value = 2000 }
+"""
+
+
+@pytest.mark.parametrize("mailed", [True, False])
+def test_one_kpi_under_two_names_with_two_targets_is_a_doubt(tmp_path: Path, mailed: bool) -> None:
+    """In `check` and on the scorecard alike, where both are mailed; another filter makes it another KPI."""
+    office = Office(tmp_path)
+    shown = ["sales", "new_turnover", "win_rate", *(["turnover"] if mailed else [])]
+    office.write(more=RIVALS)
+    said = office.config.read_text()
+    kpis = re.search(r"^kpis = .*$", said, re.MULTILINE)
+    assert kpis is not None
+    office.config.write_text(said.replace(kpis[0], f"kpis = {shown}"))
+    config = load_config(office.config, environ={})
+    doubt = "the same KPI has another target for the same segment"
+    letters = mailed_letters(config, TODAY)
+    assert {name for name, found in letters.items() if doubt in found["R"].reasons} == (
+        {"sales", "turnover"} if mailed else set()
+    )
+    for name in shown:
+        result = KpiResult(name, name, datetime(2026, 11, 2, tzinfo=UTC), None, 10.0, "money", "ok", n=30)
+        found = of_result(config, config.scorecards["weekly"], result, TODAY)
+        assert found is not None
+        assert (doubt in found["R"]["reasons"]) == (doubt in letters[name]["R"].reasons)
+
+
+def test_a_scorecard_says_how_much_of_the_rows_a_target_is_measured_by(tmp_path: Path) -> None:
+    """A doubt below 90 %."""
+    office = Office(tmp_path)
+    office.write(more=TARGETS)
+    config = load_config(office.config, environ={})
+    series = [Point(date(2026, 10, 5), date(2026, 10, 12), 10.0, 30, "ok")] * 3
+    moment = datetime(2026, 11, 2, tzinfo=UTC)
+    for coverage, reasons in ((0.8, ["it covers 80% of the rows"]), (0.95, []), (None, [])):
+        result = KpiResult(
+            "won_revenue", "Won", moment, None, 10.0, "money", "partial", n=30, series=series, coverage=coverage
+        )
+        found = of_result(config, config.scorecards["weekly"], result, TODAY)
+        assert found is not None
+        assert found["M"]["reasons"] == reasons
