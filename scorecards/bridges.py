@@ -1,6 +1,5 @@
 """What moved a number: the bridge of a stock, the movements of customers."""
 
-from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from itertools import groupby
@@ -43,8 +42,10 @@ def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dic
     found = between_crms(evaluator, kpi, slice_)
     bridge = None
     if has_bridge(kpi):
-        with suppress(ScorecardError):  # one that does not balance is not shown; the value stands
+        try:
             bridge = bridge_of(evaluator, kpi, slice_)
+        except ScorecardError as error:  # one that does not balance is not shown; the value stands
+            found["left_out"] = {"bridge": str(error)}
     if bridge is not None:
         found["bridge"] = bridge
     if kpi.of == "tickets" and kpi.stock is not None and kpi.share is None and kpi.agg == "count":

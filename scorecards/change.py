@@ -85,6 +85,22 @@ def drivers_of(
     return None
 
 
+def with_drivers(
+    evaluator: "Evaluator",
+    kpi: Kpi,
+    chosen: Plan,
+    by: Sequence[str],
+    compared: Sequence[Comparison],
+    signal: Signal | None,
+    details: Mapping[str, Any],
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The drivers, and the details; effects that do not add up are left out, which `left_out` of the details says."""
+    try:
+        return drivers_of(evaluator, kpi, chosen, by, compared, signal), dict(details)
+    except ScorecardError as error:
+        return None, {**details, "left_out": {**details.get("left_out", {}), "drivers": str(error)}}
+
+
 def is_news(chosen: Plan, compared: Comparison, signal: Signal | None) -> bool:
     """Is the change from the period before beyond what such changes usually are, rather than noise?
 

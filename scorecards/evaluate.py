@@ -15,7 +15,7 @@ from scorecards import provenance, signal, uses
 from scorecards.actions import actions_of
 from scorecards.answers import Answers
 from scorecards.asked import Asked
-from scorecards.change import drivers_of
+from scorecards.change import with_drivers
 from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting, override
 from scorecards.details import details_of
@@ -165,6 +165,7 @@ class Evaluator:
         verdict = against_target(self, kpi, chosen, judged, is_stale=status == "stale")
         details = details_of(self, kpi, chosen.main, tallied[0] if tallied else None)
         news = self._signal(kpi, series) if kpi.signal == "xmr" else None
+        drivers, details = with_drivers(self, kpi, chosen, by, comparisons, news, details)
         return replace(
             blank,
             value=value,
@@ -181,7 +182,7 @@ class Evaluator:
             signal=news,
             series=series,
             segments=tuple(segments_of(self, kpi, chosen, by)),
-            drivers=drivers_of(self, kpi, chosen, by, comparisons, news),
+            drivers=drivers,
             freshness=tuple(ages),
             rates=rates_of(self, kpi, chosen.main),
             actions=actions_of(self, kpi, chosen.main, tallied[0] if tallied else None),

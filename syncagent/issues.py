@@ -147,6 +147,8 @@ def _values(
             log.exception("KPI %s could not be computed", name, extra={"action": "kpi.error", "kpi": name})
             reason = f"could not be computed ({type(error).__name__})"
             result = KpiResult(name, kpi.title, as_of, None, None, "number", "error", reason=reason)
+        for what, why in result.details.get("left_out", {}).items():
+            log.warning("KPI %s: no %s: %s", name, what, why, extra={"action": "kpi.left_out", "kpi": name})
         results.append(result)
     return results
 

@@ -9,7 +9,7 @@ from scorecards.render.clean import clean, safe_stop, safe_url
 from scorecards.render.format import Formatter
 from scorecards.render.goals import goal_lines, smart_lines, total_so_far
 from scorecards.render.message import Issue
-from scorecards.render.moved import bridge_words, driver_lines, mostly
+from scorecards.render.moved import bridge_words, driver_lines, left_out, mostly
 from scorecards.render.restated import redefined, restated
 from scorecards.render.rows import (
     compared_word,
@@ -167,13 +167,16 @@ def _row(result: KpiResult, issue: Issue, fmt: Formatter, detail: Detail, draw: 
 
 
 def _moved(result: KpiResult, fmt: Formatter) -> list[Line]:
-    """What moved the number, where that is news (of noise nothing is explained), and the bridge of a stock."""
+    """What moved the number, where that is news (of noise nothing is explained), and the bridge of a stock.
+
+    Either is left out where it does not add up, and that is said.
+    """
     if not headline.has_value(result):
         return []
     is_told = result.drivers is not None and result.drivers["news"]
     lines = [Line(text, "ink") for text in driver_lines(result, fmt)] if is_told else []
     bridge = bridge_words(result, fmt)
-    return [*lines, Line(bridge)] if bridge else lines
+    return [*lines, *([Line(bridge)] if bridge else []), *(Line(text, "risk", "!") for text in left_out(result, fmt))]
 
 
 def _goal(result: KpiResult, fmt: Formatter) -> list[Line]:

@@ -53,6 +53,11 @@ def bridge_words(result: KpiResult, fmt: Formatter) -> str:
     return f"{' '.join(said)} =\u00a0{bare(result, fmt, bridge['closing'])}"
 
 
+def left_out(result: KpiResult, fmt: Formatter) -> Sequence[str]:
+    """What should stand beside the number and is not said, as its sums were not exact: a sentence each."""
+    return [fmt.words(f"no_{what}") for what in result.details.get("left_out", {})]
+
+
 def mostly(result: KpiResult, fmt: Formatter) -> str | None:
     """The segment a change that is news mostly comes from, with its effect; None where none stands out."""
     drivers = result.drivers

@@ -133,6 +133,8 @@ ENGLISH = Words(
         "mix_rate": "Own rates {rate}, mix {mix}",
         "mix_mean": "Own averages {rate}, mix {mix}",
         "mostly": ", mostly {name} ({effect})",
+        "no_drivers": "what moved it is left out: its parts do not add up to the change",
+        "no_bridge": "how it came from what it was is left out: what came and went does not add up",
         "mv_created": "created",
         "mv_came_in": "new",
         "mv_reopened": "reopened",

@@ -307,7 +307,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
     from scorecards.render.format import get
     from scorecards.render.goals import goal_lines, in_time
-    from scorecards.render.moved import bridge_words, driver_lines
+    from scorecards.render.moved import bridge_words, driver_lines, left_out
     from scorecards.render.rows import (
         crm_words,
         rate_words,
@@ -357,6 +357,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     lines.append(("signal", signal_sentence(result, fmt)))
     lines.append(("bridge", bridge_words(result, fmt)))
     lines += [("moved", text) for text in driver_lines(result, fmt)]
+    lines += [("!", text) for text in left_out(result, fmt)]
     fresh = [f"{f.source} {local_time(f.synced_at, config.agent.timezone)}" for f in result.freshness]
     for one in result.restated:
         before, now = (written_value(result, fmt, v) if v is not None else "no value" for v in (one.before, one.now))
