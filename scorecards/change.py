@@ -1,17 +1,17 @@
 """What moved a KPI since the period it is compared with: its drivers, from the rows of both sides by segment."""
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, localcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from scorecards.definition import Kpi
-from scorecards.drivers import Drivers, Part, decimal_of, explain_change
+from scorecards.drivers import DIGITS, Drivers, Part, chain, decimal_of, explain_change
 from scorecards.errors import ScorecardError
 from scorecards.figures import is_two_sided, n_min, sides
 from scorecards.periods import Slice
 from scorecards.plan import Plan
-from scorecards.ratios import times_of
+from scorecards.ratios import parts_of, times_of
 from scorecards.reading import direction_of
 from scorecards.segments import Split
 from scorecards.split import usual_splits
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: What may stand behind the name of a KPI that adds up, and adds up too.
 _SUMS = ("", "value", "previous", "base", "change", "opening", "mean")
+#: What a ratio is split by that is divided into what it is made of.
+FACTORS = "factors"
 #: The most the drivers may miss the change by: sums of floats differ in their last digits.
 _TOLERANCE = 1e-9
 
@@ -65,24 +67,25 @@ def drivers_of(
     """The change against the first comparison that has a value, by the first dimension asked for: its public form.
 
     Where none is asked for, a change that is news is split by the first thing the KPI is usually split by that has
-    more than one segment. `news` of the form says whether it is. Raises ScorecardError where its effects do not add
-    up to the change the KPI itself says.
+    more than one segment. A ratio that no segments add up to, or that has none, is divided into what it is made of.
+    `news` of the form says whether it is. Raises ScorecardError where its effects do not add up to the change the KPI
+    itself says.
     """
     against = next((c for c in compared if c.change is not None), None)
-    if against is None or against.change is None or form_of(kpi, evaluator.kpis) is None:
+    if against is None or against.change is None:
         return None
-    news = is_news(chosen, against, signal)
-    if by:
-        found = _explained(evaluator, kpi, chosen, by[0], against.against, against.change)
-        return None if found is None else {**found.to_json(against.against, by[0]), "news": news}
-    if not news:
-        return None
-    usual = usual_splits(kpi, evaluator.kpis, evaluator.compiler.language, evaluator.reporting.dimensions)
-    for name in usual:
+    by_segment, news = form_of(kpi, evaluator.kpis) is not None, is_news(chosen, against, signal)
+    usual: Iterable[str] = by[:1]
+    if not by and news:
+        usual = usual_splits(kpi, evaluator.kpis, evaluator.compiler.language, evaluator.reporting.dimensions)
+    for name in usual if by_segment else ():
         found = _explained(evaluator, kpi, chosen, name, against.against, against.change)
-        if found is not None and len(found.effects) > 1:
+        if found is not None and (by or len(found.effects) > 1):
             return {**found.to_json(against.against, name), "news": news}
-    return None
+    if kpi.ratio is None or not (news or (by and not by_segment)):
+        return None
+    found = _factored(evaluator, kpi, chosen, against.against, against.change)
+    return None if found is None else {**found.to_json(against.against, FACTORS), "news": news}
 
 
 def with_drivers(
@@ -129,10 +132,44 @@ def _explained(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: str, against:
     found = explain_change(sides[0], sides[1], form, n_min=n_min(kpi), of_median=of_median, direction=direction_of(kpi))
     if found is None:
         return None
-    gap = abs(float(found.change) - change)
-    if not of_median and gap > _TOLERANCE * max(1.0, abs(float(found.before)), abs(float(found.after))):
-        raise ScorecardError(f"the segments by {by} miss the change by {gap:g}")
+    if not of_median:
+        _check(found, change, f"segments by {by}")
     return found
+
+
+def _check(found: Drivers, change: float, what: str) -> None:
+    gap = abs(float(found.change) - change)
+    if gap > _TOLERANCE * max(1.0, abs(float(found.before)), abs(float(found.after))):
+        raise ScorecardError(f"the {what} miss the change by {gap:g}")
+
+
+def _factored(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, against: str, change: float) -> Drivers | None:
+    """A ratio's change by its factors: what is multiplied, 1 over what it is divided by, and the days it counts."""
+    before = _factors(evaluator, kpi, dict(chosen.compared)[against])
+    now = _factors(evaluator, kpi, chosen.main)
+    if before is None or now is None:
+        return None
+    found = chain(before, now)
+    _check(found, change, "factors")
+    return found
+
+
+def _factors(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Decimal] | None:
+    """By name, what the ratio is the product of; None where one of them has no value, or nothing can be divided by."""
+    assert kpi.ratio is not None  # the caller looked
+    found: dict[str, Decimal] = {}
+    times = decimal_of(times_of(kpi.ratio, slice_))
+    with localcontext(prec=DIGITS):
+        for part in parts_of(evaluator, kpi, slice_):
+            if part.value is None or (not part.is_top and not part.value):
+                return None
+            name, _, suffix = part.said.partition(".")
+            title = f"{evaluator.kpis[name].title} {suffix.removesuffix('value')}".rstrip()
+            factor = decimal_of(part.value) if part.is_top else 1 / decimal_of(part.value)
+            found[title] = found.get(title, Decimal(1)) * factor
+        if kpi.ratio.times == "period_days":
+            return {**found, "Days": times}
+        return {title: factor * (times if place == 0 else 1) for place, (title, factor) in enumerate(found.items())}
 
 
 def _counted(kpi: Kpi, split: Split, slices: Sequence[Slice]) -> tuple[dict[str, Part], dict[str, Part]]:

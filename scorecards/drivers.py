@@ -19,7 +19,7 @@ OTHER = "Other"
 #: As many effects are shown; the rest is said as one figure.
 SHOWN = 3
 #: Digits the arithmetic carries: enough for sums of 30 digits to stay exact to 1e-20.
-_DIGITS = 60
+DIGITS = 60
 #: The most a sum of effects may differ from the change, as a share of it (or of 1).
 _TOLERANCE = Decimal("1e-9")
 #: A change below this share of where it started is nearly none: shares of it say nothing.
@@ -72,7 +72,7 @@ class Drivers:
     def to_json(self, against: str, by: str) -> dict[str, Any]:
         """The public form: the largest effects, and what all others come to."""
         shown = self.effects[:SHOWN]
-        with localcontext(prec=_DIGITS):
+        with localcontext(prec=DIGITS):
             rest = self.change - sum((e.effect for e in shown), _ZERO)
         items = [
             {
@@ -112,7 +112,7 @@ def explain_change(
     `of_median` says that the KPI is a median, which no segments add up to: what is decomposed is the mean.
     Raises ScorecardError should the effects ever not add up.
     """
-    with localcontext(prec=_DIGITS):
+    with localcontext(prec=DIGITS):
         before, now = pooled(before, now, n_min)
         names = sorted(before.keys() | now.keys())
         if form == "sum":
@@ -154,7 +154,7 @@ def chain(before: Mapping[str, Decimal], now: Mapping[str, Decimal]) -> Drivers:
     """
     if before.keys() != now.keys():
         raise ScorecardError("a product's factors must be the same on both sides")
-    with localcontext(prec=_DIGITS):
+    with localcontext(prec=DIGITS):
         start, end = prod(before.values(), start=Decimal(1)), prod(now.values(), start=Decimal(1))
         if all(value > 0 for value in (*before.values(), *now.values())):
             mean = start if start == end else (end - start) / (end.ln() - start.ln())

@@ -30,6 +30,8 @@ def driver_lines(result: KpiResult, fmt: Formatter) -> Sequence[str]:
         return ()
     by = drivers["by"].rpartition(".")[2].replace("_", " ")
     key = "moved_mean" if drivers["note"].startswith("medians") else "moved"
+    if drivers["form"] == "factors":
+        key = "moved_factors"
     change = written_difference(result, fmt, drivers["change"]) or words("no_change")
     lines = [words(key, by=clean(by, 40), effects=" · ".join(said), change=change)]
     mix = None if drivers["mix"] is None else written_difference(result, fmt, drivers["mix"])

@@ -128,6 +128,7 @@ ENGLISH = Words(
         "run": "8 {periods}",
         # what moved a number
         "moved": "By {by}: {effects}",
+        "moved_factors": "By what it is made of: {effects}",
         "moved_mean": "By {by} (mean {change}): {effects}",
         "rest": "rest {effect}",
         "mix_rate": "Own rates {rate}, mix {mix}",

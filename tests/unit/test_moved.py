@@ -149,6 +149,25 @@ def test_a_change_that_is_news_is_split_by_what_the_kpi_is_usually_split_by(cach
     assert found.segments == ()
 
 
+def test_news_of_a_ratio_nothing_splits_is_divided_into_what_it_is_made_of(cache: sqlite3.Connection) -> None:
+    """Revenue of each of 159 deals: 2,100 more came in, the deals stayed. By a segment where one is asked for."""
+    monthly(cache, 30)
+    deals = build("deals_ever", {"of": "opportunities", "stock": {"opens": "created_at"}})
+    kpi = build("per_deal", {"ratio": {"top": "won_revenue", "bottom": "deals_ever"}, "n_min": 0, "unit": "money"})
+    evaluator = Evaluator(cache, {**BUILTINS, "deals_ever": deals, "per_deal": kpi}, REPORTING, as_of=AS_OF)
+    found = evaluator.evaluate(kpi, period=parse_period("2026-10"))
+    assert found.drivers is not None
+    assert (found.drivers["by"], found.drivers["form"], found.drivers["news"]) == ("factors", "factors", True)
+    effects = [(item["segment"], item["effect"]) for item in found.drivers["items"]]
+    change = found.comparisons[0].change
+    assert effects == [("Won revenue", pytest.approx(change)), ("Deals ever", 0)]
+    written = driver_lines(replace(found, currency="EUR"), FMT)
+    assert [line.replace("\u00a0", " ") for line in written] == ["By what it is made of: Won revenue +€13.21"]
+    asked = evaluator.evaluate(kpi, period=parse_period("2026-10"), by=["pipeline"]).drivers
+    assert asked is not None
+    assert asked["by"] == "pipeline"
+
+
 def test_noise_is_split_only_where_somebody_asks(cache: sqlite3.Connection) -> None:
     """10 of 9 to 11: asked for, the effects are there, and said to be no news."""
     assert monthly(cache, 10).drivers is None
