@@ -19,25 +19,14 @@ class Balance:
     moves: tuple[tuple[str, Decimal], ...]
     closing: Decimal
 
-    def rows(self) -> list[tuple[str, float]]:
-        """What is printed, line by line: opening, the moves, closing."""
-        moved = [(word, float(amount)) for word, amount in self.moves]
-        return [("opening", float(self.opening)), *moved, ("closing", float(self.closing))]
 
-
-def balance(
-    opening: float | Decimal,
-    came: Mapping[str, float | Decimal],
-    went: Mapping[str, float | Decimal],
-    closing: float | Decimal,
-) -> Balance:
-    """opening + Σ came - Σ went = closing, all as they are counted, above 0. Raises ScorecardError otherwise.
+def balance(opening: float | Decimal, moved: Mapping[str, float | Decimal], closing: float | Decimal) -> Balance:
+    """opening + Σ moved = closing, what came above 0 and what went below. Raises ScorecardError otherwise.
 
     Rows deleted or merged since are restated in every period, so they never are a move.
     """
     start, end = decimal_of(opening), decimal_of(closing)
-    moves = [(word, decimal_of(amount)) for word, amount in came.items()]
-    moves += [(word, -decimal_of(amount)) for word, amount in went.items()]
+    moves = [(word, decimal_of(amount)) for word, amount in moved.items()]
     gap = start + sum((amount for _, amount in moves), Decimal(0)) - end
     if abs(gap) > _TOLERANCE * max(Decimal(1), abs(end)):
         raise ScorecardError(f"the bridge does not balance: opening and moves are {float(gap):+g} off the closing")

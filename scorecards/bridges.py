@@ -101,7 +101,7 @@ def bridge_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, floa
         moves["rates"] = rates
     words = [*_FIRST, *sorted(moves.keys() - {*_FIRST, *_LAST}), *_LAST]
     came = {word: moves[word] for word in words if moves.get(word)}
-    made = balance(opening, came, {}, closing)
+    made = balance(opening, came, closing)
     return {"opening": opening, **{word: number(amount) for word, amount in made.moves}, "closing": closing}
 
 

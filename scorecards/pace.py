@@ -53,13 +53,13 @@ class Agreed:
         }
 
 
-def agree(kept: Kept | None, fresh: Kept, *, rebaseline: bool = False) -> Agreed:
+def agree(kept: Kept | None, fresh: Kept) -> Agreed:
     """The baseline of a relative target: computed once and kept, however the past is restated since.
 
-    A new one is made where none was kept, where the target now names another baseline, or where a person asks for it.
+    A new one is made where none was kept (a person may have asked for that), or where the target now names another.
     A KPI defined anew keeps its old baseline, and says so: the two no longer measure the same.
     """
-    if kept is None or rebaseline or kept.target != fresh.target:
+    if kept is None or kept.target != fresh.target:
         return Agreed(fresh, is_new=True)
     if kept.definition != fresh.definition:
         said = f"the definition changed after the baseline of {kept.computed_on.isoformat()}"
@@ -105,22 +105,18 @@ class Deadline:
 
 
 def at_deadline(
-    due: date | None,
+    due: date,
     today: date,
     want: str,
     target: float | tuple[float, float] | None,
     value: float | None,
-    frozen: Deadline | None = None,
 ) -> Deadline:
     """A target's state on a day. `due` is its last day; `value` the one of the last complete period up to it.
 
-    `target` is a pair of edges, both included, where `want` is "between". What was found when the deadline passed is
-    handed back as `frozen` from then on, whatever is restated later.
+    `target` is a pair of edges, both included, where `want` is "between".
     """
-    if due is None or today <= due:
+    if today <= due:
         return Deadline("running")
-    if frozen is not None and frozen.state in ("met", "missed"):
-        return frozen
     if target is None or value is None:
         return Deadline("not judged", due)
     if isinstance(target, tuple):
