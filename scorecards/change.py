@@ -16,7 +16,7 @@ from scorecards.reading import direction_of
 from scorecards.segments import Split
 from scorecards.split import usual_splits
 from scorecards.tally import Tally
-from scorecards.values import Comparison, Signal
+from scorecards.values import Comparison, Signal, period_json
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -74,18 +74,47 @@ def drivers_of(
     against = next((c for c in compared if c.change is not None), None)
     if against is None or against.change is None:
         return None
-    by_segment, news = form_of(kpi, evaluator.kpis) is not None, is_news(chosen, against, signal)
+    news = is_news(chosen, against, signal)
+    if not by and not news:
+        return None
+    found = _divided(evaluator, kpi, chosen, by, against.against, against.change)
+    return None if found is None else {**found[0].to_json(against.against, found[1]), "news": news}
+
+
+def all_drivers(evaluator: "Evaluator", kpi: Kpi, chosen: Plan) -> dict[str, Any] | None:
+    """Every effect on the change against the first comparison that has a value, be it news or noise.
+
+    Split by the first of the KPI's `by`, else by what it is usually split by. Raises ScorecardError as drivers_of does.
+    """
+    slices = [chosen.main, *(slice_ for _, slice_ in chosen.compared)]
+    now, *then = evaluator.figures(kpi, slices)
+    for (against, slice_), was in zip(chosen.compared, then, strict=True):
+        if now.value is None or was.value is None:
+            continue
+        found = _divided(evaluator, kpi, chosen, kpi.by, against, now.value - was.value)
+        if found is None:
+            return None
+        period = period_json(slice_.period(evaluator.reporting.timezone))
+        return {"with": against, "period": period, "by": found[1], **found[0].in_full()}
+    return None
+
+
+def _divided(
+    evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: Sequence[str], against: str, change: float
+) -> tuple[Drivers, str] | None:
+    """A change by the dimension asked for, else by the first usual one with more than one segment, else by factors."""
+    by_segment = form_of(kpi, evaluator.kpis) is not None
     usual: Iterable[str] = by[:1]
-    if not by and news:
+    if not by:
         usual = usual_splits(kpi, evaluator.kpis, evaluator.compiler.language, evaluator.reporting.dimensions)
     for name in usual if by_segment else ():
-        found = _explained(evaluator, kpi, chosen, name, against.against, against.change)
+        found = _explained(evaluator, kpi, chosen, name, against, change)
         if found is not None and (by or len(found.effects) > 1):
-            return {**found.to_json(against.against, name), "news": news}
-    if kpi.ratio is None or not (news or (by and not by_segment)):
+            return found, name
+    if kpi.ratio is None or (by and by_segment):
         return None
-    found = _factored(evaluator, kpi, chosen, against.against, against.change)
-    return None if found is None else {**found.to_json(against.against, FACTORS), "news": news}
+    found = _factored(evaluator, kpi, chosen, against, change)
+    return None if found is None else (found, FACTORS)
 
 
 def with_drivers(

@@ -96,6 +96,23 @@ class Drivers:
             "note": self.note,
         }
 
+    def in_full(self) -> dict[str, Any]:
+        """Both values and every effect: together they are the change."""
+        effects = [
+            {"segment": e.segment, "effect": float(e.effect), "mix": _float(e.mix), "rate": _float(e.rate)}
+            for e in self.effects
+        ]
+        return {
+            "form": self.form,
+            "before": float(self.before),
+            "after": float(self.after),
+            "change": float(self.change),
+            "effects": effects,
+            "mix": _float(self.mix),
+            "rate": _float(self.rate),
+            "note": self.note,
+        }
+
 
 def explain_change(
     before: Mapping[str, Part],

@@ -21,7 +21,7 @@ from scorecards.definition import Kpi, Reporting, override
 from scorecards.details import details_of
 from scorecards.errors import ScorecardError
 from scorecards.exchange import rates_of
-from scorecards.explain import explained
+from scorecards.explain import explained, moved
 from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
 from scorecards.kept import Keeper
@@ -99,7 +99,7 @@ class Evaluator:
     ) -> dict[str, Any]:
         """`kpi explain`: the records behind the number, with the part each plays in it."""
         chosen = plan(kpi, self.reporting, as_of=self.as_of, period=period, granularity=granularity)
-        found = explained(self, kpi, chosen.main)
+        found = explained(self, kpi, chosen.main) | moved(self, kpi, chosen)
         shown = chosen.main.period(self.reporting.timezone) if chosen.shows_period else None
         found["period"] = period_json(shown)
         found["sources"] = [

@@ -1,12 +1,16 @@
 """Behind a number: every record that makes it, with the part it plays, and the filters in words."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from scorecards.bridges import bridge_of, has_bridge
+from scorecards.change import all_drivers
 from scorecards.definition import Kpi
+from scorecards.errors import ScorecardError
 from scorecards.figures import is_two_sided, scaled
 from scorecards.periods import Slice
+from scorecards.plan import Plan
 from scorecards.ratios import Part, parts_of
 from scorecards.tally import number, records
 from scorecards.wording import filters, formula
@@ -60,6 +64,23 @@ def explained(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]
     urls = _urls(evaluator, kpi, {record["id"] for record in found["records"]})
     for record in found["records"]:
         record["url"] = urls.get(record["id"])
+    return found
+
+
+def moved(evaluator: "Evaluator", kpi: Kpi, chosen: Plan) -> dict[str, Any]:
+    """What moved the value, each part with its exact sum: `drivers` of the change, `bridge` of a stock; else None.
+
+    `left_out` says why one of them is not there, where its sums were not exact.
+    """
+    found: dict[str, Any] = {"drivers": None, "bridge": None, "left_out": {}}
+    ways: dict[str, Callable[[], dict[str, Any] | None]] = {"drivers": lambda: all_drivers(evaluator, kpi, chosen)}
+    if has_bridge(kpi):
+        ways["bridge"] = lambda: bridge_of(evaluator, kpi, chosen.main)
+    for what, way in ways.items():
+        try:
+            found[what] = way()
+        except ScorecardError as error:
+            found["left_out"][what] = str(error)
     return found
 
 

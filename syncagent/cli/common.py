@@ -71,6 +71,11 @@ as_of_option = click.option(
     metavar="T",
     help="Compute as it was known then: 2026-11-05T00:00:00Z, or a local date (its start). Default: now.",
 )
+period_option = click.option(
+    "--period",
+    metavar="P",
+    help="all, 2026, 2026-Q3, 2026-10, 2026-W46, 2026-11-16 or START..END. Default: the KPI's own, last complete one.",
+)
 
 
 #: The command that lists KPIs.

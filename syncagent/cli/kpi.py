@@ -17,10 +17,12 @@ from syncagent.cli.common import (
     offered,
     parse_as_of,
     pass_app,
+    period_option,
     print_json,
     print_table,
     told_before,
 )
+from syncagent.cli.explain import explain_command
 from syncagent.cli.rebaseline import rebaseline_command
 from syncagent.clock import local_time
 from syncagent.errors import FAILED, OK, UsageError
@@ -31,12 +33,6 @@ if TYPE_CHECKING:
     from scorecards.values import KpiResult
     from syncagent.computable import Verdict
     from syncagent.config import Config
-
-period_option = click.option(
-    "--period",
-    metavar="P",
-    help="all, 2026, 2026-Q3, 2026-10, 2026-W46, 2026-11-16 or START..END. Default: the KPI's own, last complete one.",
-)
 
 
 @click.group("kpi")
@@ -202,77 +198,7 @@ def _with_smart(config: "Config", result: "KpiResult", today: date) -> "KpiResul
     return result if card is None else replace(result, smart=of_result(config, card, result, today))
 
 
-@kpi_group.command("explain", short_help="How a KPI came about: filters, SQL, every record.")
-@click.argument("name", shell_complete=offered("kpis"))
-@period_option
-@as_of_option
-@json_option
-@click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Records to print (the JSON has all)."
-)
-@pass_app
-def explain_command(app: App, name: str, period: str | None, as_of: str | None, as_json: bool, limit: int) -> int:
-    """How KPI NAME came about: filters, SQL, and every record with the part it plays.
-
-    \b
-    Example:
-      syncagent kpi explain win_rate --period 2026-10
-    """
-    from scorecards.evaluate import Evaluator
-    from scorecards.periods import parse_period
-    from scorecards.voice import is_process, with_voice
-    from syncagent.store import read_cache
-
-    config = app.config
-    kpi = config.kpis[known(name, config.kpis, "KPI", listed_by=KPIS)]
-    moment = parse_as_of(as_of, config.agent.timezone, app.clock())
-    try:
-        span = parse_period(period) if period is not None else None
-    except ValueError as error:
-        raise UsageError(str(error), place=f"--period {period}") from None
-    with closing(read_cache(config.agent.data_dir)) as cache:
-        evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment)
-        told = evaluator.explain(kpi, period=span)
-        told["voc_alignment"] = None
-        if is_process(kpi) and evaluator.holds("survey_responses"):
-            result = evaluator.evaluate(kpi, period=span)
-            voiced = with_voice(evaluator, kpi, result, config.kpis["csat_score"], period=span)
-            told["voc_alignment"] = voiced.details.get("voc_alignment")
-    if as_json:
-        print_json(told)
-        return OK
-    _show_explained(told, limit)
-    return OK
-
-
-def _show_explained(told: dict[str, Any], limit: int) -> None:
-    """How a value came about, for people: what it is, what it is made of, the statement, the records."""
-    click.echo(f"{told['kpi']} = {told['value']}")
-    if told["reason"]:
-        click.echo(f"  {told['reason']}")
-    click.echo(f"  = {told['formula']}")
-    for part in told.get("parts", ()):
-        click.echo(f"  {'-' if part['sign'] < 0 else ' '} {part['part']} = {part['value']}")
-    for text in told["filters"]:
-        click.echo(f"  {text}")
-    if told["voc_alignment"] and told["voc_alignment"]["sentence"]:
-        voice = told["voc_alignment"]
-        click.echo(f"  {voice['sentence']} (rank correlation {voice['rho']:.2f} over {voice['n']} {voice['by']}s)")
-    ages = [f"{one['source']} {one['synced_at'] or 'never'}" for one in told["sources"]]
-    click.echo(f"  synced: {', '.join(ages) or 'no source feeds it'}")
-    click.echo(f"\n{told['sql']}\n\nparameters: {told['parameters']}\n")
-    records = told["records"]
-    is_made = "of" in told
-    headings = ("record", "role", *(("of",) if is_made else ()), "reason", "url")
-    rows = [
-        (r["id"], r["role"], *((f"{r['kpi']} {r['period']}",) if is_made else ()), r["reason"], r["url"])
-        for r in records[:limit]
-    ]
-    print_table(headings, rows)
-    if len(records) > limit:
-        click.echo(f"... and {len(records) - limit} more (--limit, --json)")
-
-
+kpi_group.add_command(explain_command)
 kpi_group.add_command(backtest_command)
 kpi_group.add_command(rebaseline_command)
 
