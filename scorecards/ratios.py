@@ -131,7 +131,7 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
         return Figure(None, top.value, bottom.value, n, "no_denominator", "nothing to compare with", coverage)
     least = n_min(kpi)
     if rests_on not in ("both", "bottom") and (value_below or 0) < least:
-        reason = f"{value_below or 0:g} of them: too few to rate (at least {least} needed)"
+        reason = f"{_below(kpi)} {_plain(value_below or 0)}: too few to rate (at least {least} needed)"
         return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
     if rests_on in ("both", "bottom") and any(side.n < least for side in counted.values()):
         thin = min(side.n for side in counted.values())
@@ -142,6 +142,17 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
     if partial is not None:
         return Figure(value, top.value, bottom.value, n, "partial", partial.reason, coverage)
     return Figure(value, top.value, bottom.value, n, "ok", None, coverage)
+
+
+def _below(kpi: Kpi) -> str:
+    """What a ratio is made over, in words: it may be no number of rows, but money, or so many units and a half."""
+    assert kpi.ratio is not None  # only ratios rest on a value
+    names = kpi.ratio.bottoms if kpi.ratio.rests_on == "bottom_value" else (kpi.ratio.rests_on,)
+    return " times ".join(name.replace("_", " ").replace(".", " ") for name in names)
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
 def _operands(evaluator: "Evaluator", kpi: Kpi, said: str, slices: Sequence[Slice]) -> list[_Operand]:

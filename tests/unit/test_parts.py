@@ -103,6 +103,27 @@ def test_who_was_approached_is_named(cache: sqlite3.Connection) -> None:
     assert listed("actions_per_engagement") == [("Acme", "https://crm.test/acme", "Ann"), *people]
 
 
+def test_too_few_of_what_is_divided_by_is_said_in_its_own_words(cache: sqlite3.Connection) -> None:
+    """It may be so many units and a half, money, or a product."""
+    put(cache, "opportunities", "D", state="won", close_date="2026-08-01", amount_minor=123456700, currency="EUR")
+    put(cache, "opportunity_lines", "L", opportunity_id="D", quantity=3.5, product="pump")
+    put(cache, "tickets", "T", created_at="2026-08-02T00:00:00Z", category="installation")
+    assert told(cache, "installation_problems_per_unit", n_min=20).reason == (
+        "units total 3.5: too few to rate (at least 20 needed)"
+    )
+
+    def said(**ratio: Any) -> str | None:
+        over = {"ratio": {"top": "tickets_created", "rests_on": "bottom_value", **ratio}, "n_min": 2000000}
+        return evaluate(
+            cache, build("rate", over), BUILTINS, REPORTING, as_of=AS_OF, period=parse_period("2026-Q3")
+        ).reason
+
+    assert said(bottom="won_revenue") == "won revenue 1,234,567: too few to rate (at least 2000000 needed)"
+    assert said(bottom=["units_total", "tickets_created.n"]) == (
+        "units total times tickets created n 3.5: too few to rate (at least 2000000 needed)"
+    )
+
+
 def test_open_tickets_of_who_left_are_listed(cache: sqlite3.Connection) -> None:
     put(cache, "users", "gone", name="Ann", is_active=0, first_seen_inactive_at="2026-08-01T00:00:00Z")
     put(cache, "users", "here", name="Ben", is_active=1)
