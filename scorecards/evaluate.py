@@ -228,8 +228,10 @@ class Evaluator:
         return provenance.facts_are_whole(self.conn)
 
     def needed_table(self, kpi: Kpi) -> str:
-        """The table without a row of which a KPI's relation has none."""
-        return self.compiler.relation(kpi, self.customer_model(kpi)).needs_table
+        """The table without a row of which a KPI's relation has none; of two that will do, the one that has some."""
+        relation = self.compiler.relation(kpi, self.customer_model(kpi))
+        is_other = relation.or_table and not self.holds(relation.needs_table) and self.holds(relation.or_table)
+        return relation.or_table if is_other else relation.needs_table
 
     def tally(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally]:
         """The rows of each slice, tallied as a whole; of a segment where only its rows are looked at."""
@@ -301,7 +303,8 @@ class Evaluator:
             return set().union(*(self.tables(self.kpis[name]) for name in names if name in self.kpis))
         if kpi.of is None:
             return set()
-        return {self.compiler.relation(kpi, self.customer_model(kpi)).needs_table} | uses.tables_beside(kpi)
+        relation = self.compiler.relation(kpi, self.customer_model(kpi))
+        return {*filter(None, (relation.needs_table, relation.or_table))} | uses.tables_beside(kpi)
 
     def _points(self, chosen: Plan, figures: Mapping[Slice, Figure]) -> list[Point]:
         found = []

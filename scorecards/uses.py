@@ -200,6 +200,8 @@ _BEHIND = {
     "receivables": "invoices",
     "units_sold": "opportunity_lines",
 }
+#: Relations with rows of two tables, of which one will do.
+MADE_OF_EITHER = frozenset({"handled"})
 #: The agent's own book, which no source fills: it is never late itself, being what lateness is told by.
 OWN_BOOK = frozenset({"streams", "sync_runs", "deliveries"})
 #: Words in a KPI that say it leans on activities.

@@ -13,7 +13,7 @@ from connectors.files.settings import FilesSettings
 from scorecards.definition import Kpi
 from scorecards.evaluate import Evaluator
 from scorecards.needs import Lack, how_to_map, lack_of
-from scorecards.uses import table_behind
+from scorecards.uses import MADE_OF_EITHER, table_behind
 from scorecards.wanted import any_of
 from syncagent.config.result import Config, SourceSettings
 from syncagent.schema import TABLES
@@ -117,7 +117,7 @@ def _tables_of(settings: SourceSettings) -> set[str]:
 def _tables(kpi: Kpi, kpis: Mapping[str, Kpi]) -> set[str]:
     """The tables of which a KPI, and what it is made of, cannot do without a row."""
     found = {rows[0].table for rows in map(any_of, kpi.requires) if len(rows) == 1}
-    if kpi.of is not None and (table := table_behind(kpi.of)) is not None:
+    if kpi.of is not None and kpi.of not in MADE_OF_EITHER and (table := table_behind(kpi.of)) is not None:
         found.add(table)
     for operand in kpi.operands if kpi.calc is None else kpi.calc.minus:
         part = kpis.get(operand.partition(".")[0])

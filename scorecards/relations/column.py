@@ -45,6 +45,7 @@ class Relation:
     own: Mapping[str, Column] = field(default_factory=dict)
     anchor: str | None = None
     needs_table: str = ""  # the canonical table that must hold rows, or there is no data
+    or_table: str = ""  # another one of which will do
     ahead: str = ""  # SQL, true of rows that may lie ahead of the day KPIs are asked for: plans
     amounts_in: str = ""  # the table that holds its amounts, each with its currency, where that is not `needs_table`
     made_of: str = ""  # the one of the sets of `Reporting.customer_spans` its rows are

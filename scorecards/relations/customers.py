@@ -34,6 +34,7 @@ def _customer_spans(options: Options) -> Relation:
     made = _made(options)
     only_orders = "deals" not in options.purchases
     needs_table = "contracts" if made == CONTRACTS else "orders" if only_orders else "opportunities"
+    or_table = "orders" if needs_table == "opportunities" and "orders" in options.purchases else ""
     own = {
         "id": Column("f.account_id", "text"),
         "account_id": Column("f.account_id", "text"),
@@ -58,6 +59,7 @@ def _customer_spans(options: Options) -> Relation:
         own=own,
         anchor="start_date",
         needs_table=needs_table,
+        or_table=or_table,
         ahead="1",
         made_of=made,
         stands_for="accounts",
@@ -127,7 +129,8 @@ def _purchases(options: Options) -> Relation:
     }
     source = "(" + " UNION ALL ".join(sources[kind] for kind in kinds) + ")"
     table = "opportunities" if "deals" in kinds else "orders"
-    return Relation("purchases", source, own=own, anchor="purchase_date", needs_table=table)
+    also = "orders" if table == "opportunities" and "orders" in kinds else ""
+    return Relation("purchases", source, own=own, anchor="purchase_date", needs_table=table, or_table=also)
 
 
 SPECS: Mapping[str, Spec] = {

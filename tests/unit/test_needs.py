@@ -172,6 +172,16 @@ def test_a_file_maps_by_its_columns(tmp_path: Path) -> None:
     assert "columns of [[source.desk.table]]: cost" in configured(tmp_path, "")["profit_per_customer"].mend
 
 
+def test_of_two_tables_that_will_do_one_that_is_read_may_be_enough(tmp_path: Path) -> None:
+    """A source of calls alone may know the busiest day: before a first sync nobody says it cannot."""
+    calls = '\n[source.phones]\ntype = "files"\n[[source.phones.table]]\npath = "calls.csv"\ntable = "activities"\n'
+    office = Office(tmp_path)
+    office.write(more=calls)
+    found = verdicts(load_config(office.config, environ={}), None, as_of=AS_OF)
+    assert found["peak_customer_capacity"].can_compute is None
+    assert found["ticket_backlog"].can_compute is False
+
+
 @pytest.fixture
 def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs_given_back: None) -> Office:
     monkeypatch.chdir(tmp_path)

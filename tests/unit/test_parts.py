@@ -124,6 +124,40 @@ def test_too_few_of_what_is_divided_by_is_said_in_its_own_words(cache: sqlite3.C
     )
 
 
+@pytest.mark.parametrize("table", ["tickets", "activities", "mails", "neither"])
+def test_customers_helped_are_seen_in_tickets_or_calls(cache: sqlite3.Connection, table: str) -> None:
+    """A CRM with either has a busiest day; with neither nobody knows, rather than nobody was helped."""
+    days = {"created_at": "2026-09-01T00:00:00Z", "closed_at": "2026-09-02T00:00:00Z", "account_id": "A"}
+    call = {"type": "call", "status": "completed", "occurred_at": "2026-09-02T00:00:00Z", "account_id": "A"}
+    if table == "tickets":
+        put(cache, "tickets", "T", **days, status_category="closed")
+    elif table != "neither":
+        put(cache, "activities", "X", **call | ({"type": "email"} if table == "mails" else {}))
+    most = told(cache, "peak_customer_capacity", n_min=1)
+    if table in ("tickets", "activities"):
+        assert (most.value, most.status, most.n) == (1, "ok", 90)
+        counted = evaluate(
+            cache, build("own", {"of": "handled", "date": "handled_at"}), BUILTINS, REPORTING, as_of=AS_OF,
+            period=parse_period("2026-Q3"),
+        )  # fmt: skip
+        assert (counted.value, counted.status) == (1, "ok")
+    else:
+        assert (most.value, most.status) == (None, "no_data")
+        assert most.reason is not None
+        assert most.reason.startswith("no data: needs tickets or calls")
+
+
+@pytest.mark.parametrize("purchases", [["deals"], ["deals", "orders"]])
+def test_purchases_are_seen_in_deals_or_orders(cache: sqlite3.Connection, purchases: list[str]) -> None:
+    """Where both are asked for, a source with orders alone has customers; where deals are, it has none."""
+    put(cache, "accounts", "A", name="Acme", kind="customer")
+    put(cache, "orders", "O", account_id="A", order_date="2026-08-01", amount_minor=100, currency="EUR")
+    new = told(cache, "new_customers", params={"purchases": purchases})
+    now = told(cache, "active_customers", params={"purchases": purchases, "customer_model": "repurchase"})
+    wanted = (1, "ok") if "orders" in purchases else (None, "no_data")
+    assert [(found.value, found.status) for found in (new, now)] == [wanted, wanted]
+
+
 def test_open_tickets_of_who_left_are_listed(cache: sqlite3.Connection) -> None:
     put(cache, "users", "gone", name="Ann", is_active=0, first_seen_inactive_at="2026-08-01T00:00:00Z")
     put(cache, "users", "here", name="Ben", is_active=1)
