@@ -13,8 +13,8 @@ from scorecards.relations import Column, Relation
 if TYPE_CHECKING:
     from scorecards.compiler.rows import Compiler
 
-#: The factor all rows of a table share (no foreign currency in it), else None.
-OneRate = Callable[[str], str | None]
+#: The factor all rows share in a column of money (no foreign currency in it), else None.
+OneRate = Callable[[Relation, Column], str | None]
 
 
 def measured(
@@ -52,7 +52,7 @@ def measured(
     reasons.append((f"{value} IS NULL", "null"))
     if column.type == "money":
         day = rate_day(kpi, relation, sql)
-        if one_rate(relation.money_table) is None:
+        if one_rate(relation, column) is None:
             reasons.append((f"rate({column.currency}, {day}) IS NULL", "no_fx"))
         return value, reasons, column
     return value, reasons, None

@@ -9,24 +9,24 @@ and everything above it (totals, quantiles, drill-downs) reads that one statemen
 sort over all slices it stays a walk along one index.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from scorecards.compiler.measure import OneRate, hit, measured
+from scorecards.compiler.measure import hit, measured
 from scorecards.compiler.shapes import filled, place, retained, spans
 from scorecards.compiler.statement import SLICE, Rests, Rows
 from scorecards.compiler.time import axis, known_rows, local_day, neighbours, placed, rate_day
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi, Reporting
 from scorecards.question import Question
-from scorecards.relations import Language, Relation
+from scorecards.relations import Column, Language, Relation
 
 
 class Compiler:
     """Compiles KPIs of one cache at one as_of."""
 
-    def __init__(self, reporting: Reporting, *, as_of: int, today: str, one_rate: OneRate) -> None:
+    def __init__(self, reporting: Reporting, *, as_of: int, today: str, one_rate: Callable[[str], str | None]) -> None:
         """`one_rate` gives the factor all rows of a table share (no foreign currency in it), else None."""
         self._reporting = reporting
         self._one_rate = one_rate
@@ -84,10 +84,10 @@ class Compiler:
             why: list[tuple[str, str]] = []
             on_top, money = "0", None
         else:
-            x, why, money = measured(kpi, relation, question, sql, own, self._one_rate)
+            x, why, money = measured(kpi, relation, question, sql, own, self._shared)
             y = x if question.weight != "count" else "1"
             on_top = hit(kpi, relation, question, sql, own)
-        shared = self._one_rate(relation.money_table) if money is not None else None
+        shared = self._shared(relation, money) if money is not None else None
         rate = "NULL"
         if money is not None:
             rate = f"'{shared}'" if shared else f"rate({money.currency}, {rate_day(kpi, relation, sql)})"
@@ -152,6 +152,13 @@ class Compiler:
         sql = Sql(relation, self.language, self._zone, dict(self._known))
         sql.turns["at"] |= dict.fromkeys(relation.turns)
         return sql
+
+    def _shared(self, relation: Relation, money: Column) -> str | None:
+        """The factor all of a relation's rows share in a column of money, else None."""
+        if set(money.joins) - {"r"}:
+            return None  # an amount of another record, in that one's currency
+        factors = {self._one_rate(table) for table in relation.money_tables}
+        return factors.pop() if len(factors) == 1 else None
 
     def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
         if by is None:

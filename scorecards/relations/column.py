@@ -53,9 +53,9 @@ class Relation:
     stands_for: str = ""  # the table whose records its rows' ids are, where that is neither base nor needs_table
 
     @property
-    def money_table(self) -> str:
-        """The table whose currencies its amounts are in."""
-        return self.amounts_in or self.needs_table
+    def money_tables(self) -> tuple[str, ...]:
+        """The tables whose currencies its amounts are in."""
+        return (self.amounts_in,) if self.amounts_in else tuple(filter(None, (self.needs_table, self.or_table)))
 
     @property
     def records(self) -> str:

@@ -158,6 +158,34 @@ def test_purchases_are_seen_in_deals_or_orders(cache: sqlite3.Connection, purcha
     assert [(found.value, found.status) for found in (new, now)] == [wanted, wanted]
 
 
+@pytest.mark.parametrize("foreign", ["orders", "opportunities"])
+def test_amounts_of_two_tables_are_each_in_their_currency(cache: sqlite3.Connection, foreign: str) -> None:
+    """Though one of them is all in the currency of the agent."""
+    put(cache, "accounts", "A", name="Acme", kind="customer")
+    put(cache, "fx_rates", "FX", currency="USD", valid_from="2020-01-01", rate_to_reporting=0.5)
+    of = {table: "USD" if table == foreign else "EUR" for table in ("orders", "opportunities")}
+    put(cache, "orders", "O", account_id="A", order_date="2026-08-01", amount_minor=10000, currency=of["orders"])
+    put(cache, "opportunities", "D", account_id="A", state="won", close_date="2026-08-02", amount_minor=10000,
+        currency=of["opportunities"])  # fmt: skip
+    bought = {"of": "purchases", "agg": "sum", "field": "amount", "date": "purchase_date"}
+    both = build("bought", {**bought, "params": {"purchases": ["deals", "orders"]}})
+    facts.refresh(cache, REPORTING)
+    found = evaluate(cache, both, BUILTINS, REPORTING, as_of=AS_OF, period=parse_period("2026-Q3"))
+    assert (found.value, found.status) == (150, "ok")
+
+
+def test_an_amount_of_another_record_is_in_that_records_currency(cache: sqlite3.Connection) -> None:
+    """Though all of the rows' own are in the currency of the agent."""
+    put(cache, "fx_rates", "FX", currency="USD", valid_from="2020-01-01", rate_to_reporting=0.5)
+    put(cache, "invoices", "V", issued_date="2026-07-01", amount_minor=10000, currency="USD")
+    put(cache, "payments", "P", invoice_id="V", paid_date="2026-08-01", amount_minor=5000, currency="EUR")
+    own = build("own", {"of": "payments", "agg": "sum", "field": "invoice.amount", "date": "paid_date"})
+    assert problems(own, BUILTINS, REPORTING) == []
+    facts.refresh(cache, REPORTING)
+    found = evaluate(cache, own, BUILTINS, REPORTING, as_of=AS_OF, period=parse_period("2026-Q3"))
+    assert (found.value, found.status) == (50, "ok")
+
+
 def test_open_tickets_of_who_left_are_listed(cache: sqlite3.Connection) -> None:
     put(cache, "users", "gone", name="Ann", is_active=0, first_seen_inactive_at="2026-08-01T00:00:00Z")
     put(cache, "users", "here", name="Ben", is_active=1)
