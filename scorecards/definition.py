@@ -58,6 +58,7 @@ class Kpi(Model):
     first_per: tuple[str, ...] = ()
     per: Per | None = None
     per_distinct: str | None = None
+    every: Literal["month"] | None = None  # what is noted once a month: a period that lacks one is partial
     nothing: Literal["zero", "unknown"] = "zero"  # what a sum over no rows is
     weight: str = "count"  # what a row weighs on both sides of a share: 1, or a column
     # when
@@ -163,6 +164,8 @@ class Kpi(Model):
             raise ValueError("per takes no shape, and an agg over days such as max, avg or sum")
         if self.per_distinct is not None and (shapes or self.agg != "sum"):
             raise ValueError('per_distinct is of a plain sum: agg = "sum"')
+        if self.every is not None and shapes:
+            raise ValueError("every takes no shape: it is of what is noted by day, such as a sum of costs")
         if self.weight != "count" and "share" not in shapes:
             raise ValueError("weight is of a share: what each row counts for on both sides")
         plain_values = self.agg in ("sum", "avg", "median", "min", "max", "distinct") or self.agg.startswith("p")

@@ -25,6 +25,7 @@ from scorecards.explain import explained, moved
 from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
 from scorecards.kept import Keeper
+from scorecards.monthly import with_gaps
 from scorecards.needs import lack_of_rows, lack_of_settings
 from scorecards.pace import Pledges
 from scorecards.periods import Slice, Span, local_day
@@ -215,7 +216,7 @@ class Evaluator:
         begins = max(filter(None, (provenance.history_begins(self.conn, t) for t in self.tables(kpi))), default=None)
         found = []
         for slice_, tally in zip(slices, tallied, strict=True):
-            begun = figure(kpi, tally)
+            begun = with_gaps(self, kpi, slice_, figure(kpi, tally))
             first = slice_.at_day if is_stock(kpi) else slice_.span.start
             if begins and first < begins and (is_stock(kpi) or slice_.span.granularity != "all"):
                 begun = Figure(None, None, None, begun.n, "no_data", f"no data: history begins {begins.isoformat()}")

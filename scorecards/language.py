@@ -181,15 +181,22 @@ class _Check:
                 yield from self._number("per.field", kpi.per.field or "")
             if kpi.date is None:
                 yield "per", "needs date, the column that places a row on its day.", 'Add date = "created_at".'
+        if kpi.every is not None and kpi.date is None:
+            yield "every", "needs date, the column that places a row in its month.", 'Add date = "day".'
+        elif kpi.every is not None and (placed := self._column(kpi.date)) is not None and placed.type != "date":
+            yield "every", f"needs a date, {kpi.date} holds {placed.type}s.", "Place the rows by a column of dates."
         if kpi.per_distinct is not None:
             yield from self._known("per_distinct", kpi.per_distinct)
         if kpi.weight != "count":
             yield from self._known("weight", kpi.weight)
             yield from self._number("weight", kpi.weight)
 
-    def _number(self, path: str, name: str) -> Iterator[Problem]:
+    def _column(self, name: str | None) -> Column | None:
         assert self._relation is not None  # only called with one
-        column = self._language.column(self._relation, name)
+        return self._language.column(self._relation, name or "")
+
+    def _number(self, path: str, name: str) -> Iterator[Problem]:
+        column = self._column(name)
         if column is not None and column.type not in ("integer", "number", "money", "any"):
             yield path, f"{name} holds {column.type}s, a number is needed.", "Choose a column of numbers."
 

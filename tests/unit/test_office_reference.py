@@ -131,6 +131,11 @@ def test_costs_by_days(world: World) -> None:
     revenue = sum(50 for d in world.live("opportunities") if d["state"] == "won" and world.falls(d["close_date"]))
     result = world.told("net_profit")
     assert result.value == (pytest.approx(revenue - total) if known else None)
+    days = [world.span.start + timedelta(number) for number in range((world.end - world.span.start).days)]
+    missing = {f"{day:%Y-%m}" for day in days} - {cost["month"] for cost in world.live("costs")}
+    if known:
+        assert result.status == ("partial" if missing else "ok")
+        assert all(month in (result.reason or "") for month in sorted(missing)[:3])
 
 
 def test_units_and_tickets_for_them(world: World) -> None:

@@ -186,6 +186,25 @@ def test_an_amount_of_another_record_is_in_that_records_currency(cache: sqlite3.
     assert (found.value, found.status) == (50, "ok")
 
 
+def test_a_quarter_of_which_one_month_has_costs_is_partial(cache: sqlite3.Connection) -> None:
+    """Revenue of three months less the costs of one is no profit; a month without any cost says 0."""
+    put(cache, "opportunities", "D", state="won", close_date="2026-08-01", amount_minor=100, currency="EUR")
+    put(cache, "costs", "C", month="2026-07", kind="sales", amount_minor=40, currency="EUR")
+    profit = told(cache, "net_profit")
+    assert (profit.value, profit.status) == (0.6, "partial")
+    assert profit.reason == "costs are known of 1 of 3 months, not of 2026-08, 2026-09"
+    assert profit.coverage == pytest.approx(1 / 3)
+    year = told(cache, "net_profit", period="2026-01-01..2026-11-10")
+    assert year.reason == "costs are known of 1 of 11 months, not of 2026-01, 2026-02, 2026-03 and 7 more"
+    put(cache, "costs", "C8", month="2026-08", kind="sales", amount_minor=0, currency="EUR")
+    put(cache, "costs", "C9", month="2026-09", kind="rent", amount_minor=None, currency="EUR")
+    assert told(cache, "net_profit").reason == "costs are known of 2 of 3 months, not of 2026-09"
+    put(cache, "costs", "C9", month="2026-09", kind="rent", amount_minor=0, currency="EUR")
+    for period in ("2026-Q3", "2026-07", "2026-07-20..2026-09-02", "all"):
+        assert told(cache, "net_profit", period=period).status == "ok"
+    assert told(cache, "net_profit", period="2026-05").status == "no_data"
+
+
 def test_open_tickets_of_who_left_are_listed(cache: sqlite3.Connection) -> None:
     put(cache, "users", "gone", name="Ann", is_active=0, first_seen_inactive_at="2026-08-01T00:00:00Z")
     put(cache, "users", "here", name="Ben", is_active=1)
