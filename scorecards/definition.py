@@ -348,6 +348,7 @@ class Reporting(Model):
     never_links: tuple[tuple[str, str], ...] = ()  # and those it says are not
     gap_days: tuple[int, ...] = (14,)  # the pauses that end an engagement, one for each length a KPI asks for
     customer_spans: tuple[str, ...] = ("deals 365",)  # purchases and lookbacks KPIs ask for (facts.spans.made_of)
+    sources: tuple[str, ...] | None = None  # the sources configured now; None: all there is a note of
     tables: dict[str, dict[str, str]] = {}
     references: dict[str, dict[str, str]] = {}
 

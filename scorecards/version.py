@@ -31,6 +31,9 @@ _REPORTING = ("timezone", "currency", "customers", "test_rows", "system_of_recor
 #: What asks for opening hours; of all other KPIs a new holiday changes nothing.
 _IN_BUSINESS_TIME = re.compile(r'"business"|business_s|"business_days": \d')
 
+#: The relations that hold rows of the sources that are configured.
+_OF_SOURCES = ("streams", "sync_runs")
+
 
 def definition_of(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> str:
     """What a KPI's value depends on beside the records, as a short hash: equal hashes, comparable values."""
@@ -52,6 +55,8 @@ def _definition(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> dict
     if _IN_BUSINESS_TIME.search(json.dumps(parts)):
         leans_on |= {"hours", "calendars"}
         said["team"] = reporting.dimensions.get("team") if reporting.calendars else None
+    if any(part["of"] in _OF_SOURCES for part in parts):
+        leans_on.add("sources")
     return said | {"reporting": reporting.model_dump(mode="json", include=leans_on)}
 
 

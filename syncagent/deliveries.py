@@ -11,7 +11,8 @@ from pathlib import Path
 from syncagent.store import has_state, open_cache, read_state, transaction
 
 _OUTBOX = """
-    SELECT id, scorecard, due_at, created_at, sent_at, state, attempts FROM outbox WHERE kind = 'due' AND id {0}
+    SELECT id, scorecard, due_at, created_at, sent_at, state, attempts, CASE state WHEN 'dropped' THEN updated_at END
+    FROM outbox WHERE kind = 'due' AND id {0}
 """
 #: A message that was sent stays so; all others, even dropped ones, may still become something else.
 _OPEN = "SELECT id FROM deliveries WHERE state <> 'sent'"
@@ -44,10 +45,10 @@ def copy_deliveries(cache: sqlite3.Connection, state: sqlite3.Connection) -> int
             found += [tuple(row) for row in state.execute(_OUTBOX.format(f"IN ({', '.join('?' * len(some))})"), some)]
         before = cache.total_changes
         cache.executemany(
-            "INSERT INTO deliveries (id, scorecard, due_at, queued_at, delivered_at, state, attempts)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET delivered_at = excluded.delivered_at,"
-            " state = excluded.state, attempts = excluded.attempts"
-            " WHERE state <> excluded.state OR attempts <> excluded.attempts",
+            "INSERT INTO deliveries (id, scorecard, due_at, queued_at, delivered_at, state, attempts, dropped_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET delivered_at = excluded.delivered_at,"
+            " state = excluded.state, attempts = excluded.attempts, dropped_at = excluded.dropped_at WHERE"
+            " state <> excluded.state OR attempts <> excluded.attempts OR dropped_at IS NOT excluded.dropped_at",
             found,
         )
         return cache.total_changes - before

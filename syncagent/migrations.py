@@ -285,6 +285,11 @@ def _m0009_deliveries(database: "Database") -> None:
     )
 
 
+def _m0010_dropped(database: "Database") -> None:
+    """When a message was given up: before that it was owed. The next copy fills it in."""
+    database.conn.execute("ALTER TABLE deliveries ADD COLUMN dropped_at TEXT")
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
@@ -298,6 +303,7 @@ CACHE = Schema(
         ("m0007_fewer_indexes", _m0007_fewer_indexes),
         ("m0008_inputs", _m0008_inputs),
         ("m0009_deliveries", _m0009_deliveries),
+        ("m0010_dropped", _m0010_dropped),
     ),
 )
 

@@ -44,8 +44,8 @@ _MADE = {
 #: Relations of the agent's own book, and of records of any table.
 _OWN = {
     "link_clusters": "a person, company or deal several CRMs keep: linked, or not settled yet",
-    "streams": "a kind of records of a source as it stood: when it was last read to its end, whether it can be read",
-    "sync_runs": "one run of a stream; runs are kept for 90 days",
+    "streams": "a kind of records of a configured source as it stood: when it was last read whole, if it can be read",
+    "sync_runs": "one run of a stream of a configured source; runs are kept for 90 days",
     "deliveries": "a scorecard's message to one reader (not named): when it was due, when the mail server took it",
 }
 

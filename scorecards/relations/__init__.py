@@ -62,7 +62,8 @@ class Language:
         """The relation `of` names; None when there is none of that name."""
         spec = SPECS.get(name, Spec())
         if spec.made is not None:
-            made = spec.made(Options(customer_model, lookback_days, purchases, units, pipeline))
+            sources = self._reporting.sources
+            made = spec.made(Options(customer_model, lookback_days, purchases, units, pipeline, sources))
             if made.base is None:
                 return made
             theirs = self._reporting.references.get(made.base)

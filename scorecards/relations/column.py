@@ -76,6 +76,7 @@ class Options:
     purchases: Sequence[str] = ("deals",)
     units: str = "deals"  # or orders: whose lines are the units sold
     pipeline: str = ""  # whose steps are looked at; the one with most deals when empty
+    sources: Sequence[str] | None = None  # of what the agent notes: the sources that count; None: all
 
 
 @dataclass(frozen=True, slots=True)

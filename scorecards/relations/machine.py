@@ -1,8 +1,9 @@
 """The agent's own book: streams as they stood, runs of them, messages handed over. No CRM says any of this."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from scorecards.relations.column import Column, Relation, Spec, flag
+from scorecards.relations.column import Column, Options, Relation, Spec, flag
 
 _CRM = "(SELECT o.crm FROM sources o WHERE o.source_name = f.source_name)"
 #: Who reads what, of every relation here: `object` is the stream under the name data quality splits by.
@@ -63,6 +64,8 @@ _STREAM_RELATION = Relation(
         # Read, but not all of it: the history of a field that is switched off, for one.
         "note": Column("json_extract(f.bookmark, '$.notes[0].message')", "text"),
     },
+    # A refused login is noted only while it is.
+    live=f"(f.stream <> {_LOGIN} OR f.error_at < s.at_text)",
     needs_table="sync_state",
 )
 
@@ -101,6 +104,8 @@ _RUN_RELATION = Relation(
 )
 
 _DELIVERED_AT = "(CASE WHEN f.delivered_at < stamp(:as_of) THEN f.delivered_at END)"
+#: What became of it later is not known yet: until then it was owed.
+_STATE = "(CASE WHEN f.delivered_at >= stamp(:as_of) OR f.dropped_at >= stamp(:as_of) THEN 'queued' ELSE f.state END)"
 
 _DELIVERY_RELATION = Relation(
     "deliveries",
@@ -112,15 +117,25 @@ _DELIVERY_RELATION = Relation(
         "queued_at": Column("f.queued_at", "instant"),
         "delivered_at": Column(_DELIVERED_AT, "instant"),
         "is_delivered": flag(f"{_DELIVERED_AT} IS NOT NULL"),
-        "state": Column("f.state", "text"),
+        "state": Column(_STATE, "text"),
         "attempts": Column("f.attempts", "integer"),
     },
     anchor="due_at",
+    live="f.queued_at < stamp(:as_of)",
     needs_table="deliveries",
 )
 
+
+def _of_sources(relation: Relation, options: Options) -> Relation:
+    """The rows of the sources that are configured: what is noted of others says nothing of how the agent does."""
+    if options.sources is None:
+        return relation
+    names = ", ".join("'" + name.replace("'", "''") + "'" for name in options.sources)
+    return replace(relation, live=" AND ".join(filter(None, (relation.live, f"f.source_name IN ({names})"))))
+
+
 SPECS: Mapping[str, Spec] = {
-    "streams": Spec(made=lambda _: _STREAM_RELATION),
-    "sync_runs": Spec(made=lambda _: _RUN_RELATION),
+    "streams": Spec(made=lambda options: _of_sources(_STREAM_RELATION, options)),
+    "sync_runs": Spec(made=lambda options: _of_sources(_RUN_RELATION, options)),
     "deliveries": Spec(made=lambda _: _DELIVERY_RELATION),
 }

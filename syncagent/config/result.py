@@ -82,6 +82,7 @@ class Config:
         )
         kpis = self.kpis.values()
         more = {"gap_days": gaps_of(kpis), "customer_spans": spans_of(kpis, self.customers)}
+        more["sources"] = tuple(sorted(self.sources))
         return made.model_copy(update={**more, "calendars": self._hours_by_team(made.hours)})
 
     def _hours_by_team(self, shared: Hours) -> dict[str, Hours]:

@@ -156,6 +156,7 @@ system_of_record = "hubspot"
     assert reporting.system_of_record == "hubspot"
     assert reporting.tables["tickets"]["priority"] == "text"
     assert reporting.references["tickets"]["owner_id"] == "users"
+    assert reporting.sources == ("sf",)
 
 
 def test_an_empty_file_is_a_configuration_of_defaults(tmp_path: Path) -> None:

@@ -70,10 +70,21 @@ def test_kept_equals_made_anew(both: Both, seed: int) -> None:
 
 def test_the_copy_of_another_outbox_is_made_anew(both: Both) -> None:
     """A backup put back knows less than the cache."""
-    both.cache.execute("INSERT INTO deliveries VALUES (9, 'old', '2026-01-01', '2026-01-01', NULL, 'sent', 1)")
+    both.cache.execute("INSERT INTO deliveries VALUES (9, 'old', '2026-01-01', '2026-01-01', NULL, 'sent', 1, NULL)")
     both.owe(1)
     copy_deliveries(both.cache, both.state)
     assert [row[:2] for row in both.copied()] == [(1, "sales")]
+
+
+def test_a_copy_of_an_earlier_version_learns_when_messages_were_dropped(both: Both) -> None:
+    both.owe(1, state="dropped", updated_at=stamp(NOW + timedelta(hours=9)))
+    copy_deliveries(both.cache, both.state)
+    both.cache.execute("UPDATE deliveries SET dropped_at = NULL")
+    copy_deliveries(both.cache, both.state)
+    assert both.copied()[0][-1] == stamp(NOW + timedelta(hours=9))
+    both.state.execute("UPDATE outbox SET state = 'queued'")
+    copy_deliveries(both.cache, both.state)
+    assert both.copied()[0][-1] is None
 
 
 def test_no_reader_is_named(both: Both) -> None:

@@ -40,14 +40,21 @@ def put(conn: sqlite3.Connection, table: str, **row: Any) -> None:
     conn.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
 
 
-def told(conn: sqlite3.Connection, name: str, as_of: datetime, span: Span | None = None, **asked: Any) -> KpiResult:
-    return evaluate(
-        conn, override(BUILTINS[name], {"n_min": 0}), BUILTINS, REPORTING, as_of=as_of, period=span, **asked
-    )
+def told(
+    conn: sqlite3.Connection,
+    name: str,
+    as_of: datetime,
+    span: Span | None = None,
+    sources: tuple[str, ...] | None = None,
+    **asked: Any,
+) -> KpiResult:
+    reporting = REPORTING.model_copy(update={"sources": sources})
+    kpi = override(BUILTINS[name], {"n_min": 0})
+    return evaluate(conn, kpi, BUILTINS, reporting, as_of=as_of, period=span, **asked)
 
 
 class Book:
-    """Random runs of some streams, and the state they leave."""
+    """Random runs of some streams, and the state they leave; `runs` are those of the sources that are configured."""
 
     def __init__(self, conn: sqlite3.Connection, seed: int) -> None:
         self.conn, random = conn, Random(seed)
@@ -71,6 +78,12 @@ class Book:
         self.as_of = START + timedelta(days=random.randrange(4, 20), hours=random.randrange(24))
         first = (START + timedelta(days=random.randrange(10))).date()
         self.span = Span(first, first + timedelta(days=7))
+        self.configured = random.choice([None, ("sf",), ("hs", "new"), ("hs", "sf"), ("it's new",)])
+        if self.configured is not None:
+            self.runs = [run for run in self.runs if run["source_name"] in self.configured]
+
+    def told(self, name: str, span: Span | None = None) -> KpiResult:
+        return told(self.conn, name, self.as_of, span, self.configured)
 
     def over(self) -> list[Row]:
         """Runs of the span known to be over at as_of: those that ended, and those another followed."""
@@ -87,21 +100,21 @@ class Book:
         return found
 
 
-@pytest.fixture(params=range(15))
+@pytest.fixture(params=range(25))
 def book(request: pytest.FixtureRequest, cache: sqlite3.Connection) -> Book:
     return Book(cache, request.param)
 
 
 def test_runs_that_succeeded(book: Book) -> None:
     counted = [run for run in book.over() if run["error"] != STOPPED]
-    result = told(book.conn, "sync_success_rate", book.as_of, book.span)
+    result = book.told("sync_success_rate", book.span)
     assert (result.numerator, result.denominator) == (sum(run["ok"] or 0 for run in counted), len(counted))
     assert result.details["excluded_stopped"] == len(book.over()) - len(counted)
 
 
 def test_rows_a_second(book: Book) -> None:
     timed = [run for run in book.over() if run["seconds"] is not None]
-    result = told(book.conn, "processing_rate", book.as_of, book.span)
+    result = book.told("processing_rate", book.span)
     rows, seconds = sum(run["changed"] for run in timed), sum(run["seconds"] for run in timed)
     assert result.value == (pytest.approx(rows / seconds) if timed else None)
     assert result.n == len(timed)
@@ -126,11 +139,11 @@ def test_lag_and_coverage_at_any_instant(book: Book) -> None:
         worst.append(max(gaps))
         last = max(ended, key=lambda run: run["started_at"])
         covered += gaps[-1] <= 86400 and (last["ok"] == 1 or last["error"] == STOPPED)
-    lag = told(book.conn, "data_sync_lag", book.as_of)
+    lag = book.told("data_sync_lag")
     assert (lag.value, lag.n) == (max(lags, default=None), len(lags))
     assert lag.details["worst_30_days"] == max(worst, default=None)
     assert lag.details["never_read"] == known - len(lags)
-    coverage = told(book.conn, "source_coverage_rate", book.as_of)
+    coverage = book.told("source_coverage_rate")
     assert (coverage.numerator, coverage.denominator) == (covered, known)
 
 
@@ -170,6 +183,46 @@ def test_slow_and_failed_runs_are_listed(cache: sqlite3.Connection) -> None:
     failed = told(cache, "sync_success_rate", as_of, span).actions
     assert failed is not None
     assert [row.reason for row in failed.rows] == ["1 Nov 2026: no answer"]
+
+
+def test_a_login_is_refused_only_while_it_is(cache: sqlite3.Connection) -> None:
+    """Before that nobody knew of it, though an earlier one was refused and mended."""
+    for at in ("2026-11-01T00:00:00Z", "2026-11-05T00:00:00Z"):
+        put(cache, "sync_runs", source_name="sf", stream="login", started_at=at, ended_at=at, ok=0, error="no")
+    put(cache, "sync_state", source_name="sf", stream="login", error="no", error_at="2026-11-05T00:00:00Z")
+    found = [told(cache, "source_coverage_rate", datetime(2026, 11, day, 12, tzinfo=UTC)) for day in (3, 6)]
+    assert [(one.numerator, one.denominator) for one in found] == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_messages_as_they_stood_at_any_instant(cache: sqlite3.Connection, seed: int) -> None:
+    """What was queued, taken or given up later was not yet."""
+    random, known, taken, owed, given_up = Random(seed), 0, [], 0, 0
+    as_of = START + timedelta(days=random.randrange(1, 25), hours=random.randrange(24))
+    for number in range(40):
+        due = START + timedelta(hours=random.randrange(24 * 25))
+        queued = due + timedelta(minutes=random.choice([0, 0, 3, 3000]))
+        ended = queued + timedelta(minutes=random.choice([1, 5, 90, 4000]))
+        state = random.choice(["sent", "sent", "sent", "dropped", "queued", "deferred"])
+        put(cache, "deliveries", id=number, scorecard="sales", due_at=stamp(due), queued_at=stamp(queued), state=state,
+            delivered_at=stamp(ended) if state == "sent" else None,
+            dropped_at=stamp(ended) if state == "dropped" else None)  # fmt: skip
+        if queued >= as_of:
+            continue
+        known += 1
+        is_over = ended < as_of
+        taken += [(ended - due).total_seconds()] if state == "sent" and is_over else []
+        given_up += state == "dropped" and is_over
+        owed += state in ("queued", "deferred") or not is_over
+    result = told(cache, "report_latency", as_of, Span(date(2026, 10, 1), date(2026, 12, 1)))
+    ordered = sorted(taken)
+    place = (len(ordered) - 1) * 0.95
+    low = int(place)
+    p95 = ordered[low] + (place - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low]) if ordered else None
+    assert (result.n, result.value) == (len(taken), p95 if p95 is None else pytest.approx(p95))
+    assert result.details.get("undelivered", 0) == owed
+    assert result.details.get("excluded_dropped", 0) == given_up
+    assert known == len(taken) + owed + given_up
 
 
 def test_they_make_no_scorecard_late() -> None:
