@@ -17,6 +17,8 @@ from scorecards.values import Signal
 MINIMUM, FULL, MAX_BASELINE = 6, 12, 24
 #: So many in a row on one side are a shift.
 RUN = 8
+#: A mean range below this share of the values is the last digit of a float: neighbours never differed.
+_NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class Limits:
     lower: float
     upper: float
     range_limit: float
+
+    @property
+    def has_width(self) -> bool:
+        """Do they lie apart? Where no two neighbours ever differed nobody knows by how much they usually do."""
+        return self.mean_range > _NOTHING * abs(self.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,9 @@ def limits(baseline: Sequence[float | None], *, widened: float = 1.0) -> Limits:
     ranges = [abs(b - a) * widened for a, b in itertools.pairwise(baseline) if a is not None and b is not None]
     mean = sum(values) / len(values)
     mean_range = sum(ranges) / len(ranges) if ranges else 0.0
-    if mean_range and any(r > 3.5 * mean_range for r in ranges):
-        # One wild range would widen the limits for all: the median forms are not moved by it.
+    if mean_range and any(r > 3.5 * mean_range for r in ranges) and median(ranges) > _NOTHING * abs(mean):
+        # One wild range would widen the limits for all: the median forms are not moved by it. Where most neighbours
+        # are equal their median is nothing, which is no range at all.
         mean, mean_range = median(values), median(ranges)
         return Limits(mean, mean_range, mean - 3.145 * mean_range, mean + 3.145 * mean_range, 3.865 * mean_range)
     return Limits(mean, mean_range, mean - 2.66 * mean_range, mean + 2.66 * mean_range, 3.268 * mean_range)
@@ -132,16 +140,17 @@ def chart(
     `baseline` is how many points lock an era's limits (FULL to MAX_BASELINE); `declared` changes of the process by the
     place of their first point, with the reason given for them. Two things keep false alarms of a stable process low:
     the way back from a point that was news is none, and eight points on one side, chosen for lying there, do not make
-    the ranges of the era they begin narrower than those of the era before.
+    the ranges of the era they begin narrower than those of the era before. While all points of an era are equal nothing
+    is said, and nothing is locked: limits begin with the first that differs.
     """
     size = min(max(baseline, FULL), MAX_BASELINE)
     readings: list[Reading] = []
     eras: list[Era] = []
-    first, reason, usual, least = 0, "", None, 0.0
+    first, reason, usual, least, lock = 0, "", None, 0.0, size
     for place, point in enumerate(points):
         if declared and place in declared and place > first:
             eras.append(Era(first, reason, usual))
-            first, reason, usual, least = place, declared[place], None, 0.0
+            first, reason, usual, least, lock = place, declared[place], None, 0.0, size
         # Limits come from what went before: a point must not widen the range it is judged against.
         before = points[first:place]
         held = sum(p is not None for p in before)
@@ -149,8 +158,13 @@ def chart(
         if point is None or total < MINIMUM:
             readings.append(Reading(place, "too_few_points", points=total))
             continue
-        if usual is None or held <= size:
-            usual = _no_narrower(limits(baseline_of(before, size), widened=widened), least)
+        if usual is None or held <= lock:
+            found = _no_narrower(limits(baseline_of(before, lock), widened=widened), least)
+            usual = found if found.has_width else None
+        if usual is None:
+            lock = held + size if held >= size else size
+            readings.append(Reading(place, "too_few_points", points=total))
+            continue
         full = total >= FULL
         rules, moved = broken(points[first : place + 1], usual, bounds, full=full)
         if moved and readings and 1 in readings[-1].rules and usual.lower <= point <= usual.upper:
@@ -160,7 +174,7 @@ def chart(
         if 2 in rules:
             eras.append(Era(first, reason, usual))
             least = usual.mean_range
-            first, reason, usual = place - RUN + 1, f"{RUN} in a row", None
+            first, reason, usual, lock = place - RUN + 1, f"{RUN} in a row", None, size
     eras.append(Era(first, reason, usual))
     return Chart(tuple(readings), tuple(eras))
 

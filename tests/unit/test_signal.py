@@ -38,6 +38,42 @@ def test_one_wild_range_is_met_with_medians() -> None:
     assert (usual.lower, usual.upper, usual.range_limit) == pytest.approx((17.855, 24.145, 3.865))
 
 
+def test_a_wild_range_among_equals_does_not_take_the_range_away() -> None:
+    """Most neighbours are equal, so the median range is nothing: the mean form keeps its width."""
+    points: list[float | None] = [1, 1, 1, 1, 1, 5, 5, 5, 3, 1, 1, 2]
+    usual = limits(points)
+    assert (usual.mean, usual.mean_range) == pytest.approx((27 / 12, 9 / 11))
+    assert (usual.lower, usual.upper) == pytest.approx((2.25 - 2.66 * 9 / 11, 2.25 + 2.66 * 9 / 11))
+    found = judge([*points, 4], floor=0.0)
+    assert (found.result, found.rules, found.direction) == ("none", (), None)
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 5).map(float)), max_size=80))
+def test_no_range_of_no_width_is_drawn(points: list[float | None]) -> None:
+    """Whatever is said is said against limits that lie apart, before they are cut at what is possible."""
+    for reading in chart(points).readings:
+        if reading.usual is None:
+            assert (reading.result, reading.rules) == ("too_few_points", ())
+        else:
+            assert reading.usual.lower < reading.usual.upper
+
+
+def test_what_never_differed_has_no_usual_range_until_it_did() -> None:
+    """30 equal points do not say by how much they differ; the first other one is what does, and is no news itself."""
+    points: list[float | None] = [5.0] * 30
+    assert judge([*points, 6.0]).result == "too_few_points"
+    drawn = chart([*points, 6.0, 5.0, 4.0, 5.0, 6.0, 5.0]).readings
+    assert [r.usual is None for r in drawn] == [True] * 31 + [False] * 5
+    ranges = [r.usual.mean_range for r in drawn if r.usual is not None]
+    assert ranges == sorted(ranges)  # what was equal for long is not locked in: the range grows as it is seen
+    assert ranges[-1] > 2 * ranges[0]
+
+
+def test_a_season_that_is_exact_leaves_no_range_to_judge_by() -> None:
+    """What is left once it is out differs in the last digit of a float alone: that is no usual range."""
+    assert judge([*YEAR * 3, 50.0], floor=0.0, cycle=12).result == "too_few_points"
+
+
 @given(POINTS, POINTS)
 def test_later_points_do_not_change_what_was_said(points: list[float | None], later: list[float | None]) -> None:
     """The chart reads forwards only: what was mailed can be found again."""
