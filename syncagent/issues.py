@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
 from scorecards.definition import Kpi, Recipient, Scorecard
@@ -23,34 +22,18 @@ from scorecards.restate import with_restated
 from scorecards.told import Told
 from scorecards.values import Freshness, KpiResult, Period
 from scorecards.voice import is_satisfaction, with_voice
-from syncagent import compose, due, freshness, kept, pledges, told
+from syncagent import compose, freshness, kept, pledges, told
 from syncagent.config.result import Config
 from syncagent.notices import Owner
+from syncagent.rhythm import CardPeriod, granularity_of
 from syncagent.smart import of_result
 
 log = logging.getLogger(__name__)
-
-CardPeriod = Literal["day", "week", "month", "quarter", "year", "fiscal_quarter", "fiscal_year"]
-
-
-def schedule_of(card: Scorecard) -> due.Schedule | None:
-    """When the scorecard is due; None when only by hand."""
-    if card.send is not None:
-        return due.parse_send(card.send)
-    return due.parse_cron(card.cron) if card.cron is not None else None
 
 
 def zone_of(config: Config, card: Scorecard) -> ZoneInfo:
     """The zone its due times are meant in."""
     return ZoneInfo(card.timezone or config.agent.timezone)
-
-
-def granularity_of(card: Scorecard) -> CardPeriod:
-    """The period the scorecard shows: its own, else as its schedule goes."""
-    if card.period is not None:
-        return card.period
-    schedule = schedule_of(card)
-    return cast(CardPeriod, schedule.default_period) if schedule is not None else "week"
 
 
 def period_of(config: Config, card: Scorecard, as_of: datetime) -> Period:

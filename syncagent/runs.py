@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from scorecards.definition import Scorecard
 from scorecards.values import Freshness, KpiResult, instant
-from syncagent import copies, facts, freshness, issues, ledger, notices
+from syncagent import copies, facts, freshness, issues, ledger, notices, rhythm
 from syncagent.clock import ClockGuard
 from syncagent.config.result import Config
 from syncagent.copies import Edition
@@ -98,7 +98,7 @@ def tick(
 def next_due(config: Config, name: str, after: datetime, count: int) -> list[datetime]:
     """The next due times of a scorecard in UTC, quiet and paused days left out."""
     card = config.scorecards[name]
-    schedule = issues.schedule_of(card)
+    schedule = rhythm.schedule_of(card)
     if schedule is None or count < 1:
         return []
     zone = issues.zone_of(config, card)
@@ -118,7 +118,7 @@ def next_due(config: Config, name: str, after: datetime, count: int) -> list[dat
 def written_down_until(config: Config, state: sqlite3.Connection, name: str) -> datetime | None:
     """Up to when a scorecard's due times have their rows; None when its schedule would start anew."""
     card = config.scorecards[name]
-    schedule = issues.schedule_of(card)
+    schedule = rhythm.schedule_of(card)
     row = state.execute("SELECT schedule, enumerated_until FROM schedules WHERE scorecard = ?", (name,)).fetchone()
     if schedule is None or row is None or row["schedule"] != _schedule_key(schedule, issues.zone_of(config, card)):
         return None
@@ -156,7 +156,7 @@ def _write_down(
     skipped: tuple[str, str] | None = None,
 ) -> int:
     """Give every due time since the last tick its row; returns how many are skipped at once."""
-    schedule = issues.schedule_of(card)
+    schedule = rhythm.schedule_of(card)
     if schedule is None:
         return 0
     zone = issues.zone_of(config, card)

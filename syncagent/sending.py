@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from scorecards.definition import Recipient, Scorecard
 from scorecards.values import instant
-from syncagent import compose, copies, freshness, issues, ledger, runs
+from syncagent import compose, copies, freshness, issues, ledger, rhythm, runs
 from syncagent.config.result import Config
 from syncagent.copies import Edition
 from syncagent.errors import Refused, UsageError
@@ -102,7 +102,7 @@ def send_now(
 
 
 def _newest_due(config: Config, card: Scorecard, now: datetime) -> datetime:
-    schedule = issues.schedule_of(card)
+    schedule = rhythm.schedule_of(card)
     weekdays = frozenset(config.reporting().hours.weekly)
     newest = schedule.latest(now, issues.zone_of(config, card), config.holidays, weekdays) if schedule else None
     return newest or now

@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING, Any
 from scorecards.calendar import business_days
 from scorecards.definition import Kpi, Scorecard
 from scorecards.figures import Figure
-from scorecards.slots import Granularity
 from scorecards.smart import Known, Letter, check, to_json
 from scorecards.values import KpiResult
 from scorecards.version import measure_of
+from syncagent.rhythm import reporting_days
 
 if TYPE_CHECKING:
     from syncagent.config import Config
-
-_DAYS: dict[Granularity, int] = {
-    "day": 1,
-    "week": 7,
-    "month": 28,
-    "quarter": 90,
-    "fiscal_quarter": 90,
-    "year": 365,
-    "fiscal_year": 365,
-}
 
 
 def letters(config: "Config", today: date) -> dict[str, dict[str, Letter]]:
@@ -39,7 +29,7 @@ def letters(config: "Config", today: date) -> dict[str, dict[str, Letter]]:
             recipients=any(card.to for card in cards),
             rivals=_rivals(config, kpi),
             partner_shown=not any(kpi.partner_missing_from(card.kpis) for card in cards) if kpi.partner else None,
-            period_days=_DAYS.get(kpi.period or kpi.usual_period, 28),
+            period_days=reporting_days(kpi, cards),
         )
         judged = check(kpi, known)
         if judged is not None:
@@ -107,7 +97,7 @@ def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date)
         redefined=agreed is not None and bool(agreed.warning),
         best=max((float(p.value or 0) / many for p, many in days if many), default=None) if needed else None,
         segments=_segments(kpi, result),
-        period_days=_DAYS.get(kpi.period or kpi.usual_period, 28),
+        period_days=reporting_days(kpi, [card]),
     )
     found = check(kpi, known)
     return None if found is None else to_json(found)

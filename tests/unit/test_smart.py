@@ -201,6 +201,56 @@ def test_check_says_it_of_a_target_that_is_smart_too(tmp_path: Path) -> None:
     assert "SMART: the target of won_revenue: S ok · M ok · A ok · R ok · T ok" in done.stdout.splitlines()
 
 
+YEARLY = """
+[kpi.bookings]
+of = "opportunities"
+agg = "sum"
+field = "amount"
+date = "outcome_date"
+where = { is_won = true }
+period = "year"
+partial = "to_date"
+{more}
+objective = "grow"
+perspective = "FO F"
+review_by = 2027-06-30
+target = {{ want = "up", change = "+10%", from = {{ period = "2025" }}, due = 2026-12-31 }}
+[scorecard.yearly]
+send = "{send}"
+owner = "owner@acme.test"
+kpis = ["bookings"]
+to = ["vp@acme.test"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("frequency", "send", "last", "first_without"),
+    [
+        ("weekly", "monday 08:00", date(2026, 12, 25), date(2026, 12, 26)),
+        ("every month", "monday 08:00", date(2026, 12, 4), date(2026, 12, 5)),
+        ("as needed", "monday 08:00", date(2026, 12, 25), date(2026, 12, 26)),  # then the scorecard's rhythm
+        ("whenever", "day 1 of month 06:00", date(2026, 12, 4), date(2026, 12, 5)),
+        ("yearly", "monday 08:00", date(2026, 1, 1), date(2026, 1, 2)),
+    ],
+)
+def test_a_yearly_total_is_on_time_until_one_reporting_period_is_left(
+    tmp_path: Path, frequency: str, send: str, last: date, first_without: date
+) -> None:
+    """What is left is counted in periods it is reported in, not in the year that is being filled."""
+    office = Office(tmp_path)
+    told = YEARLY.replace("where = { is_won = true }", "where = {{ is_won = true }}")
+    office.write(more=told.format(more=f'frequency = "{frequency}"', send=send))
+    config = load_config(office.config, environ={})
+    moment = datetime(2026, 3, 2, tzinfo=UTC)
+    result = KpiResult("bookings", "Bookings", moment, None, 10.0, "money", "ok", n=30)
+    for today, fails in ((date(2026, 1, 1), False), (last, False), (first_without, True)):
+        letter = mailed_letters(config, today)["bookings"]["T"]
+        assert letter.reasons == (("less than one whole period is left",) if fails else ())
+        mailed = of_result(config, config.scorecards["yearly"], result, today)
+        assert mailed is not None
+        assert mailed["T"]["result"] == letter.result == ("fail" if fails else "ok")
+
+
 def test_segments_that_are_gone_are_a_doubt(tmp_path: Path) -> None:
     """Of the dimensions the value is split by, the segments there are today."""
     office = Office(tmp_path)
