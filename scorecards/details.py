@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scorecards.bridges import extras
 from scorecards.compiler.measure import runs_by_days
 from scorecards.definition import Kpi
-from scorecards.figures import Figure, figure, is_two_sided, n_min, scaled
+from scorecards.figures import Figure, figure, is_two_sided, n_min, noun, scaled
 from scorecards.periods import Slice
 from scorecards.question import question_beside, question_of
 from scorecards.ratios import days_of, growths, own_slice
@@ -33,8 +33,9 @@ def details_of(evaluator: "Evaluator", kpi: Kpi, main: Slice, tally: Tally | Non
     if tally is None:
         return {}
     found = {f"excluded_{why}": tally.excluded.get(why, 0) for why in ("null", "no_fx")}
-    if kpi.cohort is not None or kpi.mature is not None:
+    if kpi.cohort is not None or kpi.mature is not None or (kpi.deadline is not None and kpi.deadline.wait):
         found["immature"] = tally.excluded.get("immature", 0)
+        found |= _maturity(kpi, tally)
     found |= _ruled_out(kpi, tally)
     for name, wanted in (_automatic(evaluator, kpi) | _beside(kpi)).items():
         if wanted.excluded is not None:
@@ -90,6 +91,25 @@ def _ruled_out(kpi: Kpi, tally: Tally) -> dict[str, Any]:
     if found:
         found["excluded"] = sum(tally.excluded.get(name, 0) for name in (*kpi.out, "void"))
     return found
+
+
+def _maturity(kpi: Kpi, tally: Tally) -> dict[str, Any]:
+    """How many rows have had the time they are judged by, of how many (G18); not of a time that begins elsewhere."""
+    long: dict[str, int] = {}
+    if kpi.deadline is not None:
+        within = kpi.deadline.within
+        if within is not None and within.business_days is not None:
+            long = {"business_days": within.business_days}
+        elif within is not None and not within.of:
+            long = {"seconds": within.seconds}
+    elif kpi.cohort is not None:
+        long = {"seconds": kpi.cohort.within}
+    elif kpi.mature is not None and kpi.mature.after is None:
+        long = {"seconds": kpi.mature.wait}
+    if not long:
+        return {}
+    whole = tally.n + tally.excluded.get("immature", 0)
+    return {"maturity": {"mature": tally.n, "of": whole, "rows": noun(kpi), **long}}
 
 
 def _of_kpi(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> Any:

@@ -87,7 +87,7 @@ def note_lines(result: KpiResult, fmt: Formatter) -> list[Line]:
     """What limits or judges the number: why it is missing, how old it is, what it covers, whether it is news."""
     words = fmt.words
     if not headline.has_value(result):
-        return [Line(_missing(result, fmt))]
+        return [Line(_missing(result, fmt)), *(Line(text) for text in [maturity_words(result, fmt)] if text)]
     lines = []
     if result.status == "stale":
         synced = [f.synced_at for f in result.freshness if f.synced_at is not None]
@@ -171,7 +171,9 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         if target.projected is not None:
             said.append(words("w_projected", value=bare(result, fmt, target.projected)))
     said += [text for text in (stat_words(result, fmt), *_other_stats(result, fmt), _base(result, fmt)) if text]
-    for key in ("immature", "unanswered", "pending"):
+    mature = maturity_words(result, fmt)
+    said += [mature] if mature else []
+    for key in ("unanswered", "pending") if mature else ("immature", "unanswered", "pending"):
         left = result.details.get(key)
         if isinstance(left, int | float) and left > 0:
             said.append(words(key, n=fmt.number(left)))
@@ -188,6 +190,22 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
     if year:
         said.append(words("year_ago", change=year))
     return [Line(" · ".join(said))] if said else []
+
+
+def maturity_words(result: KpiResult, fmt: Formatter) -> str:
+    """How many rows have had the time they are judged by: "41 of 58 leads have had 90 days"; empty where all have."""
+    found = result.details.get("maturity")
+    if not isinstance(found, dict) or found["mature"] == found["of"]:
+        return ""
+    days = found.get("business_days")
+    if days is not None:
+        time = fmt.words("business_days", days, n=fmt.number(days))
+    else:
+        days, rest = divmod(found["seconds"], 86400)
+        name = fmt.words("period_day", days)
+        time = fmt.duration(found["seconds"]) if rest or not days else f"{fmt.number(days)} {name}"
+    mature, whole = fmt.number(found["mature"]), fmt.number(found["of"])
+    return fmt.words("mature", found["mature"], a=mature, b=whole, rows=clean(found["rows"], 40), time=time)
 
 
 def crm_words(result: KpiResult, fmt: Formatter) -> str:

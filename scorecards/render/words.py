@@ -161,6 +161,8 @@ ENGLISH = Words(
         "out_of": "{value} of {scale}",
         "per_100": "{value} per 100",
         "pp": "pp",
+        "mature": ("{a} of {b} {rows} has had {time}", "{a} of {b} {rows} have had {time}"),
+        "business_days": ("{n} business day", "{n} business days"),
         "immature": "{n} too young to be judged",
         "unanswered": "{n} still unanswered",
         "pending": "{n} still pending",

@@ -236,6 +236,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     from scorecards.render.moved import bridge_words, driver_lines, left_out
     from scorecards.render.rows import (
         crm_words,
+        maturity_words,
         rate_words,
         signal_sentence,
         stat_words,
@@ -265,6 +266,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         has_sides = result.denominator is not None and not is_product
         sides = f"{_plain(result.numerator)} of {_plain(result.denominator)}, " if has_sides else ""
         lines.append(("made of", f"{sides}n = {result.n:,}"))
+    lines.append(("mature", maturity_words(result, fmt)))
     lines.append(("in CRMs", crm_words(result, fmt)))
     lines += [("rate", said) for said in rate_words(result, fmt)]
     for comparison in result.comparisons:

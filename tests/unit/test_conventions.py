@@ -23,7 +23,7 @@ from scorecards.evaluate import Evaluator, evaluate
 from scorecards.figures import N_MIN_DURATION, N_MIN_QUANTILE, N_MIN_RATIO, N_MIN_SURVEY, n_min
 from scorecards.periods import parse_period
 from scorecards.render.format import get
-from scorecards.render.rows import written_change
+from scorecards.render.rows import maturity_words, written_change
 from scorecards.values import KpiResult
 from syncagent import facts, issues
 from syncagent.config import load_config
@@ -488,3 +488,28 @@ def test_g18_the_young_leave_both_sides_even_if_they_succeeded(
     as_of = datetime(2026, 10, 5, 10, tzinfo=UTC) + timedelta(days=90, hours=hours)
     found = asked(cache, "lead_conversion_rate", as_of=as_of)
     assert (found.numerator or 0, found.denominator or 0, found.details["immature"]) == sides
+    said = "" if sides[2] == 0 else "0 of 2 leads have had 90 days"
+    assert maturity_words(found, get("en-GB", "EUR", "UTC")) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "time"),
+    [
+        ("first_purchase_retention_rate", "purchases", {"seconds": 365 * 86400}),
+        ("conversation_rate", "people", {"seconds": 14 * 86400}),
+        ("survey_response_rate", "survey invitations", {"seconds": 14 * 86400}),
+        ("full_resolution_rate", "tickets", {"seconds": 7 * 86400}),
+        ("detractor_followup_rate", "answers", {"business_days": 5}),
+    ],
+)
+def test_g18_each_says_how_many_have_had_their_time(
+    full: sqlite3.Connection, name: str, what: str, time: dict[str, int]
+) -> None:
+    """Those judged, of those and the young; of what is judged at once nothing is said."""
+    found = asked(full, name, "2026-01-01..2026-11-01", as_of=every_table.AS_OF, reporting=REPORTING)
+    said = found.details["maturity"]
+    assert {key: said[key] for key in said if key not in ("mature", "of", "rows")} == time
+    assert (said["rows"], said["of"] - said["mature"]) == (what, found.details["immature"])
+    assert said["mature"] == found.n
+    assert said["of"] > 0
+    assert "maturity" not in asked(full, "win_rate", as_of=every_table.AS_OF, reporting=REPORTING).details

@@ -105,6 +105,7 @@ TOTAL = replace(
 )
 
 
+LEADS = {"mature": 41, "of": 58, "rows": "leads", "seconds": 90 * 86400}
 VOICE = {
     "by": "ticket",
     "n": 1200,
@@ -173,6 +174,18 @@ def test_a_total_is_told_with_its_deadline() -> None:
         ({"signal": Signal("signal", (3,), 0.2, 0.1, 0.6, 20, "above")}, "↑ 3 of the last 4 far above the average"),
         ({"signal": Signal("signal", (1,), 0.3, 0.1, 0.6, 20)}, "moved more than usual from the period before"),
         ({"details": {"immature": 17, "unanswered": 0}}, "60 of 200 · 17 too young to be judged"),
+        ({"details": {"immature": 17, "maturity": LEADS}}, "60 of 200 · 41 of 58 leads have had 90 days Lines"),
+        ({"details": {"immature": 0, "maturity": {**LEADS, "mature": 58}}}, "60 of 200 Lines"),
+        ({"details": {"maturity": {**LEADS, "mature": 1, "seconds": 86400}}}, "1 of 58 leads has had 1 day Lines"),
+        ({"details": {"maturity": {**LEADS, "seconds": 21600}}}, "41 of 58 leads have had 6 h Lines"),
+        (
+            {"details": {"maturity": {"mature": 9, "of": 12, "rows": "answers", "business_days": 5}}},
+            "9 of 12 answers have had 5 business days Lines",
+        ),
+        (
+            {"value": None, "status": "too_few", "details": {"maturity": {**LEADS, "mature": 0}}},
+            "0 of 58 leads have had 90 days",
+        ),
         ({"target": None, "verdict": None}, "Win rate 60 of 200 30.0% +5.0 pp better"),
         (
             {"details": {"voc_alignment": VOICE}},
