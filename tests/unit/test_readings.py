@@ -110,3 +110,31 @@ def test_coverage_of_customers_a_day_is_said_of_tickets_and_calls(cache: sqlite3
     put(cache, "tickets", "T", created_at="2026-10-01T00:00:00Z", status_category="open")
     result = told(cache, "peak_customer_capacity", None)
     assert result.reason == "covers 25% of tickets and calls: 3 without a value"
+
+
+def answers(cache: sqlite3.Connection, survey: str, *scores: tuple[float, int, int]) -> None:
+    for number, (score, low, high) in enumerate(scores):
+        put(cache, "survey_responses", f"{survey} {number}", survey_type=survey, score=score, scale_min=low,
+            scale_max=high, responded_at="2026-10-05T10:00:00Z", comment=f"{score} of {high}")  # fmt: skip
+
+
+def test_answers_on_different_scales_are_put_on_one_before_they_are_averaged(cache: sqlite3.Connection) -> None:
+    """5 of 5 and 5 of 10 are not the same answer: on a scale to 10 they are 10 and 5."""
+    answers(cache, "csat", (5, 1, 5), (5, 1, 10))
+    answers(cache, "custom", (50, 0, 100), (1, 0, 4))
+    answers(cache, "ces", (6, 1, 7), (7, 1, 7))
+    answers(cache, "nps", (9, 0, 10), (10, 0, 10), (6, 0, 10), (7, 0, 10))
+
+    def rated(survey: str, **params: Any) -> tuple[float | None, str, float | None]:
+        result = told(cache, "survey_rating", params={"survey": survey, **params})
+        return result.value, result.unit, result.scale
+
+    assert rated("csat") == (7.5, "score", 10)
+    assert rated("csat", target_scale=5) == (3.75, "score", 5)
+    assert rated("csat", normalise="minmax") == ((10 + 40 / 9) / 2, "score", 10)
+    assert rated("custom") == (3.75, "score", 10)
+    assert rated("ces") == (6.5, "number", None)
+    assert rated("nps") == (25, "number", None)
+    lowest = told(cache, "survey_rating", params={"survey": "csat"}).actions
+    assert lowest is not None
+    assert [row.id for row in lowest.rows] == ["csat 1", "csat 0"]
