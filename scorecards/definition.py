@@ -30,6 +30,7 @@ from scorecards.slots import (
     Target,
     aggregate_name,
 )
+from scorecards.takes import TakesSlot
 
 #: What a KPI may be; without one it is a plain aggregate.
 SHAPES = ("share", "ratio", "calc", "cohort", "duration", "deadline", "stock", "retain", "filled", "sql")
@@ -89,6 +90,7 @@ class Kpi(Model):
     n_min: Annotated[int | None, Field(ge=0)] = None
     action: Action | None = None
     params: dict[str, Any] = {}
+    takes: dict[str, TakesSlot] = Field(default={}, exclude=True)  # what each of its parameters takes
     params_of: str = ""  # a KPI whose parameters of the same name it takes, unless its own are given
     # how it reads
     format: str | None = None  # a currency code, "percent", "number": an admin's own value; "months": days, to readers
@@ -203,24 +205,33 @@ class Kpi(Model):
 
 
 def build(name: str, template: Mapping[str, Any], *, builtin: bool = False) -> Kpi:
-    """A KPI from its table: `variants` chosen by a parameter ("*": by any value) are laid over it, then "$name" becomes
-    that parameter.
+    """A KPI from its table: laid out, then "$name" becomes that parameter.
 
     Built-ins are made of the same tables. Raises pydantic.ValidationError with paths as in the table.
     """
+    return Kpi.model_validate({**substituted(template), "id": name, "builtin": builtin, "template": dict(template)})
+
+
+def substituted(template: Mapping[str, Any]) -> dict[str, Any]:
+    """A KPI's table as its parameters make it: laid out, with their values in the place of "$name"."""
+    table = laid_out(template)
+    params = table.get("params", {})
+    return {
+        key: value if key in ("params", "takes") else _substituted(value, params)
+        for key, value in table.items()
+        if value not in (None, "")  # "" takes a key of the template away: TOML has no null
+    }
+
+
+def laid_out(template: Mapping[str, Any]) -> dict[str, Any]:
+    """A KPI's table with the `variants` that its parameters choose ("*": any value) laid over it."""
     table = {key: value for key, value in template.items() if key != "variants"}
     for param, choices in template.get("variants", {}).items():
         value = table.get("params", {}).get(param)
         chosen = choices.get(str(value)) or ({} if value in (None, "") else choices.get("*", {}))
         params = {**chosen.get("params", {}), **table.get("params", {})}
         table = {**table, **chosen, "params": params}
-    params = table.get("params", {})
-    table = {
-        key: value if key == "params" else _substituted(value, params)
-        for key, value in table.items()
-        if value not in (None, "")  # "" takes a key of the template away: TOML has no null
-    }
-    return Kpi.model_validate({**table, "id": name, "builtin": builtin, "template": dict(template)})
+    return table
 
 
 def _substituted(value: Any, params: Mapping[str, Any]) -> Any:

@@ -57,7 +57,7 @@ _LOGINS = frozenset({"source", "mail", "web", "watch"})
 #: A KPI needs one of these; one that has another of them than `of` is not worked out from rows as a built-in is.
 BEGINNINGS = frozenset({"of", "ratio", "calc", "sql"})
 #: Keys of the models that only the loader sets.
-OURS = {"kpi": ("id", "builtin", "template", "usual_period", "variants"), "scorecard": ("id",)}
+OURS = {"kpi": ("id", "builtin", "template", "usual_period", "variants", "takes"), "scorecard": ("id",)}
 
 
 class Loader:
@@ -249,6 +249,8 @@ class Loader:
             if not isinstance(table.get("params", {}), Mapping):
                 self.report.problem(("kpi", name, "params"), "not a table", 'Write it like { weight = "count" }.')
                 table = {key: value for key, value in table.items() if key != "params"}
+            if builtin is not None:
+                table = check.without_unfit_parameters(self.report, name, table, builtin)
             make = partial(override, builtin) if builtin is not None else partial(build, name)
             kpi = self.report.validate(Kpi, table, ("kpi", name), make=make)
             if kpi is not None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from connectors.files.check import check_tables
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import CrmSettings, nearest
+from scorecards import parameters
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
 from syncagent.config.kpi import mistakes
@@ -249,6 +250,21 @@ def check_place(report: Report, name: str, kpis: Mapping[str, Kpi]) -> None:
     worked = f"; {', '.join(others)} {'is' if len(others) == 1 else 'are'} worked out from it" if others else ""
     message = f"one of your own in place of the built-in of this name{worked}"
     report.warning(("kpi", name), message, "Give it a name of its own if that is not meant.", value="")
+
+
+def without_unfit_parameters(report: Report, name: str, written: Mapping[str, Any], builtin: Kpi) -> Mapping[str, Any]:
+    """The table of a built-in without the parameters that will not do, each noted: a KPI cannot be made with them."""
+    params = written.get("params", {})
+    unfit = dict.fromkeys(params, False)
+    for param, message, mend in parameters.problems(builtin, params, BUILTINS, TABLES):
+        report.problem(("kpi", name, "params", param), message, mend)
+        unfit[param] = True
+    fit = {param: value for param, value in params.items() if not unfit[param]}
+    for param in parameters.lacking(builtin, fit):
+        mend = f"Say it too: nothing follows for {param} from the other parameters."
+        report.problem(("kpi", name, "params"), f"{param} is missing", mend, value="")
+        fit = {}
+    return {**written, "params": fit} if params else written
 
 
 def check_kpi(

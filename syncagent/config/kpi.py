@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from scorecards import parameters
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Reporting
 from scorecards.language import problems
@@ -14,31 +15,23 @@ from syncagent.schema import TABLES
 #: (path below [kpi.NAME], what is wrong, what to do)
 Mistake = tuple[KeyPath, str, str]
 
-#: Parameters of KPIs beside those a built-in states itself (docs/definitions.md).
-_PARAMETERS = """
-    reply_days click_days gap_days fresh_days horizon_days mode step pipeline compare like_for_like customer_model
-    lookback_days target_scale normalise satisfied_min_share clock stat target_seconds excluded_reasons
-    resolved_reasons reopen_days method grace_days object key required placeholders denominator types categories
-    purchases units of survey weight coverage_min unanswered_max
-"""
-PARAMETERS = frozenset(_PARAMETERS.split())
-
 
 def mistakes(kpi: Kpi, written: Mapping[str, Any], kpis: Mapping[str, Kpi], reporting: Reporting) -> Iterator[Mistake]:
     """Everything wrong with what `written` (the table in the file) makes of `kpi`."""
+    params = written.get("params", {})
     for place, message, mend in problems(kpi, kpis, reporting):
         path = place_of(place, written)
+        if path[0] not in written and (name := parameters.filled_by(kpi, str(path[0]), params)):
+            path = ("params", name)
         if path[0] in written:
             what, hint = own_sentence(re.sub(r"^is .{1,80}?, (?=the column )", "", message))
             yield path, what, mend or hint
         elif "of" in written:  # a built-in over another table: what it says itself does not fit any more
             yield ("of",), f"{place} of the built-in does not fit: {message}".rstrip("."), "Give it a name of its own."
     yield from _closed_lists(kpi, written)
-    if kpi.builtin:
-        known = sorted(PARAMETERS | BUILTINS[kpi.id].params.keys())
-        for name in written.get("params", {}):
-            if name not in known:
-                yield ("params", name), "there is no such parameter", did_you_mean(name, known)
+    declared = BUILTINS[kpi.id] if kpi.builtin else kpi
+    for name, message, mend in parameters.problems(declared, params, kpis, reporting.tables):
+        yield ("params", name), message, mend
 
 
 def place_of(text: str, table: Any) -> KeyPath:
