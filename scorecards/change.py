@@ -14,7 +14,7 @@ from scorecards.plan import Plan
 from scorecards.ratios import parts_of, times_of
 from scorecards.reading import direction_of
 from scorecards.segments import Split
-from scorecards.split import usual_splits
+from scorecards.split import is_by_owner, usual_splits
 from scorecards.tally import Tally
 from scorecards.values import Comparison, Signal, period_json
 
@@ -126,11 +126,19 @@ def with_drivers(
     signal: Signal | None,
     details: Mapping[str, Any],
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The drivers, and the details; effects that do not add up are left out, which `left_out` of the details says."""
+    """The drivers, and the details with what must be said beside them.
+
+    Effects that do not add up are left out (`left_out`); what is split by owner or team is by today's (`owners`).
+    """
+    drivers, said = None, dict(details)
     try:
-        return drivers_of(evaluator, kpi, chosen, by, compared, signal), dict(details)
+        drivers = drivers_of(evaluator, kpi, chosen, by, compared, signal)
     except ScorecardError as error:
-        return None, {**details, "left_out": {**details.get("left_out", {}), "drivers": str(error)}}
+        said["left_out"] = {**details.get("left_out", {}), "drivers": str(error)}
+    names, language = {*by, *([drivers["by"]] if drivers else [])}, evaluator.compiler.language
+    if any(is_by_owner(name, kpi, evaluator.kpis, language, evaluator.reporting.dimensions) for name in names):
+        said["owners"] = "today"
+    return drivers, said
 
 
 def is_news(chosen: Plan, compared: Comparison, signal: Signal | None) -> bool:

@@ -72,6 +72,13 @@ def usual_splits(kpi: Kpi, kpis: Mapping[str, Kpi], language: Language, dimensio
             yield name
 
 
+def is_by_owner(name: str, kpi: Kpi, kpis: Mapping[str, Kpi], language: Language, dimensions: Dimensions) -> bool:
+    """Does it split by who a record belongs to? Nobody keeps who that was before: it is today's owner (G15)."""
+    relations = [relation for part in counted(kpi, kpis) if part.of and (relation := language.relation(part.of))]
+    columns = {relation.split_by(dimensions.get(name, {})) or name for relation in relations}
+    return any(column.startswith("owner") or ".owner" in column for column in columns)
+
+
 def _splits(name: str, relation: Relation, language: Language, dimensions: Dimensions) -> bool:
     if name in dimensions:
         column = relation.split_by(dimensions[name])

@@ -80,6 +80,7 @@ def view(issue: Issue, fmt: Formatter, detail: Detail, draw: Draw) -> View:
         definitions=tuple((clean(r.title) or r.kpi, clean(r.about, 240)) for r in results if r.about),
         rates=tuple((clean(r.title) or r.kpi, "; ".join(said)) for r in results if (said := rate_words(r, fmt))),
         smart=smart_lines(results),
+        owners=words("owners") if any(r.details.get("owners") for r in results) else "",
         why=words(
             "why", recipient=clean(issue.recipient, 120), title=clean(issue.title), agent=clean(issue.agent_name)
         ),

@@ -154,6 +154,7 @@ class View:
     definitions: tuple[tuple[str, str], ...]  # name and one line of each KPI
     rates: tuple[tuple[str, str], ...]  # name of each KPI, and what its foreign amounts were converted by
     smart: tuple[tuple[str, str], ...]  # name and letters of each target
+    owners: str  # that owners and teams are today's, where anything is split by them
     why: str
     contact: str
     stop: str | None

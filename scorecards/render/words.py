@@ -236,6 +236,7 @@ ENGLISH = Words(
         "last_synced": "last synced {when}",
         "never": "never synced",
         "withdrawn": "{last}, no longer read: {streams}",
+        "owners": "Owners and teams are those a record has today, also for what was before.",
         "sources": "Sources",
         "definitions": "What the KPIs mean",
         "rates": "Exchange rates",

@@ -299,6 +299,8 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     for label, text in lines:
         if text:
             click.echo(f"  {label:<9} {text}")
+    if result.details.get("owners"):
+        click.echo(f"  {fmt.words('owners')}")
     for segment in result.segments:
         value = written_value(result, fmt, segment.value) if segment.value is not None else segment.status
         click.echo(f"    {segment.segment:<30} {value or '':>14}  n = {segment.n}")

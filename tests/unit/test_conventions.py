@@ -22,6 +22,7 @@ from scorecards.definition import TestRows as Rules
 from scorecards.evaluate import Evaluator, evaluate
 from scorecards.figures import N_MIN_DURATION, N_MIN_QUANTILE, N_MIN_RATIO, N_MIN_SURVEY, n_min
 from scorecards.periods import parse_period
+from scorecards.render import render
 from scorecards.render.format import get
 from scorecards.render.rows import maturity_words, written_change
 from scorecards.values import KpiResult
@@ -29,6 +30,7 @@ from syncagent import facts, issues
 from syncagent.config import load_config
 from syncagent.store import open_cache
 from tests.fakes import every_table
+from tests.fakes.issue import issue
 from tests.unit.facts.frame import REPORTING, put
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -435,6 +437,14 @@ def test_g15_a_row_without_a_segment_is_in_none_and_the_owner_is_todays(cache: s
     assert split() == {"Kim": 1, "(none)": 3}
     put(cache, "opportunities", "b", owner_id="u")
     assert split() == {"Kim": 2, "(none)": 2}
+    found = {by: asked(cache, AMOUNTS, by=(by,)) for by in ("owner.name", "owner_team", "pipeline")}
+    assert {by: one.details.get("owners") for by, one in found.items()} == {
+        "owner.name": "today", "owner_team": "today", "pipeline": None
+    }  # fmt: skip
+    note = "Owners and teams are those a record has today, also for what was before."
+    for by, one in found.items():
+        told = render(issue([one], freshness=()))
+        assert (note in told.text, note in told.html) == (by != "pipeline", by != "pipeline")
 
 
 # -- G16, G18: deals and cohorts ------------------------------------------------------------------------------
