@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from scorecards import sqlcheck
+from scorecards.borrowed import of_others
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_rate, is_two_sided
@@ -123,15 +124,19 @@ class _Check:
                     yield from self._reason(f"also.{name}.excluded", wanted.excluded)
                 for slot in ("where", "share"):
                     yield from self._filter(f"also.{name}.{slot}", getattr(wanted, slot) or {})
-        if kpi.action is not None:
+        if kpi.action is not None and not kpi.action.kpi:
             yield from self._filter("action.where", kpi.action.where)
             if kpi.action.missed and not is_two_sided(kpi):
                 yield "action.missed", "is of a share: of this nothing is missed.", "Take it away."
             order = (kpi.action.order or "").lstrip("-")
-            if order and order not in ("measure", "gap"):
+            if order and order not in ("measure", "gap", "figure"):
                 yield from self._known("action.order", order)
             for name in kpi.action.show:
                 yield from self._known("action.show", name)
+            if kpi.action.per is not None:
+                yield from self._known("action.per", kpi.action.per)
+            if kpi.action.without is not None:
+                yield from self._known("action.without.key", kpi.action.without.key)
             if kpi.action.amount is not None:
                 yield from self._known("action.amount", kpi.action.amount)
                 yield from self._number("action.amount", kpi.action.amount)
@@ -226,15 +231,13 @@ class _Check:
                     yield from self._place(slot, one)
 
     def _listed_part(self) -> Iterator[Problem]:
-        """An action over the rows of another KPI is checked as that one's own."""
+        """An action over the rows of another KPI is checked as that one's own; of several each has its own."""
         action = self._kpi.action
-        if action is None or action.kpi is None:
+        if action is None:
             return
-        part = self._kpis.get(action.kpi)
-        if part is None:
-            yield "action.kpi", f"no KPI is called {action.kpi!r}.", _meant(action.kpi, list(self._kpis))
-        else:
-            own = part.model_copy(update={"action": action.model_copy(update={"kpi": None})})
+        yield from of_others(action, self._kpis, self._language)
+        if len(action.kpi) == 1 and (part := self._kpis.get(action.kpi[0])) is not None:
+            own = part.model_copy(update={"action": action.model_copy(update={"kpi": ()})})
             for path, said, mend in problems(own, self._kpis, self._reporting):
                 if path.startswith("action"):
                     yield path, said, mend

@@ -237,6 +237,11 @@ def _other(evaluator: "Evaluator", kpi: Kpi, part: Kpi, slice_: Slice, suffix: s
     return like_for_like(span, slice_, evaluator.as_of, evaluator.zone)
 
 
+def base_of(evaluator: "Evaluator", kpi: Kpi, part: Kpi, slice_: Slice) -> Slice:
+    """What a KPI's part is compared with over a slice: like for like, by `params.compare`."""
+    return _other(evaluator, kpi, part, slice_, "base")
+
+
 def compared_with(evaluator: "Evaluator", kpi: Kpi, part: Kpi) -> str:
     """params.compare: year_ago, previous_period, or by the data: a year ago with 13 months of it."""
     said = str(kpi.params.get("compare", "auto")).removesuffix("_period")

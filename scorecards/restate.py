@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from scorecards.actions import faces
 from scorecards.asked import table_of
 from scorecards.definition import Kpi, Reporting
 from scorecards.explain import measured
+from scorecards.faces import faces
 from scorecards.periods import Slice, Span
 from scorecards.plan import Plan, plan
 from scorecards.question import question_of

@@ -309,6 +309,17 @@ class Target(Model):
         return self.model_extra or {}
 
 
+class Without(Model):
+    """Only rows whose `key` no row of another KPI names in its column `by`: customers without an upsell.
+
+    That KPI is asked over its own window, else over the period shown.
+    """
+
+    kpi: str
+    by: str
+    key: str = "id"
+
+
 class Action(Model):
     """The rows somebody must touch: filter, order ("-amount" is largest first), how many, which columns."""
 
@@ -319,9 +330,28 @@ class Action(Model):
     amount: str | None = None  # column that holds what is at stake, in major units, where the record's own is not it
     label: str = ""
     reason: str = ""  # said of each row; {column} is replaced: "lost: {loss_reason}"
-    missed: bool = False  # of a share: only the rows that are not on top
+    missed: bool = False  # of a share: only the rows that are not on top; of a retention, who was lost
     open_now: bool = False  # the rows as they are at as_of, whatever the period
-    kpi: str | None = None  # of a ratio or a sum: the KPI whose rows are listed
+    kpi: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()  # whose rows are listed instead of its own, in turn
+    above: float | str | None = None  # only measures above a number, or above a quantile of the KPI's own ("p90")
+    without: Without | None = None
+    per: str | None = None  # one line for each value of this column, with its {figure}: the highest first
+    fallen: bool = False  # of `per`: only figures lower than in the period compared with ({before}), furthest first
+
+    @field_validator("above")
+    @classmethod
+    def _a_quantile(cls, value: float | str | None) -> float | str | None:
+        if isinstance(value, str) and not re.fullmatch(r"p[1-9][0-9]?|median", value):
+            raise ValueError("neither a number nor a quantile: write p90, p1 to p99 or median")
+        return value
+
+    @model_validator(mode="after")
+    def _of_one_form(self) -> "Action":
+        if self.fallen and self.per is None:
+            raise ValueError('fallen needs per, the column whose values are compared: per = "account_id"')
+        if self.fallen and self.above is not None:
+            raise ValueError("give either above or fallen")
+        return self
 
 
 class Also(Model):

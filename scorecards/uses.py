@@ -269,7 +269,9 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
     for slot in (kpi.where, kpi.share or {}, *kpi.out.values(), kpi.action.where if kpi.action else {}):
         yield from columns_of(slot)
     if kpi.action is not None:
-        yield from (name for name in (kpi.action.order, kpi.action.amount, *kpi.action.show) if name)
+        key = kpi.action.without.key if kpi.action.without is not None else None
+        named = (kpi.action.order, kpi.action.amount, kpi.action.per, key, *kpi.action.show)
+        yield from (name for name in named if name)
     for goal in (kpi.cohort, kpi.unless):
         if goal is not None:
             yield goal.reaches

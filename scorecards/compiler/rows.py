@@ -75,7 +75,8 @@ class Compiler:
         """
         sql = self._sql(relation)
         if kpi.retain is not None and not own:
-            found = retained(kpi, sql, movements, self._segment(relation, by, sql) if by is not None else "")
+            segment = self._segment(relation, by, sql) if by is not None else ""
+            found = retained(kpi, sql, movements, segment, [self._shown(sql, name) for name in show])
             return replace(found, rests=self._rests(kpi, relation, sql, []))
         time = [] if own else placed(kpi, relation, sql)
         where = [relation.live, *known_rows(kpi, relation, sql, own, moving), *time, *sql.conditions(question.where)]
@@ -96,9 +97,7 @@ class Compiler:
             f" {on_top} AS hit, {x} AS x, {y} AS y, {rate} AS rate"
         )
         for number, name in enumerate(show):
-            column = sql.column(name)
-            value = sql.value_of(name)
-            select += f", {sql.money(column, 's.at_day') if column.type == 'money' else value} AS c{number}"
+            select += f", {self._shown(sql, name)} AS c{number}"
         if moving:
             select += f", {neighbours(relation)}"
         shown = "".join(f", c{number}" for number in range(len(show)))
@@ -159,6 +158,11 @@ class Compiler:
             return None  # an amount of another record, in that one's currency
         factors = {self._one_rate(table) for table in relation.money_tables}
         return factors.pop() if len(factors) == 1 else None
+
+    def _shown(self, sql: Sql, name: str) -> str:
+        """A column as lists show it: money in major units."""
+        column = sql.column(name)
+        return sql.money(column, "s.at_day") if column.type == "money" else sql.value_of(name)
 
     def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
         if by is None:

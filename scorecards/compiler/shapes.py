@@ -1,5 +1,7 @@
 """The shapes that are more than a filter and a measure: filled fields, the latest of each, who was kept."""
 
+from collections.abc import Sequence
+
 from scorecards.compiler.statement import SLICE, Rows
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi
@@ -45,11 +47,11 @@ def place(kpi: Kpi, sql: Sql) -> str:
     )
 
 
-def retained(kpi: Kpi, sql: Sql, movements: bool, segment: str = "") -> Rows:
+def retained(kpi: Kpi, sql: Sql, movements: bool, segment: str = "", shown: Sequence[str] = ()) -> Rows:
     """Who was in at the start, and whether at the end: hit 1 kept, 0 lost; why new or reactivated for the rest.
 
     `segment`: SQL of the segment of a span. Who is in by several spans is of the one begun last: of one segment only,
-    so that the segments add up.
+    so that the segments add up. `shown`: columns (SQL) of that span to carry along, as c0, c1 …
     """
     assert kpi.retain is not None  # the caller looked
     relation = sql.relation
@@ -66,14 +68,18 @@ def retained(kpi: Kpi, sql: Sql, movements: bool, segment: str = "") -> Rows:
 
     start, end = (_open_on(kpi, sql, day) for day in (":s_day_start", ":s_at_day"))
     who = f"SELECT DISTINCT {key} AS key, '' AS seg FROM {relation.source} AS f {joins} WHERE {start} AND {where}"
-    if segment:
-        newest = f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {sql.column(kpi.retain.opens).sql} DESC, {segment})"
+    carried = "".join(f", c{number}" for number in range(len(shown)))
+    if segment or shown:
+        seg = segment or "''"
+        newest = f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {sql.column(kpi.retain.opens).sql} DESC, {seg})"
+        more = "".join(f", {column} AS c{number}" for number, column in enumerate(shown))
         who = (
-            f"SELECT key, seg FROM (SELECT {key} AS key, {segment} AS seg, {newest} AS place"
+            f"SELECT key, seg{carried} FROM (SELECT {key} AS key, {seg} AS seg, {newest} AS place{more}"
             f" FROM {SLICE} AS s CROSS JOIN {relation.source} AS f {joins} WHERE {start} AND {where}) WHERE place = 1"
         )
     statement = (
-        f"SELECT key AS id, seg, NULL AS why, key IN ({keys(end)}) AS hit, 1 AS x, 1 AS y, NULL AS rate FROM ({who})"
+        f"SELECT key AS id, seg, NULL AS why, key IN ({keys(end)}) AS hit, 1 AS x, 1 AS y, NULL AS rate{carried}"
+        f" FROM ({who})"
     )
     if not movements:
         return Rows(statement, sql.values, split=bool(segment))

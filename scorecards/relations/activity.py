@@ -38,6 +38,12 @@ LAST_OUTBOUND = (
     f" UNION ALL SELECT {_last('f.account_id', 'is_outreach')}))"
 )
 _PER_DAY = "86400.0"
+_REACHED = _last("f.id", "is_outreach")
+#: The first call of ours to who had called in vain.
+_CALLED_BACK = (
+    "(SELECT MIN(t.occurred_at) FROM fact_touches t WHERE t.party_id = COALESCE(f.person_id, f.account_id)"
+    " AND t.type = 'call' AND t.is_outreach = 1 AND t.occurred_at > f.occurred_at AND t.occurred_at < :as_of)"
+)
 
 _TOUCHES = Relation(
     "touches",
@@ -145,6 +151,7 @@ SPECS: Mapping[str, Spec] = {
             "is_human": bit("is_human"),
             # We reached out, whether it arrived or not; a task or a note is nobody's contact.
             "is_outreach": bit("is_outreach"),
+            "called_back_at": Column(_CALLED_BACK, "instant", epoch=True),
             "is_handled_call": flag("f.type = 'call' AND f.status = 'completed' AND COALESCE(f.connected, 1) = 1"),
             # A call of no length was not measured.
             "call_s": Column("NULLIF(f.duration_s, 0)", "integer"),
@@ -159,6 +166,12 @@ SPECS: Mapping[str, Spec] = {
             **quality.ACCOUNTS,
             "last_touch_at": Column(_TOUCHED, "instant", epoch=True),
             "has_open_opportunity": flag(_HAS_OPEN_DEAL),
+            "last_outreach_at": Column(_REACHED, "instant", epoch=True),
+            "days_since_outreach": Column(f"((s.at - COALESCE({_REACHED}, epoch(f.created_at))) / 86400)", "integer"),
+            "is_partner": flag(
+                "f.kind = 'partner' OR f.id IN (SELECT o.partner_account_id FROM opportunities o"
+                " WHERE o.is_deleted = 0 AND o.partner_account_id IS NOT NULL)"
+            ),
             "in_relationship": flag(f"f.kind = 'customer' OR {_HAS_OPEN_DEAL}"),
             "days_since_contact": Column(f"((s.at - {_TOUCHED}) / 86400)", "integer"),
             "days_since_touch": Column(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from scorecards.facts import LIVE
 from scorecards.facts.spans import CONTRACTS, made_of
-from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, flag
+from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, filed_under, flag
 
 _BOUGHT = (
     "f.state = 'won' AND f.outcome_date IS NOT NULL AND f.known_from < :as_of AND f.known_to >= :as_of"
@@ -22,6 +22,18 @@ _ORDERED = (
 
 
 LIVE_ACCOUNT = flag(f"f.account_id IN (SELECT a.id FROM accounts a WHERE {LIVE.format('a')})")
+
+
+#: What an account pays in a year: by its contracts that cover the day before the period; else what it bought in the
+#: 365 days before the period, won deals in major units.
+_YEARLY = (
+    "COALESCE((SELECT SUM(major(c.mrr_minor, c.currency, s.day_start)) * 12 FROM contracts c"
+    f" WHERE c.account_id IN {filed_under('f.account_id')} AND {LIVE.format('c')}"
+    " AND c.start_date <= s.day_start AND (c.end_date IS NULL OR c.end_date > s.day_start)),"
+    " (SELECT SUM(major(p.amount_minor, p.currency, p.outcome_date)) FROM fact_opportunities p"
+    " WHERE p.account_id = f.account_id AND p.state = 'won' AND p.known_from < :as_of AND p.known_to >= :as_of"
+    " AND p.outcome_date >= date(s.day_start, '-365 days') AND p.outcome_date < s.at_day))"
+)
 
 
 def _made(options: Options) -> str:
@@ -49,6 +61,7 @@ def _customer_spans(options: Options) -> Relation:
         "days_in_period": Column(
             "(julianday(MIN(f.end_date, s.day_end)) - julianday(MAX(f.start_date, s.day_start)))", "number"
         ),
+        "yearly_revenue": Column(_YEARLY, "number"),
         "days_left": Column("(julianday(f.end_date) - julianday(s.at_day))", "number"),
     }
     return Relation(
@@ -88,6 +101,12 @@ _HAVE_COST = {
 }
 
 
+_SPOKEN_SINCE = (
+    "(SELECT MIN(t.occurred_at) FROM fact_touches t WHERE t.party_id = f.account_id AND t.is_touch = 1"
+    " AND t.occurred_at >= epoch(date(f.outcome_date, '+1 day')) AND t.occurred_at < :as_of)"
+)
+
+
 def _purchases(options: Options) -> Relation:
     kinds = [kind for kind in ("deals", "orders") if kind in options.purchases] or ["deals"]
     sources = {
@@ -117,6 +136,9 @@ def _purchases(options: Options) -> Relation:
             f"(SELECT MIN(day) FROM ({others('MIN(p.outcome_date) AS day', '> f.outcome_date')}))", "date"
         ),
         "bought_before_period": flag(f"EXISTS ({others('1', '< s.day_start')})"),
+        "days_ago": Column("(julianday(s.at_day) - julianday(f.outcome_date))", "number"),
+        # The first time anybody of ours spoke with the account after the day it bought.
+        "spoken_since_at": Column(_SPOKEN_SINCE, "instant", epoch=True),
         "has_live_account": LIVE_ACCOUNT,
         "was_customer": flag(was_customer),
         # Profit where purchases say what they cost, else revenue.
@@ -130,7 +152,9 @@ def _purchases(options: Options) -> Relation:
     source = "(" + " UNION ALL ".join(sources[kind] for kind in kinds) + ")"
     table = "opportunities" if "deals" in kinds else "orders"
     also = "orders" if table == "opportunities" and "orders" in kinds else ""
-    return Relation("purchases", source, own=own, anchor="purchase_date", needs_table=table, or_table=also)
+    return Relation(
+        "purchases", source, own=own, anchor="purchase_date", needs_table=table, or_table=also, party="account_id"
+    )
 
 
 SPECS: Mapping[str, Spec] = {

@@ -72,6 +72,7 @@ def _handled(options: Options) -> Relation:
     own = {name: Column(f"f.{name}", "text") for name in ("id", "kind", "customer")}
     own["owner_id"] = OWNER
     own["handled_at"] = epoch("handled_at")
+    own["handled_date"] = Column("local_day(f.handled_at)", "date")
     return Relation("handled", _HANDLED, own=own, anchor="handled_at", needs_table="tickets", or_table="activities")
 
 
