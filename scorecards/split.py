@@ -46,7 +46,8 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "team": ("owner.team",),
     "lead source": ("lead_source", "source_channel"),
     "deal type": ("type",),
-    "channel": ("type",),
+    "channel": ("channel", "type", "touchpoint"),
+    "survey": ("survey_type",),
     "region": ("region", "account.region"),
     "tier": ("tier", "account.tier"),
     "customer group": ("tier", "account.tier"),
@@ -79,8 +80,13 @@ def is_by_owner(name: str, kpi: Kpi, kpis: Mapping[str, Kpi], language: Language
     return any(column.startswith("owner") or ".owner" in column for column in columns)
 
 
+def is_person(column: str) -> bool:
+    """Is a column a person of ours, also one of what a row leads to?"""
+    return any(column == person or column.endswith(f".{person}") for person in _PEOPLE)
+
+
 def _splits(name: str, relation: Relation, language: Language, dimensions: Dimensions) -> bool:
     if name in dimensions:
         column = relation.split_by(dimensions[name])
-        return column is not None and column not in _PEOPLE
+        return column is not None and not is_person(column)
     return language.column(relation, name) is not None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from scorecards.conditions import columns_of
 from scorecards.definition import Kpi, Reporting
-from scorecards.relations import SPELLINGS, Language
+from scorecards.relations import SPECS, SPELLINGS, Language
 
 Place = tuple[str, str]  # (table, column); a custom field is ("opportunities", "custom.health")
 
@@ -29,6 +29,22 @@ def _seen_to(table: str, named_by: str) -> dict[str, tuple[Place, ...]]:
 
 
 _OPEN_WORK: tuple[Place, ...] = (("opportunities", "state"), ("tickets", "status_category"))
+_ASKED: Mapping[str, tuple[Place, ...]] = {
+    "account_id": (
+        *((table, "account_id") for table in ("tickets", "contacts")),
+        ("tickets", "contact_id"),
+    ),
+    "owner_id": tuple((table, "owner_id") for table in ("tickets", "contacts", "accounts")),
+    **{name: (("tickets", name),) for name in ("priority", "touchpoint", "category", "product")},
+}
+
+
+def _asked(table: str) -> dict[str, tuple[Place, ...]]:
+    """Whose a question and its answer are, by what they name."""
+    named = tuple((table, column) for column in ("ticket_id", "contact_id", "account_id"))
+    return {column: (*named, *places) for column, places in _ASKED.items()}
+
+
 #: What a column of the language is made of, where that is not the column of its own name.
 _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
     "contacts": {
@@ -158,6 +174,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "in_relationship": (("accounts", "kind"), ("opportunities", "state")),
     },
     "survey_responses": {
+        **_asked("survey_responses"),
         **dict.fromkeys(
             ("score_proportional", "score_min_max"), (("survey_responses", "score"), ("survey_responses", "scale_max"))
         ),
@@ -185,7 +202,10 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "sold_date": (("opportunities", "close_date"), ("opportunities", "state"), ("opportunities", "stage"))
     },
     "costs": {"day": (("costs", "month"),), "cost": (("costs", "amount_minor"), ("costs", "currency"))},
-    "survey_invitations": {"answered_at": (("survey_responses", "responded_at"), ("survey_responses", "score"))},
+    "survey_invitations": {
+        **_asked("survey_invitations"),
+        "answered_at": (("survey_responses", "responded_at"), ("survey_responses", "score")),
+    },
 }
 #: The table behind a relation that is made of others.
 _BEHIND = {
@@ -313,6 +333,11 @@ def _team(of: str, reporting: Reporting) -> Iterator[str]:
         yield said or ("owner.team" if "owner" in language.references(relation) else "ticket.owner_id")
 
 
+def _refers(relation: str) -> Mapping[str, str]:
+    """What a relation's rows refer to by columns of its own."""
+    return SPECS[relation].refers if relation in SPECS else {}
+
+
 def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]:
     name = name.lstrip("-")
     table = _BEHIND.get(relation, relation)
@@ -334,8 +359,8 @@ def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]
     head, _, rest = name.partition(".")
     if head == "custom" and rest:
         yield table, name
-    elif rest and (target := reporting.references.get(table, {}).get(f"{head}_id")):
-        yield table, f"{head}_id"
+    elif rest and (target := {**reporting.references.get(table, {}), **_refers(relation)}.get(f"{head}_id")):
+        yield from _resolved(relation, f"{head}_id", reporting)
         yield from _resolved(target, rest, reporting)
     else:
         column = f"{name}_minor" if f"{name}_minor" in known else name

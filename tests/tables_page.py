@@ -15,7 +15,8 @@ What a `files` source may fill (`columns = {{ OURS = "theirs" }}`), what `fields
 Types: instants are UTC text `YYYY-MM-DDTHH:MM:SSZ`, dates `YYYY-MM-DD`, booleans 0 or 1. Money is stored as integer
 minor units (`amount_minor` beside `currency`) and is *named without `_minor`* everywhere you write it: `amount`, in
 major units, converted to the agent's currency where KPIs read it. A reference holds the other row's id; in a KPI
-`owner.name`, `account.industry` or `owner.custom.NAME` are columns of the row referred to. `custom.NAME` is what
+`owner.name`, `account.industry` or `owner.custom.NAME` are columns of the row referred to, `ticket.owner.team` of the
+row that one refers to, and so on. `custom.NAME` is what
 `extra` (files) or an unknown name in `fields` (CRMs) brought. Accepted spellings: {spellings}.
 
 Every table also has: {common}.
@@ -48,6 +49,16 @@ _OWN = {
     "sync_runs": "one run of a stream of a configured source; runs are kept for 90 days",
     "deliveries": "a scorecard's message to one reader (not named): when it was due, when the mail server took it",
 }
+#: How what is said of one table splits the rows of another.
+_SAID = """
+What a `[dimension]` says of `activities` or `email_events` splits these as well.
+
+Of `survey_responses` and `survey_invitations`, `account_id` is the one named, else that of the ticket, of the ticket's
+contact, or of the contact; `owner_id` is the owner of the ticket, of the contact where no ticket is named, of the
+account where neither is; `priority`, `touchpoint`, `category` and `product` are the ticket's. What a `[dimension]` says
+of `tickets`, `contacts` or `accounts` (the first of these it names) splits them too, by way of the record they name; a
+column of their own is written `survey_responses = "ticket.owner.team"`.
+"""
 
 
 def page() -> str:
@@ -82,7 +93,7 @@ def page() -> str:
         relation = language.relation(name)
         assert relation is not None  # listed above
         parts.append(f"\n`{name}`: {what}. Columns: {', '.join(f'`{column}`' for column in relation.own)}.\n")
-    parts.append("\nWhat a `[dimension]` says of `activities` or `email_events` splits these as well.\n")
+    parts.append(_SAID)
     return "".join(parts)
 
 

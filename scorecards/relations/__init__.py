@@ -14,7 +14,7 @@ from itertools import chain
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, LIVE
 from scorecards.relations import activity, customers, funnel, machine, office, quality, sales, service
-from scorecards.relations.column import SPELLINGS, TEAM_OF_TICKET, Column, Options, Relation, Spec, base_columns
+from scorecards.relations.column import SPELLINGS, TEAM_OF_TICKET, Column, Options, Relation, Spec, Way, base_columns
 
 
 def _merged(*areas: Mapping[str, Spec]) -> dict[str, Spec]:
@@ -96,7 +96,13 @@ class Language:
             anchor=spec.anchor,
             needs_table=name,
             ahead=spec.ahead,
+            ways=[self._way(word, (references or {})[f"{word}_id"]) for word in spec.led],
         )
+
+    def _way(self, word: str, table: str) -> Way:
+        columns = base_columns(self._reporting.tables.get(table, {}), "")
+        heads = (column.removesuffix("_id") for column in self._reporting.references.get(table, {}))
+        return Way(word, table, frozenset([*columns, *heads, *SPELLINGS, "custom"]))
 
     def current(self, name: str) -> Relation | None:
         """A canonical table as it is now, for what has no history; with the flags its own state gives."""
@@ -112,7 +118,7 @@ class Language:
         spec = SPECS.get(relation.name, Spec())
         table = spec.behind or relation.name
         found = {}
-        for column, target in self._reporting.references.get(table, {}).items():
+        for column, target in {**self._reporting.references.get(table, {}), **spec.refers}.items():
             if column in relation.own:
                 found[column.removesuffix("_id")] = (target, relation.own[column])
         return found
@@ -133,14 +139,22 @@ class Language:
         if not rest or reference is None:
             return None
         target, through = reference
-        own_joins = (*through.joins, head)
-        if rest.startswith("custom."):
-            key = _json_key(rest.removeprefix("custom."))
-            return Column(f"json_extract({head}.custom, '$.\"{key}\"')", "any", joins=own_joins)
-        rest = SPELLINGS.get(rest, rest) if rest not in self._reporting.tables.get(target, {}) else rest
-        return base_columns(
-            self._reporting.tables.get(target, {}), head, own_joins, self._reporting.references.get(target)
-        ).get(rest)
+        return self._reached(target, head, through.joins, rest)
+
+    def _reached(self, table: str, path: str, joins: tuple[str, ...], name: str) -> Column | None:
+        """A column of the record a path of references ("ticket.owner") leads to; it may lead on."""
+        alias, joins = _alias(path), (*joins, path)
+        if name.startswith("custom."):
+            key = _json_key(name.removeprefix("custom."))
+            return Column(f"json_extract({alias}.custom, '$.\"{key}\"')", "any", joins=joins)
+        known, references = self._reporting.tables.get(table, {}), self._reporting.references.get(table, {})
+        name = name if name in known else SPELLINGS.get(name, name)
+        columns = base_columns(known, alias, joins, references)
+        if name in columns:
+            return columns[name]
+        head, _, rest = name.partition(".")
+        further = references.get(f"{head}_id")
+        return self._reached(further, f"{path}.{head}", joins, rest) if rest and further else None
 
     def team(self, relation: Relation) -> Column | None:
         """Whose calendar a row's hours are by: what `[dimension] team` says, else the team of its owner.
@@ -171,18 +185,32 @@ class Language:
         """The LEFT JOIN a column asked for."""
         if name == "r":
             return f"LEFT JOIN {relation.base} AS r ON r.id = f.id"
-        table, through = self.references(relation)[name]
-        return f"LEFT JOIN {table} AS {name} ON {name}.id = {through.sql}"
+        first, *further = name.split(".")
+        table, through = self.references(relation)[first]
+        path, id_ = first, through.sql
+        for head in further:
+            known, references = self._reporting.tables[table], self._reporting.references[table]
+            id_ = base_columns(known, _alias(path), references=references)[f"{head}_id"].sql
+            path, table = f"{path}.{head}", references[f"{head}_id"]
+        return f"LEFT JOIN {table} AS {_alias(path)} ON {_alias(path)}.id = {id_}"
 
     def near(self, relation: Relation, name: str) -> str:
         """A sentence naming the nearest known columns."""
-        known = [*relation.own, *SPELLINGS]
+        known = [*relation.own, *(spelling for spelling in SPELLINGS if self.column(relation, spelling) is not None)]
         for head, (target, _) in self.references(relation).items():
             known += [f"{head}.{column}" for column in self._reporting.tables.get(target, {})]
+            for column, table in self._reporting.references.get(target, {}).items():
+                further = column.removesuffix("_id")
+                known += [f"{head}.{further}.{one}" for one in self._reporting.tables.get(table, {})]
         close = get_close_matches(name, known, n=3)
         if close:
             return f"Did you mean {' or '.join(close)}?"
         return f"Columns of {relation.name}: {', '.join(sorted(relation.own)[:12])} …, or custom.NAME."
+
+
+def _alias(path: str) -> str:
+    """What the record at the end of a path is called in SQL."""
+    return path.replace(".", "__")
 
 
 def _json_key(name: str) -> str:

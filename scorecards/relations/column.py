@@ -32,6 +32,19 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """A reference of a row to the record it is about: what splits such records splits the row as well."""
+
+    word: str  # what stands before the dot
+    table: str
+    columns: frozenset[str]  # what can be named of the record, or stands before a dot
+
+    def to(self, column: str) -> str | None:
+        """A column of the record as one of the row; None for what follows from facts and cannot be had this way."""
+        return f"{self.word}.{column}" if column.partition(".")[0] in self.columns else None
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """Rows that can be counted: FROM `source` AS f, of which `live` holds."""
 
@@ -51,6 +64,7 @@ class Relation:
     made_of: str = ""  # the one of the sets of `Reporting.customer_spans` its rows are
     party: str = ""  # the column naming the account, contact or lead a row is about, where its own record names nobody
     stands_for: str = ""  # the table whose records its rows' ids are, where that is neither base nor needs_table
+    ways: Sequence["Way"] = ()  # the first goes before the next
 
     @property
     def money_tables(self) -> tuple[str, ...]:
@@ -63,8 +77,15 @@ class Relation:
         return self.stands_for or self.base or self.needs_table
 
     def split_by(self, tables: Mapping[str, str]) -> str | None:
-        """The column a dimension (table -> column) splits these rows by: said of them, or of the table behind them."""
-        return tables.get(self.name) or tables.get(self.base or "")
+        """The column a dimension (table -> column) splits these rows by: said of them, or of the table behind them.
+
+        Else what is said of the records they lead to, of the first of which something is.
+        """
+        said = tables.get(self.name) or tables.get(self.base or "")
+        if said:
+            return said
+        led = (way.to(tables[way.table]) for way in self.ways if way.table in tables)
+        return next(filter(None, led), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,8 @@ class Spec:
     ahead: str = ""  # as in Relation
     live: str = ""  # SQL, what a row must be besides live itself: its parent's to say
     behind: str = ""  # of a made one: the canonical table its references are those of
+    refers: Mapping[str, str] = field(default_factory=dict)  # references besides: a column of `own` -> table
+    led: Sequence[str] = ()  # references to what a row is about, as in Relation.ways
 
 
 def epoch(name: str, masked: bool = False) -> Column:

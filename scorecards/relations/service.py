@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from scorecards.facts import LIVE
 from scorecards.relations import quality
+from scorecards.relations.belongs import ASKED
 from scorecards.relations.column import (
     OWNER,
     TEAM_OF_TICKET,
@@ -18,6 +19,8 @@ from scorecards.relations.column import (
     standing,
 )
 
+#: Whose what customers are asked is, beside the ticket, contact and account it names.
+_ASKED_OF = {"owner_id": "users"}
 _ANSWERED = "(f.score IS NOT NULL AND f.scale_max > COALESCE(f.scale_min, 0))"
 
 #: An answer to an invitation: same survey, ticket and contact, given since it was sent; an empty one is none.
@@ -106,6 +109,7 @@ SPECS: Mapping[str, Spec] = {
     ),
     "survey_responses": Spec(
         own={
+            **ASKED,
             "has_comment": flag("trim(COALESCE(f.comment, '')) <> ''"),
             # Promoters less detractors is the mean of these; on the usual scale of 0 to 10.
             "nps_points": Column(
@@ -126,7 +130,14 @@ SPECS: Mapping[str, Spec] = {
             ),
         },
         anchor="responded_at",
+        refers=_ASKED_OF,
+        led=("ticket", "contact", "account"),
     ),
     "handled": Spec(made=_handled, behind="tickets"),
-    "survey_invitations": Spec(own={"answered_at": Column(_ANSWERED_AT, "instant")}, anchor="sent_at"),
+    "survey_invitations": Spec(
+        own={**ASKED, "answered_at": Column(_ANSWERED_AT, "instant")},
+        anchor="sent_at",
+        refers=_ASKED_OF,
+        led=("ticket", "contact", "account"),
+    ),
 }
