@@ -357,6 +357,7 @@ class Reporting(Model):
     system_of_record: Literal["salesforce", "hubspot"] = "salesforce"
     links: tuple[tuple[str, str], ...] = ()  # pairs of records the configuration says are the same
     never_links: tuple[tuple[str, str], ...] = ()  # and those it says are not
+    deals_alike: bool = False  # won deals of one account that look alike in two CRMs are one
     gap_days: tuple[int, ...] = (14,)  # the pauses that end an engagement, one for each length a KPI asks for
     customer_spans: tuple[str, ...] = ("deals 365",)  # purchases and lookbacks KPIs ask for (facts.spans.made_of)
     sources: tuple[str, ...] | None = None  # the sources configured now; None: all there is a note of

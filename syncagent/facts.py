@@ -132,9 +132,9 @@ def _refresh(
         is_new = _adopt_settings(conn, reporting, facts)
         if is_new:
             changes.forget(conn, facts)
-        if is_new or _known_settings(conn).get(_LINKED) != str(identity.VERSION):
-            identity.start_anew(conn)
-            conn.execute("INSERT OR REPLACE INTO facts_meta VALUES (?, ?)", (_LINKED, str(identity.VERSION)))
+        if is_new or _known_settings(conn).get(_LINKED) != _links_said(reporting):
+            identity.start_anew(conn, deals_alike=reporting.deals_alike)
+            conn.execute("INSERT OR REPLACE INTO facts_meta VALUES (?, ?)", (_LINKED, _links_said(reporting)))
         identity.adopt_config(conn, reporting.links, reporting.never_links)
         test_rows.mark(conn, reporting.test_rows)
         changes.expand(conn, facts)
@@ -142,15 +142,19 @@ def _refresh(
         if not is_new and conn.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
             _finish(conn)
             return 0
-        identity.link(conn, reporting.system_of_record)
+        book = Book(reporting)
+        identity.link(conn, reporting.system_of_record, book.day)
         changes.expand(conn, facts)
         conn.execute(_MARK_CANONICAL)  # who stood for it until now
         have_moved = identity.refresh_aliases(conn)
+        if identity.link_filed(conn, reporting.system_of_record):
+            changes.expand(conn, facts)
+            conn.execute(_MARK_CANONICAL)
+            have_moved = identity.refresh_aliases(conn, once_more=True)
         conn.execute("DELETE FROM dirty WHERE kind = 'identity'")
         if have_moved and not is_new:
             _mark_moved(conn, facts)
         conn.execute(_MARK_CANONICAL)
-        book = Book(reporting)
         if conn.execute("SELECT COUNT(*) FROM dirty").fetchone()[0] <= at_once:
             total = sum(factrows.derive(conn, fact, book) for fact in facts.values())
             _finish(conn)
@@ -234,6 +238,11 @@ def _known_settings(conn: sqlite3.Connection) -> dict[str, str]:
 def _common(reporting: Reporting) -> str:
     """What all facts depend on."""
     return _mark(f"{FACTS_VERSION}|{reporting.timezone}|{reporting.test_rows!r}|{reporting.system_of_record}")
+
+
+def _links_said(reporting: Reporting) -> str:
+    """What records were linked by."""
+    return f"{identity.VERSION} deals" if reporting.deals_alike else str(identity.VERSION)
 
 
 def _said(value: Any) -> str:

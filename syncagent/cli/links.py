@@ -21,6 +21,7 @@ _RULES = {
     "email": "e-mail address",
     "domain": "domain",
     "login": "user's e-mail address",
+    "deal": "won deals alike",
     "candidate": "candidate, not counted",
     "conflict": "conflict, not counted",
     "orphan": "orphan",
@@ -59,7 +60,7 @@ def list_command(app: App, kinds: tuple[str, ...], tables: tuple[str, ...], limi
     alike = app.config.identity.deal_heuristic != "off"
     asked = tables or tuple(LINKED)
     with closing(read_cache(app.config.agent.data_dir)) as cache:
-        shown.register(cache)
+        shown.register(cache, app.config.reporting())
         if as_json:
             print_json(shown.links_of(cache, kinds or shown.KINDS, asked, deals_alike=alike))
             return OK
@@ -95,7 +96,7 @@ def why_command(app: App, id_: str, as_json: bool) -> int:
     from syncagent.store import read_cache
 
     with closing(read_cache(app.config.agent.data_dir)) as cache:
-        shown.register(cache)
+        shown.register(cache, app.config.reporting())
         table, found = _meant(cache, id_)
         told = shown.why(cache, table, found, deals_alike=app.config.identity.deal_heuristic != "off")
     if as_json:

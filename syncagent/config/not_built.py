@@ -37,7 +37,6 @@ NOT_BUILT: tuple[NotBuilt, ...] = (
     NotBuilt("mail.client_secret", "Remove it; only username and password are known."),
     NotBuilt("mail.scope", "Remove it; only username and password are known."),
     NotBuilt("test_rows.record_types", "Remove it; mark test records by domains, names, owners or pipelines."),
-    NotBuilt("identity.deal_heuristic", 'Write "suggest"; `syncagent links link` links what it finds.', _is("auto")),
     NotBuilt("scorecard.*.per", "Remove it, or write one scorecard for each reader."),
     NotBuilt("scorecard.*.per_to", "Remove it, or write one scorecard for each reader."),
     NotBuilt("scorecard.*.attach", "Remove it; `syncagent kpi show --json` gives the numbers."),

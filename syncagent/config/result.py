@@ -139,6 +139,7 @@ def make_reporting(
         system_of_record=identity.system_of_record,
         links=identity.link,
         never_links=identity.never_link,
+        deals_alike=identity.deal_heuristic == "auto",
         tables={table: column_types(table) for table in TABLES},
         references={table: dict(TABLES[table].references) for table in TABLES},
     )

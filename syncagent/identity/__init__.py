@@ -6,7 +6,7 @@ stands for it. Both follow what changed (`dirty` of kind identity), in the write
 
 from syncagent.identity.aliases import MAX_HOPS, refresh_aliases
 from syncagent.identity.decisions import adopt_config
-from syncagent.identity.link import link, note_sources, start_anew
+from syncagent.identity.link import link, link_filed, note_sources, start_anew
 from syncagent.identity.named import to_18
 from syncagent.identity.tables import (
     ALIASED,
@@ -32,6 +32,7 @@ __all__ = [
     "concerns_new",
     "key_of",
     "link",
+    "link_filed",
     "note_sources",
     "note_sources_of",
     "refresh_aliases",

@@ -24,13 +24,15 @@ _BEFORE = " UNION ALL ".join(
 )
 
 
-def refresh_aliases(conn: sqlite3.Connection) -> bool:
+def refresh_aliases(conn: sqlite3.Connection, *, once_more: bool = False) -> bool:
     """Follow anew the chains that changed rows (`dirty` of kind identity) are part of; True if any ends elsewhere now.
 
-    temp.moved then holds the ids others stand for than before: id, was (who did), now (who does).
+    temp.moved then holds the ids others stand for than before: id, was (who did), now (who does); `once_more`: beside
+    those it holds already.
     """
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS moved (id TEXT PRIMARY KEY, was TEXT, now TEXT) WITHOUT ROWID")
-    conn.execute("DELETE FROM temp.moved")
+    if not once_more:
+        conn.execute("DELETE FROM temp.moved")
     lost: set[str] = set()
     last = ""
     while True:

@@ -1,14 +1,15 @@
 """Which records are one: from what is known of a handful of rows to clusters, links and the row that counts.
 
 Pure: rows, names and sayings in, links out. Order (docs/links.md): merges, what people said, stored ids, then keys.
-Nothing joins two records people keep apart; a key joins neither two live records of one account of a CRM, nor two
-Salesforce ids.
+Nothing joins two records people keep apart; a key or a likeness joins neither two live records of one
+account of a CRM, nor two Salesforce ids.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from syncagent.identity.alike import Alike, Edge
 from syncagent.identity.keys import Pair, pairs_of
 
 
@@ -60,7 +61,7 @@ class Link:
 
     a: str
     b: str
-    kind: str  # hard manual email domain login | candidate conflict never
+    kind: str  # hard manual email domain login deal | candidate conflict never
     evidence: str
     said_by: str
     score: float | None = None
@@ -84,11 +85,13 @@ def resolve(
     orgs: Mapping[str, str],
     kind: str = "",
     column: str = "",
+    edges: Iterable[Edge] = (),
+    alike: Alike | None = None,
 ) -> Resolved:
     """The links among `rows`: all rows that any evidence ties together, so that nothing outside can matter.
 
     `named`: (copy, original) by stored id. `orgs`: portal -> its org. `kind`: what a link by `key` is called.
-    `column`: the column that holds the stored id.
+    `column`: the column that holds the stored id. `edges`: pairs that look alike, by the rule `alike`.
     """
     work = _Work(rows, sayings, orgs)
     for row in rows.values():
@@ -100,6 +103,9 @@ def resolve(
             work.link(copy, original, "hard", f"{column} holds the other's id", rows[copy].source_name)
     work.keep_apart()
     work.link_by_key(pairs_of(kind, [row for row in rows.values() if row.key is not None and row.is_live]), kind)
+    if alike:
+        out = {id_ for id_, (dup_of, _) in work.stands(system_of_record).items() if dup_of}
+        work.link_by_key(alike.judge([edge for edge in edges if not work.is_apart(*edge[:2])], out), alike.kind)
     return Resolved(work.links, work.stands(system_of_record))
 
 
@@ -135,10 +141,13 @@ class _Work:
     def is_one(self, a: str, b: str) -> bool:
         return self._of[a] == self._of[b]
 
+    def is_apart(self, a: str, b: str) -> bool:
+        return b in self._apart.get(a, ())
+
     def link(self, a: str, b: str, kind: str, evidence: str, said_by: str, **more: Any) -> None:
         """Make two records one, unless people keep them or others of theirs apart."""
         pair = (a, b) if a < b else (b, a)
-        if pair in self.links or b in self._apart.get(a, ()):
+        if pair in self.links or self.is_apart(a, b):
             return
         if self._is_forbidden(a, b):
             self.note(pair, "conflict", f"{evidence}; but others they are one with are to stay apart", said_by, **more)

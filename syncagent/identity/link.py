@@ -5,19 +5,25 @@ counts) and `cluster_id`. Runs in the writer's transaction, before the facts.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from syncagent.identity.alike import ALIKE, Alike, Edge
 from syncagent.identity.clusters import Link, Resolved, Row, resolve
 from syncagent.identity.decisions import sayings_of
 from syncagent.identity.named import orgs_of, refresh_named, to_18
-from syncagent.identity.tables import ALIASED, LINKED, Linked, key_index
+from syncagent.identity.tables import ALIASED, LINKED, Linked, applied, key_index
 
 _AT_ONCE = 2000
 _MARK = "INSERT INTO dirty SELECT 'identity', {0} ON CONFLICT DO NOTHING"
 
 
-def start_anew(conn: sqlite3.Connection) -> None:
-    """Forget what follows from the rows and mark every one that may be linked. Since when a link is there is kept."""
+def start_anew(conn: sqlite3.Connection, *, deals_alike: bool) -> None:
+    """Forget what follows from the rows and mark every one that may be linked. Since when a link is there is kept.
+
+    `deals_alike`: won deals that look alike are linked.
+    """
+    deals = ALIKE["opportunities"]
+    conn.execute(deals.ddl if deals_alike else f"DROP INDEX IF EXISTS {deals.index}")
     conn.execute("DELETE FROM link_names")
     conn.execute("DELETE FROM link_orgs")
     conn.execute("DELETE FROM link_sources")
@@ -32,21 +38,47 @@ def start_anew(conn: sqlite3.Connection) -> None:
                 f" FROM {table}"
             )
             _mark_keyed(conn, table, one)
+    for table, alike in ALIKE.items():
+        if _is_applied(conn, alike.index):
+            conn.execute(_MARK.format(f"id FROM {table} t WHERE {alike.may}"))
     for source in ("aliases", "entity_links"):
         column = "id" if source == "aliases" else "a_id"
         conn.execute(_MARK.format(f"{column} FROM {source} WHERE true"))
     conn.execute(_MARK.format("a_id FROM link_decisions WHERE true"))
 
 
-def link(conn: sqlite3.Connection, system_of_record: str) -> None:
-    """Bring links and `dup_of` up to date with the changed rows (`dirty` of kind identity)."""
+def link(conn: sqlite3.Connection, system_of_record: str, day: Callable[[str], str]) -> None:
+    """Bring links and `dup_of` up to date with the changed rows (`dirty` of kind identity), but for `link_filed`'s.
+
+    `day`: the local date of a UTC instant.
+    """
+    conn.create_function("local_day", 1, day, deterministic=True)
     if conn.execute("SELECT 1 FROM dirty WHERE kind = 'identity' LIMIT 1").fetchone() is None:
         return
     refresh_named(conn)
+    _link(conn, [table for table in LINKED if _alike(conn, table) is None], system_of_record)
+
+
+def link_filed(conn: sqlite3.Connection, system_of_record: str) -> bool:
+    """Link tables in which rows that look alike are one, now that it is known who stands for accounts (temp.moved).
+
+    True where there is such a table: who stands for whom is then to be followed once more.
+    """
+    tables = [table for table in ALIKE if _alike(conn, table)]
+    for table in tables:
+        for column in ALIKE[table].filed:
+            asked = f"t.id FROM temp.moved m CROSS JOIN {table} t ON t.{column} = m.id WHERE true"
+            conn.execute(_MARK.format(asked))
+    _link(conn, tables, system_of_record)
+    return bool(tables)
+
+
+def _link(conn: sqlite3.Connection, tables: Iterable[str], system_of_record: str) -> None:
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS linking (id TEXT PRIMARY KEY) WITHOUT ROWID")
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS linked (id TEXT PRIMARY KEY) WITHOUT ROWID")
     orgs = orgs_of(conn)
-    for table, one in LINKED.items():
+    for table in tables:
+        one = LINKED[table]
         conn.execute("DELETE FROM temp.linked")
         last = ""
         while ids := _next(conn, table, last):
@@ -82,14 +114,18 @@ def _link_all(
         )
         if copy in rows and original in rows
     ]
+    sayings = sayings_of(conn, "temp.linking")
+    alike = _alike(conn, table)
     resolved = resolve(
         rows,
         named,
-        sayings_of(conn, "temp.linking"),
+        sayings,
         system_of_record=system_of_record,
         orgs=orgs,
         kind=one.kind,
         column=one.names or "",
+        edges=_edges(conn, table, alike) if alike else (),
+        alike=alike,
     )
     _write_links(conn, table, resolved.links)
     _write_rows(conn, table, resolved)
@@ -115,6 +151,11 @@ def _reach(conn: sqlite3.Connection, table: str, one: Linked, ids: Iterable[str]
             f"SELECT o.id FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
             f" CROSS JOIN {table} o ON o.{one.key} = t.{one.key}"
         )
+    if alike := _alike(conn, table):
+        ask.append(
+            f"SELECT o.id FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id CROSS JOIN {table} o"
+            f" ON {alike.partner}"
+        )
     found: set[str] = set()
     frontier = set(ids)
     while frontier:
@@ -122,6 +163,21 @@ def _reach(conn: sqlite3.Connection, table: str, one: Linked, ids: Iterable[str]
         _hold(conn, frontier)
         frontier = {row[0] for question in ask for row in conn.execute(question)} - found
     return found
+
+
+def _alike(conn: sqlite3.Connection, table: str) -> Alike | None:
+    """The rule by which rows of a table that say the same are linked, where it is applied."""
+    alike = ALIKE.get(table)
+    return alike if alike and _is_applied(conn, alike.index) else None
+
+
+def _edges(conn: sqlite3.Connection, table: str, alike: Alike) -> list[Edge]:
+    """The pairs of rows in temp.linking that look alike, with what the rule tells of them."""
+    rows = conn.execute(
+        f"SELECT t.id, o.id, {alike.told} FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
+        f" CROSS JOIN {table} o ON {alike.partner} WHERE t.id < o.id"
+    )
+    return [tuple(row) for row in rows]
 
 
 def _hold(conn: sqlite3.Connection, ids: Iterable[str]) -> None:
@@ -218,5 +274,8 @@ def _mark_keyed(conn: sqlite3.Connection, table: str, one: Linked) -> None:
 
 
 def _is_several(conn: sqlite3.Connection, table: str) -> bool:
-    found = conn.execute("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", (key_index(table),))
-    return found.fetchone() is not None
+    return _is_applied(conn, key_index(table))
+
+
+def _is_applied(conn: sqlite3.Connection, index: str) -> bool:
+    return bool(conn.execute(f"SELECT {applied(index)}").fetchone()[0])

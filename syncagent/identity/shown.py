@@ -2,12 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 
-from scorecards.exchange import digits
-from scorecards.facts import LIVE
-from scorecards.periods import FOREVER
+from scorecards.definition import Reporting
+from scorecards.facts import LIVE, Book
+from syncagent.identity.alike import CLOSE_DAY, LOOKS_ALIKE, double_count
 from syncagent.identity.tables import COUNTED, LINKED
 
 #: Kinds a person may have to decide about.
@@ -24,31 +23,27 @@ _FIELDS = (
     "object", "kind", "a_id", "b_id", "a_name", "b_name", "score", "since", "said_by", "why",
 )  # fmt: skip
 
-#: Won deals of one account in two accounts of CRMs that look alike: one percent, seven days.
+#: Deals that count and look alike, in two accounts of CRMs. Compared are those of an account won at about one time.
 _ALIKE = f"""
+    WITH won AS MATERIALIZED (
+        SELECT *, CAST(julianday(day) / 8 AS INTEGER) AS span FROM (
+            SELECT t.id, t.name, t.source, COALESCE(t.source_instance, '') AS place, t.amount_minor, t.currency,
+                   COALESCE(al.canonical, t.account_id) AS account, {CLOSE_DAY.format("t")} AS day
+            FROM opportunities t LEFT JOIN aliases al ON al.id = t.account_id
+            WHERE t.state = 'won' AND t.account_id IS NOT NULL AND {LIVE.format("t")}))
     SELECT 'opportunities', 'candidate', x.id, y.id, x.name, y.name, 0.5, NULL, 'syncagent',
-           'possible double count of ' || in_major(MIN(a.amount_minor, b.amount_minor), a.currency) || ': '
-           || 'one account, won on ' || a.outcome_date || ' for ' || in_major(a.amount_minor, a.currency)
-           || ' and on ' || b.outcome_date || ' for ' || in_major(b.amount_minor, b.currency)
-    FROM fact_opportunities a CROSS JOIN fact_opportunities b ON b.account_id = a.account_id AND b.state = 'won'
-        AND b.outcome_date BETWEEN date(a.outcome_date, '-7 days') AND date(a.outcome_date, '+7 days')
-        AND b.known_to = {FOREVER} AND b.id > a.id AND b.currency IS a.currency
-        AND ABS(a.amount_minor - b.amount_minor) * 100 <= MAX(ABS(a.amount_minor), ABS(b.amount_minor))
-    CROSS JOIN opportunities x ON x.id = a.id CROSS JOIN opportunities y ON y.id = b.id
-    WHERE a.state = 'won' AND a.known_to = {FOREVER}
-      AND (x.source, COALESCE(x.source_instance, '')) <> (y.source, COALESCE(y.source_instance, ''))
+           double_count(x.amount_minor, x.currency, x.day, y.amount_minor, y.day)
+    FROM won x JOIN won y ON y.account = x.account AND y.span IN (x.span - 1, x.span, x.span + 1) AND y.id > x.id
+    WHERE (x.source, x.place) <> (y.source, y.place)
+      AND {LOOKS_ALIKE.format(t="x", o="y", t_day="x.day", o_day="y.day")}
       AND NOT EXISTS (SELECT 1 FROM entity_links l WHERE l.a_id = x.id AND l.b_id = y.id)
 """
 
 
-def register(cache: sqlite3.Connection) -> None:
+def register(cache: sqlite3.Connection, reporting: Reporting) -> None:
     """Make what the questions here call on. Once for each connection, before any other function of this module."""
-
-    def in_major(minor: int, currency: str | None) -> str:
-        places = digits(currency) if currency else 2
-        return f"{Decimal(minor).scaleb(-places):.{places}f} {currency or ''}".rstrip()
-
-    cache.create_function("in_major", 2, in_major, deterministic=True)
+    cache.create_function("double_count", 5, double_count, deterministic=True)
+    cache.create_function("local_day", 1, Book(reporting).day, deterministic=True)
 
 
 def counts_of(cache: sqlite3.Connection, *, deals_alike: bool = True) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from syncagent.identity.alike import ALIKE
+
 
 @dataclass(frozen=True, slots=True)
 class Linked:
@@ -31,7 +33,7 @@ AS_SAID = ("users",)
 #: Raised whenever the rules say something else of unchanged rows: all is linked anew then.
 VERSION = 2
 #: Links that make two records one; the others are shown to people and change no figure.
-COUNTED = ("hard", "manual", "email", "domain", "login")
+COUNTED = ("hard", "manual", "email", "domain", "login", "deal")
 
 INSTALL = [
     "CREATE TABLE IF NOT EXISTS aliases (id TEXT PRIMARY KEY, canonical TEXT NOT NULL) WITHOUT ROWID",
@@ -103,6 +105,11 @@ def key_index(table: str) -> str:
     return f"{table}_link_key"
 
 
+def applied(index: str) -> str:
+    """Whether the rule is applied that looks records up by an index, in SQL."""
+    return f"EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = '{index}')"
+
+
 def columns_of(table: str) -> list[str]:
     """The columns a change of which may make a row another's, or its own; none for a table that stands for itself."""
     if table not in ALIASED:
@@ -111,6 +118,7 @@ def columns_of(table: str) -> list[str]:
         return ["merged_into"]
     one = LINKED[table]
     said = [column for column in (one.names, one.key, *one.says) if column]
+    said += ALIKE[table].columns if table in ALIKE else ()
     return ["merged_into", *said, "is_deleted", "is_test", "source", "source_instance", "source_id"]
 
 
@@ -136,8 +144,9 @@ def concerns_new(table: str) -> str:
             "EXISTS (SELECT 1 FROM link_decisions d WHERE d.b_id = t.id)",
         ]
         if one.key:
-            several = f"(SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = '{key_index(table)}')"
-            found.append(f"(t.{one.key} IS NOT NULL AND {several})")
+            found.append(f"(t.{one.key} IS NOT NULL AND {applied(key_index(table))})")
+        if table in ALIKE:
+            found.append(f"({ALIKE[table].may} AND {applied(ALIKE[table].index)})")
     return " OR ".join(found)
 
 

@@ -1,18 +1,22 @@
 """Links brought up to date with what changed equal links found anew, after any sequence of changes."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date, datetime
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from syncagent import facts
 from syncagent.identity import LINKED, shown
-from syncagent.identity.clusters import Row, resolve
+from syncagent.identity.clusters import Link, Resolved, Row, resolve
 from syncagent.identity.decisions import sayings_of
 from syncagent.identity.named import orgs_of, to_18
 from syncagent.store import open_cache
@@ -68,11 +72,52 @@ changes = st.one_of(
         is_active=st.sampled_from([None, 0, 1, 1]),
     ),
 )
+#: Where a deal of each number is kept: two in one org, three in portals, one elsewhere.
+_KEPT = {1: PLACES[0], 2: PLACES[0], 3: PLACES[2], 4: PLACES[2], 5: PLACES[3], 6: PLACES[4]}
+_LIKE = {"state": "won", "account_id": "accounts 1", "amount_minor": 10_000, "currency": "EUR",
+         "close_date": "2026-03-08", "close_at": None, "sf_opportunity_id": None, "merged_into": None,
+         "is_deleted": 0, "is_test": 0}  # fmt: skip
+#: In what a deal may differ from the others, one thing at a time.
+_UNLIKE = [
+    *[{}] * 5,
+    *[{"account_id": account} for account in (*["accounts 2"] * 5, "accounts 3", None)],
+    *[{"amount_minor": amount} for amount in (10_100, 10_102, 9_900, 0, None)],
+    *[{"close_date": day} for day in ("2026-03-01", "2026-02-28", "2026-03-15", None)],
+    *[{"close_at": moment} for moment in ("2026-03-14T22:59:59Z", "2026-03-15T22:59:59Z", "2026-03-15T23:00:00Z")],
+    *[{"sf_opportunity_id": id_} for id_ in ("1", "1", "2", "9")],
+    {"currency": None}, {"state": "lost"}, {"merged_into": "opportunities 2"}, {"is_deleted": 1}, {"is_test": 1},
+]  # fmt: skip
+
+
+def _won(number: int, but: dict[str, Any]) -> Change:
+    source, instance = _KEPT[number]
+    own = {"source": source, "source_instance": instance, "source_id": str(number)}
+    return "opportunities", f"opportunities {number}", {**_LIKE, **own, **but}
+
+
+def _filed(number: int, domain: str, merged: int | None) -> Change:
+    source, instance = _KEPT[2 * number]
+    own = {"source": source, "source_instance": instance, "source_id": str(number), "domain_norm": domain}
+    return "accounts", f"accounts {number}", {**own, "merged_into": merged and f"accounts {merged}"}
+
+
+_accounts = st.builds(
+    _filed, st.integers(1, 3), st.sampled_from(["acme.com", "zenith.com"]), st.sampled_from([None, None, None, 1])
+)
+#: What may happen to won deals that look alike, and to the accounts they are of.
+_deals = st.builds(_won, st.sampled_from(sorted(_KEPT)), st.sampled_from(_UNLIKE))
 pairs = st.lists(
     st.tuples(st.sampled_from(sorted(LINKED)), _ids, _ids)
     .filter(lambda of: of[1] != of[2])
     .map(lambda of: (f"{of[0]} {of[1]}", f"{of[0]} {of[2]}")),
     max_size=2,
+)
+
+_deal_pairs = st.lists(
+    st.tuples(st.just("opportunities"), *[st.sampled_from([*_KEPT])] * 2)
+    .filter(lambda of: of[1] != of[2])
+    .map(lambda of: (f"{of[0]} {of[1]}", f"{of[0]} {of[2]}")),
+    max_size=1,
 )
 
 
@@ -89,7 +134,81 @@ def linked(conn: sqlite3.Connection) -> dict[str, Any]:
     return {name: [tuple(row) for row in rows] for name, rows in found.items()}
 
 
-def from_all_rows(conn: sqlite3.Connection, table: str, system_of_record: str) -> dict[str, Any]:
+def with_deals_alike(conn: sqlite3.Connection, found: Resolved, system_of_record: str) -> Resolved:
+    """What is linked by ids and sayings, and won deals that look alike: each compared with each, in plain words."""
+    stands = dict(conn.execute("SELECT id, canonical FROM aliases").fetchall())
+    never = {(a, b) for a, b in conn.execute("SELECT a_id, b_id FROM link_decisions WHERE verdict = 'never'")}
+    cursor = conn.execute("SELECT * FROM opportunities ORDER BY id")
+    names = [one[0] for one in cursor.description]
+    rows = {row[0]: dict(zip(names, row, strict=True)) for row in cursor}
+    of = {id_: found.stands[id_][1] if id_ in found.stands else id_ for id_ in rows}
+    for id_, row in rows.items():  # what was merged away is with what it was merged into
+        seen = {id_}
+        while row["merged_into"] in rows and row["merged_into"] not in seen:
+            seen.add(row["merged_into"])
+            row = rows[row["merged_into"]]
+        of[id_] = of[row["id"]]
+    clusters = {first: {id_ for id_ in rows if of[id_] == first} for first in set(of.values())}
+
+    def is_live(row: dict[str, Any]) -> bool:
+        return not (row["is_deleted"] or row["is_test"] or row["merged_into"])
+
+    def day(row: dict[str, Any]) -> date | None:
+        if row["close_at"]:
+            return datetime.fromisoformat(row["close_at"]).astimezone(ZoneInfo(REPORTING.timezone)).date()
+        return date.fromisoformat(row["close_date"]) if row["close_date"] else None
+
+    def is_alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+        (one, other), (amount, other_amount) = (day(a), day(b)), (a["amount_minor"], b["amount_minor"])
+        return (
+            (a["source"], a["source_instance"]) != (b["source"], b["source_instance"])
+            and stands.get(a["account_id"], a["account_id"]) == stands.get(b["account_id"], b["account_id"])
+            and bool(amount and other_amount and one and other) and a["currency"] == b["currency"]
+            and abs(amount - other_amount) <= max(amount, other_amount) / 100
+            and abs((one - other).days) <= 7  # type: ignore[operator]
+        )  # fmt: skip
+
+    def contradict(one: set[str], other: set[str]) -> bool:
+        orgs = orgs_of(conn)
+        places = [
+            {(rows[i]["source"], rows[i]["source_instance"]) for i in ids if is_live(rows[i])} for ids in (one, other)
+        ]
+        ids: list[dict[str | None, set[str]]] = [{}, {}]
+        for known, members in zip(ids, (one, other), strict=True):
+            for row in (rows[id_] for id_ in members):
+                if row["source"] == "salesforce":
+                    known.setdefault(row["source_instance"], set()).add(row["source_id"])
+                elif row["sf_opportunity_id"] and not row["merged_into"]:
+                    known.setdefault(orgs.get(row["source_instance"]), set()).add(row["sf_opportunity_id"])
+        differ = any(not ids[0][org] & ids[1][org] for org in ids[0].keys() & ids[1].keys())
+        return bool(places[0] & places[1]) or differ or any((min(a, b), max(a, b)) in never for a in one for b in other)
+
+    counted = [
+        row for id_, row in rows.items()
+        if is_live(row) and row["state"] == "won" and row["account_id"] and found.stands.get(id_, (None,))[0] is None
+    ]  # fmt: skip
+    pairs = [(a["id"], b["id"]) for a, b in combinations(counted, 2) if is_alike(a, b)]
+    pairs = [pair for pair in pairs if pair not in never]
+    several = Counter(chain.from_iterable(pairs))
+    links, held = dict(found.links), dict(found.stands)
+    for a, b in pairs:
+        is_pair = several[a] == several[b] == 1
+        kind = "candidate" if not is_pair else "conflict" if contradict(clusters[of[a]], clusters[of[b]]) else "deal"
+        links.setdefault((a, b), Link(a, b, kind, "", ""))
+        if links[a, b].kind == "deal":
+            event("a deal linked")
+            order = [system_of_record, "salesforce", "hubspot", "files"]
+            first = min(a, b, key=lambda id_: order.index(rows[id_]["source"]))
+            if order.index(rows[a]["source"]) == order.index(rows[b]["source"]):
+                first = min(a, b, key=lambda id_: (rows[id_]["source_id"], rows[id_]["source_instance"]))
+            together = [id_ for id_ in clusters[of[a]] | clusters[of[b]] if rows[id_]["merged_into"] is None]
+            held |= {id_: (None if id_ == first else first, first) for id_ in together}
+        else:
+            event(f"a deal's {links[a, b].kind}")
+    return Resolved(links, held)
+
+
+def from_all_rows(conn: sqlite3.Connection, table: str, system_of_record: str, *, by_likeness: bool) -> dict[str, Any]:
     """The links of a table with every row of it looked at, by comparing each with each."""
     one = LINKED[table]
     rows = {
@@ -113,31 +232,62 @@ def from_all_rows(conn: sqlite3.Connection, table: str, system_of_record: str) -
         rows, named, sayings_of(conn, "temp.everything"), system_of_record=system_of_record, orgs=orgs_of(conn),
         kind=one.kind, column=one.names or "",
     )  # fmt: skip
+    if by_likeness and table == "opportunities":
+        found = with_deals_alike(conn, found, system_of_record)
     return {
         "stands": [(id_, *found.stands.get(id_, (None, None))) for id_ in sorted(rows)],
         "links": sorted((a, b, one.kind) for (a, b), one in found.links.items()),
     }
 
 
+Batches = list[tuple[list[Change], list[tuple[str, str]], list[tuple[str, str]]]]
+
+
+_batches = st.lists(st.tuples(st.lists(changes, min_size=1, max_size=8), pairs, pairs), min_size=1, max_size=4)
+#: Of deals few things happen at a time: they look alike at first, then here and there no longer.
+_deal_batches = st.lists(
+    st.tuples(
+        st.builds(list.__add__, st.lists(_deals, min_size=1, max_size=4), st.lists(_accounts, max_size=2)),
+        _deal_pairs,
+        _deal_pairs,
+    ),
+    min_size=1,
+    max_size=4,
+)
+removals = st.lists(st.tuples(st.sampled_from(sorted(LINKED)), _ids), max_size=3)
+_deal_removals = st.lists(st.tuples(st.sampled_from(["accounts", "opportunities"]), _ids), max_size=1)
+systems = st.sampled_from(["salesforce", "hubspot"])
+
+
 @pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    batches=st.lists(st.tuples(st.lists(changes, min_size=1, max_size=8), pairs, pairs), min_size=1, max_size=4),
-    removed=st.lists(st.tuples(st.sampled_from(sorted(LINKED)), _ids), max_size=3),
-    record_system=st.sampled_from(["salesforce", "hubspot"]),
-)
+@given(batches=_batches, removed=removals, record_system=systems)
 def test_links_kept_equal_links_found_anew(
-    tmp_path_factory: pytest.TempPathFactory,
-    batches: list[tuple[list[Change], list[tuple[str, str]], list[tuple[str, str]]]],
-    removed: list[tuple[str, int]],
-    record_system: str,
+    tmp_path_factory: pytest.TempPathFactory, batches: Batches, removed: list[tuple[str, int]], record_system: str
 ) -> None:
-    with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
+    hold(tmp_path_factory.mktemp("cache"), batches, removed, record_system)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=_deal_batches, removed=_deal_removals, record_system=systems)
+def test_deals_alike_kept_equal_those_found_anew(
+    tmp_path_factory: pytest.TempPathFactory, batches: Batches, removed: list[tuple[str, int]], record_system: str
+) -> None:
+    hold(tmp_path_factory.mktemp("cache"), batches, removed, record_system, by_likeness=True)
+
+
+def hold(
+    folder: Path, batches: Batches, removed: list[tuple[str, int]], record_system: str, *, by_likeness: bool = False
+) -> None:
+    """What is linked after all this is what would be linked from scratch, and what a plain comparison links."""
+    with closing(open_cache(folder)) as conn:
         reporting = REPORTING
         for batch, links, never in batches:
             for name, id_, values in batch:
                 put(conn, name, id_, **values)
-            said = {"links": links, "never_links": never, "system_of_record": record_system}
+            said: dict[str, Any] = {"links": links, "never_links": never, "system_of_record": record_system}
+            said["deals_alike"] = by_likeness
             reporting = REPORTING.model_copy(update=said)
             facts.refresh(conn, reporting, facts={})
         for table, number in removed:
@@ -145,7 +295,7 @@ def test_links_kept_equal_links_found_anew(
         facts.refresh(conn, reporting, facts={})
         kept = linked(conn)
         for table in LINKED:
-            whole = from_all_rows(conn, table, record_system)
+            whole = from_all_rows(conn, table, record_system, by_likeness=by_likeness)
             assert kept[table] == whole["stands"]
             assert [(a, b, kind) for a, b, object_, kind, *_ in kept["links"] if object_ == table] == whole["links"]
         conn.execute("DELETE FROM facts_meta")
@@ -238,8 +388,52 @@ def test_why_follows_merges_as_well(cache: sqlite3.Connection) -> None:
     put(cache, "contacts", "S", email_norm="a@acme.com")
     put(cache, "contacts", "H", source="hubspot", source_instance="portal", email_norm="a@acme.com")
     facts.refresh(cache, REPORTING)
-    shown.register(cache)
+    shown.register(cache, REPORTING)
     told = shown.why(cache, "contacts", "old")
     assert told["counts_as"] == "S"
     assert {one["id"]: one["is_counted"] for one in told["records"]} == {"S": True, "H": False, "old": False}
     assert [(one["kind"], one["a_id"], one["b_id"]) for one in told["links"]] == [("email", "H", "S")]
+
+
+def deal(conn: sqlite3.Connection, id_: str, source: str, **values: Any) -> None:
+    told = {"account_id": "A", "state": "won", "amount_minor": 10_000, "currency": "EUR", "close_date": "2026-03-01"}
+    put(conn, "opportunities", id_, source=source, source_instance=source, **{**told, **values})
+
+
+def test_of_deals_alike_only_a_pair_is_linked(cache: sqlite3.Connection) -> None:
+    """A second one makes both candidates; gone, or said not to be the same, it leaves the others to each other."""
+    reporting = REPORTING.model_copy(update={"deals_alike": True})
+    deal(cache, "S1", "salesforce")
+    deal(cache, "S2", "salesforce", amount_minor=10_100, close_date="2026-03-08")
+    deal(cache, "H", "hubspot")
+    facts.refresh(cache, reporting)
+    assert links(cache) == {("H", "S1"): "candidate", ("H", "S2"): "candidate"}
+    facts.refresh(cache, reporting.model_copy(update={"never_links": (("H", "S1"),)}))
+    assert links(cache) == {("H", "S1"): "never", ("H", "S2"): "deal"}
+    facts.refresh(cache, reporting)
+    assert links(cache) == {("H", "S1"): "candidate", ("H", "S2"): "candidate"}
+    for away in ({"close_date": "2026-03-09"}, {"amount_minor": 10_102}, {"currency": "USD"}, {"state": "lost"}):
+        deal(cache, "S2", "salesforce", **{"amount_minor": 10_100, **away})
+        facts.refresh(cache, reporting)
+        assert links(cache) == {("H", "S1"): "deal"}, away
+    cache.execute("DELETE FROM opportunities WHERE id = 'S1'")
+    facts.refresh(cache, reporting)
+    assert links(cache) == {}
+
+
+def test_deals_alike_follow_their_accounts(cache: sqlite3.Connection) -> None:
+    """Those of two accounts are linked once the accounts are, and no longer when those part."""
+    reporting = REPORTING.model_copy(update={"deals_alike": True})
+    account(cache, "A", "salesforce", domain_norm="acme.com")
+    account(cache, "B", "hubspot", domain_norm="zenith.com")
+    deal(cache, "S", "salesforce")
+    deal(cache, "H", "hubspot", account_id="B")
+    facts.refresh(cache, reporting)
+    assert links(cache) == {}
+    account(cache, "B", "hubspot", domain_norm="acme.com")
+    facts.refresh(cache, reporting)
+    assert links(cache) == {("A", "B"): "domain", ("H", "S"): "deal"}
+    assert cache.execute("SELECT dup_of FROM opportunities WHERE id = 'H'").fetchone()[0] == "S"
+    account(cache, "B", "hubspot", domain_norm="zenith.com")
+    facts.refresh(cache, reporting)
+    assert links(cache) == {}

@@ -104,6 +104,30 @@ def test_the_heuristic_can_be_turned_off(run: Run, tmp_path: Path) -> None:
     assert {one["kind"] for one in told(run, "links", "list", "--json")} == {"hard", "domain", "orphan"}
 
 
+def test_deals_that_look_alike_are_linked_where_one_asks_for_it(run: Run, tmp_path: Path) -> None:
+    """Counted once then, with the reason; what one says goes before it, and another setting takes it back."""
+    before = revenue(run)
+    (tmp_path / "config.toml").write_text(_CONFIG + '[identity]\ndeal_heuristic = "auto"\n', encoding="utf-8")
+    assert run("sync", "-q")[0] == 0
+    (link,) = told(run, "links", "list", "--kind", "deal", "--json")
+    assert (link["a_id"], link["b_id"], link["is_counted"]) == ("hs:opportunities:2", "sf:opportunities:006B", True)
+    assert link["why"] == "one account, won on 2026-10-27 for 503.00 EUR and on 2026-10-29 for 500.00 EUR"
+    assert ["opportunities", "won", "deals", "alike", "1"] in [
+        line.split() for line in run("links", "list")[1].splitlines()
+    ]
+    assert revenue(run) == before - 503
+    assert run("links", "unlink", "hs:opportunities:2", "sf:opportunities:006B")[0] == 0
+    assert revenue(run) == before
+    assert run("links", "unlink", "hs:opportunities:2", "sf:opportunities:006B", "--undo")[0] == 0
+    assert revenue(run) == before - 503
+    (tmp_path / "config.toml").write_text(_CONFIG, encoding="utf-8")
+    assert run("sync", "-q")[0] == 0
+    assert revenue(run) == before
+    assert [one["kind"] for one in told(run, "links", "list", "--kind", "deal", "--kind", "candidate", "--json")] == [
+        "candidate"
+    ]
+
+
 def test_why_names_the_rule_and_who_counts(run: Run) -> None:
     found = told(run, "links", "why", "006R00000024gDtIAI", "--json")
     assert found["counts_as"] == "sf:opportunities:006R00000024gDtIAI"
