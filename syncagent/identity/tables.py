@@ -31,7 +31,7 @@ ALIASED = ("accounts", "contacts", "leads", "opportunities", "tickets", "users")
 AS_SAID = ("users",)
 
 #: Raised whenever the rules say something else of unchanged rows: all is linked anew then.
-VERSION = 2
+VERSION = 3
 #: Links that make two records one; the others are shown to people and change no figure.
 COUNTED = ("hard", "manual", "email", "domain", "login", "deal")
 

@@ -382,6 +382,23 @@ def test_who_others_were_merged_into_may_come_last(cache: sqlite3.Connection) ->
     assert cache.execute("SELECT dup_of FROM contacts WHERE id = 'H'").fetchone()[0] == "S"
 
 
+def test_a_cache_that_followed_nine_merges_follows_ten(cache: sqlite3.Connection) -> None:
+    """An earlier version left out a chain of just ten: it is followed now, figures too, though no row of it changes."""
+    chain_of = [f"C{number:02}" for number in range(11)]
+    for id_, into in zip(chain_of, [*chain_of[1:], None], strict=True):
+        put(cache, "contacts", id_, merged_into=into)
+    put(cache, "activities", "A", contact_id="C00", occurred_at="2026-01-05T09:00:00Z", type="call", status="completed")
+    facts.refresh(cache, REPORTING)
+    under = "SELECT contact_id FROM fact_activities"
+    assert cache.execute(under).fetchone()[0] == "C10"
+    cache.execute("DELETE FROM aliases WHERE id = 'C00'")
+    cache.execute("UPDATE fact_activities SET contact_id = 'C00'")
+    cache.execute("UPDATE facts_meta SET value = '2' WHERE key = 'settings of links'")
+    facts.refresh(cache, REPORTING)
+    assert cache.execute("SELECT canonical FROM aliases WHERE id = 'C00'").fetchone()[0] == "C10"
+    assert cache.execute(under).fetchone()[0] == "C10"
+
+
 def test_why_follows_merges_as_well(cache: sqlite3.Connection) -> None:
     """Asked for a record that was merged away, it names the one that counts and all that stand behind that."""
     put(cache, "contacts", "old", merged_into="S")
