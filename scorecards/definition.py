@@ -150,6 +150,16 @@ class Kpi(Model):
     def _known_also(cls, value: Any) -> Any:
         return tuple(aggregate_name(name) for name in value) if isinstance(value, tuple) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _share_of_a_sum(cls, said: Any) -> Any:
+        """A share with agg = "sum" and a field is that of the sum: each row weighs what its field says."""
+        if not isinstance(said, Mapping) or said.get("agg") != "sum" or not isinstance(said.get("share"), Mapping):
+            return said
+        if said.get("field") is None or said.get("weight", "count") != "count":
+            return said
+        return {key: value for key, value in said.items() if key not in ("agg", "field")} | {"weight": said["field"]}
+
     @model_validator(mode="after")
     def _one_shape(self) -> "Kpi":
         shapes = [s for s in SHAPES if getattr(self, s) is not None]

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from scorecards import sqlcheck
+from scorecards import idle, sqlcheck
 from scorecards.borrowed import of_others
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
@@ -45,6 +45,7 @@ class _Check:
             names = self._language.names()
             yield "of", f"no table is called {kpi.of!r}.", _meant(kpi.of, names)
             return
+        yield from idle.problems(kpi)
         if kpi.ratio is not None:
             yield from self._operands("ratio.top", kpi.ratio.tops)
             yield from self._operands("ratio.bottom", kpi.ratio.bottoms)
@@ -116,6 +117,8 @@ class _Check:
             for name, wanted in kpi.also.items():
                 if wanted.field is not None:
                     yield from self._known(f"also.{name}.field", wanted.field)
+                    if wanted.agg not in _COUNTING:
+                        yield from self._number(f"also.{name}.field", wanted.field)
                 if wanted.by is not None:
                     other = self._kpis.get(wanted.kpi or "")
                     split = self._language.relation(other.of) if other is not None and other.of else relation

@@ -21,6 +21,8 @@ def mistakes(kpi: Kpi, written: Mapping[str, Any], kpis: Mapping[str, Kpi], repo
     params = written.get("params", {})
     for place, message, mend in problems(kpi, kpis, reporting):
         path = place_of(place, written)
+        if path == ("weight",) and "field" in written:  # a share of a sum: its field is what rows weigh
+            path = ("field",)
         if path[0] not in written and (name := parameters.filled_by(kpi, str(path[0]), params)):
             path = ("params", name)
         if path[0] in written:
