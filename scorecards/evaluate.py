@@ -180,6 +180,7 @@ class Evaluator:
             comparisons=comparisons,
             target=verdict.target,
             verdict=verdict.verdict if verdict.is_final else _quality_capped(kpi, verdict.verdict, main, details),
+            unjudged=verdict.unjudged,
             signal=news,
             series=series,
             segments=tuple(segments_of(self, kpi, chosen, by)),

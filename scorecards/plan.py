@@ -33,6 +33,7 @@ class Plan:
     compared: tuple[tuple[str, Slice], ...]
     series: tuple[Slice, ...]
     granularity: Granularity
+    own: Granularity  # the period the KPI's goal is of, whichever is asked for
 
     def slices(self) -> list[Slice]:
         """Every slice once."""
@@ -54,26 +55,27 @@ def plan(
 ) -> Plan:
     """`period` is asked for outright; `granularity` is the scorecard's. Neither: the KPI's own, last complete one."""
     zone = ZoneInfo(reporting.timezone)
-    grain: Granularity = (period.granularity if period else None) or kpi.period or granularity or kpi.usual_period
+    own: Granularity = kpi.period or granularity or kpi.usual_period
+    grain: Granularity = (period.granularity if period else None) or own
     if period is None and is_stock(kpi) and granularity is None and kpi.period is None:
         return _stock_now(kpi, reporting, as_of, zone, grain)
     timeless = not is_stock(kpi) and kpi.date is None and kpi.of is not None and kpi.retain is None
     if grain == "all" or timeless:
         everything = cut(span_holding(local_day(as_of, zone), "all", reporting), as_of, zone)
-        return Plan(everything, not timeless, (), (), "all")
+        return Plan(everything, not timeless, (), (), "all", "all" if timeless else own)
     span = period or _shown(kpi, reporting, as_of, zone, grain)
     main = cut(_windowed(kpi, span), as_of, zone)
     if kpi.is_only_now or (kpi.sql is not None and not has_periods(kpi.sql)):
         # What the rows were like then, nobody kept: today's values say nothing of an earlier day. No more does a
         # statement that asks for no period.
-        return Plan(main, True, (), (), grain)
+        return Plan(main, True, (), (), grain, own)
     compared = []
     for against in kpi.compare:
         other = year_ago(span) if against == "year_ago" else shifted(span, -1)
         compared.append((against, like_for_like(_windowed(kpi, other), main, as_of, zone)))
     newest = span if main.complete else _before_running(span, main)
     series = [cut(_windowed(kpi, shifted(newest, -step)), as_of, zone) for step in reversed(range(POINTS))]
-    return Plan(main, True, tuple(compared), tuple(series), grain)
+    return Plan(main, True, tuple(compared), tuple(series), grain, own)
 
 
 def _shown(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, grain: Granularity) -> Span:
@@ -100,7 +102,7 @@ def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, 
     """A stock at as_of itself: compared with one period before, and with a year before."""
     main = _instant(as_of, zone)
     if kpi.is_only_now:
-        return Plan(main, False, (), (), grain)
+        return Plan(main, False, (), (), grain, grain)
     whole = last_complete(as_of, grain, reporting, zone)
     series = [cut(shifted(whole, -step), as_of, zone) for step in reversed(range(POINTS))]
     compared = []
@@ -115,7 +117,7 @@ def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, 
             months = {"month": 1, "quarter": 3, "fiscal_quarter": 3}.get(grain, 12)
             earlier = add_months(day, -months)
         compared.append((against, _instant(_at(earlier, moment, zone), zone)))
-    return Plan(main, False, tuple(compared), tuple(series), grain)
+    return Plan(main, False, tuple(compared), tuple(series), grain, grain)
 
 
 def _at(day: date, moment: datetime, zone: ZoneInfo) -> datetime:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from scorecards.applies import why_unjudged
 from scorecards.baselines import (
     accrues,
     baseline_of,
@@ -37,6 +38,7 @@ class Verdict:
     verdict: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
     is_final: bool = False  # the deadline has passed: nothing moves it any more
+    unjudged: str = ""  # why the goal says nothing of the period shown
 
 
 def against_target(
@@ -56,10 +58,9 @@ def against_target(
     target = in_unit(kpi)
     if target is None:
         return Verdict()
+    if unjudged := why_unjudged(evaluator, kpi, target, chosen):
+        return Verdict(unjudged=unjudged)
     prorated = accrues(kpi)
-    other_grain = chosen.granularity == "all" or (kpi.period is not None and chosen.granularity != kpi.period)
-    if prorated and other_grain and (target.value is not None or chosen.granularity == "all"):
-        return Verdict()  # so much a month says nothing of a year, and all time has no share of one
     base_span = baseline_span(target)
     agreed = baseline_of(evaluator, kpi, target)
     base = agreed.baseline.value if agreed is not None else None

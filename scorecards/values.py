@@ -191,6 +191,7 @@ class KpiResult:
     comparisons: Sequence[Comparison] = ()
     target: TargetResult | None = None
     verdict: str | None = None  # green | amber | red
+    unjudged: str = ""  # why its goal says nothing of the period shown
     signal: Signal | None = None
     series: Sequence[Point] = ()
     segments: Sequence[SegmentValue] = ()
@@ -235,6 +236,7 @@ class KpiResult:
             "comparisons": [{"with": c.against, "value": c.value, "change": c.change} for c in self.comparisons],
             "target": self.target.to_json() if self.target else None,
             "verdict": self.verdict,
+            "unjudged": self.unjudged or None,
             "signal": None
             if self.signal is None
             else {

@@ -127,7 +127,7 @@ def _previous(issue: Issue) -> Period | None:
 def _uncounted(results: Sequence[KpiResult], fmt: Formatter) -> str:
     """KPIs outside the four states: those without a goal, and those whose old data is not judged."""
     outside = [r for r in results if headline.state_of(r) is None]
-    goalless = sum(r.target is None for r in outside)
+    goalless = sum(r.target is None and not r.unjudged for r in outside)
     unjudged = len(outside) - goalless
     said = [fmt.words("uncounted", goalless, n=goalless)] if goalless else []
     if unjudged:

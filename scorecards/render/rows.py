@@ -162,6 +162,8 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         said.append(own)
     target = result.target
     progress = target.progress if target is not None else None
+    if result.unjudged:
+        said.append(clean(result.unjudged, 120))
     said += in_time(result, fmt)
     if target is not None and (progress is None or not progress.accrues):
         if target.expected is not None and target.value is not None and target.expected != target.value:

@@ -274,7 +274,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
             change = written_change(result, fmt, comparison.against) or "no change"
             word = comparison.against.replace("_", " ")
             lines.append((word, f"{written_value(result, fmt, comparison.value)}, {change} since"))
-    lines.append(("goal", written_goal(result, fmt) or ""))
+    lines.append(("goal", written_goal(result, fmt) or result.unjudged))
     lines += [("way", text) for text in (" · ".join(in_time(result, fmt)), *(x.text for x in goal_lines(result, fmt)))]
     if result.target is not None and result.target.baseline is not None:
         lines.append(("baseline", _baseline(result, fmt)))
