@@ -81,7 +81,19 @@ class Sql:
 
     def money(self, column: Column, day: str) -> str:
         """Major units of the reporting currency at the rate of `day` (an SQL expression); null without a rate."""
-        return f"major({column.sql}, {column.currency}, {day})"
+        return f"major({column.sql}, {column.currency}, {day}{self._home(column)})"
+
+    def rate(self, column: Column, day: str) -> str:
+        """What turns a money column into major units of the reporting currency, at the rate of `day`."""
+        return f"rate({column.currency}, {day}{self._home(column)})"
+
+    def _home(self, column: Column) -> str:
+        """What the CRM converts the amount to itself, as arguments more."""
+        if not column.home:
+            return ""
+        if self.relation.base is not None:
+            self.joins.setdefault("r", self.language.join(self.relation, "r"))
+        return f", {column.home}"
 
     def business_seconds(self, begin: str, end: str) -> str:
         """Opening hours between two instants (epoch seconds, SQL), of the row's team."""

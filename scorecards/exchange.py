@@ -1,13 +1,15 @@
 """Exchange rates of one cache: which one holds for a currency on a day, and which a figure was made with.
 
 Rates come from files, Salesforce and HubSpot. For a currency and a day the first of these that has one is asked, always
-in that order, so that a portal's own list never stands between two entries of the books (docs/definitions.md G10).
+in that order, so that a portal's own list never stands between two entries of the books (docs/definitions.md G10). Last
+comes what a CRM says an amount is in its own currency.
 """
 
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -27,6 +29,14 @@ _PLACES = {"salesforce": 1, "hubspot": 2}
 _ALWAYS = "0001-01-01"
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """(foreign currency, day) of the rates asked for, and of those that only the CRM's own conversion gave."""
+
+    asked: set[tuple[str, str | None]] = field(default_factory=set)
+    by_crm: set[tuple[str, str | None]] = field(default_factory=set)
+
+
 class Rates:
     """The factor from a currency's minor units to major units of the reporting currency, by day."""
 
@@ -40,7 +50,7 @@ class Rates:
             series = self._known.setdefault(name, {}).setdefault(_PLACES.get(source, 0), [])
             series.append(ExchangeRate(Decimal(str(rate)), valid_from or _ALWAYS, source))
         self._memo: dict[tuple[str | None, str | None], str | None] = {}
-        self._asked: set[tuple[str, str | None]] | None = None
+        self._noted: Noted | None = None
 
     def at(self, currency: str, day: str | None) -> ExchangeRate | None:
         """The rate of a day: the latest with valid_from <= day, of the first source that has one (None: the newest)."""
@@ -50,17 +60,27 @@ class Rates:
                 return series[place]
         return None
 
-    def factor(self, currency: str | None, day: str | None) -> str | None:
+    def factor(
+        self,
+        currency: str | None,
+        day: str | None,
+        amount: int | None = None,
+        home: float | None = None,
+        home_currency: str | None = None,
+    ) -> str | None:
         """Major units of the reporting currency per minor unit, as decimal text; None without a rate.
 
-        Rows without a currency are in ours.
+        Rows without a currency are in ours. Where no source has a rate it is what the CRM makes of an `amount` (minor
+        units): so much (`home`, major units) in its own currency, if that is ours.
         """
-        if self._asked is not None and currency is not None and currency != self._own:
-            self._asked.add((currency, day))
         key = (currency, day)
         if key not in self._memo:
             self._memo[key] = self._factor(currency or self._own, day)
-        return self._memo[key]
+        found = self._memo[key]
+        by_crm = found is None and bool(amount) and home is not None and home_currency == self._own
+        if self._noted is not None and currency is not None and currency != self._own:
+            (self._noted.by_crm if by_crm else self._noted.asked).add((currency, day))
+        return str(Decimal(repr(home)) / Decimal(amount or 1)) if by_crm else found
 
     def _factor(self, currency: str, day: str | None) -> str | None:
         minor = Decimal(1).scaleb(-digits(currency))
@@ -69,19 +89,27 @@ class Rates:
         found = self.at(currency, day)
         return None if found is None else str(found.rate * minor)
 
-    def major(self, minor: int | None, currency: str | None, day: str | None) -> float | None:
-        """An amount in major units of the reporting currency; None without one, or without a rate."""
-        factor = self.factor(currency, day)
+    def major(
+        self,
+        minor: int | None,
+        currency: str | None,
+        day: str | None,
+        amount: int | None = None,
+        home: float | None = None,
+        home_currency: str | None = None,
+    ) -> float | None:
+        """An amount in major units of the reporting currency; None without one, or without a rate (as `factor`)."""
+        factor = self.factor(currency, day, amount, home, home_currency)
         return None if minor is None or factor is None else float(minor * Decimal(factor))
 
     @contextmanager
-    def noted(self) -> Iterator[set[tuple[str, str | None]]]:
-        """The (foreign currency, day) of every rate asked for meanwhile."""
-        self._asked = set()
+    def noted(self) -> Iterator["Noted"]:
+        """Every rate asked for meanwhile."""
+        self._noted = Noted()
         try:
-            yield self._asked
+            yield self._noted
         finally:
-            self._asked = None
+            self._noted = None
 
 
 @lru_cache
@@ -94,27 +122,36 @@ def digits(currency: str) -> int:
 
 def rates_of(evaluator: "Evaluator", kpi: Kpi, main: Slice) -> tuple[RatesOf, ...]:
     """The rates amounts of one slice were converted by, a currency each, and the days that had none."""
-    asked: set[tuple[str, str | None]] = set()
+    noted = Noted()
     for part in _counted(evaluator, kpi):
         rows = evaluator.rows(part)
         if rows.rated:
-            noted = evaluator.answers.recalled(rows, main, "rates", partial(_noted, evaluator, rows, main))
-            asked |= {(currency, day) for currency, day in noted}
-    found = []
-    for currency in sorted({currency for currency, _ in asked}):
-        days = sorted(day for name, day in asked if name == currency and day is not None)
-        by_day = {day: evaluator.rates.at(currency, day) for day in days}
-        rates = sorted({rate for rate in by_day.values() if rate is not None}, key=lambda rate: rate.valid_from)
-        missing = [date.fromisoformat(day) for day, rate in by_day.items() if rate is None]
-        found.append(RatesOf(currency, tuple(rates), tuple(missing)))
-    return tuple(found)
+            found = evaluator.answers.recalled(rows, main, "rates", partial(_noted, evaluator, rows, main))
+            noted.asked.update((currency, day) for currency, day in found["asked"])
+            noted.by_crm.update((currency, day) for currency, day in found["by_crm"])
+    return tuple(
+        _rates_of(evaluator.rates, noted, currency)
+        for currency in sorted({currency for currency, _ in noted.asked | noted.by_crm})
+    )
 
 
-def _noted(evaluator: "Evaluator", rows: Rows, main: Slice) -> list[list[str | None]]:
+def _rates_of(rates: Rates, noted: Noted, currency: str) -> RatesOf:
+    days = sorted(day for name, day in noted.asked if name == currency and day is not None)
+    by_day = {day: rates.at(currency, day) for day in days}
+    used = sorted({rate for rate in by_day.values() if rate is not None}, key=lambda rate: rate.valid_from)
+    missing = [date.fromisoformat(day) for day, rate in by_day.items() if rate is None]
+    is_by_crm = any(name == currency for name, _ in noted.by_crm)
+    return RatesOf(currency, tuple(used), tuple(missing), is_by_crm)
+
+
+def _noted(evaluator: "Evaluator", rows: Rows, main: Slice) -> dict[str, list[list[str | None]]]:
     with evaluator.rates.noted() as noted:
         # Why a row is left out asks for the rates of those that have an amount, and of no others.
         evaluator.conn.execute(f"SELECT COUNT(why) FROM ({rows.sql})", rows.of(main)).fetchone()
-    return [[currency, day] for currency, day in noted]
+    return {
+        "asked": [[currency, day] for currency, day in noted.asked],
+        "by_crm": [[currency, day] for currency, day in noted.by_crm],
+    }
 
 
 def _counted(evaluator: "Evaluator", kpi: Kpi) -> Iterator[Kpi]:

@@ -74,7 +74,9 @@ def register(conn: sqlite3.Connection, reporting: Reporting) -> Rates:
         ("business_deadline", 2, business_deadline),
         ("business_deadline", 3, business_deadline),
         ("rate", 2, rates.factor),
+        ("rate", 5, rates.factor),
         ("major", 3, rates.major),
+        ("major", 6, rates.major),
     ):
         conn.create_function(name, arguments, function, deterministic=True)
     return rates

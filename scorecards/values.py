@@ -156,11 +156,15 @@ class ExchangeRate:
 
 @dataclass(frozen=True, slots=True)
 class RatesOf:
-    """What amounts in one currency were converted by, the earliest first; `missing`: days without a rate."""
+    """What amounts in one currency were converted by, the earliest first.
+
+    `missing`: days without a rate. `is_by_crm`: some without one are what the CRM itself made of them.
+    """
 
     currency: str
     rates: Sequence[ExchangeRate] = ()
     missing: Sequence[date] = ()
+    is_by_crm: bool = False
 
     def to_json(self) -> dict[str, Any]:
         rates = [{"rate": float(one.rate), "valid_from": one.valid_from, "source": one.source} for one in self.rates]
@@ -168,7 +172,7 @@ class RatesOf:
         if self.missing:
             first, last = self.missing[0].isoformat(), self.missing[-1].isoformat()
             missing = {"first": first, "last": last, "days": len(self.missing)}
-        return {"currency": self.currency, "rates": rates, "missing": missing}
+        return {"currency": self.currency, "rates": rates, "by_crm": self.is_by_crm, "missing": missing}
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,11 @@ def _m0010_dropped(database: "Database") -> None:
     database.conn.execute("ALTER TABLE deliveries ADD COLUMN dropped_at TEXT")
 
 
+def _m0011_home_amounts(database: "Database") -> None:
+    """What a deal is worth in the CRM's own currency, as the CRM says."""
+    bring_columns(database)
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
@@ -304,6 +309,7 @@ CACHE = Schema(
         ("m0008_inputs", _m0008_inputs),
         ("m0009_deliveries", _m0009_deliveries),
         ("m0010_dropped", _m0010_dropped),
+        ("m0011_home_amounts", _m0011_home_amounts),
     ),
 )
 

@@ -106,6 +106,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             _columns(
                 "name account_id owner_id pipeline stage state close_date close_at amount_minor currency type"
                 " probability:number loss_reason lead_source partner_account_id cost_minor sf_opportunity_id"
+                " home_amount:number home_currency"
             ),
             _DEAL_REFS,
             {"state": ("open", "won", "lost")},

@@ -109,8 +109,12 @@ TYPES: Mapping[str, ObjectType] = {
                 " close_date=closedate:local_day amount_minor=amount:money type=dealtype:lower"
                 " probability=hs_deal_stage_probability:number loss_reason=closed_lost_reason"
                 " lead_source=hs_analytics_source sf_opportunity_id=hs_salesforceopportunityid:sfid"
+                " home_amount=amount_in_home_currency:number"
             ),
-            read_made("dealstage=state hs_is_closed_won=state hs_is_closed=state hs_merged_object_ids=merged_into"),
+            read_made(
+                "dealstage=state hs_is_closed_won=state hs_is_closed=state hs_merged_object_ids=merged_into"
+                " amount_in_home_currency=home_currency"
+            ),
             "0-3",
             history=("dealstage", "pipeline", "amount", "closedate"),
             links=("companies",),

@@ -184,7 +184,7 @@ class Portal:
         stages = frozenset(stage.lower() for stage in settings.converted.stages)
         if kind.table == "leads" and kind.name == "contacts":
             return Known(converted=_CONTACT_STAGES if is_default else stages), {}
-        known = Known(converted=stages)
+        known = Known(converted=stages, currency=str(self.details.get("companyCurrency") or ""))
         if kind.name == "calls":
             known.outcomes = self._once("outcomes", self._read_outcomes)
         if kind.name not in _PIPELINES:

@@ -52,6 +52,7 @@ class Known:
     converted: frozenset[str] = frozenset()
     outcomes: Mapping[str, int] = field(default_factory=lambda: DISPOSITIONS)  # of a call: reached or not
     now: str = ""
+    currency: str = ""  # the portal's own, as it says
 
     def stage(self, object_type: str, stage_id: Any) -> Stage | None:
         return self.stages.get(object_type, {}).get(str(stage_id))
@@ -83,6 +84,8 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
             state = deal_state(props, known)
             if state is not None:
                 record["state"] = state
+            if "home_amount" in record:
+                record["home_currency"] = None if record["home_amount"] is None else known.currency or None
         case "tickets":
             category = _ticket_category_now(props, fields, known)
             if category is not None:

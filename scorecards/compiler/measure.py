@@ -53,7 +53,7 @@ def measured(
     if column.type == "money":
         day = rate_day(kpi, relation, sql)
         if one_rate(relation, column) is None:
-            reasons.append((f"rate({column.currency}, {day}) IS NULL", "no_fx"))
+            reasons.append((f"{sql.rate(column, day)} IS NULL", "no_fx"))
         return value, reasons, column
     return value, reasons, None
 

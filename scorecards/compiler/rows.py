@@ -91,7 +91,7 @@ class Compiler:
         shared = self._shared(relation, money) if money is not None else None
         rate = "NULL"
         if money is not None:
-            rate = f"'{shared}'" if shared else f"rate({money.currency}, {rate_day(kpi, relation, sql)})"
+            rate = f"'{shared}'" if shared else sql.rate(money, rate_day(kpi, relation, sql))
         select = (
             f"{sql.column('id').sql} AS id, {self._segment(relation, by, sql)} AS seg, {_case(why)} AS why,"
             f" {on_top} AS hit, {x} AS x, {y} AS y, {rate} AS rate"

@@ -27,6 +27,7 @@ class Column:
     masked: bool = False
     joins: tuple[str, ...] = ()
     currency: str = ""  # SQL of a money column's currency
+    home: str = ""  # SQL of a money column: the whole amount, what the CRM converts it to, and the currency of that
     undated: str = ""  # SQL, true where the event has happened and the row does not say when
     dawns: bool = False  # a date something begins or ends with: it has at the first moment of its day
 

@@ -1,6 +1,7 @@
 """Deals and leads: the columns that follow from their facts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from scorecards.facts import ITS_IDS, LIVE
 from scorecards.relations import quality
@@ -60,7 +61,8 @@ _DEAL = {
     "is_lost": flag("f.state = 'lost'"),
     "is_closed": flag("f.state <> 'open'"),
     "is_open": bit("is_open"),
-    "amount": MONEY,
+    # What a deal was worth before is converted as what it is worth now.
+    "amount": replace(MONEY, home="r.amount_minor, r.home_amount, r.home_currency"),
     "currency": Column("f.currency", "text"),
     "owner_id": OWNER,
     "account_id": Column("f.account_id", "text"),

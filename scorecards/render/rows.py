@@ -235,6 +235,8 @@ def rate_words(result: KpiResult, fmt: Formatter) -> list[str]:
             since = fmt.words("rate_since", date=fmt.day(date.fromisoformat(newest.valid_from))) if is_dated else ""
             rate = _rate(low, fmt) if low == high else fmt.span(_rate(low, fmt), _rate(high, fmt))
             said.append(fmt.words("rate", currency=clean(of.currency), rate=rate, source=f"{source}{since}"))
+        if of.is_by_crm:
+            said.append(fmt.words("rate_by_crm", currency=clean(of.currency)))
         if of.missing:
             first, last = fmt.day(of.missing[0]), fmt.day(of.missing[-1])
             days = first if first == last else fmt.span(first, last)

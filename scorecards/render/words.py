@@ -172,6 +172,7 @@ ENGLISH = Words(
         "crms": "{parts} − {linked} in both",
         "rate": "{currency} at {rate} ({source})",
         "rate_since": ", {date}",
+        "rate_by_crm": "{currency} as the CRM converts it",
         "no_rate": "no rate for {currency} on {days}",
         "below_unit": "< {value}",
         "no_reason": "no value could be had",

@@ -127,6 +127,7 @@ def test_open_deals_are_converted_by_the_rate_of_the_day_they_are_counted_on(cac
         {
             "currency": "USD",
             "rates": [{"rate": 0.9, "valid_from": "2026-11-01", "source": "salesforce"}],
+            "by_crm": False,
             "missing": None,
         }
     ]
@@ -166,3 +167,34 @@ def test_a_cache_in_one_currency_asks_for_no_rate(cache: sqlite3.Connection) -> 
     rate(cache, "files", "USD", "2026-09-01", 0.9)
     deal(cache, "a", 10_000, "EUR", "2026-10-03")
     assert asked(cache, BUILTINS["won_revenue"]).rates == ()
+
+
+def test_without_any_rate_a_deal_is_worth_what_its_crm_makes_of_it(cache: sqlite3.Connection) -> None:
+    """In the CRM's own currency, if that is ours; whoever keeps a rate goes before, and the amount is today's share."""
+    home = {"home_amount": 46.15, "home_currency": "EUR"}
+    deal(cache, "a", 5_000, "CHF", "2026-10-03", **home)
+    deal(cache, "yen", 7_000, "JPY", "2026-10-03", home_amount=43.21, home_currency="EUR")
+    deal(cache, "abroad", 5_000, "CHF", "2026-10-04", home_amount=54.0, home_currency="USD")
+    deal(cache, "empty", None, "CHF", "2026-10-04", home_amount=1.0, home_currency="EUR")
+    deal(cache, "nothing", 0, "CHF", "2026-10-04", home_amount=0.0, home_currency="EUR")
+    found = asked(cache, override(BUILTINS["won_revenue"], {"n_min": 1}))
+    assert found.value == pytest.approx(46.15 + 43.21)
+    assert (found.n, found.details["excluded_no_fx"]) == (2, 2)
+    told = {of.currency: (of.is_by_crm, [day.day for day in of.missing]) for of in found.rates}
+    assert told == {"CHF": (True, [4]), "JPY": (True, [])}
+    assert rate_words(found, get("en-GB", "EUR", "UTC"))[0] == "CHF as the CRM converts it"
+    explained = {"of": "opportunities", "date": "outcome_date", "where": {"amount": {"gt": 46}}, "by": ["id"]}
+    assert [one.segment for one in asked(cache, build("large", explained)).segments] == ["a"]
+
+    rate(cache, "hubspot", "CHF", "2026-10-04", 1.1)
+    found = asked(cache, override(BUILTINS["won_revenue"], {"n_min": 1}))
+    assert found.value == pytest.approx(46.15 + 43.21 + 55)
+
+    deal(cache, "b", 20_000, "CHF", "2027-01-01", state="open", home_amount=190.0, home_currency="EUR")
+    put(cache, "opportunity_stage_history", "h1", opportunity_id="b", changed_at="2026-08-01T00:00:00Z", state="open",
+        amount_minor=10_000)  # fmt: skip
+    put(cache, "opportunity_stage_history", "h2", opportunity_id="b", changed_at="2026-10-20T00:00:00Z", state="open",
+        amount_minor=20_000)  # fmt: skip
+    pipeline = override(BUILTINS["pipeline_open_value"], {"n_min": 1})
+    then = asked(cache, pipeline, Span(date(2026, 9, 1), date(2026, 10, 1), "month"))
+    assert then.value == pytest.approx(95 + 46.15 + 43.21)  # half of today's amount; the others were open too

@@ -140,6 +140,15 @@ def own(**slots: Any) -> Kpi:
     return build("own", {"of": "opportunities", "date": "outcome_date", "n_min": 0, **slots})
 
 
+def test_what_the_crm_makes_of_an_amount_is_no_stale_one(cache: sqlite3.Connection) -> None:
+    """The amount is the same, and so is all that follows from it: what the CRM converts it to is another."""
+    for home in (90.0, 95.0):
+        won(cache, "D chf", "2026-10-05", currency="CHF", home_amount=home, home_currency="EUR")
+        facts.refresh(cache, REPORTING)
+        assert look(cache, month="2026-10")
+        assert look(cache, month="2026-10") == []
+
+
 def test_what_was_asked_once_is_not_computed_again(cache: sqlite3.Connection) -> None:
     assert len(look(cache)) == LAST_OF_SERIES
     assert look(cache) == []
