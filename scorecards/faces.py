@@ -44,6 +44,17 @@ _OWN_FACES["entity_links"] = " UNION ALL ".join(
     for name in ("contacts", "accounts", "opportunities")
 )
 
+#: What contradicts itself may be a record of several tables.
+_OWN_FACES["inconsistencies"] = " UNION ALL ".join(
+    f"SELECT t.id, {_TITLES.get(name, 't.source_id')}, t.url, u.name, NULL, NULL, NULL"
+    f" FROM {name} t LEFT JOIN users u ON u.id = {standing(owner)}"
+    for name, owner in (
+        *((name, "t.owner_id") for name in ("opportunities", "accounts", "contacts", "leads", "tickets", "activities")),
+        ("orders", "t.owner_id"),
+        ("invoices", "NULL"),
+    )
+)
+
 
 def faces(evaluator: "Evaluator", table: str, ids: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:
     """id -> (title, url, owner, amount_minor, currency, day of its rate)."""

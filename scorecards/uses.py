@@ -217,6 +217,7 @@ _BEHIND = {
     **dict.fromkeys(("touches", "approaches", "sent_mails", "engagements"), "activities"),
     "handled": "tickets",
     "link_clusters": "contacts",
+    "inconsistencies": "opportunities",
     "receivables": "invoices",
     "units_sold": "opportunity_lines",
 }
@@ -244,6 +245,7 @@ _MADE_WITH = {
     "units_sold": {"opportunities"},
     "handled": {"activities"},
     "link_clusters": {"contacts", "accounts", "opportunities"},
+    "inconsistencies": {"opportunities", "contacts", "accounts", "leads", "tickets", "activities", "users"},
     "survey_invitations": {"survey_responses"},
 }
 

@@ -44,6 +44,7 @@ _MADE = {
 }
 #: Relations of the agent's own book, and of records of any table.
 _OWN = {
+    "inconsistencies": "a record and a way in which it cannot be as it says (`kind`), with what (`what`)",
     "link_clusters": "a person, company or deal several CRMs keep: linked, or not settled yet",
     "streams": "a kind of records of a configured source as it stood: when it was last read whole, if it can be read",
     "sync_runs": "one run of a stream of a configured source; runs are kept for 90 days",

@@ -13,7 +13,7 @@ from itertools import chain
 
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, LIVE
-from scorecards.relations import activity, customers, funnel, machine, office, quality, sales, service
+from scorecards.relations import activity, consistency, customers, funnel, machine, office, quality, sales, service
 from scorecards.relations.column import SPELLINGS, TEAM_OF_TICKET, Column, Options, Relation, Spec, Way, base_columns
 
 
@@ -36,6 +36,7 @@ SPECS: Mapping[str, Spec] = _merged(
     office.SPECS,
     machine.SPECS,
     quality.SPECS,
+    consistency.SPECS,
 )
 
 

@@ -23,6 +23,7 @@ from syncagent.cli.common import (
     told_before,
 )
 from syncagent.cli.explain import explain_command
+from syncagent.cli.listed import records_json, records_said
 from syncagent.cli.rebaseline import rebaseline_command
 from syncagent.clock import local_time
 from syncagent.errors import FAILED, OK, UsageError
@@ -181,7 +182,7 @@ def show_command(
             for kpi, result in zip(kpis, results, strict=True)
         ]
     if as_json:
-        print_json([result.to_json() for result in results])
+        print_json([{**result.to_json(), "actions": records_json(result)} for result in results])
     else:
         for number, result in enumerate(results):
             _show(result, config, is_first=number == 0)
@@ -304,6 +305,8 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     for segment in result.segments:
         value = written_value(result, fmt, segment.value) if segment.value is not None else segment.status
         click.echo(f"    {segment.segment:<30} {value or '':>14}  n = {segment.n}")
+    for line in records_said(result, fmt):
+        click.echo(line)
 
 
 def _baseline(result: "KpiResult", fmt: "Formatter") -> str:

@@ -36,6 +36,7 @@ ATTRIBUTES = [
     ("dq_completeness", "Analysis", "up", "20", "N"),
     ("dq_consolidation_rate", "Analysis", "up", "20", "N"),
     ("dq_duplicate_rate", "Analysis", "down", "20", "N"),
+    ("dq_inconsistencies", "Analysis", "down", "-", "S"),
     ("dq_relevance", "Analysis", "up", "20", "N"),
     ("dq_timeliness", "Analysis", "up", "20", "N"),
     ("email_click_through_rate", "Front office", "up", "R20", "N"),
