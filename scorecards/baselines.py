@@ -93,7 +93,7 @@ def first_day(kpi: Kpi, target: Target) -> date | None:
 
 
 def baseline_of(evaluator: "Evaluator", kpi: Kpi, target: Target) -> Agreed | None:
-    """The baseline as it was kept, else as it is now; None without one."""
+    """The baseline as it was kept, else as it is now; None without one. Until its days are over it has no value."""
     days = baseline_days(kpi, target)
     if days is None or target.from_ is None:
         return None
@@ -102,10 +102,14 @@ def baseline_of(evaluator: "Evaluator", kpi: Kpi, target: Target) -> Agreed | No
     kept = evaluator.pledges.baselines.get((kpi.id, start))
     if kept is not None and kept.computed_on <= evaluator.today:
         return agree(kept, replace(kept, definition=definition))
-    plain = kpi.model_copy(update={"n_min": 0, "target": None})
-    found = evaluator.figures(plain, [cut(days, evaluator.as_of, evaluator.zone)])[0]
-    fresh = Kept(found.value, found.n, definition, start, evaluator.today, days.start, days.end)
-    return agree(None, fresh)
+    # Where it starts from a date, that day itself may still run: what is open on it is known.
+    is_over = days.end <= evaluator.today + timedelta(1 if target.from_.at is not None else 0)
+    value, n = None, 0
+    if is_over:
+        plain = kpi.model_copy(update={"n_min": 0, "target": None})
+        found = evaluator.figures(plain, [cut(days, evaluator.as_of, evaluator.zone)])[0]
+        value, n = found.value, found.n
+    return agree(None, Kept(value, n, definition, start, evaluator.today, days.start, days.end))
 
 
 def same_length(a: Span, b: Span) -> bool:

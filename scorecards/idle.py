@@ -79,7 +79,7 @@ def problems(kpi: Kpi) -> Iterator[Problem]:
     if kpi.sql is not None and kpi.by:
         mend = "Take it away; let the statement return a column named segment."
         yield "by", "would be ignored: an sql KPI is split by its statement.", mend
-    if kpi.action is not None and kpi.of is None and kpi.action.kpi is None:
+    if kpi.action is not None and kpi.of is None and not kpi.action.kpi:
         mend = 'Name the KPI whose rows are listed: kpi = "NAME".' if kpi.operands else "Take it away."
         yield "action", f"would be ignored: {_IN_WORDS.get(shape, f'a {shape}')} has no rows of its own.", mend
     if kpi.cohort is not None and kpi.mature is not None and kpi.mature.after is None:

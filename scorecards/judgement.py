@@ -74,7 +74,7 @@ def judge(
     assert share is not None  # linear always has an answer
     if prorated:
         expected = full * share
-    elif stretch is not None and base is not None and target.change is not None:
+    elif stretch is not None and base is not None:
         expected = base + (full - base) * share
     else:
         expected = full

@@ -5,16 +5,15 @@ Each problem is (path below [kpi.NAME], sentence, mend), so the loader can put f
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from scorecards import idle, sqlcheck
+from scorecards import aims, idle, reads, sqlcheck
 from scorecards.borrowed import of_others
+from scorecards.comparing import unfit, unfit_operator
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
-from scorecards.figures import is_rate, is_two_sided
-from scorecards.periods import parse_period
+from scorecards.figures import is_two_sided
 from scorecards.ratios import SUFFIXES
 from scorecards.relations import Column, Language, Relation
 from scorecards.slots import Deadline
@@ -59,7 +58,8 @@ class _Check:
             yield from sqlcheck.problems(kpi.sql, self._reporting)
         if self._relation is not None:
             yield from self._slots(self._relation)
-        yield from self._target()
+        yield from aims.problems(kpi)
+        yield from reads.problems(kpi, self._kpis, self._reporting)
 
     def _slots(self, relation: Relation) -> Iterator[Problem]:
         kpi = self._kpi
@@ -106,8 +106,9 @@ class _Check:
             if kpi.stock.closes is not None:
                 yield from self._moment("stock.closes", kpi.stock.closes)
         if kpi.retain is not None:
-            for slot in ("opens", "closes", "key"):
-                yield from self._known(f"retain.{slot}", getattr(kpi.retain, slot))
+            yield from self._moment("retain.opens", kpi.retain.opens)
+            yield from self._moment("retain.closes", kpi.retain.closes)
+            yield from self._account("retain.key", kpi.retain.key)
         if kpi.filled is not None:
             for name, rule in kpi.filled.required.items():
                 yield from self._known(f"filled.required.{name}", name)
@@ -268,6 +269,18 @@ class _Check:
                 self._language.near(self._relation, name),
             )
 
+    def _account(self, path: str, name: str) -> Iterator[Problem]:
+        """A column that names an account: who is kept is looked for among them."""
+        assert self._relation is not None  # only called with one
+        named = {
+            f"{head}_id" for head, (to, _) in self._language.references(self._relation).items() if to == "accounts"
+        }
+        own = {"id"} if self._relation.records == "accounts" else set[str]()
+        if self._language.column(self._relation, name) is None:
+            yield from self._known(path, name)
+        elif name not in named | own | ({"account_id"} & self._relation.own.keys()):
+            yield path, f"{name} names no account: only these are kept or lost.", 'Write key = "account_id".'
+
     def _moment(self, path: str, name: str) -> Iterator[Problem]:
         """A column that can place something in time."""
         assert self._relation is not None  # only called with one
@@ -302,6 +315,8 @@ class _Check:
             for operator, value in wanted.items():
                 if operator not in OPERATORS:
                     yield f"{here}.{operator}", f"no such comparison: {operator!r}.", _meant(operator, OPERATORS)
+                elif said := unfit_operator(column, operator, value):
+                    yield f"{here}.{operator}", *said
                 elif operator == "set":
                     if not isinstance(value, bool):
                         yield f"{here}.set", "is true or false.", "Write set = true or set = false."
@@ -328,7 +343,7 @@ class _Check:
 
     def _values(self, path: str, column: Column, wanted: Any) -> Iterator[Problem]:
         for value in wanted if isinstance(wanted, list | tuple) else [wanted]:
-            said = _unfit(column, value)
+            said = unfit(column, value)
             if said:
                 yield path, said, ""
 
@@ -355,43 +370,6 @@ class _Check:
         return part is not None and any(
             self._leads_back(operand.partition(".")[0], seen | {name}) for operand in part.operands
         )
-
-    def _target(self) -> Iterator[Problem]:
-        target = self._kpi.target
-        if target is None:
-            return
-        if target.from_ is not None and target.from_.period is not None:
-            try:
-                parse_period(target.from_.period)
-            except ValueError as error:
-                yield "target.from.period", str(error), ""
-        if target.points and not is_rate(self._kpi):
-            yield "target.change", "points (pp) are of rates, and this is none.", 'Write "+10%".'
-        for name in target.segments:
-            if name not in self._kpi.by:
-                mend = f'Add it to by: by = ["{name}"].'
-                yield f"target.{name}", f"the KPI is not split by {name!r}.", mend
-
-
-def _unfit(column: Column, value: Any) -> str | None:
-    """Why a value cannot be compared with a column; None when it can."""
-    if column.type in ("any", "text"):
-        fits = isinstance(value, str | int | float | date) or value is None
-        return None if fits else "cannot be compared with a table."
-    if column.type in ("boolean", "flag"):
-        return None if isinstance(value, bool) or value in (0, 1) else f"is {value!r}, the column is true or false."
-    if column.type in ("integer", "number", "money"):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return None if number else f"is {value!r}, the column holds numbers."
-    if isinstance(value, date | datetime) or value == "today":
-        return None
-    if isinstance(value, str):
-        try:
-            datetime.fromisoformat(value)
-        except ValueError:
-            return f"is {value!r}, the column holds dates: write one such as 2026-11-16."
-        return None
-    return f"is {value!r}, the column holds dates."
 
 
 def _meant(name: str, known: Any) -> str:

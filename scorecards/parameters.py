@@ -114,8 +114,8 @@ def _parts(kpi: Kpi, kpis: Mapping[str, Kpi]) -> Iterator[Kpi]:
     for choices in kpi.template.get("variants", {}).values():
         sides = [side for table in choices.values() for side in (table.get("ratio") or {}).values()]
         names += [side for side in sides if isinstance(side, str)]
-    if kpi.action is not None:
-        names += kpi.action.kpi
+    listed = (kpi.template.get("action") or {}).get("kpi", ())
+    names += [listed] if isinstance(listed, str) else listed
     for said in dict.fromkeys(name.partition(".")[0] for name in names):
         if said in kpis and kpis[said].hidden:
             yield kpis[said]

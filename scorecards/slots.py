@@ -277,7 +277,7 @@ class Target(Model):
     start: date | None = None
     due: date | None = None
     path: Literal["linear", "seasonal", "business_days", "glide"] | None = None
-    amber: float | None = None
+    amber: Annotated[float, Field(ge=0, lt=1)] | None = None
     points: bool = False  # of a rate: `change` is added to the baseline rather than multiplied; said as "+5pp"
 
     @model_validator(mode="before")

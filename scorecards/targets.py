@@ -163,7 +163,7 @@ def _stretch(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan, pro
     main = chosen.main
     if prorated:
         return None if main.complete else Stretch(main.span.start, main.span.end, main.day_end)
-    if target.due is None or target.change is None:
+    if target.due is None or target.from_ is None:
         return None
     begun = first_day(kpi, target)
     if begun is None:
