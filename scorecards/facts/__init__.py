@@ -28,7 +28,7 @@ from scorecards.facts import (
     tickets,
     touches,
 )
-from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, epoch
+from scorecards.facts.fact import BORN, ITS_IDS, LIVE, Book, Fact, epoch
 
 
 def in_order(facts: Iterable[Fact]) -> dict[str, Fact]:
@@ -68,4 +68,4 @@ FACTS: Mapping[str, Fact] = in_order(
     )
 )
 
-__all__ = ["FACTS", "ITS_IDS", "LIVE", "Book", "Fact", "epoch", "in_order"]
+__all__ = ["BORN", "FACTS", "ITS_IDS", "LIVE", "Book", "Fact", "epoch", "in_order"]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.fact import BORN, LIVE, Book, Fact, Row, epoch, table
 
 #: The newest contact with a party, of the one table (`object`) its id is in: a look at the end of an index.
 LAST_ACTION = (
@@ -11,8 +11,9 @@ LAST_ACTION = (
     " ORDER BY t.occurred_at DESC LIMIT 1)"
 )
 _CONTACTS = f"""
-    SELECT c.id, c.created_at, c.updated_at, c.updated_by_kind, COALESCE(al.canonical, c.account_id), c.owner_id,
-           c.email_norm, c.phone_norm, c.bounced, c.opted_out, c.dnc, c.left_company,
+    SELECT c.id, {BORN.format("c", "contacts")}, c.updated_at, c.updated_by_kind,
+           COALESCE(al.canonical, c.account_id), c.owner_id, c.email_norm, c.phone_norm,
+           c.bounced, c.opted_out, c.dnc, c.left_company,
            {LAST_ACTION.format("c.id", "contacts", "")}
     FROM temp.wanted w CROSS JOIN contacts c ON c.id = w.id
     LEFT JOIN aliases al ON al.id = c.account_id
@@ -69,4 +70,5 @@ FACT = Fact(
     derive=_contacts,
     follows={"contacts": ("id",)},
     anchors=("created_at",),
+    version=2,
 )

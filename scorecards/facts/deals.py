@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.fact import BORN, LIVE, Book, Fact, Row, epoch, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
 #: Where a stage of the deal's pipeline stood at the time, where the history itself does not say.
@@ -20,8 +20,8 @@ _PLACE = """
 #: The entries it is looked up for: few, and found by an index of their own.
 _UNPLACED = "(SELECT opportunity_id, stage FROM opportunity_stage_history WHERE stage_order IS NULL)"
 _READ = f"""
-    SELECT o.id, o.created_at, o.state, o.stage, o.close_date, o.amount_minor, o.currency, o.owner_id,
-           COALESCE(al.canonical, o.account_id), o.pipeline, o.updated_at, o.close_at,
+    SELECT o.id, {BORN.format("o", "opportunities")}, o.state, o.stage, o.close_date, o.amount_minor,
+           o.currency, o.owner_id, COALESCE(al.canonical, o.account_id), o.pipeline, o.updated_at, o.close_at,
            h.changed_at, h.state, h.stage, h.amount_minor, COALESCE(h.stage_order, {_PLACE})
     FROM temp.wanted w CROSS JOIN opportunities o ON o.id = w.id
     LEFT JOIN aliases al ON al.id = o.account_id
@@ -150,4 +150,5 @@ FACT = Fact(
     named=_NAMED,
     feeds={"customer_spans": "account_id"},
     anchors=("created_at", "outcome_date"),
+    version=2,
 )

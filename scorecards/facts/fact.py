@@ -15,6 +15,13 @@ Row = tuple[Any, ...]
 #: A record's own id and those merged into it or linked to it: what is filed under them is its own too.
 ITS_IDS = "SELECT {0}.id UNION ALL SELECT m.id FROM aliases m WHERE m.canonical = {0}.id"
 
+#: Of a record kept in several CRMs, since when the first of them has it: {0} the row that counts, {1} its table. NULL
+#: where that row does not say (known from the start).
+BORN = (
+    "MIN({0}.created_at, COALESCE((SELECT MIN(k.created_at) FROM {1} k WHERE k.dup_of = {0}.id AND k.is_deleted = 0"
+    " AND k.is_test = 0 AND k.merged_into IS NULL), {0}.created_at))"
+)
+
 LIVE = "{0}.is_deleted = 0 AND {0}.merged_into IS NULL AND {0}.dup_of IS NULL AND {0}.is_test = 0"
 
 

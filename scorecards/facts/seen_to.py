@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from scorecards.facts.contacts import LAST_ACTION, edited_by_people, newest
-from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.fact import BORN, LIVE, Book, Fact, Row, epoch, table
 from scorecards.facts.tickets import ON_TICKET
 
 #: Of a ticket any work a person completed, a note too: it is worked on more than it is talked about.
@@ -15,7 +15,7 @@ LAST_WORK = (
 
 def _selected(name: str, acted: str) -> str:
     return (
-        f"SELECT r.id, '{name}', r.created_at, r.updated_at, r.updated_by_kind, {acted}"
+        f"SELECT r.id, '{name}', {BORN.format('r', name)}, r.updated_at, r.updated_by_kind, {acted}"
         f" FROM temp.wanted w CROSS JOIN {name} r ON r.id = w.id WHERE {LIVE.format('r')}"
     )
 
@@ -45,4 +45,5 @@ FACT = Fact(
     read=f"{_RECORDS} ORDER BY 1",
     derive=_seen_to,
     follows={"accounts": ("id",), "opportunities": ("id",), "tickets": ("id",), "activities": ("ticket_id",)},
+    version=2,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from scorecards.facts import ITS_IDS
+from scorecards.facts import BORN, ITS_IDS
 from scorecards.relations import quality
 from scorecards.relations.column import OWNER, Column, Relation, Spec, bit, epoch, flag
 
@@ -178,7 +178,7 @@ SPECS: Mapping[str, Spec] = {
                 # Never touched: since the day it became a customer, by local dates (A4).
                 f"COALESCE((s.at - {_TOUCHED}) / 86400,"
                 " CAST(julianday(s.at_day) - julianday(f.customer_since) AS INTEGER),"
-                " (s.at - epoch(f.created_at)) / 86400)",
+                f" (s.at - epoch({BORN.format('f', 'accounts')})) / 86400)",
                 "integer",
             ),
         },
