@@ -27,6 +27,7 @@ from scorecards.definition import (
 )
 from scorecards.relations import Language
 from syncagent.config import check
+from syncagent.config.customs import check_customs
 from syncagent.config.models import Agent, Calendar, Identity, TeamCalendar
 from syncagent.config.not_built import refuse_not_built
 from syncagent.config.problems import did_you_mean
@@ -121,6 +122,7 @@ class Loader:
         mail = self._mail(agent)
         reporting = make_reporting(agent, calendar, frozenset(), dimensions, identity, customers, test_rows)
         kpis = self._kpis(reporting)
+        check_customs(report, self.tree, kpis, sources, reporting)
         scorecards = dict(self._scorecards(kpis, mail))
         if report.problems and not despite_mistakes:
             return None
