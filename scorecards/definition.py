@@ -68,6 +68,7 @@ class Kpi(Model):
     usual_period: Granularity = "month"
     partial: Literal["to_date"] | None = None
     window: Duration | None = None
+    history: Duration | None = None  # so much before the period must be known, or there is no data
     mature: MatureSlot | None = None  # rows count only once this old at as_of
     # shape
     share: dict[str, Any] | None = None

@@ -26,10 +26,10 @@ from scorecards.figures import Figure, figure, is_rate
 from scorecards.functions import register
 from scorecards.kept import Keeper
 from scorecards.monthly import with_gaps
-from scorecards.needs import lack_of_rows, lack_of_settings
+from scorecards.needs import before_history, lack_of_rows, lack_of_settings
 from scorecards.pace import Pledges
 from scorecards.periods import Slice, Span, local_day
-from scorecards.plan import Plan, is_stock, plan
+from scorecards.plan import Plan, plan
 from scorecards.question import question_of
 from scorecards.ratios import calc_figures, ratio_figures
 from scorecards.reading import direction_of, is_money, stat_of, unit_of
@@ -217,11 +217,9 @@ class Evaluator:
         begins = max(filter(None, (provenance.history_begins(self.conn, t) for t in self.tables(kpi))), default=None)
         found = []
         for slice_, tally in zip(slices, tallied, strict=True):
-            begun = with_gaps(self, kpi, slice_, figure(kpi, tally))
-            first = slice_.at_day if is_stock(kpi) else slice_.span.start
-            if begins and first < begins and (is_stock(kpi) or slice_.span.granularity != "all"):
-                begun = Figure(None, None, None, begun.n, "no_data", f"no data: history begins {begins.isoformat()}")
-            found.append(begun)
+            whole = with_gaps(self, kpi, slice_, figure(kpi, tally))
+            said = before_history(self, kpi, slice_, begins) if begins is not None else ""
+            found.append(Figure(None, None, None, whole.n, "no_data", f"no data: {said}") if said else whole)
         return found
 
     @property

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from scorecards import provenance
 from scorecards.definition import Kpi
+from scorecards.periods import Slice
+from scorecards.plan import is_stock
 from scorecards.wanted import any_of
 
 if TYPE_CHECKING:
@@ -71,6 +74,20 @@ def lack_of_rows(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     if kpi.unless is not None and not evaluator.keeps_history(table):
         return _no_rows(kpi, table, None, evaluator.reporting.tables)
     return None
+
+
+def before_history(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, begins: date) -> str:
+    """Why a slice lies before the day from which its sources are known, or looks back past it; else empty (G17)."""
+    if slice_.span.granularity == "all" and not is_stock(kpi):
+        return ""
+    needed = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi)).looks_back
+    if kpi.history is not None:
+        needed = max(needed, kpi.history // 86400)
+    first = slice_.at_day if is_stock(kpi) else slice_.span.start
+    if first.toordinal() - needed >= begins.toordinal():
+        return ""
+    looks_back = f", and {needed} days before the period are needed" if needed else ""
+    return f"history begins {begins.isoformat()}{looks_back}"
 
 
 def _are_facts_of_others(evaluator: "Evaluator", kpi: Kpi) -> bool:

@@ -63,6 +63,7 @@ class Relation:
     ahead: str = ""  # SQL, true of rows that may lie ahead of the day KPIs are asked for: plans
     amounts_in: str = ""  # the table that holds its amounts, each with its currency, where that is not `needs_table`
     made_of: str = ""  # the one of the sets of `Reporting.customer_spans` its rows are
+    looks_back: int = 0  # days before the one asked for that its rows follow from
     party: str = ""  # the column naming the account, contact or lead a row is about, where its own record names nobody
     stands_for: str = ""  # the table whose records its rows' ids are, where that is neither base nor needs_table
     ways: Sequence["Way"] = ()  # the first goes before the next

@@ -75,6 +75,7 @@ def _customer_spans(options: Options) -> Relation:
         or_table=or_table,
         ahead="1",
         made_of=made,
+        looks_back=0 if made == CONTRACTS else options.lookback_days,
         stands_for="accounts",
     )
 
