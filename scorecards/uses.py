@@ -119,7 +119,14 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "status_category": (("leads", "status_category"), ("leads", "status")),
         "converted_date": (("leads", "converted_date"), ("leads", "status")),
         **dict.fromkeys(
-            ("first_outbound_at", "first_call_at"), (("activities", "occurred_at"), ("activities", "lead_id"))
+            ("first_outbound_at", "first_call_at"),
+            (
+                ("activities", "occurred_at"),
+                ("activities", "lead_id"),
+                ("activities", "contact_id"),
+                ("activity_links", "object_id"),
+                ("leads", "converted_contact_id"),
+            ),
         ),
         "is_imported": (("leads", "created_at"),),
         **dict.fromkeys(

@@ -5,7 +5,7 @@
 
 import sqlite3
 
-from scorecards.facts import Book, Fact
+from scorecards.facts import ITS_IDS, Book, Fact
 from syncagent import kept
 
 _BATCH = 5000
@@ -45,6 +45,12 @@ def feed(conn: sqlite3.Connection, fact: Fact, *, everything: bool = False) -> N
         conn.execute(
             f"INSERT INTO dirty SELECT '{kind}', u FROM (SELECT DISTINCT {unit} AS u FROM {fact.name} WHERE {only})"
             " WHERE u IS NOT NULL ON CONFLICT DO NOTHING"
+        )
+    for kind, named, place, column in fact.passes:
+        conn.execute(
+            f"INSERT INTO dirty SELECT '{kind}', own.id FROM (SELECT DISTINCT {named} AS id FROM {fact.name}"
+            f" WHERE {only}) u CROSS JOIN {place} own ON own.{column} IN ({ITS_IDS.format('u')})"
+            " WHERE u.id IS NOT NULL ON CONFLICT DO NOTHING"
         )
 
 

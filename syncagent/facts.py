@@ -81,6 +81,10 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
             "currency" in said.columns and table != "fx_rates"
         ):  # whether any amount is foreign is asked of every money KPI
             conn.execute(f"CREATE INDEX IF NOT EXISTS {table}_by_currency ON {table}(currency)")
+    conn.execute(
+        "CREATE INDEX IF NOT EXISTS leads_by_converted_contact_id ON leads(converted_contact_id)"
+        " WHERE converted_contact_id IS NOT NULL"
+    )
     conn.execute("CREATE INDEX IF NOT EXISTS survey_invitations_by_day ON survey_invitations(sent_at)")
     for column in ("contact_id", "opportunity_id", "ticket_id"):
         conn.execute(f"DROP INDEX IF EXISTS activities_{column}")  # of earlier versions: activities_by_... serves
@@ -91,7 +95,7 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
 def _fed_by(fact: Fact, facts: Mapping[str, Fact]) -> set[str]:
     """The kinds of facts its rows are passed on to, and theirs."""
     found: set[str] = set()
-    for kind in fact.feeds:
+    for kind in fact.fed:
         if kind in facts:
             found |= {kind, *_fed_by(facts[kind], facts)}
     return found

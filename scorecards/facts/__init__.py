@@ -40,8 +40,8 @@ def in_order(facts: Iterable[Fact]) -> dict[str, Fact]:
         found[fact.kind] = fact
     kinds = list(found)
     for place, fact in enumerate(found.values()):
-        if not set(fact.feeds) <= set(kinds[place + 1 :]):
-            raise ImportError(f"{fact.kind} feeds {', '.join(fact.feeds)}, which must be derived after it")
+        if not fact.fed <= set(kinds[place + 1 :]):
+            raise ImportError(f"{fact.kind} feeds {', '.join(sorted(fact.fed))}, which must be derived after it")
     return found
 
 
@@ -50,9 +50,9 @@ FACTS: Mapping[str, Fact] = in_order(
     (
         deals.FACT,
         deals.COPIES,
-        leads.FACT,
         activities.FACT,
         touches.FACT,
+        leads.FACT,
         tickets.FACT,
         approaches.FACT,
         mails.THREADS,

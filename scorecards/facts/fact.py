@@ -35,7 +35,7 @@ class Fact:
 
     Kept must equal rebuilt, so `derive` may read only canonical tables and facts before its own, and whatever it
     reads must mark its units: a canonical table by `follows`, `borrows`, `through` or `named`, an earlier fact by that
-    fact's `feeds`.
+    fact's `feeds` or `passes`.
     """
 
     kind: str  # the relation it stands behind, and its name in `dirty`
@@ -57,6 +57,9 @@ class Fact:
     named: tuple[tuple[str, str, str, str, str], ...] = ()
     # Kind of a later fact -> SQL over our own row that gives its unit: asked before and after rows are replaced.
     feeds: Mapping[str, str] = field(default_factory=dict)
+    # The same through records: (kind of a later fact, SQL over our own row that names a record, table whose rows are
+    # units, its column that names such a record).
+    passes: tuple[tuple[str, str, str, str], ...] = ()
     anchors: tuple[str, ...] = ()  # columns KPIs place our rows in time by
     uses: tuple[str, ...] = ()  # parts of Reporting besides the time zone that `derive` reads: a change builds anew
     version: int = 1  # raised when `derive` says something else of unchanged rows
@@ -64,6 +67,11 @@ class Fact:
     # `group` names before and after the rows of temp.wanted are replaced.
     group: str = ""
     together: str = ""
+
+    @property
+    def fed(self) -> set[str]:
+        """The kinds of later facts its rows are passed on to."""
+        return {*self.feeds, *(kind for kind, *_ in self.passes)}
 
     @property
     def reads(self) -> tuple[tuple[str, str, str, str, str], ...]:

@@ -1,19 +1,34 @@
-"""Versions of a lead: open until it converts, and when we first got in touch."""
+"""Versions of a lead: open until it converts, and when we first got in touch with it, or with whom it became."""
 
 from collections.abc import Iterable, Iterator
 
-from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
 from scorecards.periods import FOREVER, FOREVER_AGO
+
+#: The first outreach to a party (SQL) since the lead came: each looked up on its own, for it ends with the first found.
+_FIRST = (
+    "SELECT MIN(t.occurred_at) AS at FROM fact_touches t WHERE t.party_id = {0} AND t.is_outreach = 1"
+    " AND t.occurred_at >= CAST(strftime('%s', l.created_at) AS INTEGER)"
+)
+#: The same of calls, the first that somebody answered.
+_FIRST_CALL = (
+    "SELECT MIN(t.occurred_at) AS at FROM fact_touches t CROSS JOIN fact_activities a ON a.id = t.id"
+    " WHERE t.party_id = {0} AND t.is_outreach = 1 AND t.type = 'call' AND COALESCE(a.connected, 1) = 1"
+    " AND t.occurred_at >= CAST(strftime('%s', l.created_at) AS INTEGER)"
+)
+#: A lead, and the contact it became: a CRM moves what was said to the one over to the other.
+_PARTIES = ("l.id", "COALESCE(lc.canonical, l.converted_contact_id)")
+
+
+def _of_either(first: str) -> str:
+    return f"(SELECT MIN(at) FROM ({' UNION ALL '.join(map(first.format, _PARTIES))}))"
+
 
 _LEADS = f"""
     SELECT l.id, l.created_at, l.status_category, l.converted_date, l.converted_at, l.source_channel, l.owner_id,
-           l.converted_opportunity_id,
-           (SELECT MIN(a.occurred_at) FROM activities a
-            WHERE a.lead_id IN ({ITS_IDS.format("l")}) AND a.direction = 'outbound'
-              AND a.is_automated = 0 AND a.status = 'completed'
-              AND a.type IN ('call', 'email', 'meeting', 'chat') AND a.is_deleted = 0 AND a.is_test = 0
-              AND a.dup_of IS NULL AND a.occurred_at >= l.created_at)
+           l.converted_opportunity_id, {_of_either(_FIRST)}, {_of_either(_FIRST_CALL)}
     FROM temp.wanted w CROSS JOIN leads l ON l.id = w.id
+    LEFT JOIN aliases lc ON lc.id = l.converted_contact_id
     WHERE {LIVE.format("l")}
     ORDER BY l.id
 """
@@ -21,11 +36,11 @@ _LEADS = f"""
 
 def _leads(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     """Two versions of a lead: open until it converts; a date-only conversion is known when its day is over."""
-    for id_, created, category, converted_date, converted_at, channel, owner, deal, touched in rows:
+    for id_, created, category, converted_date, converted_at, channel, owner, deal, touched, called in rows:
         born = epoch(created)
         start = FOREVER_AGO if born is None else born
         day = converted_date or (book.day(converted_at) if converted_at else None)
-        tail = (born, channel, owner, deal, epoch(touched), 0)
+        tail = (born, channel, owner, deal, touched, called, 0)
         if category != "converted" or day is None:
             yield (id_, start, FOREVER, category or "open", None, *tail)
             continue
@@ -37,7 +52,7 @@ def _leads(rows: Iterable[Row], book: Book) -> Iterator[Row]:
 
 _COLUMNS = (
     "id", "known_from", "known_to", "status_category", "converted_date", "created_at", "source_channel",
-    "owner_id", "converted_opportunity_id", "first_outbound_at", "is_imported",
+    "owner_id", "converted_opportunity_id", "first_outbound_at", "first_call_at", "is_imported",
 )  # fmt: skip
 
 
@@ -55,7 +70,7 @@ FACT = Fact(
     ),
     read=_LEADS,
     derive=_leads,
-    follows={"leads": ("id",), "activities": ("lead_id",)},
+    follows={"leads": ("id",)},
     anchors=("created_at", "converted_date"),
     group="created_at / 60",
     # More than 50 leads in one clock minute: an import, nobody was waiting for an answer (docs/definitions.md).
@@ -66,4 +81,5 @@ FACT = Fact(
             WHERE o.created_at / 60 = +t.grp LIMIT 51)))
         WHERE created_at / 60 IN (SELECT grp FROM temp.touched)
     """,
+    version=2,
 )

@@ -106,6 +106,10 @@ _COLUMNS = (
 MAIL = "type = 'email' AND is_person = 1 AND (is_approach = 1 OR is_inbound = 1)"
 
 
+#: Whom we got in touch with: what a lead was answered by, or the contact it became.
+_REACHED_OUT = "CASE WHEN object = '{0}' AND is_outreach = 1 THEN party_id END"
+
+
 FACT = Fact(
     kind="touches",
     name="fact_touches",
@@ -144,7 +148,9 @@ FACT = Fact(
         "seen_to": "CASE WHEN object = 'tickets' OR (object IN ('accounts', 'opportunities') AND is_action = 1)"
         " THEN party_id END",
         "tickets": "CASE WHEN object = 'tickets' THEN party_id END",
+        "leads": _REACHED_OUT.format("leads"),
     },
+    passes=(("leads", _REACHED_OUT.format("contacts"), "leads", "converted_contact_id"),),
     anchors=("occurred_at",),
     version=2,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from scorecards.facts import ITS_IDS, LIVE
+from scorecards.facts import LIVE
 from scorecards.relations import quality
 from scorecards.relations.activity import LAST_OUTBOUND
 from scorecards.relations.column import (
@@ -18,14 +18,6 @@ from scorecards.relations.column import (
     flag,
     of_live,
     standing,
-)
-
-#: Our first call to the lead that somebody answered.
-_FIRST_CALL_AT = (
-    "(SELECT CAST(strftime('%s', MIN(a.occurred_at)) AS INTEGER) FROM activities a"
-    f" WHERE a.lead_id IN ({ITS_IDS.format('f')}) AND a.type = 'call' AND a.direction = 'outbound'"
-    f" AND a.status = 'completed' AND a.is_automated = 0 AND COALESCE(a.connected, 1) = 1 AND {LIVE.format('a')}"
-    " AND a.occurred_at >= stamp(f.created_at) AND a.occurred_at < stamp(:as_of))"
 )
 
 #: The deal a lead became: the one it names, else the first its account began after it came.
@@ -121,7 +113,7 @@ SPECS: Mapping[str, Spec] = {
             ),
             "has_open_deal": Column(f"({_its_deal('1', '+d.is_open = 1')} IS NOT NULL)", "flag", joins=("r",)),
             "first_outbound_at": epoch("first_outbound_at", masked=True),
-            "first_call_at": Column(_FIRST_CALL_AT, "instant", epoch=True),
+            "first_call_at": epoch("first_call_at", masked=True),
             "is_imported": bit("is_imported"),
         },
         anchor="created_at",

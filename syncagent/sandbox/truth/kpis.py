@@ -29,6 +29,13 @@ _UNCOUNTED = ("spam", "duplicate")
 _PLACEHOLDERS = ("", "n/a", "na", "none", "unknown", "-", "test", "tbd")
 
 
+def survivor(entity: Entity) -> Entity:
+    """Who stands for a record at the end of its merges."""
+    while entity.merged_into is not None:
+        entity = entity.merged_into
+    return entity
+
+
 @dataclass(frozen=True, slots=True)
 class KpiTruth:
     """A KPI's right value, before any minimum number of rows is asked for; None: nothing to divide or average."""
@@ -201,19 +208,24 @@ class _Book:
         return KpiTruth(len(left), len(rows), len(left), len(rows), details=details)
 
     def lead_response_time(self) -> KpiTruth:
-        first: dict[int, int] = {}
+        """What was said to the lead, or since it was converted to the contact it became."""
+        reached: dict[int, list[int]] = {}
         for activity in self.company.activities:
-            lead = activity.lead
-            if lead is None or activity.direction != "outbound" or not self.known(activity):
+            if activity.direction != "outbound" or activity.at >= self.at or not self.known(activity):
                 continue
-            if activity.kind in ("call", "email") and lead.created <= activity.at < self.at:
-                first[lead.key] = min(activity.at, first.get(lead.key, activity.at))
+            if activity.kind in ("call", "email"):
+                related = (relation.contact for relation in activity.relations if not relation.gone)
+                for party in filter(None, (activity.lead, activity.contact, *activity.also, *related)):
+                    reached.setdefault(id(survivor(party)), []).append(activity.at)
         waits, unanswered = [], 0
         for lead in self.company.leads:
             if not self.known(lead) or not self.in_window(lead.created):
                 continue
-            if lead.key in first:
-                waits.append(self.work_seconds(lead.created, first[lead.key]))
+            became = (lead.person if lead.sf else lead.contact) if lead.converted_at is not None else None
+            parties = [lead] if became is None else [lead, survivor(became)]
+            heard = [at for party in parties for at in reached.get(id(party), ()) if at >= lead.created]
+            if heard:
+                waits.append(self.work_seconds(lead.created, min(heard)))
             else:
                 unanswered += 1
         return KpiTruth(median(waits) if waits else None, len(waits), details={"unanswered": unanswered})

@@ -185,6 +185,7 @@ def others() -> st.SearchStrategy[Change]:
         "created_at": moments,
         "status_category": st.sampled_from(["open", "converted"]),
         "converted_date": st.none() | days,
+        "converted_contact_id": st.sampled_from([None, "C a", "C b", "C c"]),
     }
     return st.one_of(
         st.tuples(st.just("accounts"), st.sampled_from(["A a", "A b"]), st.fixed_dictionaries(account)),

@@ -23,7 +23,8 @@ _persons = st.sampled_from(["C a", "C b", "C c"])
 
 def _mail() -> st.SearchStrategy[Change]:
     values = {
-        "type": st.just("email"),
+        "type": st.sampled_from(["email", "email", "email", "call"]),
+        "connected": st.sampled_from([None, 0, 1]),
         "direction": st.sampled_from(["outbound", "inbound"]),
         "status": st.just("completed"),
         "occurred_at": _hours,
@@ -48,10 +49,16 @@ def _link() -> st.SearchStrategy[Change]:
 def _party() -> st.SearchStrategy[Change]:
     account = {"account_id": st.sampled_from([None, "A a", "A b"])}
     is_test = {"is_test": st.sampled_from([0, 0, 1])}
+    lead = {
+        **is_test,
+        "created_at": st.none() | _hours,
+        "merged_into": st.sampled_from([None, None, None, "L b"]),
+        "converted_contact_id": st.none() | _persons,
+    }
     merged = {**account, **is_test, "merged_into": st.sampled_from([None, None, "C b", "C c"])}
     return st.one_of(
         st.tuples(st.just("contacts"), _persons, st.fixed_dictionaries(merged)),
-        st.tuples(st.just("leads"), st.sampled_from(["L a", "L b"]), st.fixed_dictionaries(is_test)),
+        st.tuples(st.just("leads"), st.sampled_from(["L a", "L b"]), st.fixed_dictionaries(lead)),
         st.tuples(st.just("tickets"), st.just("T a"), st.fixed_dictionaries(account)),
         st.tuples(st.just("opportunities"), st.just("D a"), st.fixed_dictionaries(account)),
         st.tuples(
@@ -160,6 +167,40 @@ def test_a_ticket_follows_what_is_linked_to_it(cache: sqlite3.Connection) -> Non
     assert seen("T b") == {third, None}
     put(cache, "activities", "X", is_deleted=1)
     assert seen("T b") == {None}
+
+
+def test_a_lead_is_answered_by_what_was_said_to_it_or_to_whom_it_became(cache: sqlite3.Connection) -> None:
+    """Named or linked, since it came; by calls, those somebody took. What was said to others is not its answer."""
+    put(cache, "leads", "L a", created_at="2026-01-02T00:00:00Z", converted_contact_id="C a")
+    put(cache, "leads", "L b", created_at="2026-01-02T00:00:00Z", converted_contact_id="C b")
+
+    def seen(lead: str) -> list[str | None]:
+        facts.refresh(cache, REPORTING)
+        assert snapshot(cache) == rebuilt(cache)
+        row = cache.execute("SELECT first_outbound_at, first_call_at FROM fact_leads WHERE id = ?", (lead,)).fetchone()
+        return [None if at is None else datetime.fromtimestamp(at, UTC).strftime("%d") for at in row]
+
+    _act(cache, "X", contact_id="C a", occurred_at="2026-01-01T00:00:00Z")
+    assert seen("L a") == [None, None]  # before it came
+    _act(cache, "X", contact_id="C a", occurred_at="2026-01-09T00:00:00Z")
+    assert (seen("L a"), seen("L b")) == (["09", None], [None, None])
+    _act(cache, "Y", type="call", connected=0, account_id="A", occurred_at="2026-01-08T00:00:00Z")
+    put(cache, "activity_links", "N", activity_id="Y", object="contacts", object_id="C a")
+    assert seen("L a") == ["08", None]
+    put(cache, "activities", "Y", connected=None)
+    assert seen("L a") == ["08", "08"]
+    put(cache, "activity_links", "N", object="leads", object_id="L b")
+    assert (seen("L a"), seen("L b")) == (["09", None], ["08", "08"])
+    _act(cache, "Z", type="call", connected=1, lead_id="L a", occurred_at="2026-01-07T00:00:00Z")
+    assert seen("L a") == ["07", "07"]
+    put(cache, "activities", "Z", direction="inbound")
+    put(cache, "contacts", "C a", merged_into="C b")
+    put(cache, "contacts", "C b", account_id="A")
+    assert (seen("L a"), seen("L b")) == (["09", None], ["08", "08"])
+    put(cache, "activities", "X", contact_id="C b", occurred_at="2026-01-04T00:00:00Z")
+    assert (seen("L a"), seen("L b")) == (["04", None], ["04", "08"])
+    put(cache, "activities", "X", is_automated=1)
+    assert (seen("L a"), seen("L b")) == ([None, None], ["08", "08"])
 
 
 def test_what_names_a_merged_record_follows_the_account_of_the_one_that_stands_for_it(
