@@ -92,8 +92,11 @@ class Compiler:
         rate = "NULL"
         if money is not None:
             rate = f"'{shared}'" if shared else sql.rate(money, rate_day(kpi, relation, sql))
+        # A measure that is looked up is null or not once it is made: asked of the row, it would be looked up again.
+        is_looked_up = "(SELECT " in x and why == [(f"{x} IS NULL", "null")] and not moving
+        left_out = _case(() if is_looked_up else why)
         select = (
-            f"{sql.column('id').sql} AS id, {self._segment(relation, by, sql)} AS seg, {_case(why)} AS why,"
+            f"{sql.column('id').sql} AS id, {self._segment(relation, by, sql)} AS seg, {left_out} AS why,"
             f" {on_top} AS hit, {x} AS x, {y} AS y, {rate} AS rate"
         )
         for number, name in enumerate(show):
@@ -117,6 +120,9 @@ class Compiler:
             statement = f"SELECT id, seg, why, x >= y AS hit, x, y, rate{shown} FROM ({statement} LIMIT -1)"
         if is_one_of_each:
             statement = f"SELECT id, seg, why, hit, x, y, rate{shown} FROM ({statement}) WHERE place = 1"
+        if is_looked_up:
+            null = "CASE WHEN x IS NULL THEN 'null' END"
+            statement = f"SELECT id, seg, {null} AS why, hit, x, y, rate{shown} FROM ({statement} LIMIT -1)"
         reasons = tuple(reason for _, reason in why)
         return Rows(
             statement,
