@@ -192,12 +192,12 @@ def _spark(result: KpiResult, fmt: Formatter, draw: Draw) -> Spark | None:
     known = [(written_value(result, fmt, v) or "") for v in values if v is not None]
     numbers = [v for v in values if v is not None]
     count = len(values)
-    periods = words(f"period_{result.granularity}", count)
+    periods = headline.period_word(result, words, count)
     kind = sparkline.trend(values)
     if kind == "none":
         alt = words("alt_none", n=count, periods=periods)
     elif len(known) == 1:
-        alt = words("alt_one", period=words(f"period_{result.granularity}", 1), n=count, last=known[-1])
+        alt = words("alt_one", period=headline.period_word(result, words), n=count, last=known[-1])
     else:
         alt = words("alt", trend=words(kind), n=count, periods=periods, first=known[0], last=known[-1])
         gaps = count - len(known)
@@ -242,7 +242,7 @@ def _legend(results: Sequence[KpiResult], fmt: Formatter) -> str:
     if not drawn:
         return ""
     count = min(max(len(r.series) for r in drawn), sparkline.POINTS)
-    grains = {r.granularity for r in drawn}
+    grains = {r.granularity.removeprefix("fiscal_") for r in drawn}
     if len(grains) > 1:  # monthly KPIs beside weekly ones: each line in its own periods
         return fmt.words("lines", n=count, periods=fmt.words("periods"))
     return fmt.words("lines", n=count, periods=fmt.words(f"period_{grains.pop()}", count))

@@ -117,7 +117,9 @@ def finding(results: Sequence[KpiResult], words: Words) -> str:
     news = signals(results)
     if news:
         first = news[0]
-        lead = words(f"h_{news_of(first)}", name=named(first), where=where_of(first, words))
+        key = "h_then" if still_runs(first) else "h"
+        period = period_word(first, words)
+        lead = words(f"{key}_{news_of(first)}", name=named(first), where=where_of(first, words), period=period)
         return _joined(lead, ([words("h_more_signals", n=len(news) - 1)] if len(news) > 1 else []) + tail)
     shown = len(results) - count["none"]
     watched = any(r.signal is not None and r.signal.result == "none" for r in results)
@@ -215,6 +217,7 @@ def _real(
     others = [named(r) for r in news if r is not first]
     # "Also" only after something that is news itself.
     own = first is not None and first.signal is not None and first.signal.result in ("signal", "possible")
+    own = own and first is not None and not still_runs(first)
     also = f" {words('b_also' if own else 'b_but', names=', '.join(others[:2]))}" if others else ""
     if first is None:
         tests = {r.signal.result for r in results if r.signal is not None}
@@ -225,6 +228,9 @@ def _real(
     if signal.result == "too_few_points":
         return words("b_too_few") + also
     kind, span, where = news_of(first), usual(first) or "", where_of(first, words)
+    if still_runs(first):
+        then = words("b_then_none" if signal.result == "none" else f"b_then_{kind}", where=where, range=span)
+        return words("b_then", period=period_word(first, words), said=then) + also
     if signal.result == "none":
         return words("b_noise", range=span) + also
     if signal.result == "possible":
@@ -262,7 +268,17 @@ def _records(result: KpiResult, words: Words, number: Callable[[float], str]) ->
 
 def run_of(result: KpiResult, words: Words) -> str:
     """The length of the run a shift was seen by: "8 weeks"."""
-    return words("run", periods=words(f"period_{result.granularity}", 8))
+    return words("run", periods=period_word(result, words, 8))
+
+
+def still_runs(result: KpiResult) -> bool:
+    """Whether its value is of a period that is not over: its signal is of the last whole one then."""
+    return result.period is not None and not result.period.complete
+
+
+def period_word(result: KpiResult, words: Words, count: int = 1) -> str:
+    """What one point of its series is, or several are: "month", "quarters"."""
+    return words(f"period_{result.granularity.removeprefix('fiscal_')}", count)
 
 
 def where_of(result: KpiResult, words: Words) -> str:

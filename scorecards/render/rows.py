@@ -1,5 +1,6 @@
 """What is said of one KPI beside its name and number: goal, change, signal, coverage, reason, counts."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -125,7 +126,16 @@ def _missing(result: KpiResult, fmt: Formatter) -> str:
 
 
 def _signal(result: KpiResult, fmt: Formatter) -> Line | None:
-    """The sentence of the signal. Arrow and colour only where there is one."""
+    """The sentence of the signal, which names the period it is of where that is not the one shown."""
+    said = _news(result, fmt)
+    if said is None or not headline.still_runs(result):
+        return said
+    period = headline.period_word(result, fmt.words)
+    return replace(said, text=fmt.words("sig_then", period=period, said=said.text))
+
+
+def _news(result: KpiResult, fmt: Formatter) -> Line | None:
+    """Arrow and colour only where there is a signal."""
     words, signal = fmt.words, result.signal
     if signal is None or signal.result not in ("signal", "possible"):
         return None
@@ -185,7 +195,9 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
     if result.signal is not None:
         span = usual_range(result, fmt)
         if result.signal.result == "none" and span:
-            said.append(words("usual", range=span))
+            periods = headline.period_word(result, words, 2)
+            key = "usual_whole" if headline.still_runs(result) else "usual"
+            said.append(words(key, range=span, periods=periods))
         elif result.signal.result == "too_few_points":
             said.append(words("sig_too_few"))
     year = written_change(result, fmt, "year_ago")

@@ -234,6 +234,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
     from scorecards.render.format import get
     from scorecards.render.goals import goal_lines, in_time
+    from scorecards.render.headline import period_word, still_runs
     from scorecards.render.moved import bridge_words, driver_lines, left_out
     from scorecards.render.rows import (
         crm_words,
@@ -258,8 +259,8 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     aside = "".join(f"  {text}" for text in (stat and f"({stat})", verdict) if text)
     click.echo(f"{result.title} ({result.kpi}): {shown}{aside}")
     lines = [("because", result.reason or "")]
+    running = ", still running" if still_runs(result) else ""
     if result.period is not None and result.granularity != "all":
-        running = "" if result.period.complete else ", still running"
         lines.append(("period", f"{fmt.dates(result.period)} ({result.period.timezone}{running})"))
     if result.n is not None:
         ratio = config.kpis[result.kpi].ratio
@@ -282,7 +283,8 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     if result.smart is not None:
         lines.append(("SMART", in_words(result.smart)))
     lines.append(("customers", voice_words(result, fmt)))
-    lines.append(("usual", usual_range(result, fmt) or ""))
+    usual = usual_range(result, fmt) or ""
+    lines.append(("usual", f"{usual} (whole {period_word(result, fmt.words, 2)})" if usual and running else usual))
     lines.append(("signal", signal_sentence(result, fmt)))
     lines.append(("bridge", bridge_words(result, fmt)))
     lines += [("moved", text) for text in driver_lines(result, fmt)]
