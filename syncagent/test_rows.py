@@ -19,9 +19,36 @@ _RULES = {
     "owners": (("leads", "owner_id"), ("opportunities", "owner_id"), ("tickets", "owner_id")),
 }
 
+_TESTER = "{0}.contact_id IN (SELECT id FROM contacts WHERE is_test = 1)"
+#: Whom a row is for beside its contact: nobody, a test, or whom the contact is of. Else it is that customer's.
+_ALONE = (
+    "({0}.account_id IS NULL OR {0}.account_id IN (SELECT id FROM accounts WHERE is_test = 1)"
+    " OR {0}.account_id = (SELECT c.account_id FROM contacts c WHERE c.id = {0}.contact_id))"
+)
+_ASKED = f"(({_TESTER} AND {_ALONE}) OR {{0}}.ticket_id IN (SELECT id FROM tickets WHERE is_test = 1))"
+#: What a test person asks, answers, is asked and is mailed is a test too: table -> when. Tickets before their answers.
+_THEIRS = {
+    "tickets": f"({_TESTER} AND {_ALONE})",
+    "survey_invitations": _ASKED,
+    "survey_responses": _ASKED,
+    "email_events": _TESTER,
+}
+
 
 def mark(conn: sqlite3.Connection, rules: TestRows) -> None:
-    """Set is_test where a rule of [test_rows] hits; what a file says of itself stays."""
+    """Set is_test where a rule of [test_rows] hits, and on what is a test person's; what a file says stays."""
+    _mark_ruled(conn, rules)
+    for table, whose in _THEIRS.items():
+        theirs, marked = whose.format(table), f"SELECT id FROM test_marks WHERE kind = 'theirs: {table}'"
+        conn.execute(f"UPDATE {table} SET is_test = 0 WHERE id IN ({marked}) AND ({theirs}) IS NOT TRUE")
+        gone = f"SELECT id FROM {table} WHERE is_test = 0"
+        conn.execute(f"DELETE FROM test_marks WHERE kind = 'theirs: {table}' AND id IN ({gone} AND id IN ({marked}))")
+        hit = f"is_test = 0 AND {theirs}"
+        conn.execute(f"INSERT OR IGNORE INTO test_marks SELECT id, 'theirs: {table}' FROM {table} WHERE {hit}")
+        conn.execute(f"UPDATE {table} SET is_test = 1 WHERE {hit}")
+
+
+def _mark_ruled(conn: sqlite3.Connection, rules: TestRows) -> None:
     wanted = [(rule, tuple(p.lower() for p in getattr(rules, rule))) for rule in _RULES]
     if not any(patterns for _, patterns in wanted):
         return
@@ -47,6 +74,9 @@ def free_all(conn: sqlite3.Connection) -> None:
     """Take every mark of a rule back: the rules have changed."""
     for kind in {table for places in _RULES.values() for table, _ in places}:
         conn.execute(f"UPDATE {kind} SET is_test = 0 WHERE id IN (SELECT id FROM test_marks WHERE kind = '{kind}')")
+    for table in _THEIRS:
+        theirs = f"SELECT id FROM test_marks WHERE kind = 'theirs: {table}'"
+        conn.execute(f"UPDATE {table} SET is_test = 0 WHERE id IN ({theirs})")
     conn.execute("DELETE FROM test_marks")
 
 

@@ -234,6 +234,40 @@ def test_g4_people_who_are_tests_are_nobody_to_talk_with(cache: sqlite3.Connecti
     assert counted(UTC_REPORTING) == (3, 4)
 
 
+def test_g4_what_is_a_test_persons_counts_no_more_than_he_does(cache: sqlite3.Connection) -> None:
+    """Tickets, answers, invitations and campaign mails; with a customer beside him it is the customer's."""
+    for id_, mail in (("us", "kim@acme.test"), ("them", "kim@other.test")):
+        put(cache, "contacts", id_, email_norm=mail, account_id=f"account of {id_}")
+        put(cache, "accounts", f"account of {id_}")
+        at = "2026-10-05T10:00:00Z"
+        for account in (None, "account of us", "account of them"):
+            name = f"{id_} for {account}"
+            put(cache, "tickets", name, created_at=at, contact_id=id_, account_id=account, status_category="open")
+        put(cache, "survey_responses", f"R {id_}", responded_at=at, contact_id=id_, score=5, survey_type="csat")
+        put(cache, "survey_invitations", f"I {id_}", sent_at=at, contact_id=id_, survey_type="csat")
+        put(cache, "email_events", f"E {id_}", send_id=id_, type="delivered", occurred_at=at, contact_id=id_)
+    answer = {"responded_at": "2026-10-05T10:00:00Z", "score": 5, "survey_type": "csat"}
+    put(cache, "survey_responses", "to his ticket", ticket_id="us for None", **answer)
+    put(cache, "survey_responses", "own word", contact_id="them", is_test=1, **answer)
+    put(cache, "tickets", "nobody's", created_at="2026-10-05T10:00:00Z", status_category="open")
+    named = UTC_REPORTING.model_copy(update={"test_rows": Rules(domains=("acme.test",))})
+
+    def counted(reporting: Reporting) -> list[float | None]:
+        relations = ("tickets", "survey_responses", "survey_invitations", "campaign_sends")
+        return [asked(cache, {"of": of}, "all", reporting=reporting).value for of in relations]
+
+    assert counted(UTC_REPORTING) == [7, 3, 2, 2]
+    assert counted(named) == [5, 1, 1, 1]
+    changes = cache.total_changes
+    facts.refresh(cache, named)
+    assert cache.total_changes - changes < 20  # what is marked already is not written again
+    put(cache, "contacts", "us", email_norm="kim@other.test")
+    assert counted(named) == [7, 3, 2, 2]
+    put(cache, "contacts", "us", email_norm="kim@acme.test")
+    assert counted(named) == [5, 1, 1, 1]
+    assert counted(UTC_REPORTING) == [7, 3, 2, 2]
+
+
 # -- G5, G6, G8, G9: values -----------------------------------------------------------------------------------
 
 
