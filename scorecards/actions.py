@@ -101,7 +101,7 @@ class _Asked:
         tests.append("why IS NULL AND NOT hit" if action.missed else "")
         values = dict(rows.values)
         if floor is not None:
-            tests.append("why IS NULL AND x > :list_floor")
+            tests.append("why IS NULL AND x * CAST(COALESCE(rate, 1) AS REAL) > :list_floor")  # money: in major units
             values["list_floor"] = floor
         if without is not None and key is not None:
             tests.append(f"c{show.index(key)} NOT IN (SELECT value FROM json_each(:list_without))")

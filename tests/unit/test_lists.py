@@ -238,6 +238,17 @@ def test_the_longest_calls_are_those_above_the_quantile(cache: sqlite3.Connectio
     assert listed(cache, "average_call_length").rows[0].reason == "took 20 minutes"
 
 
+def test_amounts_are_listed_above_a_sum_in_major_units_whatever_their_currency(cache: sqlite3.Connection) -> None:
+    put(cache, "fx_rates", "R", currency="USD", valid_from="2020-01-01", rate_to_reporting=0.5)
+    won(cache, "a", "2026-10-05", 900)
+    won(cache, "a", "2026-10-05", 500)
+    put(cache, "opportunities", "dollars", state="won", close_date="2026-10-05", amount_minor=120000, currency="USD")
+    action = {"label": "large", "above": 500, "order": "-amount"}
+    found = listed(cache, "won_revenue", action=action)
+    assert [(row.id, row.amount) for row in found.rows] == [("D0", 900), ("dollars", 600)]
+    assert [row.id for row in listed(cache, "won_revenue", action=action | {"above": "median"}).rows] == ["D0"]
+
+
 def test_repeat_complainers(cache: sqlite3.Connection) -> None:
     for name, complaints in {"angry": 3, "cross": 2, "calm": 1}.items():
         account(cache, name)
