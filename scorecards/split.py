@@ -37,24 +37,39 @@ def why_whole(kpi: Kpi, kpis: Mapping[str, Kpi], seen: frozenset[str] = frozense
 
 #: What the catalogue's short words for lists of segments stand for.
 _LISTS: Mapping[str, tuple[str, ...]] = {
-    "SEG-S": ("team", "lead source", "pipeline", "deal type", "region", "customer group", "source"),
+    "SEG-S": (
+        "team", "lead source", "pipeline", "deal type", "region", "customer group", "with a partner", "source",
+    ),
     "SEG-T": ("team", "priority", "touchpoint", "category", "product", "customer group"),
-    "SEG-O": ("channel", "team", "campaign", "customer group"),
-}
+    "SEG-O": ("channel", "team", "campaign", "customer group", "new or returning"),
+}  # fmt: skip
 #: The columns that say what a word means, where that is not the column of its name.
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "team": ("owner.team",),
     "lead source": ("lead_source", "source_channel"),
     "deal type": ("type",),
+    "with a partner": ("with_partner",),
+    "partner": ("partner_account.name",),
     "channel": ("channel", "type", "touchpoint"),
+    "campaign": ("campaign_id",),
     "survey": ("survey_type",),
+    **{word: (word, f"ticket.{word}") for word in ("priority", "touchpoint", "category", "product")},
     "region": ("region", "account.region"),
-    "tier": ("tier", "account.tier"),
-    "customer group": ("tier", "account.tier"),
+    **dict.fromkeys(("tier", "customer group", "group", "partner tier"), ("tier", "account.tier")),
     "kind": ("kind", "account.kind"),
 }
 #: Columns that are a person: numbers are split by these only where somebody asks for it.
 _PEOPLE = ("owner.name", "owner.email", "owner_id", "owner_name", "owner_email", "manager", "owner.manager")
+
+
+def words_of(kpi: Kpi) -> list[str]:
+    """What a KPI's catalogue says it is worth splitting by, lists by their words."""
+    return [word for said in kpi.segments for word in _LISTS.get(said, (said,))]
+
+
+def columns_of(word: str) -> tuple[str, ...]:
+    """The dimension or columns a word of the catalogue may mean, the first that rows have being the one."""
+    return (word, *_COLUMNS.get(word, (word.replace(" ", "_"),)))
 
 
 def usual_splits(kpi: Kpi, kpis: Mapping[str, Kpi], language: Language, dimensions: Dimensions) -> Iterator[str]:
@@ -66,11 +81,16 @@ def usual_splits(kpi: Kpi, kpis: Mapping[str, Kpi], language: Language, dimensio
         return
     read = language.current if kpi.filled is not None else language.relation
     relations = [relation for part in counted(kpi, kpis) if part.of and (relation := read(part.of))]
-    words = [word for said in kpi.segments for word in _LISTS.get(said, (said,))]
-    columns = [column for word in words for column in (word, *_COLUMNS.get(word, (word.replace(" ", "_"),)))]
-    for name in dict.fromkeys([*columns, *dimensions]):
-        if relations and all(_splits(name, relation, language, dimensions) for relation in relations):
-            yield name
+
+    def can(name: str) -> bool:
+        return bool(relations) and all(_splits(name, relation, language, dimensions) for relation in relations)
+
+    found: dict[str, None] = {}
+    for word in words_of(kpi):
+        had = [name for name in columns_of(word) if can(name)]
+        found |= dict.fromkeys(name for name in had if name in dimensions)
+        found |= dict.fromkeys([name for name in had if name not in dimensions][:1])
+    yield from found | dict.fromkeys(name for name in dimensions if can(name))
 
 
 def is_by_owner(name: str, kpi: Kpi, kpis: Mapping[str, Kpi], language: Language, dimensions: Dimensions) -> bool:

@@ -28,6 +28,9 @@ def _seen_to(table: str, named_by: str) -> dict[str, tuple[Place, ...]]:
     }
 
 
+_BOUGHT: tuple[Place, ...] = tuple(("opportunities", column) for column in ("account_id", "state", "close_date"))
+_LINES: tuple[Place, ...] = (("opportunity_lines", "product"), ("opportunity_lines", "opportunity_id"))
+_OF_PERSON: tuple[Place, ...] = (*_PERSON, ("contacts", "account_id"))
 _OPEN_WORK: tuple[Place, ...] = (("opportunities", "state"), ("tickets", "status_category"))
 _ASKED: Mapping[str, tuple[Place, ...]] = {
     "account_id": (
@@ -83,7 +86,10 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
                 ("opportunity_stage_history", "stage_order"),
             ),
         ),
-        "is_repeat": (("opportunities", "account_id"), ("opportunities", "close_date"), ("opportunities", "state")),
+        **dict.fromkeys(("is_repeat", "new_or_returning"), _BOUGHT),
+        "product": _LINES,
+        "with_partner": (("opportunities", "partner_account_id"),),
+        "first_lead_source": (*_BOUGHT, ("opportunities", "lead_source")),
         **dict.fromkeys(
             ("last_outbound_at", "wait_days"), (("activities", "occurred_at"), ("activities", "opportunity_id"))
         ),
@@ -143,6 +149,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         **dict.fromkeys(("is_touch", "is_outreach", "is_human"), _DONE_BY_US),
         "is_answer": _DONE_BY_US,
         "person_id": _PERSON,
+        "new_or_returning": (*_BOUGHT, *_OF_PERSON, ("activities", "occurred_at")),
         "party_id": (("activities", "account_id"), *_PERSON, ("activity_links", "object_id")),
         **dict.fromkeys(("quiet_days", "replied_at"), (("activities", "occurred_at"), *_DONE_BY_US, *_PERSON)),
         **dict.fromkeys(
@@ -157,10 +164,14 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "call_s": (("activities", "duration_s"),),
         "handle_s": (("activities", "duration_s"), ("activities", "wrap_s")),
     },
-    "email_events": dict.fromkeys(
-        ("sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at", "click_days"),
-        (("email_events", "type"), ("email_events", "occurred_at"), ("email_events", "send_id")),
-    ),
+    "email_events": {
+        **dict.fromkeys(
+            ("sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at", "click_days"),
+            (("email_events", "type"), ("email_events", "occurred_at"), ("email_events", "send_id")),
+        ),
+        "account_id": (("email_events", "contact_id"), ("contacts", "account_id")),
+        "new_or_returning": (("email_events", "contact_id"), ("contacts", "account_id"), *_BOUGHT),
+    },
     "users": {
         **dict.fromkeys(
             ("was_active", "left_at", "was_ever_active"),
@@ -196,10 +207,16 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
             (("tickets", "created_at"), ("tickets", "first_response_at"), ("activities", "occurred_at")),
         ),
     },
-    "contracts": dict.fromkeys(
-        ("has_left", "tenure_days", "days_left", "day", "days_in_period"),
-        (("contracts", "start_date"), ("contracts", "end_date")),
-    ),
+    "contracts": {
+        **dict.fromkeys(
+            ("has_left", "tenure_days", "days_left", "day", "days_in_period"),
+            (("contracts", "start_date"), ("contracts", "end_date")),
+        ),
+        "product": (*_BOUGHT, *_LINES),
+        "first_lead_source": (*_BOUGHT, ("opportunities", "lead_source")),
+        "churn_reason": (*_BOUGHT, ("opportunities", "loss_reason")),
+    },
+    "orders": {"product": (("order_lines", "product"), ("order_lines", "order_id"))},
     "invoices": {
         "day": (("invoices", "issued_date"), ("payments", "paid_date")),
         **dict.fromkeys(("is_owed", "owed", "is_main"), (("invoices", "status"), ("payments", "amount_minor"))),

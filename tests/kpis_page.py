@@ -16,6 +16,7 @@ from scorecards.needs import NOTED, how_to_map
 from scorecards.reading import unit_of
 from scorecards.render.format import get
 from scorecards.render.written import written_value
+from scorecards.split import usual_splits
 from scorecards.uses import tables_beside
 from scorecards.values import KpiResult
 from scorecards.wording import filters, formula
@@ -39,9 +40,18 @@ Every built-in: what it is made of, what it needs and where that is mapped, and 
 `syncagent kpi explain NAME` shows the records behind a value.
 
 The name is what a scorecard lists in `kpis`; `[kpi.NAME]` changes its parameters, target or period. "×" and "÷" stand
-between figures, each computed by itself. *Worth splitting by*: SEG-S is team, owner, lead source, pipeline, deal type,
-region, customer group, partner and CRM; SEG-T team, priority, touchpoint, category, product and customer group; SEG-O
-channel, team, campaign, customer group, new or returning. Say in `[dimension]` which column each of yours is.
+between figures, each computed by itself. *Worth splitting by* are columns all the rows of a KPI have, as `by` and
+`kpi show --by` take them; say in `[dimension]` which of yours means a team, a region or a group of customers.
+
+- What several products hang on (a deal, an order, a customer) is of the product `(several)`: segments add up. Units
+  sold are counted by line, each of its own product. A customer's product is what it had bought by the first day of the
+  period, or when it became a customer if later.
+- `churn_reason` is the loss reason of the last deal lost with a customer since it became one; `first_lead_source` the
+  lead source of the first deal won with it. `new_or_returning` says whether the account had won a deal with us on an
+  earlier day.
+- Not held by any table, so nothing can be split by it: the competitor a deal was lost to, the campaign of a call or a
+  one-to-one mail (campaign mails have `campaign_id`), how a survey was sent (its ticket's `touchpoint` is known), the
+  product or team of a monthly cost. Where a field of your CRM holds one, map it and split by `custom.NAME`.
 
 The examples are the engine's own: it was given the rows of the tables, and what stands below is what it answered.
 """
@@ -90,7 +100,8 @@ def _attributes(kpi: Kpi) -> Iterator[tuple[str, str]]:
     yield "Too few below", f"{n_min(kpi)}" if n_min(kpi) > 1 else ""
     compared = f", compared with {' and '.join(_COMPARED[word] for word in kpi.compare)}" if kpi.compare else ""
     yield "Window", f"{_window(kpi)}{compared}"
-    yield "Worth splitting by", ", ".join(kpi.segments)
+    splits = usual_splits(kpi, BUILTINS, COMPILER.language, {})
+    yield "Worth splitting by", ", ".join(f"`{name}`" for name in splits)
     yield "Parameters", ", ".join(f"`{name} = {_toml(value)}`" for name, value in kpi.params.items())
     for param, choices in kpi.template.get("variants", {}).items():
         for choice, changes in choices.items():

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from scorecards.facts import BORN, ITS_IDS
 from scorecards.relations import quality
+from scorecards.relations.belongs import account_of_contact
+from scorecards.relations.bought import new_or_returning
 from scorecards.relations.column import OWNER, Column, Relation, Spec, bit, epoch, flag
 
 
@@ -17,6 +19,19 @@ def _party(table: str) -> Column:
 
 
 _PARTY = {"account_id": _party("accounts"), "contact_id": _party("contacts"), "lead_id": _party("leads")}
+
+#: The account of a person reached, else the one the activity belongs to.
+_OF_PERSON = (
+    f"COALESCE({account_of_contact('f.person_id')}, (SELECT a.account_id FROM fact_activities a WHERE a.id = f.id))"
+)
+
+
+def _whose(account: str, occurred: str) -> dict[str, Column]:
+    """The account (SQL) of a row, and whether it had bought before an instant of it (SQL)."""
+    return {
+        "account_id": Column(account, "text"),
+        "new_or_returning": new_or_returning(account, f"local_day({occurred})"),
+    }
 
 
 def _last(parties: str, kind: str) -> str:
@@ -68,6 +83,7 @@ _APPROACHES = Relation(
     base="activities",
     own={
         **_text("id", "person_id", "channel"),
+        **_whose(_OF_PERSON, "f.occurred_at"),
         "occurred_at": epoch("occurred_at"),
         # Never heard of before: quiet for longer than anybody asks.
         "quiet_days": Column(f"(COALESCE(f.quiet_s, 1e12) / {_PER_DAY})", "number"),
@@ -90,6 +106,7 @@ _SENT_MAILS = Relation(
     base="activities",
     own={
         **_text("id", "thread_id"),
+        **_whose(_OF_PERSON, "f.occurred_at"),
         "person_id": Column("(CASE WHEN f.object <> 'nobody' THEN f.person_id END)", "text"),
         "occurred_at": epoch("occurred_at"),
         "answered_at": Column(_ANSWERED, "instant", epoch=True, masked=True),
@@ -107,6 +124,7 @@ _ENGAGEMENTS = Relation(
     own={
         **_text("id", "party_id", "object", "channel"),
         **_PARTY,
+        "new_or_returning": new_or_returning(_PARTY["account_id"].sql, "local_day(f.started_at)"),
         "started_at": epoch("started_at"),
         "ended_at": epoch("ended_at"),
         "actions": Column("f.actions", "integer"),
@@ -122,6 +140,7 @@ _CAMPAIGN_SENDS = Relation(
     base="email_events",
     own={
         **_text("id", "send_id", "campaign_id", "contact_id"),
+        **_whose(account_of_contact("f.contact_id"), "COALESCE(f.sent_at, f.delivered_at)"),
         "sent_at": epoch("sent_at"),
         **{name: epoch(name, masked=True) for name in ("delivered_at", "bounced_at", "opened_at", "clicked_at")},
         "click_days": Column(
@@ -140,6 +159,7 @@ SPECS: Mapping[str, Spec] = {
         own={
             **_text("id", "type", "direction", "status", "lead_id", "contact_id", "account_id"),
             **_text("opportunity_id", "ticket_id", "person_id", "thread_id"),
+            "new_or_returning": new_or_returning("f.account_id", "local_day(f.occurred_at)"),
             "owner_id": OWNER,
             **{name: epoch(name) for name in ("occurred_at", "due_at", "completed_at")},
             "duration_s": Column("f.duration_s", "integer"),
@@ -201,5 +221,5 @@ SPECS: Mapping[str, Spec] = {
     "approaches": Spec(made=lambda _: _APPROACHES, behind="activities"),
     "sent_mails": Spec(made=lambda _: _SENT_MAILS, behind="activities"),
     "engagements": Spec(made=lambda _: _ENGAGEMENTS, behind="activities"),
-    "campaign_sends": Spec(made=lambda _: _CAMPAIGN_SENDS, behind="email_events"),
+    "campaign_sends": Spec(made=lambda _: _CAMPAIGN_SENDS, behind="email_events", refers={"account_id": "accounts"}),
 }

@@ -4,6 +4,14 @@ from collections.abc import Mapping
 
 from scorecards.facts import LIVE
 from scorecards.facts.spans import CONTRACTS, made_of
+from scorecards.relations.bought import (
+    CHURN_REASON,
+    FIRST_LEAD_SOURCE,
+    new_or_returning,
+    product_of_customer,
+    product_of_deal,
+    product_of_order,
+)
 from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, filed_under, flag
 
 _BOUGHT = (
@@ -42,9 +50,15 @@ def _made(options: Options) -> str:
     return made_of(options.lookback_days, options.purchases)
 
 
+def _kinds(options: Options) -> list[str]:
+    return [kind for kind in ("deals", "orders") if kind in options.purchases] or ["deals"]
+
+
 def _customer_spans(options: Options) -> Relation:
     made = _made(options)
     only_orders = "deals" not in options.purchases
+    # A purchase makes a customer from the next day; a deal may be won on the very day its contract begins.
+    until = "<=" if made == CONTRACTS else "<"
     needs_table = "contracts" if made == CONTRACTS else "orders" if only_orders else "opportunities"
     or_table = "orders" if needs_table == "opportunities" and "orders" in options.purchases else ""
     own = {
@@ -63,6 +77,10 @@ def _customer_spans(options: Options) -> Relation:
         ),
         "yearly_revenue": Column(_YEARLY, "number"),
         "days_left": Column("(julianday(f.end_date) - julianday(s.at_day))", "number"),
+        # Bought in the period, it would say of those who stay that they bought more: of the kept alone.
+        "product": Column(product_of_customer(_kinds(options), f"{until} MAX(f.start_date, s.day_start)"), "text"),
+        "first_lead_source": FIRST_LEAD_SOURCE,
+        "churn_reason": CHURN_REASON,
     }
     return Relation(
         "customer_spans",
@@ -108,8 +126,13 @@ _SPOKEN_SINCE = (
 )
 
 
+def _of_deal(what: str) -> str:
+    """Something (SQL over `o`) of the deal a purchase is; an order has none of it."""
+    return f"(SELECT {what} FROM opportunities o WHERE o.id = f.id)"
+
+
 def _purchases(options: Options) -> Relation:
-    kinds = [kind for kind in ("deals", "orders") if kind in options.purchases] or ["deals"]
+    kinds = _kinds(options)
     sources = {
         "deals": _DEALS_BOUGHT.replace("f.owner_id", f"f.owner_id, f.amount_minor, f.currency, {_COST}"),
         "orders": _ORDERED.replace("o.owner_id", "o.owner_id, o.amount_minor, o.currency, o.cost_minor"),
@@ -147,6 +170,14 @@ def _purchases(options: Options) -> Relation:
             f"(CASE WHEN {have_cost} THEN f.amount_minor - f.cost_minor ELSE f.amount_minor END)",
             "money",
             currency="f.currency",
+        ),
+        "product": Column(f"COALESCE({product_of_deal('f')}, {product_of_order('f')})", "text"),
+        "first_lead_source": FIRST_LEAD_SOURCE,
+        "new_or_returning": new_or_returning("f.account_id", "f.outcome_date"),
+        **{name: Column(_of_deal(f"o.{name}"), "text") for name in ("lead_source", "pipeline", "type")},
+        "with_partner": Column(_of_deal("CASE WHEN o.partner_account_id IS NULL THEN 'no' ELSE 'yes' END"), "text"),
+        "source": Column(
+            f"COALESCE({_of_deal('o.source')}, (SELECT o.source FROM orders o WHERE o.id = f.id))", "text"
         ),
         "worth_is": Column(f"(CASE WHEN {have_cost} THEN 'profit' ELSE 'revenue' END)", "text"),
     }

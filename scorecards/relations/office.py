@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from scorecards.facts import LIVE
 from scorecards.facts.fact import ITS_IDS
+from scorecards.relations.bought import product_of_order
 from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, bit, flag, of_live, standing
 
 #: Lines of won deals by the day they were won, as known at as_of; lines of a merged deal are the survivor's.
@@ -66,6 +67,7 @@ SPECS: Mapping[str, Spec] = {
         # The first promise is the one that was made; one moved since is no other.
         own={
             "due_date": Column("COALESCE(f.original_promised_date, f.promised_date)", "date"),
+            "product": Column(product_of_order("f"), "text"),
             "is_cancelled": flag("lower(f.status) IN ('cancelled', 'canceled')"),
         },
         anchor="order_date",

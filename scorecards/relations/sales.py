@@ -6,6 +6,7 @@ from dataclasses import replace
 from scorecards.facts import LIVE
 from scorecards.relations import quality
 from scorecards.relations.activity import LAST_OUTBOUND
+from scorecards.relations.bought import new_or_returning, product_of_deal
 from scorecards.relations.column import (
     MONEY,
     OWNER,
@@ -66,6 +67,9 @@ _DEAL = {
     "last_outbound_at": Column(LAST_OUTBOUND, "instant", epoch=True),
     # Never: since the deal is there.
     "wait_days": Column(f"((s.at - COALESCE({LAST_OUTBOUND}, f.created_at)) / 86400.0)", "number"),
+    "product": Column(product_of_deal("f"), "text"),
+    "with_partner": Column("(CASE WHEN r.partner_account_id IS NULL THEN 'no' ELSE 'yes' END)", "text", joins=("r",)),
+    "new_or_returning": new_or_returning("f.account_id", "COALESCE(f.outcome_date, :today)"),
     "profit": Column("(f.amount_minor - r.cost_minor)", "money", joins=("r",), currency="f.currency"),
 }
 

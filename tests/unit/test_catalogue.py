@@ -106,7 +106,7 @@ def test_a_kpi_is_what_the_catalogue_says(
     assert kpi.about
     assert kpi.needs
     assert kpi.group
-    assert kpi.segments
+    assert kpi.segments or name in ("cost_per_call", "net_profit")  # costs are of the whole company
 
 
 def test_every_kpi_is_in_the_table() -> None:

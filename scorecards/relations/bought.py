@@ -1,0 +1,80 @@
+"""What a deal, an order or a customer bought, where the customer came from, and whether it had bought before."""
+
+from collections.abc import Sequence
+
+from scorecards.facts import ITS_IDS, LIVE
+from scorecards.relations.column import Column, filed_under
+
+#: The one segment of what has several products, so that segments add up to the whole.
+SEVERAL = "(several)"
+
+
+def _one_of(products: str) -> str:
+    """The product (SQL) of rows with a column `product`; several are one segment of their own."""
+    return (
+        f"(SELECT CASE WHEN MIN(g.product) <> MAX(g.product) THEN '{SEVERAL}' ELSE MIN(g.product) END"
+        f" FROM ({products}) g)"
+    )
+
+
+def _lines(table: str, ids: str) -> str:
+    named = "SELECT NULLIF(trim(l.product), '') AS product"
+    return f"{named} FROM {table}_lines l WHERE l.{table}_id {ids} AND {LIVE.format('l')}"
+
+
+def product_of_deal(row: str) -> str:
+    """The product (SQL) on a deal's own lines; on those of the records it stands for where it has none."""
+    own, others = (f"= {row}.id", f"IN ({ITS_IDS.format(row)})")
+    return f"COALESCE({_one_of(_lines('opportunity', own))}, {_one_of(_lines('opportunity', others))})"
+
+
+def product_of_order(row: str) -> str:
+    """The product (SQL) on an order's lines."""
+    return _one_of(_lines("order", f"= {row}.id"))
+
+
+_WON = (
+    "p.account_id = {account} AND p.state = 'won' AND p.known_from < :as_of AND p.known_to >= :as_of"
+    " AND p.outcome_date < :today"
+)
+
+
+def product_of_customer(kinds: Sequence[str], until: str) -> str:
+    """What the account of a row had bought by a condition on the day, itself SQL: "< DAY"."""
+    products = {
+        "deals": f"SELECT {product_of_deal('p')} AS product FROM fact_opportunities p"
+        f" WHERE {_WON.format(account='f.account_id')} AND p.outcome_date {until}",
+        "orders": f"SELECT {product_of_order('p')} AS product FROM orders p WHERE p.account_id IN"
+        f" {filed_under('f.account_id')} AND {LIVE.format('p')} AND p.order_date < :today AND p.order_date {until}"
+        " AND (p.created_at IS NULL OR p.created_at < stamp(:as_of))"
+        " AND COALESCE(lower(p.status), '') NOT IN ('cancelled', 'canceled')"
+        " AND (p.cancelled_date IS NULL OR p.cancelled_date >= :today)",
+    }
+    return _one_of(" UNION ALL ".join(products[kind] for kind in kinds))
+
+
+#: Where the account of a row came from: the lead source of the first deal won with it.
+FIRST_LEAD_SOURCE = Column(
+    "(SELECT o.lead_source FROM fact_opportunities p JOIN opportunities o ON o.id = p.id"
+    f" WHERE {_WON.format(account='f.account_id')} ORDER BY p.outcome_date, p.id LIMIT 1)",
+    "text",
+)
+#: Why the account of a row may have left: the reason of the last deal lost with it since it became a customer.
+CHURN_REASON = Column(
+    "(SELECT o.loss_reason FROM opportunities o CROSS JOIN fact_opportunities p ON p.id = o.id"
+    f" WHERE o.account_id IN {filed_under('f.account_id')} AND p.state = 'lost'"
+    " AND p.known_from < :as_of AND p.known_to >= :as_of AND p.outcome_date < :today"
+    " AND p.outcome_date >= f.start_date AND p.outcome_date < s.day_end"
+    " ORDER BY p.outcome_date DESC, p.id LIMIT 1)",
+    "text",
+)
+
+
+def new_or_returning(account: str, day: str) -> Column:
+    """Whether an account (SQL) had won a deal with us before a day (SQL); nothing where there is no account."""
+    bought = f"SELECT 1 FROM fact_opportunities p WHERE {_WON.format(account='w.account')} AND p.outcome_date < w.day"
+    return Column(
+        f"(SELECT CASE WHEN w.account IS NOT NULL THEN CASE WHEN EXISTS ({bought}) THEN 'returning' ELSE 'new' END END"
+        f" FROM (SELECT {account} AS account, {day} AS day) w)",
+        "text",
+    )
