@@ -3,12 +3,19 @@
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from scorecards.compiler import Rows
+from scorecards.definition import Kpi
+from scorecards.figures import Figure, figure
 from scorecards.kept import Keeper, as_text, packed, unpacked
 from scorecards.periods import Slice
-from scorecards.tally import Tally, records, tallies
+from scorecards.tally import Tally, needs_values, records, tallies, together
+from scorecards.version import short_hash
+
+#: What of a KPI no figure depends on.
+_ASIDE = {"id", "target", "action", "by", "compare", "also", "signal", "changes", "review_by"}
 
 
 class Answers:
@@ -32,6 +39,19 @@ class Answers:
             if (said := packed(found[-1])) is not None:
                 self.keeper.keep(rows, slice_, form, said)
         return found
+
+    def figures(self, kpi: Kpi, rows: Rows, slices: Sequence[Slice]) -> list[Figure]:
+        """The KPI's figure over the rows of each slice: a few bytes are kept, however many rows there are."""
+        singly = needs_values(kpi.agg)
+        if self.keeper is None:
+            return [figure(kpi, together(part)) for part in tallies(self._conn, rows, slices, singly=singly)]
+
+        def compute(slice_: Slice) -> list[Any]:
+            made = figure(kpi, together(tallies(self._conn, rows, [slice_], singly=singly)[0]))
+            return [getattr(made, name) for name in Figure.__slots__]
+
+        form = f"figure {short_hash(kpi.model_dump(mode='json', exclude=_ASIDE))}"
+        return [Figure(*self.recalled(rows, slice_, form, partial(compute, slice_))) for slice_ in slices]
 
     def listed(self, rows: Rows, slice_: Slice, *, only: str, order: str, limit: int) -> list[dict[str, Any]]:
         """The first rows of a slice in an order, of those a condition holds for."""

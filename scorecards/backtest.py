@@ -2,7 +2,7 @@
 
 Nobody knows which weeks of a real history were stable, so false alarms and misses are measured on histories made of
 the KPI's own points in random order: no shift survives the shuffling, the spread does. Seeds are fixed: the same
-points give the same answer.
+points give the same answer. What was said of each real point, `history` says as it says it to readers.
 """
 
 import random
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from scorecards.season import season
-from scorecards.signal import FULL, Bounds, chart, judge
-from scorecards.values import Signal
+from scorecards.signal import FULL, Bounds, chart
 
 #: A lasting rise of so much must be found within so many points.
 PLANTED, WITHIN = 0.30, 8
@@ -23,7 +22,6 @@ SEEDS = 200
 class Backtest:
     """Shares are of 1; None where the history is too short to measure them."""
 
-    judged: tuple[Signal, ...]  # each point as it was judged when it was the newest, oldest first
     false_alarms: float | None  # share of the periods of stable histories that are flagged
     found: float | None  # share of lasting rises found in time
     points_to_find: float | None  # how many points that takes, in the middle
@@ -40,14 +38,11 @@ def backtest(
     within: int = WITHIN,
     seeds: int = SEEDS,
 ) -> Backtest:
-    """Judge every point of a history as of its day, then measure the signal on shuffled copies of it."""
-    judged = tuple(
-        judge(points[: place + 1], floor=floor, ceiling=ceiling, cycle=cycle) for place in range(len(points))
-    )
+    """Measure the signal on shuffled copies of a history, without its season where that is clear."""
     found = season(points, cycle) if cycle else None
     values = [p if found is None else p / found.index(place) for place, p in enumerate(points) if p is not None]
     if len(values) < FULL + within:
-        return Backtest(judged, None, None, None, found is not None)
+        return Backtest(None, None, None, found is not None)
     bounds = Bounds(floor, None if found else ceiling)
     flagged = total = 0
     waits: list[int] = []
@@ -62,25 +57,10 @@ def backtest(
         if wait is not None:
             waits.append(wait)
     middle = float(median(waits)) if waits else None
-    return Backtest(judged, flagged / total, len(waits) / seeds, middle, found is not None)
+    return Backtest(flagged / total, len(waits) / seeds, middle, found is not None)
 
 
 def raised(value: float, by: float, ceiling: float | None) -> float:
     """A point after a lasting rise, as far as the KPI can go."""
     risen = value + abs(value) * by
     return risen if ceiling is None else min(risen, ceiling)
-
-
-def days_between(events: Sequence[int], days: Sequence[int]) -> float | None:
-    """Of what is too rare for a chart: days from one event to the next, from events and days of each period.
-
-    None without any event.
-    """
-    count = sum(events)
-    return sum(days) / count if count else None
-
-
-def is_rare(points: Sequence[float | None]) -> bool:
-    """A count below one a period on average: most periods hold none, and a chart of them says nothing."""
-    values = [p for p in points if p is not None]
-    return bool(values) and sum(values) / len(values) < 1

@@ -15,6 +15,7 @@ from scorecards.slots import (
     Action,
     Also,
     Calc,
+    Change,
     Cohort,
     Deadline,
     Duration,
@@ -88,6 +89,7 @@ class Kpi(Model):
     target: Target | None = None
     compare: tuple[Literal["previous", "year_ago", "month_ago"], ...] = ("previous", "year_ago")
     signal: Literal["xmr", "off"] = "xmr"
+    changes: tuple[Change, ...] = ()  # declared ones of the process: each begins a usual range of its own
     n_min: Annotated[int | None, Field(ge=0)] = None
     action: Action | None = None
     params: dict[str, Any] = {}
@@ -171,6 +173,10 @@ class Kpi(Model):
                 raise ValueError("says nothing to count: give of (a table), ratio, calc or sql")
         elif self.of is not None:
             raise ValueError(f"{shapes[0]} takes no of")
+        if self.changes and self.signal == "off":
+            raise ValueError('changes begin usual ranges, and signal = "off" has none')
+        if len({change.at for change in self.changes}) < len(self.changes):
+            raise ValueError("two of changes are of one day: give one reason for both")
         if self.latest_per and self.first_per:
             raise ValueError("give either latest_per or first_per")
         if self.per is not None and (shapes or self.agg in ("count", "distinct")):

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scorecards import provenance, signal, uses
+from scorecards import provenance, uses
 from scorecards.actions import actions_of
 from scorecards.answers import Answers
 from scorecards.asked import Asked
@@ -22,8 +22,9 @@ from scorecards.details import details_of
 from scorecards.errors import ScorecardError
 from scorecards.exchange import rates_of
 from scorecards.explain import explained, moved
-from scorecards.figures import Figure, figure, is_rate
+from scorecards.figures import Figure, figure
 from scorecards.functions import register
+from scorecards.history import newest_signal
 from scorecards.kept import Keeper
 from scorecards.monthly import with_gaps
 from scorecards.needs import before_history, lack_of_rows, lack_of_settings
@@ -38,7 +39,7 @@ from scorecards.segments import Split, segments_of
 from scorecards.slots import Granularity
 from scorecards.tally import Tally, needs_values, together
 from scorecards.targets import against_target
-from scorecards.values import SHOWN, Comparison, KpiResult, Point, Signal, instant, period_json
+from scorecards.values import SHOWN, Comparison, KpiResult, Point, instant, period_json
 
 
 def evaluate(
@@ -153,7 +154,8 @@ class Evaluator:
         blank = self._blank(kpi, chosen)
         slices = chosen.slices()
         tallied = self._tallied(kpi, slices)
-        figures = dict(zip(slices, self._figures(kpi, slices, tallied), strict=True))
+        made = None if tallied is None else [figure(kpi, tally) for tally in tallied]
+        figures = dict(zip(slices, self._figures(kpi, slices, made), strict=True))
         main = figures[chosen.main]
         ages = provenance.freshness(self.conn, self.tables(kpi))
         status, reason = main.status, main.reason
@@ -165,7 +167,7 @@ class Evaluator:
         judged = value if status in ("ok", "partial") else None
         verdict = against_target(self, kpi, chosen, judged, is_stale=status == "stale")
         details = details_of(self, kpi, chosen.main, tallied[0] if tallied else None)
-        news = self._signal(kpi, series) if kpi.signal == "xmr" else None
+        news = newest_signal(self, kpi, chosen, figures)
         drivers, details = with_drivers(self, kpi, chosen, by, comparisons, news, details)
         return replace(
             blank,
@@ -193,16 +195,22 @@ class Evaluator:
     # -- figures ----------------------------------------------------------------------------------------------
 
     def figures(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Figure]:
-        """The figure of each slice, in one pass over the rows."""
-        return self._figures(kpi, slices, self._tallied(kpi, slices))
+        """The figure of each slice; of complete periods, the one that is kept."""
+        if not self._counts(kpi):
+            return self._figures(kpi, slices, None)
+        if self._segment is not None or kpi.retain is not None:
+            return self._figures(kpi, slices, [figure(kpi, tally) for tally in self.tally(kpi, slices)])
+        return self._figures(kpi, slices, self.answers.figures(kpi, self.rows(kpi), slices))
 
     def _tallied(self, kpi: Kpi, slices: Sequence[Slice]) -> list[Tally] | None:
         """The tallies behind the figures; None where the figures do not come from rows of one relation."""
-        if kpi.of is None or not self.holds(self.needed_table(kpi)) or not self.are_facts_whole:
-            return None
-        return self.tally(kpi, slices)
+        return self.tally(kpi, slices) if self._counts(kpi) else None
 
-    def _figures(self, kpi: Kpi, slices: Sequence[Slice], tallied: Sequence[Tally] | None) -> list[Figure]:
+    def _counts(self, kpi: Kpi) -> bool:
+        """Does it count rows of one relation, and are there any?"""
+        return kpi.of is not None and self.holds(self.needed_table(kpi)) and self.are_facts_whole
+
+    def _figures(self, kpi: Kpi, slices: Sequence[Slice], made: Sequence[Figure] | None) -> list[Figure]:
         if kpi.sql is not None:
             return self.asked.figures(kpi, slices)
         if (unset := lack_of_settings(self, kpi)) is not None:
@@ -211,15 +219,15 @@ class Evaluator:
             return ratio_figures(self, kpi, slices)
         if kpi.calc is not None:
             return calc_figures(self, kpi, slices)
-        if (lacking := lack_of_rows(self, kpi)) is not None or tallied is None:
+        if (lacking := lack_of_rows(self, kpi)) is not None or made is None:
             said = lacking.sentence if lacking is not None else None
             return [Figure(None, None, None, 0, "no_data", said)] * len(slices)
         begins = max(filter(None, (provenance.history_begins(self.conn, t) for t in self.tables(kpi))), default=None)
         found = []
-        for slice_, tally in zip(slices, tallied, strict=True):
-            whole = with_gaps(self, kpi, slice_, figure(kpi, tally))
+        for slice_, whole in zip(slices, made, strict=True):
             said = before_history(self, kpi, slice_, begins) if begins is not None else ""
-            found.append(Figure(None, None, None, whole.n, "no_data", f"no data: {said}") if said else whole)
+            shown = Figure(None, None, None, whole.n, "no_data", f"no data: {said}") if said else None
+            found.append(shown or with_gaps(self, kpi, slice_, whole))
         return found
 
     @property
@@ -321,19 +329,6 @@ class Evaluator:
             period = slice_.period(self.reporting.timezone)
             found.append(Comparison(against, other.value, change, period, other.status))
         return found
-
-    def _signal(self, kpi: Kpi, series: Sequence[Point]) -> Signal | None:
-        if not series:
-            return None
-        points = [p.value if p.status in ("ok", "partial") else None for p in series]
-        while points and (points[0] is None or (kpi.sql is None and series[-len(points)].n == 0)):
-            points.pop(0)  # before the first row there is no history, rather than one of zeros
-        counts = [p for p in points if p is not None]
-        if unit_of(kpi, self.kpis, self.compiler) == "count" and counts and sum(counts) / len(counts) < 1:
-            return Signal("too_few_points", points=len(counts))
-        can_fall = bool(kpi.operands) or kpi.sql is not None
-        ceiling = 1.0 if is_rate(kpi) and kpi.ratio is None else kpi.scale if kpi.unit == "score" else None
-        return signal.judge(points, floor=None if can_fall else 0.0, ceiling=ceiling)
 
 
 def _quality_capped(kpi: Kpi, verdict: str | None, main: Figure, details: Mapping[str, Any]) -> str | None:

@@ -1,21 +1,130 @@
-"""A KPI's own past: its whole periods from the first that holds anything, as points of a chart."""
+"""A KPI's own past, and whether a period of it is news: the one signal of the mail, `kpi show` and `kpi backtest`.
 
-from collections.abc import Sequence
+How far back a period is judged is bounded, and the bound moves in steps: for a year of weeks or months the limits rest
+on the same first points, rather than on other ones each time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
-from scorecards.figures import is_rate
-from scorecards.periods import Span, cut, last_complete, rolling, shifted
-from scorecards.plan import is_stock
+from scorecards.errors import ScorecardError
+from scorecards.figures import Figure, is_rate
+from scorecards.kept import is_told
+from scorecards.periods import MONTHS, Slice, Span, cut, shifted
+from scorecards.plan import Plan, is_stock, windowed
 from scorecards.reading import unit_of
+from scorecards.signal import FULL, MAX_BASELINE, judge
 from scorecards.slots import Granularity
-from scorecards.values import Point
+from scorecards.sqlslot import has_periods
+from scorecards.values import Point, Signal
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
 #: How many points make a cycle that may have a season.
 CYCLES: dict[Granularity, int] = {"day": 7, "week": 52, "month": 12, "quarter": 4, "fiscal_quarter": 4}
+#: (least, step): at least so many periods are looked at, the newest one included, at most a step less one more. That
+#: is enough for a locked baseline and for the seasons of two cycles.
+_REACH: Mapping[Granularity | None, tuple[int, int]] = {"day": (92, 91), "week": (105, 52), "month": (37, 12)}
+#: Of longer ones; and where each period has to be computed anew every time: little more than what is shown.
+_LONG, _COSTLY = (MAX_BASELINE + 1, 12), (FULL + 1, 12)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Whole periods up to the newest, oldest first, and what each is judged by."""
+
+    points: tuple[Point, ...]
+    grain: Granularity | None
+    reach: tuple[int, int]
+    floor: float | None
+    ceiling: float | None
+    cycle: int | None
+    is_count: bool
+    is_events: bool  # of which too few a period are told by the days between them
+    window_days: int | None
+    changes: Mapping[date, str]
+
+    def signal(self, place: int) -> Signal:
+        """What is said of the point at a place on the day it is the newest."""
+        newest = Span(self.points[place].start, self.points[place].end, self.grain)
+        first = max(0, place + 1 - many(newest, self.reach))
+        while first < place and self._is_before(first):
+            first += 1
+        points = self.points[first : place + 1]
+        values = charted(points)
+        if self.is_count and is_rare(values):
+            return Signal("too_few_points", points=_known(values), days_between=self._days_between(points))
+        said = judge(
+            values, floor=self.floor, ceiling=self.ceiling, cycle=self.cycle, declared=_places(self.changes, points)
+        )
+        return replace(said.signal, since=points[said.era].start if said.signal.mean is not None else None)
+
+    def from_first(self) -> int:
+        """The place of the first period with a row: before it there is no history, rather than one of zeros."""
+        return next((at for at in range(len(self.points)) if not self._is_before(at)), len(self.points))
+
+    def _is_before(self, place: int) -> bool:
+        point = self.points[place]
+        return charted([point])[0] is None or point.n == 0
+
+    def _days_between(self, points: Sequence[Point]) -> float | None:
+        if not self.is_events:
+            return None
+        known = [point for point in points if charted([point])[0] is not None]
+        days = [self.window_days or (point.end - point.start).days for point in known]
+        return days_between([int(point.value or 0) for point in known], days)
+
+
+def newest_signal(
+    evaluator: "Evaluator", kpi: Kpi, chosen: Plan, known: Mapping[Slice, Figure] | None = None
+) -> Signal | None:
+    """Is the newest whole period of a plan news? None where there is no series, or nobody wants to know."""
+    if kpi.signal == "off" or chosen.newest is None:
+        return None
+    past = past_of(evaluator, kpi, chosen.newest, known=known)
+    return past.signal(len(past.points) - 1)
+
+
+def past_of(
+    evaluator: "Evaluator", kpi: Kpi, newest: Span, *, shown: int = 1, known: Mapping[Slice, Figure] | None = None
+) -> Past:
+    """The past that `shown` periods up to the newest are judged by. `known` are figures computed already.
+
+    Where a statement of an admin's is too slow for all, the past is that of the figures known.
+    """
+    known, reach = known or {}, reach_of(evaluator, kpi, newest)
+    spans = _back(newest, shown - 1 + many(shifted(newest, 1 - shown), reach))
+    slices = [cut(windowed(kpi, span), evaluator.as_of, evaluator.zone) for span in spans]
+    missing = [slice_ for slice_ in slices if slice_ not in known]
+    try:
+        figures = {**known, **dict(zip(missing, evaluator.figures(kpi, missing) if missing else [], strict=True))}
+    except ScorecardError:
+        if kpi.sql is None or not known:
+            raise
+        figures = dict(known)
+    pairs = [(span, figures[slice_]) for span, slice_ in zip(spans, slices, strict=True) if slice_ in figures]
+    floor, ceiling = bounds_of(evaluator, kpi)
+    is_count = unit_of(kpi, evaluator.kpis, evaluator.compiler) == "count"
+    return Past(
+        points=tuple(
+            # A statement need not say how many rows it found: none said is not none found.
+            Point(span.start, span.end, f.value, f.n if kpi.sql is None else None, f.status)
+            for span, f in pairs
+        ),
+        grain=newest.granularity,
+        reach=reach,
+        floor=floor,
+        ceiling=ceiling,
+        cycle=CYCLES.get(newest.granularity) if newest.granularity else None,
+        is_count=is_count,
+        is_events=not is_stock(kpi) and kpi.per is None,
+        window_days=windowed(kpi, newest).days if kpi.window else None,
+        changes={change.at: change.reason for change in kpi.changes},
+    )
 
 
 def keeps_no_past(kpi: Kpi) -> str:
@@ -24,37 +133,51 @@ def keeps_no_past(kpi: Kpi) -> str:
         return "how well fields were filled earlier, nobody kept"
     if kpi.is_only_now:
         return "what its rows were like earlier, nobody kept"
+    if kpi.sql is not None and not has_periods(kpi.sql):
+        return "its statement asks for no period"
     if not is_stock(kpi) and kpi.date is None and kpi.of is not None and kpi.retain is None:
         return "it counts all rows known, whatever their date"
     return ""
 
 
-def history(
-    evaluator: "Evaluator",
-    kpi: Kpi,
-    *,
-    grain: Granularity | None = None,
-    most: int = 104,
-    within: Span | None = None,
-) -> list[Point]:
-    """At most the `most` newest whole periods at as_of, oldest first, from the first with a row; a gap has no value.
+# -- how far back ---------------------------------------------------------------------------------------------
 
-    `within` keeps those that lie inside a range of days.
-    """
-    grain = grain or kpi.period or kpi.usual_period
-    newest = last_complete(evaluator.as_of, grain, evaluator.reporting, evaluator.zone)
-    spans = [shifted(newest, -step) for step in reversed(range(most))]
-    if within is not None:
-        spans = [span for span in spans if within.start <= span.start and span.end <= within.end]
-    windows = [rolling(span, kpi.window) if kpi.window else span for span in spans]
-    slices = [cut(window, evaluator.as_of, evaluator.zone) for window in windows]
-    figures = evaluator.figures(kpi, slices) if slices else []
-    points = [Point(s.start, s.end, f.value, f.n, f.status) for s, f in zip(spans, figures, strict=True)]
-    while points and (charted(points[:1])[0] is None or (kpi.sql is None and points[0].n == 0)):
-        points.pop(0)  # before the first row there is no history, rather than one of zeros
-    while points and charted(points[-1:])[0] is None:
-        points.pop()  # cohorts too young to be judged
-    return points
+
+def reach_of(evaluator: "Evaluator", kpi: Kpi, newest: Span) -> tuple[int, int]:
+    """(periods at least, step) of a KPI's past."""
+    return _REACH.get(newest.granularity, _LONG) if _is_cheap(evaluator, kpi) else _COSTLY
+
+
+def _is_cheap(evaluator: "Evaluator", kpi: Kpi) -> bool:
+    """May its values of whole periods be kept? Then a longer past costs once."""
+    if kpi.operands:
+        names = {said.partition(".")[0] for said in kpi.operands}
+        return all(_is_cheap(evaluator, evaluator.part(kpi, name)) for name in names if name in evaluator.kpis)
+    return kpi.sql is None and is_told(evaluator.rows(kpi))
+
+
+def many(newest: Span, reach: tuple[int, int]) -> int:
+    """How many periods are looked at, the newest included: the first is one of every `step` of the calendar's."""
+    least, step = reach
+    index = _index(newest)
+    return index - (index - least + 1) // step * step + 1
+
+
+def _index(span: Span) -> int:
+    """The number of a period among all of its kind."""
+    months = MONTHS.get(span.granularity) if span.granularity else None
+    return (span.start.year * 12 + span.start.month - 1) // months if months else span.start.toordinal() // span.days
+
+
+def _back(newest: Span, count: int) -> list[Span]:
+    """So many periods up to the newest, oldest first; the calendar begins with the year 1."""
+    spans = [newest]
+    while len(spans) < count and spans[-1].start.toordinal() > 2 * spans[-1].days:
+        spans.append(shifted(newest, -len(spans)))
+    return spans[::-1]
+
+
+# -- what is charted ------------------------------------------------------------------------------------------
 
 
 def charted(points: Sequence[Point]) -> list[float | None]:
@@ -68,3 +191,32 @@ def bounds_of(evaluator: "Evaluator", kpi: Kpi) -> tuple[float | None, float | N
     score = unit_of(kpi, evaluator.kpis, evaluator.compiler) == "score"
     ceiling = 1.0 if is_rate(kpi) and kpi.ratio is None else kpi.scale if score else None
     return None if can_fall else 0.0, ceiling
+
+
+def is_rare(points: Sequence[float | None]) -> bool:
+    """A count below one a period on average: most periods hold none, and a chart of them says nothing."""
+    values = [p for p in points if p is not None]
+    return bool(values) and min(values) >= 0 and sum(values) / len(values) < 1
+
+
+def days_between(events: Sequence[int], days: Sequence[int]) -> float | None:
+    """Of what is too rare for a chart: days from one event to the next, from events and days of each period.
+
+    None without any event.
+    """
+    count = sum(events)
+    return sum(days) / count if count else None
+
+
+def _known(values: Sequence[float | None]) -> int:
+    return sum(value is not None for value in values)
+
+
+def _places(changes: Mapping[date, str], points: Sequence[Point]) -> dict[int, str]:
+    """By the place of the period a declared change falls in, which is the first of what came after; its reason."""
+    found: dict[int, str] = {}
+    for at, reason in sorted(changes.items()):
+        place = next((place for place, point in enumerate(points) if at < point.end), None)
+        if place:  # before the second point there is nothing to tell apart
+            found[place] = f"{found[place]}; {reason}" if place in found else reason
+    return found

@@ -66,7 +66,7 @@ def grounds(rows: Rows, tables: Collection[str], unwatched: Collection[str]) -> 
 
     `tables` are those whose changes are noted, `unwatched` all others there are.
     """
-    if rows.rests is None or ":as_of" in rows.sql or ":today" in rows.sql or ":known" in rows.rests.among:
+    if rows.rests is None or not is_told(rows):
         return None
     words = _WORD.findall(rows.sql)
     named = set(words)
@@ -86,6 +86,12 @@ def grounds(rows: Rows, tables: Collection[str], unwatched: Collection[str]) -> 
         found.discard(base)
         return Grounds(frozenset(found), source, rows.rests.axis, base)
     return Grounds(frozenset(found), source, rows.rests.axis)
+
+
+def is_told(rows: Rows) -> bool:
+    """Does the statement say how its rows compare with as_of? Without that an answer says nothing of another one."""
+    sql, rests = rows.sql, rows.rests
+    return rests is not None and not (":as_of" in sql or ":today" in sql or ":known" in rests.among)
 
 
 def _is_told_by_day(fact: Fact, axis: str) -> bool:

@@ -18,7 +18,8 @@ FIRST_DAY = date(1, 1, 1)
 LAST_DAY = date(9999, 12, 31)
 #: Instants before and after everything, as epoch seconds (0001-01-01 and 9999-12-31 in UTC).
 FOREVER_AGO, FOREVER = -62135596800, 253402214400
-_MONTHS = {"month": 1, "quarter": 3, "year": 12, "fiscal_quarter": 3, "fiscal_year": 12}
+#: Months of a granularity made of them.
+MONTHS = {"month": 1, "quarter": 3, "year": 12, "fiscal_quarter": 3, "fiscal_year": 12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def span_holding(day: date, granularity: Granularity, reporting: Reporting) -> S
         return Span(start, start + timedelta(7), granularity)
     if granularity == "all":
         return Span(FIRST_DAY, LAST_DAY, granularity)
-    months = _MONTHS[granularity]
+    months = MONTHS[granularity]
     offset = reporting.fiscal_year_starts - 1 if granularity.startswith("fiscal") else 0
     start = date(day.year, day.month, 1)
     start = add_months(start, -((start.month - 1 - offset) % months))
@@ -93,8 +94,8 @@ def shifted(span: Span, steps: int) -> Span:
     """The period `steps` later (earlier when negative); any other range moves by its own number of days."""
     if span.granularity == "all" or steps == 0:
         return span
-    if span.granularity in _MONTHS:
-        months = _MONTHS[span.granularity] * steps
+    if span.granularity in MONTHS:
+        months = MONTHS[span.granularity] * steps
         return Span(add_months(span.start, months), add_months(span.end, months), span.granularity)
     move = timedelta(span.days * steps)
     return Span(span.start + move, span.end + move, span.granularity)

@@ -34,6 +34,7 @@ class Plan:
     series: tuple[Slice, ...]
     granularity: Granularity
     own: Granularity  # the period the KPI's goal is of, whichever is asked for
+    newest: Span | None = None  # the calendar period its series ends with; None without a series
 
     def slices(self) -> list[Slice]:
         """Every slice once."""
@@ -64,7 +65,7 @@ def plan(
         everything = cut(span_holding(local_day(as_of, zone), "all", reporting), as_of, zone)
         return Plan(everything, not timeless, (), (), "all", "all" if timeless else own)
     span = period or _shown(kpi, reporting, as_of, zone, grain)
-    main = cut(_windowed(kpi, span), as_of, zone)
+    main = cut(windowed(kpi, span), as_of, zone)
     if kpi.is_only_now or (kpi.sql is not None and not has_periods(kpi.sql)):
         # What the rows were like then, nobody kept: today's values say nothing of an earlier day. No more does a
         # statement that asks for no period.
@@ -72,10 +73,10 @@ def plan(
     compared = []
     for against in kpi.compare:
         other = year_ago(span) if against == "year_ago" else shifted(span, -1)
-        compared.append((against, like_for_like(_windowed(kpi, other), main, as_of, zone)))
+        compared.append((against, like_for_like(windowed(kpi, other), main, as_of, zone)))
     newest = span if main.complete else _before_running(span, main)
-    series = [cut(_windowed(kpi, shifted(newest, -step)), as_of, zone) for step in reversed(range(POINTS))]
-    return Plan(main, True, tuple(compared), tuple(series), grain, own)
+    series = [cut(windowed(kpi, shifted(newest, -step)), as_of, zone) for step in reversed(range(POINTS))]
+    return Plan(main, True, tuple(compared), tuple(series), grain, own, newest)
 
 
 def _shown(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, grain: Granularity) -> Span:
@@ -94,7 +95,8 @@ def _before_running(span: Span, main: Slice) -> Span:
     return before if main.span.start < main.day_end or before.end <= main.day_end else shifted(before, -1)
 
 
-def _windowed(kpi: Kpi, span: Span) -> Span:
+def windowed(kpi: Kpi, span: Span) -> Span:
+    """What a KPI looks at for a calendar period: that, or its window up to the period's end."""
     return rolling(span, kpi.window) if kpi.window else span
 
 
@@ -104,7 +106,7 @@ def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, 
     if kpi.is_only_now:
         return Plan(main, False, (), (), grain, grain)
     whole = last_complete(as_of, grain, reporting, zone)
-    series = [cut(shifted(whole, -step), as_of, zone) for step in reversed(range(POINTS))]
+    series = [cut(windowed(kpi, shifted(whole, -step)), as_of, zone) for step in reversed(range(POINTS))]
     compared = []
     for against in kpi.compare:
         moment = as_of.astimezone(zone)
@@ -117,7 +119,7 @@ def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, 
             months = {"month": 1, "quarter": 3, "fiscal_quarter": 3}.get(grain, 12)
             earlier = add_months(day, -months)
         compared.append((against, _instant(_at(earlier, moment, zone), zone)))
-    return Plan(main, False, tuple(compared), tuple(series), grain, grain)
+    return Plan(main, False, tuple(compared), tuple(series), grain, grain, whole)
 
 
 def _at(day: date, moment: datetime, zone: ZoneInfo) -> datetime:

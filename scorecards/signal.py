@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from scorecards.season import season
-from scorecards.values import Signal
+from scorecards.values import SHIFTED, Signal
 
 #: Below MINIMUM points nothing is said, below FULL only rule 1 and only "possible".
 MINIMUM, FULL, MAX_BASELINE = 6, 12, 24
@@ -70,6 +70,16 @@ class Reading:
     moved: bool = False  # by its distance from the point before it
     usual: Limits | None = None
     points: int = 0  # of its era, itself included
+    era: int = 0  # the place its era begins at
+    because: str = ""  # as Era.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the chart says of its newest point, and the place its usual range begins at."""
+
+    signal: Signal
+    era: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,25 +166,25 @@ def chart(
         held = sum(p is not None for p in before)
         total = held + (point is not None)
         if point is None or total < MINIMUM:
-            readings.append(Reading(place, "too_few_points", points=total))
+            readings.append(Reading(place, "too_few_points", points=total, era=first, because=reason))
             continue
         if usual is None or held <= lock:
             found = _no_narrower(limits(baseline_of(before, lock), widened=widened), least)
             usual = found if found.has_width else None
         if usual is None:
             lock = held + size if held >= size else size
-            readings.append(Reading(place, "too_few_points", points=total))
+            readings.append(Reading(place, "too_few_points", points=total, era=first, because=reason))
             continue
         full = total >= FULL
         rules, moved = broken(points[first : place + 1], usual, bounds, full=full)
         if moved and readings and 1 in readings[-1].rules and usual.lower <= point <= usual.upper:
             rules = tuple(rule for rule in rules if rule != 1)
         result = "none" if not rules else "signal" if full else "possible"
-        readings.append(Reading(place, result, rules, moved, usual, total))
+        readings.append(Reading(place, result, rules, moved, usual, total, first, reason))
         if 2 in rules:
             eras.append(Era(first, reason, usual))
             least = usual.mean_range
-            first, reason, usual, lock = place - RUN + 1, f"{RUN} in a row", None, size
+            first, reason, usual, lock = place - RUN + 1, SHIFTED, None, size
     eras.append(Era(first, reason, usual))
     return Chart(tuple(readings), tuple(eras))
 
@@ -187,7 +197,7 @@ def judge(
     cycle: int | None = None,
     baseline: int = MAX_BASELINE,
     declared: Mapping[int, str] | None = None,
-) -> Signal:
+) -> Judged:
     """Is the newest complete point news? `floor` and `ceiling` are what the KPI cannot pass (0, 100 %).
 
     `cycle` is how many points make a year (or a week of days): where the history shows a clear season, points are
@@ -195,7 +205,7 @@ def judge(
     """
     values = [v for v in points if v is not None]
     if not points or points[-1] is None or len(values) < MINIMUM:
-        return Signal("too_few_points", points=len(values))
+        return Judged(Signal("too_few_points", points=len(values)))
     bounds, factor, widened = Bounds(floor, ceiling), 1.0, 1.0
     found = season(points[:-1], cycle) if cycle else None
     if found is not None:
@@ -205,12 +215,15 @@ def judge(
         bounds = Bounds(*(None if edge is None else edge / factor for edge in (floor, ceiling)))
     drawn = chart(points, bounds, baseline=baseline, declared=declared, widened=widened)
     reading, newest = drawn.readings[-1], points[-1]
-    if reading.usual is None or newest is None:
-        return Signal("too_few_points", points=reading.points)
-    usual = reading.usual
+    usual, because = reading.usual, reading.because
+    if usual is None or newest is None:
+        return Judged(Signal("too_few_points", points=reading.points, because=because), reading.era)
     low, high = (edge * factor for edge in bounds.cut(usual))
     direction = None if not reading.rules else ("above" if newest > usual.mean else "below")
-    return Signal(reading.result, reading.rules, usual.mean * factor, low, high, reading.points, direction)
+    signal = Signal(
+        reading.result, reading.rules, usual.mean * factor, low, high, reading.points, direction, because=because
+    )
+    return Judged(signal, reading.era)
 
 
 def _no_narrower(usual: Limits, mean_range: float) -> Limits:

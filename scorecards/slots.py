@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -227,6 +227,20 @@ class Filled(Model):
     """How well fields are filled: column -> weight, or {weight, where} for a requirement with a condition."""
 
     required: dict[str, float | dict[str, Any]] = {}
+
+
+class Change(Model):
+    """A change of the process behind a KPI, from a day on: points before it say nothing of those after it."""
+
+    at: date
+    reason: Annotated[str, Field(min_length=1, max_length=100)]
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _day(cls, value: Any) -> Any:
+        if not isinstance(value, date) or isinstance(value, datetime):
+            raise ValueError("not a date. Write it bare, such as 2026-04-01.")
+        return value
 
 
 class Baseline(Model):

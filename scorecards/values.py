@@ -73,6 +73,10 @@ class TargetResult:
         }
 
 
+#: Why a usual range begins where a run of eight on one side did.
+SHIFTED = "8 in a row"
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """Is the change news? result: none | possible | signal | too_few_points; limits of the usual range."""
@@ -84,6 +88,9 @@ class Signal:
     upper: float | None = None
     points: int = 0
     direction: str | None = None  # "above" | "below" the usual range or average, where there is a signal
+    since: date | None = None  # the first day of the period the usual range begins with
+    because: str = ""  # why it begins there: "" with the history, "8 in a row", or the change that was declared
+    days_between: float | None = None  # of what is too rare for a usual range: days from one event to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +257,9 @@ class KpiResult:
                 "lower": self.signal.lower,
                 "upper": self.signal.upper,
                 "points": self.signal.points,
+                "since": self.signal.since.isoformat() if self.signal.since else None,
+                "because": self.signal.because or None,
+                "days_between": self.signal.days_between,
             },
             "series": [
                 {

@@ -19,6 +19,7 @@ _ASIDE = {
         "target",
         "compare",
         "signal",
+        "changes",
         "action",
         "also",
         "format",

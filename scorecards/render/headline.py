@@ -178,7 +178,7 @@ def summary(
     first, news = focus(results), signals(results)
     return [
         (words("b_changed"), _what(first, results, words, value, change, goal, mostly)),
-        (words("b_real"), _real(first, news, results, words, usual)),
+        (words("b_real"), _real(first, news, results, words, usual, number)),
         (words("b_next"), _next(first, results, broken, words, number)),
     ]
 
@@ -210,7 +210,12 @@ def _what(
 
 
 def _real(
-    first: KpiResult | None, news: Sequence[KpiResult], results: Sequence[KpiResult], words: Words, usual: Writer
+    first: KpiResult | None,
+    news: Sequence[KpiResult],
+    results: Sequence[KpiResult],
+    words: Words,
+    usual: Writer,
+    number: Callable[[float], str],
 ) -> str:
     if not any(has_value(r) for r in results):
         return words("b_untold")
@@ -225,6 +230,8 @@ def _real(
     signal = first.signal
     if signal is None:
         return words("b_untested") + also
+    if signal.days_between is not None:
+        return words("b_rare", days=number(round(signal.days_between))) + also
     if signal.result == "too_few_points":
         return words("b_too_few") + also
     kind, span, where = news_of(first), usual(first) or "", where_of(first, words)

@@ -11,7 +11,7 @@ from scorecards.render.goals import in_time
 from scorecards.render.message import Issue
 from scorecards.render.view import Line
 from scorecards.render.written import bare, written_difference, written_value
-from scorecards.values import KpiResult, Period
+from scorecards.values import SHIFTED, KpiResult, Period
 
 #: Rates valid from a day up to this one are valid always.
 _NO_DAY = "1900-01-01"
@@ -74,6 +74,23 @@ def usual_range(result: KpiResult, fmt: Formatter) -> str | None:
     if result.unit == "count":
         return fmt.span(fmt.number(signal.lower), fmt.number(signal.upper))
     return fmt.span(bare(result, fmt, signal.lower), bare(result, fmt, signal.upper))
+
+
+def usual_words(result: KpiResult, fmt: Formatter) -> str:
+    """ "usual range 28–55", with since when and why where that is not the whole past, or why there is none."""
+    words, signal, span = fmt.words, result.signal, usual_range(result, fmt)
+    if signal is None:
+        return ""
+    if span and signal.because and signal.since is not None:
+        reason = words("shifted") if signal.because == SHIFTED else clean(signal.because, 60)
+        return words("usual_since", range=span, date=fmt.day(signal.since), reason=reason)
+    if span and headline.still_runs(result):
+        return words("usual_whole", range=span, periods=headline.period_word(result, words, 2))
+    if span:
+        return words("usual", range=span)
+    if signal.days_between is not None:
+        return words("sig_rare", days=fmt.number(round(signal.days_between)))
+    return words("sig_too_few") if signal.result == "too_few_points" else ""
 
 
 def stat_words(result: KpiResult, fmt: Formatter) -> str:
@@ -193,13 +210,9 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
     if (result.details.get("voc_alignment") or {}).get("tracks") is False:
         said.append(voice_words(result, fmt))
     if result.signal is not None:
-        span = usual_range(result, fmt)
-        if result.signal.result == "none" and span:
-            periods = headline.period_word(result, words, 2)
-            key = "usual_whole" if headline.still_runs(result) else "usual"
-            said.append(words(key, range=span, periods=periods))
-        elif result.signal.result == "too_few_points":
-            said.append(words("sig_too_few"))
+        said += [
+            text for text in [usual_words(result, fmt)] if result.signal.result in ("none", "too_few_points") and text
+        ]
     year = written_change(result, fmt, "year_ago")
     if year:
         said.append(words("year_ago", change=year))

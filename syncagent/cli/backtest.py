@@ -21,8 +21,9 @@ from syncagent.cli.common import (
 from syncagent.errors import OK, UsageError
 
 if TYPE_CHECKING:
-    from scorecards.backtest import Backtest
-    from scorecards.values import Point
+    from collections.abc import Sequence
+
+    from scorecards.values import Point, Signal
 
 #: What a signal is built for (docs/definitions.md).
 FALSE_ALARMS_AIM, FOUND_AIM = 0.03, 0.90
@@ -47,19 +48,20 @@ def backtest_command(
 ) -> int:
     """What the signal of KPI NAME would have said in the past, and how often it is right.
 
-    Every period is judged as of its end. False alarms are counted on the same values in random order, where nothing
-    has shifted; then a lasting rise of 30 % is put in, to see whether it is found. Without --weeks or --months: the
-    last 104 of the KPI's own periods.
+    Every period is judged as the scorecard that ends with it judges it. False alarms are counted on the same values in
+    random order, where nothing has shifted; then a lasting rise of 30 % is put in, to see whether it is found. Without
+    --weeks or --months: the last 104 of the KPI's own periods.
 
     \b
     Example:
       syncagent kpi backtest won_revenue --weeks 104
     """
-    from scorecards.backtest import PLANTED, WITHIN, backtest, days_between, is_rare
+    from scorecards.backtest import PLANTED, WITHIN, backtest
     from scorecards.evaluate import Evaluator
-    from scorecards.history import CYCLES, bounds_of, charted, history, keeps_no_past
+    from scorecards.history import charted, keeps_no_past, past_of
     from scorecards.periods import parse_period
-    from scorecards.reading import unit_of
+    from scorecards.plan import plan
+    from syncagent import kept
     from syncagent.store import read_cache
 
     config = app.config
@@ -74,25 +76,35 @@ def backtest_command(
     except ValueError as error:
         raise UsageError(str(error), place=f"--period {period}") from None
     asked: Literal["week", "month"] | None = "week" if weeks else "month" if months else None
-    grain = asked or kpi.period or kpi.usual_period
+    chosen_kpi = kpi if asked is None else kpi.model_copy(update={"period": asked})
     with closing(read_cache(config.agent.data_dir)) as cache:
-        evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment)
-        points = history(evaluator, kpi, grain=grain, most=weeks or months or 104, within=span)
-        floor, ceiling = bounds_of(evaluator, kpi)
-        values = charted(points)
-        rare = is_rare(values) and unit_of(kpi, config.kpis, evaluator.compiler) == "count"
-    found = backtest([] if rare else values, floor=floor, ceiling=ceiling, cycle=CYCLES.get(grain))
-    between = None
-    if rare:
-        between = days_between([int(v or 0) for v in values], [(p.end - p.start).days for p in points])
+        cache.execute("BEGIN")  # what is kept and the rows it stands for are to be of one state
+        reporting = config.reporting()
+        shelf = kept.Shelf(cache, reporting, moment)
+        evaluator = Evaluator(cache, config.kpis, reporting, as_of=moment, keeper=shelf)
+        newest = plan(chosen_kpi, reporting, as_of=moment).newest
+        assert newest is not None  # a KPI that keeps a past has a newest period
+        most = weeks or months or 104
+        past = past_of(evaluator, chosen_kpi, newest, shown=most)
+    begins = max(past.from_first(), len(past.points) - most)
+    judged = [
+        (point, past.signal(place))
+        for place, point in enumerate(past.points)
+        if place >= begins and (span is None or (span.start <= point.start and point.end <= span.end))
+    ]
+    points = [point for point, _ in judged]
+    between = judged[-1][1].days_between if judged else None
+    found = backtest(
+        [] if between is not None else charted(points), floor=past.floor, ceiling=past.ceiling, cycle=past.cycle
+    )
     document: dict[str, Any] = {
         "kpi": kpi.id,
         "title": kpi.title,
         "as_of": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "grain": grain,
+        "grain": past.grain,
         "points": len(points),
         "seasonal": found.seasonal,
-        "flagged": sum(signal.result == "signal" for signal in found.judged),
+        "flagged": sum(signal.result == "signal" for _, signal in judged),
         "false_alarms": {"share": found.false_alarms, "aim": FALSE_ALARMS_AIM},
         "detection": {
             "planted": PLANTED,
@@ -102,7 +114,7 @@ def backtest_command(
             "points": found.points_to_find,
         },
         "days_between": between,
-        "history": _history(points, found),
+        "history": _history(judged),
     }
     if as_json:
         print_json(document)
@@ -111,20 +123,23 @@ def backtest_command(
     return OK
 
 
-def _history(points: "list[Point]", found: "Backtest") -> list[dict[str, Any]]:
-    judged = found.judged or [None] * len(points)
+def _history(judged: "Sequence[tuple[Point, Signal]]") -> list[dict[str, Any]]:
     return [
         {
             "start": point.start.isoformat(),
             "end": point.end.isoformat(),
             "value": point.value,
-            "result": signal.result if signal else None,
-            "rules": list(signal.rules) if signal else [],
-            "direction": signal.direction if signal else None,
-            "lower": signal.lower if signal else None,
-            "upper": signal.upper if signal else None,
+            "result": signal.result,
+            "rules": list(signal.rules),
+            "direction": signal.direction,
+            "mean": signal.mean,
+            "lower": signal.lower,
+            "upper": signal.upper,
+            "points": signal.points,
+            "since": signal.since.isoformat() if signal.since else None,
+            "because": signal.because or None,
         }
-        for point, signal in zip(points, judged, strict=True)
+        for point, signal in judged
     ]
 
 

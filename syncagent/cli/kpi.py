@@ -234,7 +234,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
     from scorecards.render.format import get
     from scorecards.render.goals import goal_lines, in_time
-    from scorecards.render.headline import period_word, still_runs
+    from scorecards.render.headline import still_runs
     from scorecards.render.moved import bridge_words, driver_lines, left_out
     from scorecards.render.rows import (
         crm_words,
@@ -242,7 +242,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         rate_words,
         signal_sentence,
         stat_words,
-        usual_range,
+        usual_words,
         voice_words,
         written_change,
         written_goal,
@@ -283,8 +283,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     if result.smart is not None:
         lines.append(("SMART", in_words(result.smart)))
     lines.append(("customers", voice_words(result, fmt)))
-    usual = usual_range(result, fmt) or ""
-    lines.append(("usual", f"{usual} (whole {period_word(result, fmt.words, 2)})" if usual and running else usual))
+    lines.append(("usual", usual_words(result, fmt)))
     lines.append(("signal", signal_sentence(result, fmt)))
     lines.append(("bridge", bridge_words(result, fmt)))
     lines += [("moved", text) for text in driver_lines(result, fmt)]

@@ -7,6 +7,7 @@ from typing import Any
 from scorecards import parameters
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Reporting
+from scorecards.history import keeps_no_past
 from scorecards.language import problems
 from syncagent.config.problems import did_you_mean, has_step, own_sentence
 from syncagent.config.toml import KeyPath
@@ -31,6 +32,8 @@ def mistakes(kpi: Kpi, written: Mapping[str, Any], kpis: Mapping[str, Kpi], repo
         elif "of" in written:  # a built-in over another table: what it says itself does not fit any more
             yield ("of",), f"{place} of the built-in does not fit: {message}".rstrip("."), "Give it a name of its own."
     yield from _closed_lists(kpi, written)
+    if "changes" in written and (reason := keeps_no_past(kpi)):
+        yield ("changes",), f"there is no usual range to begin anew: {reason}", "Take changes away."
     declared = BUILTINS[kpi.id] if kpi.builtin else kpi
     for name, message, mend in parameters.problems(declared, params, kpis, reporting.tables):
         yield ("params", name), message, mend

@@ -63,6 +63,16 @@ def test_each_period_is_judged_as_of_its_end(run: Run) -> None:
     assert found["flagged"] == sum(p["result"] == "signal" for p in found["history"])
 
 
+def test_the_last_word_is_the_one_that_is_shown(run: Run) -> None:
+    """`kpi show`, and so the mail, on the same day: the same rules, limits and points."""
+    last = told(run, "deals", "--weeks", "5")["history"][-1]
+    code, out, _ = run("kpi", "show", "deals", "--as-of", "2026-07-27", "--json")
+    assert code == 0
+    (shown,) = json.loads(out)
+    assert shown["signal"] == {"days_between": None, **{key: last[key] for key in shown["signal"] if key in last}}
+    assert (last["points"], len(shown["series"])) == (60, 13)
+
+
 def test_alarms_and_finds_are_measured_against_their_aims(run: Run) -> None:
     """Shares of simulated histories made of the KPI's own weeks, in figures and in words."""
     found = told(run, "deals", "--period", "2025-06-01..2026-07-13")

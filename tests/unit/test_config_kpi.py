@@ -57,6 +57,10 @@ TICKETS = {"of": "tickets"}
         ({**TICKETS, "where": {"owner.taem": {"not": "EMEA"}}}, 'where."owner.taem"'),
         ({**TICKETS, "where": {"reopen_count": "many"}}, "where.reopen_count"),
         ({"of": "engagements"}, "of"),
+        (
+            {**TICKETS, "changes": [{"at": date(2026, 4, 1), "reason": "counts all rows, whatever their date"}]},
+            "changes",
+        ),
         ({"of": "engagements", "where": {"gap_days": [7, 14]}}, "where.gap_days"),
         ({"of": "engagements", "where": {"any": [{"gap_days": 7}]}}, "where.gap_days"),
         ({**TICKETS, "where": {"is_closed": "yes"}}, "where.is_closed"),

@@ -124,6 +124,10 @@ def test_three_lines_say_what_whether_real_and_what_to_do() -> None:
     [
         (None, "Not tested: there is no usual range to compare it with."),
         (Signal("too_few_points", points=4), "Cannot be told yet: too few periods for a usual range."),
+        (
+            Signal("too_few_points", points=40, days_between=69.7),
+            "Cannot be told by a usual range, it is too rare: one in 70 days.",
+        ),
         (Signal("none", (), 12, 8, 16, 13), "Not by itself: it is within its usual range 8–16."),
         (
             Signal("possible", (1,), 20, 15, 25, 8, "below"),

@@ -75,7 +75,8 @@ def computed(
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WON = BUILTINS["won_revenue"].model_copy(update={"n_min": 0})
 OCTOBER = cut(parse_period("2026-10"), NOW, ZoneInfo(REPORTING.timezone))
-LAST_OF_SERIES = 13
+#: From January 2023 on: as far back as the months up to October 2026 are judged by.
+PERIODS = 46
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_what_the_crm_makes_of_an_amount_is_no_stale_one(cache: sqlite3.Connecti
 
 
 def test_what_was_asked_once_is_not_computed_again(cache: sqlite3.Connection) -> None:
-    assert len(look(cache)) == LAST_OF_SERIES
+    assert len(look(cache)) == PERIODS
     assert look(cache) == []
     assert look(cache, as_of=NOW + timedelta(days=3)) == []
 
@@ -174,7 +175,7 @@ def test_the_record_behind_a_fact_costs_its_month(cache: sqlite3.Connection) -> 
     north = own(where={"custom.region": "north"})
     look(cache, north)
     put(cache, "opportunities", "D 1", custom='{"region": "south"}')
-    assert len(look(cache, north)) == LAST_OF_SERIES, "changed, and not followed yet"
+    assert len(look(cache, north)) == PERIODS, "changed, and not followed yet"
     facts.refresh(cache, REPORTING)
     assert look(cache, north) == ["2026-09"]
     assert look(cache, north) == []
@@ -212,7 +213,7 @@ def test_rates_cost_what_they_convert(cache: sqlite3.Connection) -> None:
     look(cache)
     assert look(cache) == []
     put(cache, "fx_rates", "F", rate_to_reporting=0.8)
-    assert len(look(cache)) == LAST_OF_SERIES
+    assert len(look(cache)) == PERIODS
 
 
 def test_an_instant_passed_costs_the_months_it_is_said_of(cache: sqlite3.Connection) -> None:

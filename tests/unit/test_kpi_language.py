@@ -143,7 +143,7 @@ def test_no_history_is_not_one_of_zeros(cache: sqlite3.Connection) -> None:
 def test_a_statement_that_counts_no_rows_has_a_history(cache: sqlite3.Connection) -> None:
     found = asked(cache, {"own": {"sql": "SELECT 5 + 0 * length(:start) AS value"}}, "own")
     assert found.signal is not None
-    assert found.signal.points == 13
+    assert found.signal.points == 22
 
 
 def test_an_action_shows_what_it_names(cache: sqlite3.Connection) -> None:

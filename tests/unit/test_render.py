@@ -161,6 +161,10 @@ def test_a_total_is_told_with_its_deadline() -> None:
         ({"status": "partial", "coverage": 0.67, "reason": "covers 67 % of deals"}, "! covers 67 % of deals"),
         ({"signal": Signal("none", (), 0.3, 0.28, 0.55, 13)}, "usual range 28.0–55.0%"),
         ({"signal": Signal("too_few_points", points=3)}, "too few periods for a usual range"),
+        (
+            {"signal": Signal("too_few_points", points=30, days_between=69.7)},
+            "too rare for a usual range: one in 70 days",
+        ),
         ({"signal": Signal("possible", (1,), 0.2, 0.1, 0.6, 7, "below")}, "possibly more of a move than usual"),
         ({"signal": Signal("possible", (1,), 0.5, 0.4, 0.6, 7, "below")}, "possibly below the usual range 40.0–60.0%"),
         (
