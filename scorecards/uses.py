@@ -31,6 +31,17 @@ def _seen_to(table: str, named_by: str) -> dict[str, tuple[Place, ...]]:
 _BOUGHT: tuple[Place, ...] = tuple(("opportunities", column) for column in ("account_id", "state", "close_date"))
 _LINES: tuple[Place, ...] = (("opportunity_lines", "product"), ("opportunity_lines", "opportunity_id"))
 _OF_PERSON: tuple[Place, ...] = (*_PERSON, ("contacts", "account_id"))
+#: What records contradict each other in.
+_AT_ODDS: tuple[Place, ...] = (
+    *(
+        ("opportunities", name)
+        for name in ("state", "amount_minor", "currency", "close_date", "created_at", "owner_id")
+    ),
+    *(("tickets", name) for name in ("created_at", "closed_at", "status_category", "owner_id", "account_id")),
+    ("users", "is_active"),
+    ("contacts", "account_id"),
+    ("activities", "contact_id"),
+)
 _OPEN_WORK: tuple[Place, ...] = (("opportunities", "state"), ("tickets", "status_category"))
 _ASKED: Mapping[str, tuple[Place, ...]] = {
     "account_id": (
@@ -77,6 +88,9 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "future_close": (("opportunities", "close_date"),),
         "worth": tuple(("opportunities", column) for column in ("amount_minor", "currency", "cost_minor")),
         "worth_is": (("opportunities", "cost_minor"),),
+        "days_ago": (("opportunities", "close_date"),),
+        "spoken_since_at": (("activities", "occurred_at"), ("activities", "account_id")),
+        **dict.fromkeys(("kind", "what"), _AT_ODDS),
         **dict.fromkeys(
             ("reach", "has_history", "stage_entered_at", "step", "step_name", "step_label", "outcome", "is_dropped"),
             (
@@ -161,6 +175,7 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "is_connected": (("activities", "connected"),),
         "channel": (("activities", "type"),),
         "is_handled_call": (("activities", "type"), ("activities", "connected")),
+        "called_back_at": (("activities", "occurred_at"), *_DONE_BY_US, *_PERSON),
         "call_s": (("activities", "duration_s"),),
         "handle_s": (("activities", "duration_s"), ("activities", "wrap_s")),
     },
@@ -185,10 +200,11 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         **dict.fromkeys(("domain_is_double", "domain_double_of"), (("accounts", "domain_norm"), ("accounts", "name"))),
         "has_open_work": _OPEN_WORK,
         **dict.fromkeys(
-            ("last_touch_at", "days_since_contact", "days_since_touch"),
+            ("last_touch_at", "days_since_contact", "days_since_touch", "last_outreach_at", "days_since_outreach"),
             (("activities", "occurred_at"), ("activities", "account_id")),
         ),
         "has_open_opportunity": (("opportunities", "state"), ("opportunities", "account_id")),
+        "is_partner": (("accounts", "kind"), ("opportunities", "partner_account_id")),
         "in_relationship": (("accounts", "kind"), ("opportunities", "state")),
     },
     "survey_responses": {
@@ -211,6 +227,11 @@ _MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         **dict.fromkeys(
             ("has_left", "tenure_days", "days_left", "day", "days_in_period"),
             (("contracts", "start_date"), ("contracts", "end_date")),
+        ),
+        "yearly_revenue": (
+            ("contracts", "mrr_minor"),
+            ("opportunities", "amount_minor"),
+            ("opportunities", "close_date"),
         ),
         "product": (*_BOUGHT, *_LINES),
         "first_lead_source": (*_BOUGHT, ("opportunities", "lead_source")),
@@ -298,6 +319,10 @@ def _places(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> Iterator
         part = kpis.get(operand.partition(".")[0])
         if part is not None and not part.operands:
             yield from _places(part, kpis, reporting)
+    if kpi.action is not None:
+        others = (*kpi.action.kpi, *((kpi.action.without.kpi,) if kpi.action.without is not None else ()))
+        for part in filter(None, map(kpis.get, others)):
+            yield from _places(part.model_copy(update={"action": None}), kpis, reporting)
     if kpi.sql is not None:
         words = set(re.findall(r"\w+", kpi.sql))
         for table in words & reporting.tables.keys():

@@ -79,7 +79,8 @@ class Compiler:
             found = retained(kpi, sql, movements, segment, [self._shown(sql, name) for name in show])
             return replace(found, rests=self._rests(kpi, relation, sql, []))
         time = [] if own else placed(kpi, relation, sql)
-        where = [relation.live, *known_rows(kpi, relation, sql, own, moving), *time, *sql.conditions(question.where)]
+        known = known_rows(kpi, relation, sql, own, moving)
+        where = [relation.live, *known, *time, *sql.conditions(question.where)]
         if kpi.filled is not None and not own:
             x, y = filled(kpi, sql)
             why: list[tuple[str, str]] = []
@@ -132,7 +133,9 @@ class Compiler:
             rated=money is not None and not shared,
             inner=kpi.per.agg if kpi.per is not None and not own else "",
             keyed=kpi.per_distinct is not None and not own,
-            rests=None if own or moving else self._rests(kpi, relation, sql, time),
+            rests=None
+            if own or moving
+            else self._rests(kpi, relation, sql, [*time, *(one for one in known if ":known" not in one)]),
         )
 
     def _rests(self, kpi: Kpi, relation: Relation, sql: Sql, time: Sequence[str]) -> Rests:

@@ -120,7 +120,7 @@ def local_day(kpi: Kpi, sql: Sql) -> str:
 def neighbours(relation: Relation) -> str:
     """Of a version: from when to when it is known, its state, and the versions of the record before and after it.
 
-    Those two as "SECOND STATE", by when they are known from; null where there is none.
+    Those two as "SECOND STATE", by when they are known from; null where there is none, or none within the slice.
     """
     state = f"f.{relation.state}" if relation.state else "''"
     other = state.replace("f.", "v.")
@@ -131,6 +131,9 @@ def neighbours(relation: Relation) -> str:
             f" AND (v.known_from, v.known_to) <> (f.known_from, f.known_to) ORDER BY {order} LIMIT 1)"
         )
 
-    before = beside("v.known_to <= f.known_from", "v.known_from DESC, v.known_to DESC")
-    after = beside("v.known_from >= f.known_to", "v.known_from, v.known_to")
+    # Of most of a stock nothing begins or ends in the slice, and who came before or after is not asked.
+    earlier = beside("v.known_to <= f.known_from", "v.known_from DESC, v.known_to DESC")
+    later = beside("v.known_from >= f.known_to", "v.known_from, v.known_to")
+    before = f"(CASE WHEN f.known_from >= s.since THEN {earlier} END)"
+    after = f"(CASE WHEN f.known_to < s.at THEN {later} END)"
     return f"f.known_from AS begins, f.known_to AS ends, {state} AS state, {before} AS came_from, {after} AS went_to"

@@ -9,7 +9,8 @@ _ACTIVITIES = f"""
            COALESCE(ll.canonical, a.lead_id),
            COALESCE(lc.canonical, a.contact_id), COALESCE(la.canonical, a.account_id, c.account_id, o.account_id,
            t.account_id), COALESCE(lo.canonical, a.opportunity_id), COALESCE(lt.canonical, a.ticket_id),
-           a.duration_s, a.connected, a.bounced, a.is_public, a.wrap_s, a.thread_id, a.due_at, a.completed_at, a.subject
+           a.duration_s, a.connected, a.bounced, a.is_public, a.wrap_s, a.thread_id, a.due_at, a.completed_at, a.subject,
+           a.created_at
     FROM temp.wanted w CROSS JOIN activities a ON a.id = w.id
     LEFT JOIN aliases lc ON lc.id = a.contact_id
     LEFT JOIN aliases ll ON ll.id = a.lead_id
@@ -32,7 +33,7 @@ REACHING = ("call", "email", "meeting", "chat")
 def _activities(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for row in rows:
         id_, occurred, kind, direction, status, automated, owner, lead, contact, account, deal, ticket = row[:12]
-        duration, connected, bounced, public, wrap, thread, due, completed, subject = row[12:]
+        duration, connected, bounced, public, wrap, thread, due, completed, subject, created = row[12:]
         is_away = kind == "email" and direction == "inbound" and str(subject or "").lower().startswith(_AWAY)
         is_human = not automated and not is_away
         # A touch is a completed human contact with the customer: what a note or an internal task is not.
@@ -43,14 +44,14 @@ def _activities(rows: Iterable[Row], book: Book) -> Iterator[Row]:
         yield (
             id_, epoch(occurred), kind, direction, status, automated, owner, lead, contact, account, deal, ticket,
             duration, connected, bounced, public, int(is_touch), wrap, thread, epoch(due), epoch(completed),
-            contact or lead, int(is_human), int(is_outreach),
+            contact or lead, int(is_human), int(is_outreach), epoch(created),
         )  # fmt: skip
 
 
 _COLUMNS = (
     "id", "occurred_at", "type", "direction", "status", "is_automated", "owner_id", "lead_id", "contact_id",
     "account_id", "opportunity_id", "ticket_id", "duration_s", "connected", "bounced", "is_public", "is_touch",
-    "wrap_s", "thread_id", "due_at", "completed_at", "person_id", "is_human", "is_outreach",
+    "wrap_s", "thread_id", "due_at", "completed_at", "person_id", "is_human", "is_outreach", "created_at",
 )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ FACT = Fact(
         "fact_activities",
         _COLUMNS,
         "(id)",
-        "(occurred_at, direction, type)",
+        "(occurred_at, direction, type, is_outreach, created_at)",
         "(due_at, type, status, completed_at) WHERE due_at IS NOT NULL",
         "(owner_id, occurred_at, status, is_automated) WHERE owner_id IS NOT NULL",
     ),
@@ -76,5 +77,5 @@ FACT = Fact(
     ),
     feeds={"touches": "id"},
     anchors=("occurred_at", "due_at"),
-    version=4,
+    version=5,
 )

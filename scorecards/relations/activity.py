@@ -161,7 +161,7 @@ SPECS: Mapping[str, Spec] = {
             **_text("opportunity_id", "ticket_id", "person_id", "thread_id"),
             "new_or_returning": new_or_returning("f.account_id", "local_day(f.occurred_at)"),
             "owner_id": OWNER,
-            **{name: epoch(name) for name in ("occurred_at", "due_at", "completed_at")},
+            **{name: epoch(name) for name in ("created_at", "occurred_at", "due_at", "completed_at")},
             "duration_s": Column("f.duration_s", "integer"),
             "is_touch": bit("is_touch"),
             "is_automated": bit("is_automated"),

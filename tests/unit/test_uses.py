@@ -40,6 +40,16 @@ def test_what_a_slot_names_is_used(kpi: dict[str, Any], columns: set[str]) -> No
     assert {c if "." in c and not c.startswith("custom") else f"opportunities.{c}" for c in columns} <= used(**kpi)
 
 
+def test_a_list_uses_what_the_kpis_it_names_use() -> None:
+    listed = used(of="tickets", action={"kpi": "missed_calls", "without": {"kpi": "upsells_of_a_year", "by": "id"}})
+    assert {"activities.direction", "activities.connected", "opportunities.type"} <= listed
+    assert {"contracts.mrr_minor", "opportunities.amount_minor"} <= used(
+        of="customer_spans",
+        retain={"opens": "start_date", "closes": "end_date", "key": "account_id"},
+        action={"order": "-yearly_revenue"},
+    )
+
+
 def test_what_no_slot_names_is_not_used() -> None:
     assert "opportunities.amount_minor" not in used(of="opportunities", date="created_at")
 
