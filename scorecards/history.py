@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CYCLES: dict[Granularity, int] = {"day": 7, "week": 52, "month": 12, "quarter": 4, "fiscal_quarter": 4}
 #: (least, step): at least so many periods are looked at, the newest one included, at most a step less one more. That
 #: is enough for a locked baseline and for the seasons of two cycles.
-_REACH: Mapping[Granularity | None, tuple[int, int]] = {"day": (92, 91), "week": (105, 52), "month": (37, 12)}
+_REACH: Mapping[Granularity | None, tuple[int, int]] = {"day": (92, 91), "week": (25, 52), "month": (37, 12)}
 #: Of longer ones; and where each period has to be computed anew every time: little more than what is shown.
 _LONG, _COSTLY = (MAX_BASELINE + 1, 12), (FULL + 1, 12)
 

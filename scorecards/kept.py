@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Protocol
 
 from scorecards.compiler import KNOWN, Rows
@@ -32,6 +33,11 @@ _OF_AS_OF = ("as_of", "today", "known_at", "known_day")
 _WORD = re.compile(r"\w+")
 #: The functions that look up exchange rates (scorecards.functions).
 _RATES = re.compile(r"\b(rate|major)\(")
+#: What a statement says of as_of outright, and the one form of it that can be read: a column of a table's row before
+#: as_of, or not. And the names rows go by.
+_OUTRIGHT = re.compile(r":(?:as_of|today)\b")
+_COMPARED = re.compile(r"(?<![\w.])(\w+)\.(\w+) (?:<|>=) (:as_of|:today|stamp\(:as_of\))(?!\w)")
+_ALIASES = re.compile(r"\b(?:FROM|JOIN) (\w+) (?:AS )?(\w+)")
 #: Answers with more single values than this are not kept.
 _MOST_VALUES = 400_000
 
@@ -90,8 +96,26 @@ def grounds(rows: Rows, tables: Collection[str], unwatched: Collection[str]) -> 
 
 def is_told(rows: Rows) -> bool:
     """Does the statement say how its rows compare with as_of? Without that an answer says nothing of another one."""
-    sql, rests = rows.sql, rows.rests
-    return rests is not None and not (":as_of" in sql or ":today" in sql or ":known" in rests.among)
+    return rows.rests is not None and ":known" not in rows.rests.among and beside(rows.sql) is not None
+
+
+@lru_cache(maxsize=4096)
+def beside(sql: str) -> tuple[tuple[str, str, str], ...] | None:
+    """What of rows beside its own a statement compares with as_of, outright: (kind of turn, table, column).
+
+    None where it says :as_of or :today in any other way than `alias.column < :as_of` or `>=`, of a table's alias.
+    """
+    found = _COMPARED.findall(sql)
+    if len(found) != len(_OUTRIGHT.findall(sql)):
+        return None
+    tables: dict[str, set[str]] = {}
+    for table, alias in _ALIASES.findall(sql):
+        tables.setdefault(alias, set()).add(table)
+    kinds = {":as_of": "at", ":today": "day"}
+    named = {
+        (kinds.get(limit, "text"), table, column) for alias, column, limit in found for table in tables.get(alias, ())
+    }
+    return tuple(sorted(named)) if all(alias in tables for alias, _, _ in found) else None
 
 
 def _is_told_by_day(fact: Fact, axis: str) -> bool:
@@ -132,21 +156,39 @@ def _opening(reporting: Reporting) -> list[Any]:
 def bounds(conn: sqlite3.Connection, rows: Rows, slice_: Slice) -> Bounds:
     """Between which as_of's nothing the slice's rows compare with it is passed."""
     assert rows.rests is not None  # the caller has its grounds
-    limits = {"at": ":known_at", "text": "stamp(:known_at)", "day": ":known_day"}
     asked = [(kind, turn) for kind, turns in rows.rests.turns.items() for turn in turns]
+    return _passed(conn, asked, rows.rests.among, rows.of(slice_))
+
+
+def bounds_beside(conn: sqlite3.Connection, kind: str, table: str, column: str, values: Mapping[str, Any]) -> Bounds:
+    """The same of a column of all rows of a table, as of the as_of in `values`."""
+    return _passed(conn, [(kind, column)], f"FROM {table}", values)
+
+
+def narrower(one: Bounds, other: Bounds) -> Bounds:
+    """Where both hold."""
+    made = dict(one)
+    for kind, (low, high) in other.items():
+        lows = [x for x in (made.get(kind, (None, None))[0], low) if x is not None]
+        highs = [x for x in (made.get(kind, (None, None))[1], high) if x is not None]
+        made[kind] = (max(lows, default=None), min(highs, default=None))
+    return made
+
+
+def _passed(
+    conn: sqlite3.Connection, asked: Sequence[tuple[str, str]], among: str, values: Mapping[str, Any]
+) -> Bounds:
     if not asked:
         return {}
+    limits = {"at": ":known_at", "text": "stamp(:known_at)", "day": ":known_day"}
     wanted = ", ".join(
         f"MAX(CASE WHEN {turn} < {limit} THEN {turn} END), MIN(CASE WHEN {turn} >= {limit} THEN {turn} END)"
         for turn, limit in ((turn, limits[kind]) for kind, turn in asked)
     )
-    found = conn.execute(f"SELECT {wanted} {rows.rests.among}", rows.of(slice_)).fetchone()
-    made: dict[str, tuple[Any, Any]] = {}
+    found = conn.execute(f"SELECT {wanted} {among}", values).fetchone()
+    made: Bounds = {}
     for number, (kind, _) in enumerate(asked):
-        low, high = found[2 * number], found[2 * number + 1]
-        lows = [x for x in (made.get(kind, (None, None))[0], low) if x is not None]
-        highs = [x for x in (made.get(kind, (None, None))[1], high) if x is not None]
-        made[kind] = (max(lows, default=None), min(highs, default=None))
+        made = narrower(made, {kind: (found[2 * number], found[2 * number + 1])})
     return made
 
 

@@ -240,7 +240,8 @@ class _Check:
         if action is None:
             return
         yield from of_others(action, self._kpis, self._language)
-        if len(action.kpi) == 1 and (part := self._kpis.get(action.kpi[0])) is not None:
+        part = self._kpis.get(action.kpi[0]) if len(action.kpi) == 1 else None
+        if part is not None and part.of is not None:
             own = part.model_copy(update={"action": action.model_copy(update={"kpi": ()})})
             for path, said, mend in problems(own, self._kpis, self._reporting):
                 if path.startswith("action"):

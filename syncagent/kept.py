@@ -149,6 +149,7 @@ class Shelf:
         self._stale: set[str] = set()
         self._watched: set[str] = set()
         self._unwatched: set[str] = set()
+        self._bounds: dict[tuple[str, str], keeping.Bounds] = {}
         self._latest: dict[tuple[str, str, Any, Any], int] = {}
         self.revision = 0
         self.puts: dict[bytes, Put] = {}
@@ -195,11 +196,25 @@ class Shelf:
         if self._on(rows, slice_) is None:
             return
         try:
-            bounds = keeping.bounds(self._conn, rows, slice_)
+            bounds = self._bounds_of(rows, slice_)
         except sqlite3.Error:  # a row beside the ones asked for holds what cannot be compared
             return
         key = keeping.key(rows, slice_, form, self._reporting)
         self.puts[key] = Put(key, json.dumps(bounds), said)
+
+    def _bounds_of(self, rows: Rows, slice_: Slice) -> keeping.Bounds:
+        """Asked once of what is the same for many: of all rows, whatever the slice, and of whole tables."""
+        rests, values = rows.rests, rows.of(slice_)
+        asked = (rests.among, repr(rests.turns)) if rests is not None and rests.of_all else ("", "")
+        if not any(asked) or asked not in self._bounds:
+            self._bounds[asked] = keeping.bounds(self._conn, rows, slice_)
+        found = self._bounds[asked]
+        for kind, table, column in keeping.beside(rows.sql) or ():
+            whole = (kind, f"{table}.{column}")
+            if whole not in self._bounds:
+                self._bounds[whole] = keeping.bounds_beside(self._conn, kind, table, column, values)
+            found = keeping.narrower(found, self._bounds[whole])
+        return found
 
     def _on(self, rows: Rows, slice_: Slice) -> Grounds | None:
         if not self.is_open or not slice_.complete or slice_.day_start >= slice_.day_end:

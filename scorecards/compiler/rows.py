@@ -9,8 +9,10 @@ and everything above it (totals, quantiles, drill-downs) reads that one statemen
 sort over all slices it stays a walk along one index.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 from scorecards.compiler.measure import hit, measured
@@ -21,6 +23,9 @@ from scorecards.conditions import Sql
 from scorecards.definition import Kpi, Reporting
 from scorecards.question import Question
 from scorecards.relations import Column, Language, Relation
+
+#: A column of the slice asked for.
+_OF_SLICE = re.compile(r"\bs\.")
 
 
 class Compiler:
@@ -77,7 +82,7 @@ class Compiler:
         if kpi.retain is not None and not own:
             segment = self._segment(relation, by, sql) if by is not None else ""
             found = retained(kpi, sql, movements, segment, [self._shown(sql, name) for name in show])
-            return replace(found, rests=self._rests(kpi, relation, sql, []))
+            return replace(found, rests=self._rests(kpi, relation, sql, [relation.live]))
         time = [] if own else placed(kpi, relation, sql)
         known = known_rows(kpi, relation, sql, own, moving)
         where = [relation.live, *known, *time, *sql.conditions(question.where)]
@@ -133,15 +138,13 @@ class Compiler:
             rated=money is not None and not shared,
             inner=kpi.per.agg if kpi.per is not None and not own else "",
             keyed=kpi.per_distinct is not None and not own,
-            rests=None
-            if own or moving
-            else self._rests(kpi, relation, sql, [*time, *(one for one in known if ":known" not in one)]),
+            rests=None if own or moving else self._rests(kpi, relation, sql, where),
         )
 
-    def _rests(self, kpi: Kpi, relation: Relation, sql: Sql, time: Sequence[str]) -> Rests:
+    def _rests(self, kpi: Kpi, relation: Relation, sql: Sql, where: Sequence[str]) -> Rests:
         """Of the finished statement: its joins and turns are all noted by now."""
         column, is_date = axis(kpi, sql)
-        live = "" if relation.turns else relation.live  # whatever as_of: what it compares with it is no part of that
+        whatever = [one for one in where if one and ":known" not in one]  # as_of may be
         return Rests(
             relation.source,
             relation.base if "r" in sql.joins else None,
@@ -149,7 +152,8 @@ class Compiler:
             is_date,
             {kind: tuple(found) for kind, found in sql.turns.items() if found},
             f"FROM {SLICE} AS s CROSS JOIN {relation.source} AS f {' '.join(sql.joins.values())}"
-            f" WHERE {' AND '.join(filter(None, (live, *time))) or '1'}",
+            f" WHERE {' AND '.join(whatever) or '1'}",
+            not any(_OF_SLICE.search(one) for one in (*whatever, *sql.joins.values(), *chain(*sql.turns.values()))),
         )
 
     def spans(self, kpi: Kpi, relation: Relation) -> Rows:

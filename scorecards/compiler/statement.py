@@ -20,6 +20,7 @@ class Rests:
     is_date: bool  # whether that column holds dates, not epoch seconds
     turns: Mapping[str, tuple[str, ...]]  # SQL over a row of what is compared with as_of: `at`, `text`, `day`
     among: str  # FROM and WHERE: every row the slice may hold, whatever as_of
+    of_all: bool = False  # whether that is the same whatever the slice
 
 
 #: The axis of versions: a stock reads those that were known at an instant.

@@ -9,8 +9,8 @@ _ACTIVITIES = f"""
            COALESCE(ll.canonical, a.lead_id),
            COALESCE(lc.canonical, a.contact_id), COALESCE(la.canonical, a.account_id, c.account_id, o.account_id,
            t.account_id), COALESCE(lo.canonical, a.opportunity_id), COALESCE(lt.canonical, a.ticket_id),
-           a.duration_s, a.connected, a.bounced, a.is_public, a.wrap_s, a.thread_id, a.due_at, a.completed_at, a.subject,
-           a.created_at
+           a.duration_s, a.connected, a.bounced, a.is_public, a.wrap_s, a.thread_id, a.due_at, a.completed_at,
+           a.subject, a.created_at
     FROM temp.wanted w CROSS JOIN activities a ON a.id = w.id
     LEFT JOIN aliases lc ON lc.id = a.contact_id
     LEFT JOIN aliases ll ON ll.id = a.lead_id

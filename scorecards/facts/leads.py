@@ -12,8 +12,8 @@ _FIRST = (
 )
 #: The same of calls, the first that somebody answered.
 _FIRST_CALL = (
-    "SELECT MIN(t.occurred_at) AS at FROM fact_touches t CROSS JOIN fact_activities a ON a.id = t.id"
-    " WHERE t.party_id = {0} AND t.is_outreach = 1 AND t.type = 'call' AND COALESCE(a.connected, 1) = 1"
+    "SELECT MIN(t.occurred_at) AS at FROM fact_touches t"
+    " WHERE t.party_id = {0} AND t.is_outreach = 1 AND t.is_answered = 1"
     " AND t.occurred_at >= CAST(strftime('%s', l.created_at) AS INTEGER)"
 )
 #: A lead, and the contact it became: a CRM moves what was said to the one over to the other.

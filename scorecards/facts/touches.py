@@ -81,6 +81,7 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
         int(bool(is_inbound or (done and human and (kind == "meeting" or (kind == "call" and connected == 1))))),
         int(bool(done and human and not is_ours_alone)),
         int(bool(done and kind == "call" and connected == 1)),
+        int(bool(is_outreach and kind == "call" and connected in (None, 1))),  # nobody says that it was not
     ]
     if not any(flags):
         # A plan, a note, a machine's mail: it touched nobody, and may be work on a ticket all the same.
@@ -100,6 +101,7 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
 _COLUMNS = (
     "id", "object", "party_id", "is_main", "is_alone", "is_person", "is_party", "occurred_at", "type", "direction",
     "thread_id", "is_touch", "is_outreach", "is_approach", "is_inbound", "is_reply", "is_action", "is_connected",
+    "is_answered",
 )  # fmt: skip
 
 #: A mail one person sent another, or an answer to one.
@@ -152,5 +154,5 @@ FACT = Fact(
     },
     passes=(("leads", _REACHED_OUT.format("contacts"), "leads", "converted_contact_id"),),
     anchors=("occurred_at",),
-    version=2,
+    version=3,
 )

@@ -66,8 +66,8 @@ def _said(amount: int, currency: str | None, day: str, other_amount: int, other_
 
 # -- won deals ------------------------------------------------------------------------------------------------
 
-#: The close date as figures read it (G1): where the CRM keeps an instant, its local day. Calls on `local_day`.
-CLOSE_DAY = "CASE WHEN {0}.close_at IS NULL THEN {0}.close_date ELSE local_day({0}.close_at) END"
+#: The close date as figures read it (G1): where the CRM keeps an instant, its local day. Calls on `day_of_close`.
+CLOSE_DAY = "CASE WHEN {0}.close_at IS NULL THEN {0}.close_date ELSE day_of_close({0}.close_at) END"
 #: Whether two won deals of one account look alike: one percent, seven days. The only place that says so.
 LOOKS_ALIKE = """{o}.currency IS {t}.currency AND {t}.amount_minor <> 0
     AND ABS({o}.amount_minor - {t}.amount_minor) * 100 <= MAX(ABS({o}.amount_minor), ABS({t}.amount_minor))

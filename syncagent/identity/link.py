@@ -52,7 +52,7 @@ def link(conn: sqlite3.Connection, system_of_record: str, day: Callable[[str], s
 
     `day`: the local date of a UTC instant.
     """
-    conn.create_function("local_day", 1, day, deterministic=True)
+    conn.create_function("day_of_close", 1, day, deterministic=True)
     if conn.execute("SELECT 1 FROM dirty WHERE kind = 'identity' LIMIT 1").fetchone() is None:
         return
     refresh_named(conn)

@@ -43,7 +43,7 @@ _ALIKE = f"""
 def register(cache: sqlite3.Connection, reporting: Reporting) -> None:
     """Make what the questions here call on. Once for each connection, before any other function of this module."""
     cache.create_function("double_count", 5, double_count, deterministic=True)
-    cache.create_function("local_day", 1, Book(reporting).day, deterministic=True)
+    cache.create_function("day_of_close", 1, Book(reporting).day, deterministic=True)
 
 
 def counts_of(cache: sqlite3.Connection, *, deals_alike: bool = True) -> list[dict[str, Any]]:

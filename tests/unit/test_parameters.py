@@ -39,7 +39,7 @@ WRONG: list[tuple[str, str, str, str, str]] = [
     ("dq_timeliness", 'object = "contacts", age_days = "90d"', "age_days", "not a whole number of days", "digits"),
     ("dq_completeness", 'object = "contact"', "object", "no table is called 'contact'", "Did you mean contacts?"),
     ("dq_completeness", 'object = "users"', "", "required is missing", "Say it too"),
-    ("dq_completeness", "required = {emial = 1}", "required", "no column 'emial'", "Did you mean email"),
+    ("dq_completeness", 'object = "contacts", required = {emial = 1}', "required", "no column 'emial'", "mean email"),
     ("dq_completeness", "required = {amount = {where = {}}}", "required", "not columns with", "amount = 2"),
     ("dq_completeness", "required = {amount = -1}", "required", "not columns with their weights", "amount = 2"),
     ("dq_completeness", "placeholders = [1]", "placeholders", "not a list of texts", '["a", "b"]'),
