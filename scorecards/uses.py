@@ -30,7 +30,7 @@ def _seen_to(table: str, named_by: str) -> dict[str, tuple[Place, ...]]:
 
 _BOUGHT: tuple[Place, ...] = tuple(("opportunities", column) for column in ("account_id", "state", "close_date"))
 _LINES: tuple[Place, ...] = (("opportunity_lines", "product"), ("opportunity_lines", "opportunity_id"))
-_OF_PERSON: tuple[Place, ...] = (*_PERSON, ("contacts", "account_id"))
+_OF_PERSON: tuple[Place, ...] = (*_PERSON, ("contacts", "account_id"), ("leads", "converted_account_id"))
 #: What records contradict each other in.
 _AT_ODDS: tuple[Place, ...] = (
     *(

@@ -47,8 +47,8 @@ between figures, each computed by itself. *Worth splitting by* are columns all t
   sold are counted by line, each of its own product. A customer's product is what it had bought by the first day of the
   period, or when it became a customer if later.
 - `churn_reason` is the loss reason of the last deal lost with a customer since it became one; `first_lead_source` the
-  lead source of the first deal won with it. `new_or_returning` says whether the account had won a deal with us on an
-  earlier day.
+  lead source of the first deal won with it. `new_or_returning` says whether a deal was won with the account on
+  an earlier day; a lead of no account is new.
 - Not held by any table, so nothing can be split by it: the competitor a deal was lost to, the campaign of a call or a
   one-to-one mail (campaign mails have `campaign_id`), how a survey was sent (its ticket's `touchpoint` is known), the
   product or team of a monthly cost. Where a field of your CRM holds one, map it and split by `custom.NAME`.

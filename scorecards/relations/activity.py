@@ -6,7 +6,7 @@ from scorecards.facts import BORN, ITS_IDS
 from scorecards.relations import quality
 from scorecards.relations.belongs import account_of_contact
 from scorecards.relations.bought import new_or_returning
-from scorecards.relations.column import OWNER, Column, Relation, Spec, bit, epoch, flag
+from scorecards.relations.column import OWNER, Column, Relation, Spec, bit, epoch, flag, standing
 
 
 def _text(*names: str) -> dict[str, Column]:
@@ -20,17 +20,26 @@ def _party(table: str) -> Column:
 
 _PARTY = {"account_id": _party("accounts"), "contact_id": _party("contacts"), "lead_id": _party("leads")}
 
+
+def _of_lead(lead: str) -> str:
+    """The account (SQL) a lead, itself SQL, became one of."""
+    return f"(SELECT {standing('l.converted_account_id')} FROM leads l WHERE l.id = {lead})"
+
+
 #: The account of a person reached, else the one the activity belongs to.
 _OF_PERSON = (
-    f"COALESCE({account_of_contact('f.person_id')}, (SELECT a.account_id FROM fact_activities a WHERE a.id = f.id))"
+    f"COALESCE({account_of_contact('f.person_id')}, {_of_lead('f.person_id')},"
+    " (SELECT a.account_id FROM fact_activities a WHERE a.id = f.id))"
 )
+#: A lead that belongs to no account has bought nothing yet.
+_NEW_LEAD = "(SELECT 'new' FROM leads l WHERE l.id = {})"
 
 
-def _whose(account: str, occurred: str) -> dict[str, Column]:
+def _whose(account: str, occurred: str, otherwise: str = "NULL") -> dict[str, Column]:
     """The account (SQL) of a row, and whether it had bought before an instant of it (SQL)."""
     return {
         "account_id": Column(account, "text"),
-        "new_or_returning": new_or_returning(account, f"local_day({occurred})"),
+        "new_or_returning": new_or_returning(account, f"local_day({occurred})", otherwise),
     }
 
 
@@ -83,7 +92,7 @@ _APPROACHES = Relation(
     base="activities",
     own={
         **_text("id", "person_id", "channel"),
-        **_whose(_OF_PERSON, "f.occurred_at"),
+        **_whose(_OF_PERSON, "f.occurred_at", _NEW_LEAD.format("f.person_id")),
         "occurred_at": epoch("occurred_at"),
         # Never heard of before: quiet for longer than anybody asks.
         "quiet_days": Column(f"(COALESCE(f.quiet_s, 1e12) / {_PER_DAY})", "number"),
@@ -106,7 +115,7 @@ _SENT_MAILS = Relation(
     base="activities",
     own={
         **_text("id", "thread_id"),
-        **_whose(_OF_PERSON, "f.occurred_at"),
+        **_whose(_OF_PERSON, "f.occurred_at", _NEW_LEAD.format("f.person_id")),
         "person_id": Column("(CASE WHEN f.object <> 'nobody' THEN f.person_id END)", "text"),
         "occurred_at": epoch("occurred_at"),
         "answered_at": Column(_ANSWERED, "instant", epoch=True, masked=True),
@@ -124,7 +133,11 @@ _ENGAGEMENTS = Relation(
     own={
         **_text("id", "party_id", "object", "channel"),
         **_PARTY,
-        "new_or_returning": new_or_returning(_PARTY["account_id"].sql, "local_day(f.started_at)"),
+        "new_or_returning": new_or_returning(
+            f"COALESCE({_PARTY['account_id'].sql}, {account_of_contact('f.party_id')}, {_of_lead('f.party_id')})",
+            "local_day(f.started_at)",
+            _NEW_LEAD.format("f.party_id"),
+        ),
         "started_at": epoch("started_at"),
         "ended_at": epoch("ended_at"),
         "actions": Column("f.actions", "integer"),
@@ -159,7 +172,11 @@ SPECS: Mapping[str, Spec] = {
         own={
             **_text("id", "type", "direction", "status", "lead_id", "contact_id", "account_id"),
             **_text("opportunity_id", "ticket_id", "person_id", "thread_id"),
-            "new_or_returning": new_or_returning("f.account_id", "local_day(f.occurred_at)"),
+            "new_or_returning": new_or_returning(
+                f"COALESCE(f.account_id, {_of_lead('f.lead_id')})",
+                "local_day(f.occurred_at)",
+                _NEW_LEAD.format("f.lead_id"),
+            ),
             "owner_id": OWNER,
             **{name: epoch(name) for name in ("created_at", "occurred_at", "due_at", "completed_at")},
             "duration_s": Column("f.duration_s", "integer"),

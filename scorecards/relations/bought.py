@@ -70,11 +70,11 @@ CHURN_REASON = Column(
 )
 
 
-def new_or_returning(account: str, day: str) -> Column:
-    """Whether an account (SQL) had won a deal with us before a day (SQL); nothing where there is no account."""
+def new_or_returning(account: str, day: str, otherwise: str = "NULL") -> Column:
+    """Whether an account (SQL) had won a deal with us before a day (SQL); `otherwise` (SQL) where there is none."""
     bought = f"SELECT 1 FROM fact_opportunities p WHERE {_WON.format(account='w.account')} AND p.outcome_date < w.day"
     return Column(
-        f"(SELECT CASE WHEN w.account IS NOT NULL THEN CASE WHEN EXISTS ({bought}) THEN 'returning' ELSE 'new' END END"
+        f"(SELECT CASE WHEN w.account IS NULL THEN {otherwise} WHEN EXISTS ({bought}) THEN 'returning' ELSE 'new' END"
         f" FROM (SELECT {account} AS account, {day} AS day) w)",
         "text",
     )

@@ -92,6 +92,9 @@ class World:
         ]
         return [id_ for _, id_ in sorted(found)]
 
+    def before(self, day: date, account: str) -> str:
+        return "returning" if self.won(day, account) else "new"
+
     def churned(self, account: str, lookback: int) -> str:
         """The reason of the last deal lost with a customer of the first of June, since it became one."""
         bought = [date.fromisoformat(self.deals[id_]["close_date"]) for id_ in self.won(JUNE.start, account)]
@@ -192,24 +195,30 @@ def test_customers_are_kept_by_what_they_had_bought(world: World) -> None:
 
 def test_dialogue_by_whether_people_had_bought(world: World) -> None:
     """Of the account of the person reached, also where the activity does not name it; before the day itself."""
-    for number, account in enumerate([*world.accounts, None]):
-        put(world.conn, "contacts", f"C{number}", account_id=account)
-    expected: Counter[str] = Counter()
+    accounts = dict(enumerate([*world.accounts, None, world.accounts[0], None]))
+    for who, account in accounts.items():
+        if who > 10:  # a lead that became a customer's, and one that is nobody's yet
+            put(world.conn, "leads", f"P{who}", converted_account_id=account)
+        else:
+            put(world.conn, "contacts", f"P{who}", account_id=account)
+    mails: Counter[str] = Counter()
     people: dict[str, str] = {}
-    for number in range(40):
-        who, day = number % 11, JUNE.start + timedelta(days=world.random.randrange(28))
-        account = world.accounts[who] if who < 10 else None
-        said = "(none)" if account is None else "returning" if world.won(day, account) else "new"
-        expected[said] += 1
-        people.setdefault(f"C{who}", account or "(none)")
+    for number in range(52):
+        who, day = number % 13, JUNE.start + timedelta(days=world.random.randrange(28))
+        account = accounts[who]
+        mails[("(none)" if who < 11 else "new") if account is None else world.before(day, account)] += 1
+        people[f"P{who}"] = account or "(none)"
         put(world.conn, "activities", f"X{number}", type="email", direction="outbound", status="completed",
-            occurred_at=f"{day}T12:00:00Z", contact_id=f"C{who}", is_automated=0, bounced=0)  # fmt: skip
+            occurred_at=f"{day}T12:00:00Z", is_automated=0, bounced=0,
+            **{"lead_id" if who > 10 else "contact_id": f"P{who}"})  # fmt: skip
     facts.refresh(world.conn, REPORTING)
     for name in ("outreach_volume", "email_response_rate"):
         found = world.result(name, "new_or_returning")
-        assert {part.segment: part.n for part in found.segments} == expected
+        assert {part.segment: part.n for part in found.segments} == mails
     found = world.result("conversation_rate", "account_id")
     assert {part.segment: part.n for part in found.segments} == Counter(people.values())
+    for name in ("conversation_rate", "actions_per_engagement"):
+        assert {part.segment for part in world.result(name, "new_or_returning").segments} == set(mails)
 
 
 #: Words of the lists of segments that say nothing of some rows: a lead has no pipeline yet.
