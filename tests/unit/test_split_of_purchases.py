@@ -40,7 +40,7 @@ class World:
         self.deals: dict[str, Row] = {}
         self.lines: dict[str, list[str | None]] = defaultdict(list)
         for number in range(70):
-            day = date(2025, 5, 1) + timedelta(days=self.random.randrange(500))
+            day = date(2025, 5, 1) + timedelta(days=pick([self.random.randrange(500), self.random.randrange(396, 426)]))
             deal = {"account_id": pick([None, *self.accounts]), "state": pick(["won", "won", "lost"]),
                     "close_date": day.isoformat(), "amount_minor": self.random.randrange(1, 10**6), "currency": "EUR",
                     "created_at": "2025-01-01T00:00:00Z", "loss_reason": pick(["price", "fit", None]),
@@ -206,6 +206,9 @@ def test_dialogue_by_whether_people_had_bought(world: World) -> None:
     for number in range(52):
         who, day = number % 13, JUNE.start + timedelta(days=world.random.randrange(28))
         account = accounts[who]
+        on_the_day = [world.deals[id_]["close_date"] for id_ in world.in_june("won") if account is not None
+                      and world.deals[id_]["account_id"] == account]  # fmt: skip
+        day = date.fromisoformat(world.random.choice([day.isoformat(), *on_the_day]))
         mails[("(none)" if who < 11 else "new") if account is None else world.before(day, account)] += 1
         people[f"P{who}"] = account or "(none)"
         put(world.conn, "activities", f"X{number}", type="email", direction="outbound", status="completed",
