@@ -1,7 +1,7 @@
 """Whether a cache holds what a KPI is made of; where not, what is missing. Looks for rows, computes nothing."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from scorecards import provenance
 from scorecards.definition import Kpi
 from scorecards.periods import Slice
 from scorecards.plan import is_stock
+from scorecards.relations.funnel import steps_of
 from scorecards.wanted import any_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def lack_of_rows(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
         return _no_rows(kpi, table, table, evaluator.reporting.tables)
     if _are_facts_of_others(evaluator, kpi):
         return Lack("no_data", f"no data: {_NEW_SETTINGS}", "the next sync")
+    if kpi.of == "funnel_steps" and (unknown := _unknown_in_funnel(evaluator, kpi)) is not None:
+        return unknown
     if kpi.unless is not None and not evaluator.keeps_history(table):
         return _no_rows(kpi, table, None, evaluator.reporting.tables)
     return None
@@ -99,6 +102,28 @@ def _are_facts_of_others(evaluator: "Evaluator", kpi: Kpi) -> bool:
         one in getattr(evaluator.reporting, part) and provenance.facts_lack(evaluator.conn, part, one)
         for part, one in asked.items()
     )
+
+
+def _unknown_in_funnel(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
+    """A pipeline or a step that a parameter names and no deal ever was in; those there are, a few of them."""
+    said = str(kpi.params.get("pipeline", ""))
+    ids = dict(evaluator.conn.execute("SELECT DISTINCT pipeline, pipeline FROM fact_opportunities"))
+    ids.pop(None, None)
+    labelled = "SELECT pipeline, label FROM pipelines WHERE object = 'opportunities' ORDER BY valid_from"
+    ids |= {pipeline: label for pipeline, label in evaluator.conn.execute(labelled) if label and pipeline is not None}
+    if said and said not in {*ids, *ids.values()}:
+        return _nowhere("pipeline", said, sorted(ids.values()))
+    step = kpi.params.get("step", "")
+    steps = evaluator.conn.execute(f"{steps_of(said)} ORDER BY step").fetchall() if step != "" else []
+    if step != "" and not any(str(step) in (str(place), name) for place, name in steps):
+        return _nowhere("step", str(step), [f"{place} {name or ''}".strip() for place, name in steps])
+    return None
+
+
+def _nowhere(what: str, said: str, known: Sequence[str]) -> Lack:
+    there = f"There are {', '.join(known[:8])}{' ...' if len(known) > 8 else ''}." if known else "There is none."
+    maps = f"{there} Correct params.{what}."
+    return Lack("not_configured", f"not configured: no {what} is called {said!r}. {maps}", f"the {what} {said!r}", maps)
 
 
 def _no_rows(kpi: Kpi, table: str, empty: str | None, known: Collection[str]) -> Lack:

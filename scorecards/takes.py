@@ -70,7 +70,7 @@ class Takes(Model):
     def in_words(self) -> str:
         """For a reader: "business or calendar", "days, 1 or more"."""
         if self.one_of:
-            return " or ".join(self.one_of)
+            return " or ".join(filter(None, (", ".join(self.one_of[:-1]), self.one_of[-1])))
         if self.some_of:
             return f"a list of {' and '.join(self.some_of)}"
         return _WORDS.get(self.kind, f"a {self.kind}")

@@ -13,6 +13,7 @@ from scorecards.definition import Kpi
 from scorecards.evaluate import Evaluator
 from scorecards.figures import n_min
 from scorecards.needs import NOTED, how_to_map
+from scorecards.parameters import parameters_of
 from scorecards.reading import unit_of
 from scorecards.render.format import get
 from scorecards.render.written import written_value
@@ -39,9 +40,11 @@ Every built-in: what it is made of, what it needs and where that is mapped, and 
 [tables.md](tables.md) the tables and columns. `syncagent kpi list` says which of them your data can give,
 `syncagent kpi explain NAME` shows the records behind a value.
 
-The name is what a scorecard lists in `kpis`; `[kpi.NAME]` changes its parameters, target or period. "×" and "÷" stand
-between figures, each computed by itself. *Worth splitting by* are columns all the rows of a KPI have, as `by` and
-`kpi show --by` take them; say in `[dimension]` which of yours means a team, a region or a group of customers.
+The name is what a scorecard lists in `kpis`; `[kpi.NAME]` changes its parameters, target or period. What a parameter
+may be stands behind it; what else is refused. Those that count rows also know `coverage_min`, the share of rows with a
+value (0.9) below which a figure is partial. "×" and "÷" stand between figures, each computed by itself. *Worth splitting
+by* are columns all the rows of a KPI have, as `by` and `kpi show --by` take them; say in `[dimension]` which of yours
+means a team, a region or a group of customers.
 
 - What several products hang on (a deal, an order, a customer) is of the product `(several)`: segments add up. Units
   sold are counted by line, each of its own product. A customer's product is what it had bought by the first day of the
@@ -62,6 +65,8 @@ _ADDS = {
     "S": "adds up over segments, not over time",
     "N": "worked out anew for every segment and period",
 }
+#: Parameters nearly every KPI knows.
+_OF_MANY = {"coverage_min"}
 _COMPARED = {"previous": "the period before", "year_ago": "a year ago", "month_ago": "a month ago"}
 _UNITS = {"per_100": "per 100", "money": "money", "ratio": "%"}
 
@@ -102,7 +107,7 @@ def _attributes(kpi: Kpi) -> Iterator[tuple[str, str]]:
     yield "Window", f"{_window(kpi)}{compared}"
     splits = usual_splits(kpi, BUILTINS, COMPILER.language, {})
     yield "Worth splitting by", ", ".join(f"`{name}`" for name in splits)
-    yield "Parameters", ", ".join(f"`{name} = {_toml(value)}`" for name, value in kpi.params.items())
+    yield "Parameters", "; ".join(_parameters(kpi))
     for param, choices in kpi.template.get("variants", {}).items():
         for choice, changes in choices.items():
             if "about" in changes:
@@ -113,6 +118,15 @@ def _attributes(kpi: Kpi) -> Iterator[tuple[str, str]]:
     if kpi.action is not None:
         yield "Records to act on", kpi.action.label
     yield "Record", "; ".join(f"{field.replace('_', ' ')}: {said}" for field, said in _record(kpi))
+
+
+def _parameters(kpi: Kpi) -> Iterator[str]:
+    """Each parameter with what it is and what else it may be."""
+    known = parameters_of(kpi, BUILTINS)
+    for name, value in kpi.params.items():
+        yield f"`{name} = {_toml(value)}` ({known[name].in_words()})"
+    for name in sorted(known.keys() - kpi.params.keys() - _OF_MANY):
+        yield f"`{name}` ({known[name].in_words()})"
 
 
 def _record(kpi: Kpi) -> Iterator[tuple[str, str]]:

@@ -36,6 +36,11 @@ def _steps(pipeline: str) -> str:
     )
 
 
+def steps_of(pipeline: str) -> str:
+    """The steps (SQL: step, step_name) of the pipeline of a name, of the one with most deals where that is empty."""
+    return f"SELECT step, step_name FROM ({_steps(_pipeline(Options(pipeline=pipeline)))}) WHERE step IS NOT NULL"
+
+
 #: A stage skipped counts as passed, one gone back to lowers nothing; a deal without history has come nobody knows how
 #: far, and is in every step, for what asks to leave it out.
 _AT_STEP = "k.step IS NULL OR d.reach >= k.step OR d.state = 'won' OR d.has_history = 0"

@@ -219,3 +219,38 @@ def test_the_list_as_json_keeps_its_old_form(office: Office, capsysbinary: pytes
     assert (by["mine"]["perspective"], by["mine"]["builtin"], by["mine"]["can_compute"]) == ("Your own", False, True)
     assert (by["csat_score"]["can_compute"], by["csat_score"]["status"]) == (False, "no_data")
     assert by["survey_rating"]["status"] == "not_configured"
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (
+            {"pipeline": "Nope"},
+            "no pipeline is called 'Nope'. There are Direct sales, partners. Correct",
+        ),
+        ({"step": "Nope"}, "no step is called 'Nope'. There are 1 Talk, 2 Offer. Correct params.step."),
+        ({"step": 9}, "no step is called '9'."),
+        ({"step": 1, "pipeline": "partners"}, "no step is called '1'. There is none."),
+        ({"step": "Offer", "pipeline": "Direct sales"}, None),
+        ({"step": 2, "pipeline": "direct"}, None),
+        ({"pipeline": "partners"}, None),
+    ],
+)
+def test_a_pipeline_or_step_no_deal_was_in_is_named(tmp_path: Path, params: dict[str, Any], said: str | None) -> None:
+    """With those there are: a name misspelt is no funnel without deals."""
+    with closing(open_cache(tmp_path)) as cache:
+        put(cache, "pipelines", "P", object="opportunities", pipeline="direct", label="Direct sales")
+        for id_, pipeline in (("A", "direct"), ("B", "direct"), ("C", "partners")):
+            row = {"pipeline": pipeline, "state": "open", "stage": "Offer" if id_ == "A" else None}
+            put(cache, "opportunities", id_, created_at="2026-01-01T00:00:00Z", **row)
+        for number, stage in enumerate(("Talk", "Offer")):
+            moved = {"opportunity_id": "A", "stage": stage, "state": "open", "stage_order": number + 1}
+            moved["changed_at"] = f"2026-01-0{number + 2}T00:00:00Z"
+            put(cache, "opportunity_stage_history", f"H{number}", **moved)
+        facts.refresh(cache, REPORTING)
+        kpi = override(BUILTINS["funnel_dropout_rate"], {"params": params})
+        lack = lack_of(evaluator(cache, {kpi.id: kpi}), kpi)
+        assert (lack is None) == (said is None)
+        if lack is not None and said is not None:
+            assert (lack.status, said in lack.sentence) == ("not_configured", True), lack.sentence
+            assert evaluator(cache, {kpi.id: kpi}).evaluate(kpi).reason == lack.sentence
