@@ -76,6 +76,10 @@ def problems(kpi: Kpi) -> Iterator[Problem]:
         why = _WHY.get((shape, slot)) or f"{_IN_WORDS.get(shape, f'a {shape}')} does not look at {slot}"
         yield slot, f"would be ignored: {why}.", "Take it away."
     yield from _aggregate(kpi)
+    if kpi.scale is not None and (is_two_sided(kpi) or shape == "duration"):
+        yield "scale", "would be ignored: neither a share nor a time is on a scale.", "Take it away."
+    if kpi.params_of and not kpi.builtin:
+        yield "params_of", "would be ignored: only a built-in takes parameters of another.", "Take it away."
     if kpi.sql is not None and kpi.by:
         mend = "Take it away; let the statement return a column named segment."
         yield "by", "would be ignored: an sql KPI is split by its statement.", mend
@@ -123,6 +127,8 @@ def _beside(kpi: Kpi) -> Iterator[Problem]:
         if kpi.of is None and wanted.kpi is None:
             said = f"would be ignored: {_IN_WORDS.get(kpi.shape, f'a {kpi.shape}')} has no rows of its own."
             yield f"also.{name}", said, 'Name another KPI: kpi = "NAME".'
+        elif why := _beyond(kpi, wanted):
+            yield f"also.{name}", f"would be ignored: {why}.", "Take it away, or make it a KPI of its own."
         elif why := _unmade(kpi, wanted):
             yield f"also.{name}", f"would be ignored: {why}.", "Add a field, or take it away."
         elif wanted.share is not None and (
@@ -135,6 +141,17 @@ def _beside(kpi: Kpi) -> Iterator[Problem]:
             yield f"also.{name}.part", "would be ignored: it is a part of another KPI.", 'Add kpi = "NAME".'
 
 
+def _beyond(kpi: Kpi, wanted: Also) -> str:
+    """Why a figure cannot be made beside the ways to count that are their own; empty where it can."""
+    if wanted.kpi is not None or wanted.by is not None or wanted.excluded is not None or wanted.own:
+        return ""
+    if kpi.retain is not None:
+        return "beside retain stands what came in and went, and figures of other KPIs"
+    if kpi.filled is not None and (wanted.agg != "count" or wanted.share is not None):
+        return "beside filled rows are only counted"
+    return ""
+
+
 def _unmade(kpi: Kpi, wanted: Also) -> str:
     """Why an aggregate beside the value has nothing to be made of; empty where it has."""
     if wanted.agg == "count" or wanted.kpi is not None or wanted.by is not None or wanted.excluded is not None:
@@ -145,5 +162,5 @@ def _unmade(kpi: Kpi, wanted: Also) -> str:
     if kpi.of is None:
         return "this KPI has no rows of its own"
     if kpi.field is None or is_two_sided(kpi):
-        return f"{wanted.agg} needs a field, and this KPI counts rows"
+        return "it needs a field, and this KPI counts rows"
     return ""

@@ -51,9 +51,9 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({**RATIO, "where": {"priority": "high"}, "agg": "sum"}, "where,agg", "would be ignored", "Take it away"),
     ({**RATIO, "action": {"order": "created_at"}}, "action", "no rows of its own", "kpi = "),
     ({**RATIO, "also": {"x": {"agg": "avg", "field": "amount"}}}, "also.x", "no rows of its own", "kpi = "),
-    ({**TICKETS, "also": ["p90"]}, "also", "p90 needs a field", "Take it away"),
-    ({**TICKETS, "also": {"x": {"agg": "avg"}}}, "also.x", "avg needs a field", "Add a field"),
-    ({**TICKETS, **CLOSED, "also": ["median"]}, "also", "median needs a field", "Take it away"),
+    ({**TICKETS, "also": ["p90"]}, "also", "p90 would be ignored: it needs a field", "Take it away"),
+    ({**TICKETS, "also": {"x": {"agg": "avg"}}}, "also.x", "needs a field", "Add a field"),
+    ({**TICKETS, **CLOSED, "also": ["median"]}, "also", "needs a field", "Take it away"),
     ({**TICKETS, "also": {"x": {"share": {"is_closed": True}, "agg": "avg", "field": "reopen_count"}}}, "also.x",
      "is a share", "Take these away"),
     ({**TICKETS, "also": {"x": {"clock": "business"}}}, "also.x.clock", "only a duration has a clock", "Take it away"),
@@ -62,6 +62,11 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({**TICKETS, "unless": {"reaches": "first_closed_at", "within": "1d"}}, "unless", "does not look at", "Take"),
     ({**TICKETS, "headline": "count"}, "headline", "does not look at", "Take it away"),
     ({**TICKETS, "nothing": "unknown"}, "nothing", "says of a sum", "Take it away"),
+    ({**TICKETS, **CLOSED, "scale": 10}, "scale", "on a scale", "Take it away"),
+    ({**TICKETS, "agg": "avg", "duration": ENDS, "scale": 10}, "scale", "on a scale", "Take it away"),
+    ({**TICKETS, "params_of": "first_response_time"}, "params_of", "only a built-in", "Take it away"),
+    ({**SPANS, "also": {"x": {"where": {"has_left": True}}}}, "also.x", "beside retain", "a KPI of its own"),
+    ({**FILLED, "also": {"x": {"share": {"is_closed": True}}}}, "also.x", "rows are only counted", "KPI of its own"),
     ({**COHORT, "mature": "3d"}, "mature", "waits for its within", "Take it away"),
 ]  # fmt: skip
 
@@ -98,7 +103,9 @@ RIGHT: list[dict[str, Any]] = [
     {**TICKETS, "also": {"x": {"agg": "avg", "field": "reopen_count"}, "y": {"where": {"is_closed": True}}}},
     {**COHORT, "agg": "count", "mature": {"after": "created_at", "wait": "1d"}},
     {**STOCK, "first_per": ["account_id"], "date": "created_at"},
-    {**SQL, "window": "90d", "period": "month"},
+    {**SQL, "window": "90d", "period": "month", "unit": "score", "scale": 5},
+    {**FILLED, "also": {"x": {"where": {"status_category": "open"}}}},
+    {**SPANS, "also": {"x": {"kpi": "won_revenue"}}},
     {**RATIO, "also": {"x": {"kpi": "won_revenue"}}, "action": {"kpi": "won_revenue"}},
 ]  # fmt: skip
 
