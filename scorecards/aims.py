@@ -1,8 +1,9 @@
 """What is wrong with a KPI's target, said before anything is judged: a path or a split that would be ignored."""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 
-from scorecards.baselines import accrues
+from scorecards.baselines import accrues, baseline_days, baseline_is_over
 from scorecards.definition import Kpi
 from scorecards.figures import is_rate
 from scorecards.periods import parse_period
@@ -31,6 +32,15 @@ def problems(kpi: Kpi) -> Iterator[Problem]:
         if name not in kpi.by:
             mend = f'Add it to by: by = ["{name}"].'
             yield f"target.{name}", f"the KPI is not split by {name!r}.", mend
+
+
+def not_begun(kpi: Kpi, today: date) -> str:
+    """That a target's baseline is not over on a local day, as a sentence; empty when it is, or there is none."""
+    days = baseline_days(kpi, kpi.target) if kpi.target is not None else None
+    if kpi.target is None or days is None or baseline_is_over(days, kpi.target, today):
+        return ""
+    until = days.end - timedelta(1)
+    return f"the baseline of {kpi.id} runs until {until.isoformat()}: nothing is judged by its target before."
 
 
 def _path(kpi: Kpi, target: Target) -> Iterator[Problem]:

@@ -102,14 +102,18 @@ def baseline_of(evaluator: "Evaluator", kpi: Kpi, target: Target) -> Agreed | No
     kept = evaluator.pledges.baselines.get((kpi.id, start))
     if kept is not None and kept.computed_on <= evaluator.today:
         return agree(kept, replace(kept, definition=definition))
-    # Where it starts from a date, that day itself may still run: what is open on it is known.
-    is_over = days.end <= evaluator.today + timedelta(1 if target.from_.at is not None else 0)
     value, n = None, 0
-    if is_over:
+    if baseline_is_over(days, target, evaluator.today):
         plain = kpi.model_copy(update={"n_min": 0, "target": None})
         found = evaluator.figures(plain, [cut(days, evaluator.as_of, evaluator.zone)])[0]
         value, n = found.value, found.n
     return agree(None, Kept(value, n, definition, start, evaluator.today, days.start, days.end))
+
+
+def baseline_is_over(days: Span, target: Target, today: date) -> bool:
+    """Are the days of a baseline over? A day named itself may still run: what is open on it is known."""
+    is_of_a_day = target.from_ is not None and target.from_.at is not None
+    return days.end <= today + timedelta(1 if is_of_a_day else 0)
 
 
 def same_length(a: Span, b: Span) -> bool:

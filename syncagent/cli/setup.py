@@ -55,13 +55,16 @@ def check_command(app: App, offline: bool) -> int:
     from importlib.metadata import packages_distributions
     from zoneinfo import ZoneInfo
 
+    from scorecards.aims import not_begun
     from syncagent.packages import strangers
     from syncagent.records import gaps
 
     config = app.whole_config
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
-    for gap in gaps(config, app.clock().astimezone(ZoneInfo(config.agent.timezone)).date()):
+    today = app.clock().astimezone(ZoneInfo(config.agent.timezone)).date()
+    early = filter(None, (not_begun(kpi, today) for kpi in config.kpis.values()))
+    for gap in (*gaps(config, today), *early):
         click.echo(f"warning: {gap}")
     for stranger in strangers(packages_distributions()):
         click.echo(f"warning: {stranger}")

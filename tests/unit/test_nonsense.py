@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from scorecards.aims import not_begun
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import build
 from scorecards.evaluate import evaluate
 from scorecards.values import KpiResult
 from syncagent import facts
+from syncagent.cli import run_cli
 from syncagent.config.kpi import mistakes
 from syncagent.config.problems import dotted
 from syncagent.store import open_cache
@@ -160,3 +162,22 @@ def test_a_baseline_whose_days_are_not_over_judges_nothing(tmp_path: Path, start
     found = asked(tmp_path, target, datetime(2026, 10, 1, 12, tzinfo=UTC))
     assert found.target is not None
     assert (found.target.value, found.verdict is not None) == ((8, True) if is_known else (None, False))
+
+
+def test_check_warns_of_a_baseline_that_is_not_over() -> None:
+    """With the day until which nothing is judged."""
+    kpi = build("mine", {**STOCK, "target": {"want": "down", "change": -0.2, **YEAR}})
+    assert not_begun(kpi, date(2026, 1, 1)) == ""
+    assert not_begun(kpi, date(2025, 12, 31)) == (
+        "the baseline of mine runs until 2025-12-31: nothing is judged by its target before."
+    )
+    assert not_begun(build("mine", STOCK), date(2025, 1, 1)) == ""
+
+
+@pytest.mark.usefixtures("logs_given_back")
+def test_the_warning_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.toml"
+    text = '[kpi.ticket_backlog.target]\nwant = "down"\nchange = "-20%"\nfrom = { at = 2999-01-01 }\ndue = 2999-06-30\n'
+    path.write_text(text, encoding="utf-8")
+    assert run_cli(["--config", str(path), "check", "--offline"]) == 0
+    assert "warning: the baseline of ticket_backlog runs until 2999-01-01" in capsys.readouterr().out
