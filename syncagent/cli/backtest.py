@@ -86,6 +86,8 @@ def backtest_command(
         assert newest is not None  # a KPI that keeps a past has a newest period
         most = weeks or months or 104
         past = past_of(evaluator, chosen_kpi, newest, shown=most)
+        cache.execute("ROLLBACK")
+        kept.put_away(cache, shelf)
     begins = max(past.from_first(), len(past.points) - most)
     judged = [
         (point, past.signal(place))

@@ -181,6 +181,8 @@ def show_command(
             with_voice(evaluator, kpi, _with_smart(config, result, evaluator.today), satisfaction, period=span)
             for kpi, result in zip(kpis, results, strict=True)
         ]
+        cache.execute("ROLLBACK")
+        kept.put_away(cache, shelf)
     if as_json:
         print_json([{**result.to_json(), "actions": records_json(result)} for result in results])
     else:

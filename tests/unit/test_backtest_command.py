@@ -3,7 +3,9 @@
 import json
 import logging
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,22 @@ def test_the_last_word_is_the_one_that_is_shown(run: Run) -> None:
     (shown,) = json.loads(out)
     assert shown["signal"] == {"days_between": None, **{key: last[key] for key in shown["signal"] if key in last}}
     assert (last["points"], len(shown["series"])) == (60, 13)
+
+
+@pytest.mark.parametrize("command", [["show", "deals"], ["backtest", "deals", "--weeks", "20"]])
+def test_what_was_asked_once_is_kept(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """A long past costs the first time: the second one computes none of its weeks."""
+    cache = tmp_path / "data" / "cache.db"
+
+    def kept() -> int:
+        with closing(sqlite3.connect(cache)) as conn:
+            return int(conn.execute("SELECT COUNT(*) FROM kept_values").fetchone()[0])
+
+    assert run("kpi", *command, "--as-of", "2026-07-27")[0] == 0
+    once = kept()
+    assert once >= 100
+    assert run("kpi", *command, "--as-of", "2026-07-27")[0] == 0
+    assert kept() == once
 
 
 def test_alarms_and_finds_are_measured_against_their_aims(run: Run) -> None:
