@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from connectors.files.settings import FilesSettings
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings
+from scorecards.apart import is_helper, set_apart
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import (
     SHAPES,
@@ -258,6 +259,7 @@ class Loader:
             if kpi is not None:
                 kpis[name] = kpi.model_copy(update={"id": name})
                 written[name] = table
+        kpis = set_apart(kpis, [name for name in written if is_helper(name) and not kpis[name].builtin])
         kpis |= with_shared_params(kpis, written)
         for name, table in written.items():
             check.check_kpi(self.report, name, table, kpis, reporting)
@@ -291,7 +293,7 @@ def _stands_alone(table: Mapping[str, Any], builtin: Kpi) -> bool:
 
     A later version's built-in may have any name: a file that was right stays right, and means what it meant.
     """
-    if "of" not in table:
+    if "of" not in table or builtin.hidden:  # nobody who names a KPI of their own knows of our helpers
         return bool(table.keys() & BEGINNINGS)
     return table["of"] != builtin.of or bool(table.keys() & {"agg", "field", *SHAPES})
 

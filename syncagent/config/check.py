@@ -12,6 +12,7 @@ from connectors.files.check import check_tables
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import CrmSettings, nearest
 from scorecards import parameters
+from scorecards.apart import is_helper
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
 from syncagent.config.kpi import mistakes
@@ -243,7 +244,7 @@ def _check_kpis(report: Report, path: KeyPath, card: Scorecard, kpis: Mapping[st
 
 def check_place(report: Report, name: str, kpis: Mapping[str, Kpi]) -> None:
     """An admin's own KPI that has the name of a built-in stands in its place everywhere."""
-    if name not in BUILTINS or kpis[name].builtin:
+    if name not in BUILTINS or kpis[name].builtin or is_helper(name):
         return
     made_of = {one.id: {part.partition(".")[0] for part in one.operands} for one in kpis.values() if one.builtin}
     others = [other for other, parts in made_of.items() if name in parts]

@@ -10,6 +10,8 @@ import pytest
 
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings
+from scorecards.catalogue import BUILTINS
+from scorecards.wording import formula
 from syncagent.config import Config, ConfigError, find_config, load_config
 
 BASE = """
@@ -75,6 +77,25 @@ def test_a_kpi_that_says_what_it_counts_is_no_change_of_the_built_in_of_that_nam
     assert not kpi.builtin
     assert (kpi.cohort, kpi.mature, kpi.action) == (None, None, None)
     assert any("in place of the built-in of this name" in str(one) for one in config.warnings)
+
+
+@pytest.mark.parametrize("helper", sorted(name for name, kpi in BUILTINS.items() if kpi.hidden))
+def test_a_kpi_named_like_a_helper_of_the_catalogue_is_ones_own(tmp_path: Path, helper: str) -> None:
+    """Neither is it merged into the helper, nor does it change what is worked out from that."""
+    users = [kpi for kpi in BUILTINS.values() if helper in {one.partition(".")[0] for one in kpi.operands}]
+    of = BUILTINS[helper].of or "leads"
+    text = f'\n[kpi.{helper}]\nof = "{of}"\nname = "Mine"\nn_min = 7\n'
+    config = load(tmp_path, f'{BASE}{text}\n[kpi.lead_conversion_rate.params]\nmode = "period"\n')
+    own = config.kpis[helper]
+    assert (own.hidden, own.builtin, own.title, own.date, own.field) == (False, False, "Mine", None, None)
+    assert not [one for one in config.warnings if helper in str(one)]
+    for kpi in [config.kpis[user.id] for user in users] + [config.kpis["lead_conversion_rate"]]:
+        assert helper not in {one.partition(".")[0] for one in kpi.operands}
+        parts = [config.kpis[one.partition(".")[0]] for one in kpi.operands]
+        assert not [part.id for part in parts if part.n_min == 7]
+        assert formula(kpi, config.kpis)
+    assert set(config.kpis) - set(BUILTINS) == {f"built-in:{helper}", "urgent"}
+    assert config.kpis[f"built-in:{helper}"].hidden
 
 
 def test_a_built_in_whose_rows_are_named_once_more_is_still_the_built_in(tmp_path: Path) -> None:
