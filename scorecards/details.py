@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scorecards.bridges import extras
 from scorecards.compiler.measure import runs_by_days
 from scorecards.definition import Kpi
-from scorecards.figures import Figure, figure, is_two_sided, n_min, noun, scaled
+from scorecards.figures import N_MIN_QUANTILE, Figure, figure, is_two_sided, n_min, noun, scaled
 from scorecards.periods import Slice
 from scorecards.question import question_beside, question_of
 from scorecards.ratios import days_of, growths, own_slice
@@ -47,7 +47,8 @@ def details_of(evaluator: "Evaluator", kpi: Kpi, main: Slice, tally: Tally | Non
         elif wanted.by is not None:
             found[name] = _split(evaluator, kpi, wanted.by, main)
         else:
-            found[name] = _figure_beside(evaluator, kpi, wanted, main, tally)
+            is_thin = wanted.agg.startswith("p") and kpi.n_min is None and tally.n < N_MIN_QUANTILE
+            found[name] = None if is_thin else _figure_beside(evaluator, kpi, wanted, main, tally)
     if is_two_sided(kpi) and kpi.filled is None and kpi.weight == "count" and tally.n >= max(1, n_min(kpi)):
         found["wilson"] = wilson(tally.n - tally.hits if _counts_lost(kpi) else tally.hits, tally.n)
     found.update(extras(evaluator, kpi, main, tally))

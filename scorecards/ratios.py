@@ -114,7 +114,7 @@ def _multiplied(evaluator: "Evaluator", kpi: Kpi, names: Sequence[str], slices: 
 def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
     sides = {**top.sides, **bottom.sides}
     # A rate rests on what it divides by; a change rests on both its sides (G12, A12).
-    rests_on = kpi.ratio.rests_on if kpi.ratio is not None else "both"
+    rests_on = kpi.ratio.rests if kpi.ratio is not None else "both"
     counted = bottom.sides if is_rate(kpi) or rests_on != "both" else sides
     n = sum(side.n for side in counted.values())
     value_below = bottom.value
@@ -135,7 +135,8 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
         return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
     if rests_on in ("both", "bottom") and any(side.n < least for side in counted.values()):
         thin = min(side.n for side in counted.values())
-        reason = f"{thin} rows on one side: too few to rate (at least {least} needed)"
+        where = "on one side" if rests_on == "both" else "below the line"
+        reason = f"{thin} rows {where}: too few to rate (at least {least} needed)"
         return Figure(None, top.value, bottom.value, n, "too_few", reason, coverage)
     value = top.value / bottom.value * times
     partial = next((side for side in sides.values() if side.status == "partial"), None)
@@ -147,7 +148,7 @@ def _over(kpi: Kpi, top: _Operand, bottom: _Operand, times: float) -> Figure:
 def _below(kpi: Kpi) -> str:
     """What a ratio is made over, in words: it may be no number of rows, but money, or so many units and a half."""
     assert kpi.ratio is not None  # only ratios rest on a value
-    names = kpi.ratio.bottoms if kpi.ratio.rests_on == "bottom_value" else (kpi.ratio.rests_on,)
+    names = kpi.ratio.bottoms if kpi.ratio.rests == "bottom_value" else (kpi.ratio.rests,)
     return " times ".join(name.replace("_", " ").replace(".", " ") for name in names)
 
 

@@ -51,8 +51,9 @@ class Ratio(Model):
     """KPIs over KPIs; each name may carry a suffix (.value .target .gap .previous .base .change .opening .mean ...).
 
     Several names on a side are multiplied. `times` is what the quotient is multiplied by: a number, or the days of the
-    period. `rests_on`: what there must be enough of, and is said as n: the rows of both sides, those below the line
-    (always so of a rate), what stands below it (units sold), or the value of one name below it. `at`: both sides are
+    period. `rests_on`: what there must be enough of, and is said as n: the rows of both sides (of a change, unless said
+    otherwise), those below the line (of all else), what stands below it (units sold), or the value of one name below
+    it. `at`: both sides are
     taken at an instant, so the quotient is a stock as they are.
     """
 
@@ -67,6 +68,14 @@ class Ratio(Model):
         if self.rests_on not in (known := ("both", "bottom", "bottom_value", *self.bottoms)):
             raise ValueError(f"rests_on is none of {', '.join(known)}")
         return self
+
+    @property
+    def rests(self) -> str:
+        """`rests_on` where said; else a change rests on both the periods it compares, all else on its bottom."""
+        if "rests_on" in self.model_fields_set:
+            return self.rests_on
+        compares = any(name.endswith((".change", ".previous", ".base")) for name in (*self.tops, *self.bottoms))
+        return "both" if compares else "bottom"
 
     @property
     def top(self) -> str:

@@ -42,9 +42,9 @@ Every built-in: what it is made of, what it needs and where that is mapped, and 
 
 The name is what a scorecard lists in `kpis`; `[kpi.NAME]` changes its parameters, target or period. What a parameter
 may be stands behind it; what else is refused. Those that count rows also know `coverage_min`, the share of rows with a
-value (0.9) below which a figure is partial. "×" and "÷" stand between figures, each computed by itself. *Worth splitting
-by* are columns all the rows of a KPI have, as `by` and `kpi show --by` take them; say in `[dimension]` which of yours
-means a team, a region or a group of customers.
+value (0.9) below which a figure is partial. "×" and "÷" stand between figures, each computed by itself.
+*Worth splitting by* are columns all the rows of a KPI have, as `by` and `kpi show --by` take them; say in `[dimension]`
+which of yours means a team, a region or a group of customers.
 
 - What several products hang on (a deal, an order, a customer) is of the product `(several)`: segments add up. Units
   sold are counted by line, each of its own product. A customer's product is what it had bought by the first day of the

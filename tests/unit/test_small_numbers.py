@@ -1,0 +1,87 @@
+"""How many rows a figure rests on, and what there must be enough of (G12)."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scorecards.catalogue import BUILTINS
+from scorecards.definition import Kpi, override
+from scorecards.evaluate import evaluate
+from scorecards.periods import parse_period
+from scorecards.values import KpiResult
+from syncagent import facts
+from syncagent.store import open_cache
+from tests.unit.facts.frame import REPORTING, put
+
+AS_OF = datetime(2026, 11, 2, 9, tzinfo=UTC)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_cache(tmp_path)) as conn:
+        yield conn
+
+
+def tickets(cache: sqlite3.Connection, many: int, escalated: int = 0, **values: Any) -> None:
+    for number in range(many):
+        at = f"2026-10-{number % 28 + 1:02d}T10:00:00Z"
+        dated = {"escalated_at": at, "is_escalated": 1} if number < escalated else {}
+        put(cache, "tickets", f"T{number}", created_at=at, status_category="open", **dated, **values)
+    facts.refresh(cache, REPORTING)
+
+
+def told(cache: sqlite3.Connection, kpi: Kpi, period: str = "2026-10", **others: Kpi) -> KpiResult:
+    kpis = {**BUILTINS, **others, kpi.id: kpi}
+    return evaluate(cache, kpi, kpis, REPORTING, as_of=AS_OF, period=parse_period(period))
+
+
+@pytest.mark.parametrize(("many", "beside"), [(201, 100 * 11 / 201), (20, 55), (19, None)])
+def test_escalations_a_hundred_tickets_rest_on_the_tickets(
+    cache: sqlite3.Connection, many: int, beside: float | None
+) -> None:
+    tickets(cache, many, escalated=11)
+    result = told(cache, BUILTINS["escalations_count"])
+    assert result.value == 11
+    assert result.details["per_100_tickets"] == (None if beside is None else pytest.approx(beside))
+
+
+def test_a_ratio_of_counts_rests_on_what_it_divides_by(cache: sqlite3.Connection) -> None:
+    tickets(cache, 201, escalated=11)
+    ratio = {"top": "escalations_count", "bottom": "tickets_created", "times": 100}
+    share = Kpi.model_validate({"id": "share", "ratio": ratio})
+    assert (told(cache, share).n, told(cache, share).denominator) == (201, 201)
+    enough = share.model_copy(update={"n_min": 12})
+    assert told(cache, enough).status == "ok"
+    said = Kpi.model_validate({"id": "share", "n_min": 12, "ratio": {**ratio, "rests_on": "both"}})
+    assert (told(cache, said).n, told(cache, said).status) == (212, "too_few")
+
+
+def test_a_change_rests_on_both_its_periods(cache: sqlite3.Connection) -> None:
+    for number in range(12):
+        month, at = (9, "2026-09-05") if number < 5 else (10, "2026-10-05")
+        put(cache, "opportunities", f"D{number}", created_at="2026-01-01T00:00:00Z", state="won",
+            close_date=at, amount_minor=100 * month, currency="EUR")  # fmt: skip
+    facts.refresh(cache, REPORTING)
+    growth = override(BUILTINS["sales_growth"], {"params": {"compare": "previous_period"}})
+    assert told(cache, growth).n == 12
+    assert told(cache, override(growth, {"n_min": 6})).status == "too_few"
+
+
+@pytest.mark.parametrize(("many", "is_known"), [(19, False), (20, True)])
+def test_a_ninetieth_percentile_wants_twenty(cache: sqlite3.Connection, many: int, is_known: bool) -> None:
+    """Beside a median that wants five; how many are enough is the KPI's to say, where it says."""
+    tickets(cache, many, first_response_at="2026-10-30T12:00:00Z")
+    result = told(cache, BUILTINS["first_response_time"])
+    assert (result.status, result.n) == ("ok", many)
+    assert (result.details["p90"] is not None) == is_known
+    assert result.details["mean"] is not None
+    said = told(cache, override(BUILTINS["first_response_time"], {"n_min": 5}))
+    assert said.details["p90"] is not None
+    assert told(cache, override(BUILTINS["first_response_time"], {"params": {"stat": "p90"}})).status == (
+        "ok" if is_known else "too_few"
+    )
