@@ -262,8 +262,17 @@ def _substituted(value: Any, params: Mapping[str, Any]) -> Any:
     for name in sorted(params, key=len, reverse=True):
         if value == f"${name}":
             return params[name]
-        value = value.replace(f"${name}", str(params[name]))
+        value = value.replace(f"${name}", _in_a_text(params[name]))
     return value
+
+
+def _in_a_text(value: Any) -> str:
+    """A parameter as it stands in a sentence: of one chosen by a column (`{value, by, of}`) each of its numbers."""
+    if not isinstance(value, Mapping) or "value" not in value:
+        return str(value)
+    by = str(value.get("by", "")).rpartition(".")[2].replace("_", " ")
+    own = ", ".join(f"{by} {name}: {number}" for name, number in dict(value.get("of", {})).items())
+    return f"{value['value']} ({own})" if own else str(value["value"])
 
 
 def override(builtin: Kpi, table: Mapping[str, Any]) -> Kpi:

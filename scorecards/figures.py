@@ -23,6 +23,13 @@ NOUNS = {
 }
 #: What coverage counts, where it is not what n counts.
 _COVERED = {"handled": "tickets and calls"}
+#: Why rows are in no figure, as said where none is left.
+_LEFT_OUT = {
+    "null": "without a value it needs",
+    "negative": "that end before they begin",
+    "no_fx": "without an exchange rate",
+    "void": "ended before they were due",
+}
 COVERAGE_MIN = 0.90
 #: Rows needed before a figure is a figure (G12): ratios, means and medians of durations, quantiles, surveys.
 N_MIN_RATIO, N_MIN_DURATION, N_MIN_QUANTILE, N_MIN_SURVEY = 20, 5, 20, 10
@@ -162,13 +169,24 @@ def _judged(
 
 
 def _nothing(kpi: Kpi, tally: Tally) -> str:
+    """Why nothing is left to divide by or average: what is too young, undecided or waiting, and what is left out."""
+    out = [f"{tally.excluded[why]} {said}" for why, said in _LEFT_OUT.items() if tally.excluded.get(why)]
+    out += [f"{tally.excluded[name]} as {name.replace('_', ' ')}" for name in kpi.out if tally.excluded.get(name)]
+    said = ", ".join(out)
+    waits = _waiting(kpi, tally)
+    if not said:
+        return waits or f"no {noun(kpi)} to count in the period"
+    return f"{waits}; left out: {said}" if waits else f"all {noun(kpi)} of the period are left out: {said}"
+
+
+def _waiting(kpi: Kpi, tally: Tally) -> str:
     if tally.excluded.get("immature"):
         return f"the {noun(kpi)} of the period are too young to be judged"
     if tally.excluded.get("pending"):
         return f"{tally.excluded['pending']} {noun(kpi)} are not due yet, none is decided"
     if tally.excluded.get("open"):
         return f"{tally.excluded['open']} {noun(kpi)} are still waiting, none is done"
-    return f"no {noun(kpi)} to count in the period"
+    return ""
 
 
 def _covers(kpi: Kpi, tally: Tally, coverage: float) -> str:

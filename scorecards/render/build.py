@@ -259,7 +259,7 @@ def _records(issue: Issue, fmt: Formatter, detail: Detail) -> tuple[tuple[Record
     for result in headline.with_records(issue.results):
         actions = result.actions
         assert actions is not None
-        label = headline.capital(clean(actions.label, 60))
+        label = headline.list_label(result)
         if label in seen:
             continue
         seen.add(label)

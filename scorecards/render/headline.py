@@ -270,7 +270,13 @@ def _next(
 def _records(result: KpiResult, words: Words, number: Callable[[float], str]) -> str:
     actions = result.actions
     assert actions is not None
-    return words("b_records", actions.total, n=number(actions.total), label=capital(clean(actions.label, 60)))
+    return words("b_records", actions.total, n=number(actions.total), label=list_label(result))
+
+
+def list_label(result: KpiResult) -> str:
+    """The heading of its list of records; its own name where the list has none."""
+    label = clean(result.actions.label, 60) if result.actions is not None else ""
+    return capital(label) or named(result)
 
 
 def run_of(result: KpiResult, words: Words) -> str:

@@ -29,6 +29,8 @@ def mistakes(kpi: Kpi, written: Mapping[str, Any], kpis: Mapping[str, Kpi], repo
         if path[0] in written:
             what, hint = own_sentence(re.sub(r"^is .{1,80}?, (?=the column )", "", message))
             yield path, what, mend or hint
+        elif "of" in written and not kpi.builtin:  # what a KPI of one's own lacks is its own
+            yield ("of",), own_sentence(message)[0], mend
         elif "of" in written:  # a built-in over another table: what it says itself does not fit any more
             yield ("of",), f"{place} of the built-in does not fit: {message}".rstrip("."), "Give it a name of its own."
     yield from _closed_lists(kpi, written)
