@@ -176,7 +176,7 @@ class Evaluator:
             reason=reason,
             numerator=main.numerator,
             denominator=main.denominator,
-            n=main.n,
+            n=None if kpi.sql is not None and main.value and not main.n else main.n,  # a statement need not say it
             coverage=main.coverage,
             details={**details, **verdict.details},
             comparisons=comparisons,

@@ -6,15 +6,20 @@ from typing import Any
 
 from scorecards import parameters
 from scorecards.catalogue import BUILTINS
+from scorecards.compiler import Compiler
 from scorecards.definition import Kpi, Reporting
 from scorecards.history import keeps_no_past
 from scorecards.language import problems
+from scorecards.reading import unit_of
 from syncagent.config.problems import did_you_mean, has_step, own_sentence
 from syncagent.config.toml import KeyPath
 from syncagent.schema import TABLES
 
 #: (path below [kpi.NAME], what is wrong, what to do)
 Mistake = tuple[KeyPath, str, str]
+
+#: Units as a sentence names them.
+_UNITS = {"ratio": "a rate", "count": "a number", "seconds": "a time", "days": "days", "score": "a score"}
 
 
 def mistakes(kpi: Kpi, written: Mapping[str, Any], kpis: Mapping[str, Kpi], reporting: Reporting) -> Iterator[Mistake]:
@@ -39,6 +44,7 @@ def mistakes(kpi: Kpi, written: Mapping[str, Any], kpis: Mapping[str, Kpi], repo
     declared = BUILTINS[kpi.id] if kpi.builtin else kpi
     for name, message, mend in parameters.problems(declared, params, kpis, reporting.tables):
         yield ("params", name), message, mend
+    yield from _units_added(kpi, written, kpis, reporting)
 
 
 def place_of(text: str, table: Any) -> KeyPath:
@@ -54,6 +60,29 @@ def place_of(text: str, table: Any) -> KeyPath:
         path = (*path, step)
         words = words[length:]
     return path
+
+
+def _units_added(
+    kpi: Kpi, written: Mapping[str, Any], kpis: Mapping[str, Kpi], reporting: Reporting
+) -> Iterator[Mistake]:
+    """A sum of money and a rate, or of hours and deals, is a number of nothing."""
+    if kpi.calc is None or "calc" not in written:
+        return
+    units: dict[str, str] = {}
+    compiler = Compiler(reporting, as_of=0, today="1970-01-01", one_rate=lambda _: None)
+    for said in kpi.operands:
+        name, _, suffix = said.partition(".")
+        if name not in kpis or suffix in ("n", "numerator", "denominator"):
+            continue
+        try:
+            unit = unit_of(kpis[name], kpis, compiler)
+        except KeyError:  # its own mistake, which is told at its own place
+            continue
+        if unit != "number":
+            units.setdefault(unit, name)
+    if len(units) > 1:
+        said = ", ".join(f"{name} is {_UNITS.get(unit, unit)}" for unit, name in units.items())
+        yield ("calc",), f"adds up what has no unit in common: {said}", "Name KPIs of one unit, or write a ratio."
 
 
 def _closed_lists(kpi: Kpi, written: Mapping[str, Any]) -> Iterator[Mistake]:

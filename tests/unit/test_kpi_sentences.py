@@ -101,3 +101,30 @@ def test_days_by_tier_are_told_in_words() -> None:
     assert kpi.about.endswith("in the last 30 (tier A: 14, tier B: 60) days.")
     assert kpi.share is not None
     assert kpi.share["days_since_contact"] == {"lte": by_tier}
+
+
+@pytest.mark.parametrize(
+    ("calc", "said"),
+    [
+        ({"plus": ["won_revenue"], "minus": ["win_rate"]}, "won_revenue is money, win_rate is a rate"),
+        ({"plus": ["won_revenue", "lost_opportunities"]}, "won_revenue is money, lost_opportunities is a number"),
+        ({"plus": ["first_response_time"], "minus": ["average_collection_period"]}, "first_response_time is a time, "),
+        ({"plus": ["won_revenue"], "minus": ["upsell_revenue"]}, ""),
+        ({"plus": ["lost_opportunities"], "minus": ["win_rate.n"]}, ""),
+    ],
+)
+def test_only_what_has_one_unit_is_added_up(calc: dict[str, Any], said: str) -> None:
+    mistakes_found = found({"calc": calc})
+    if not said:
+        assert mistakes_found == []
+        return
+    [(path, message, mend)] = mistakes_found
+    assert (path, mend) == (("calc",), "Name KPIs of one unit, or write a ratio.")
+    assert message.startswith(f"adds up what has no unit in common: {said}")
+
+
+@pytest.mark.parametrize(("sql", "n"), [("SELECT 5 AS value", None), ("SELECT 5 AS value, 7 AS n", 7)])
+def test_a_statement_that_does_not_say_how_many_has_no_n(cache: sqlite3.Connection, sql: str, n: int | None) -> None:
+    kpi = build("own", {"sql": sql})
+    result = evaluate(cache, kpi, {**BUILTINS, "own": kpi}, REPORTING, as_of=AS_OF)
+    assert (result.value, result.n) == (5, n)
