@@ -217,7 +217,7 @@ class KpiResult:
     group: str = ""  # section of the scorecard: "Sales", "Customers", "Service", "Data quality" …
     stat: str = ""  # "median", "mean", "p90" … where that must be said beside the value
     clock: str = ""  # "business" | "calendar" for durations
-    scale: float | None = None  # of a score: shown as "8.1 of 10"
+    scale: float | None = None  # of a score: shown as "8.13 of 10"
     currency: str | None = None
     shown_in: str = ""  # the unit readers see it in, where that is another: months for days
     granularity: str = "month"  # day | week | month | quarter | year: what one point of the series is

@@ -162,7 +162,7 @@ class Formatter:
         if unit == "count":
             return self.number(value, 0 if value == int(value) else 1)
         if unit == "score":
-            text = self.number(value, 2 if scale is not None and scale < 10 else 1)
+            text = self.number(value, 2 if scale is not None else 1)  # G11: ratings with two
             if scale is None or bare:
                 return text
             return self.words("out_of", value=text, scale=self.number(scale)).replace(" ", NBSP)

@@ -78,7 +78,7 @@ def test_durations_take_the_largest_unit_and_a_second_one_below_ten(seconds: flo
         (12, "money", None, "€12"),
         (999.5, "money", None, "€999.50"),
         (-1250.6, "money", None, "−€1,251"),
-        (8.125, "score", 10, "8.1 of 10"),
+        (8.125, "score", 10, "8.13 of 10"),
         (4.325, "score", 5, "4.33 of 5"),
         (-12, "score", None, "−12.0"),
         (6.25, "days", None, "6.3 d"),
@@ -102,7 +102,7 @@ def test_values_by_unit_round_half_up(value: float, unit: str, scale: float | No
         (3, "count", "+3"),
         (36_500, "money", "+€36,500"),
         (-180, "seconds", "−3 min"),
-        (-0.1, "score", "−0.1"),
+        (-0.1, "score", "−0.10"),
         (0.5, "seconds", "+< 1 s"),
     ],
 )
