@@ -85,3 +85,18 @@ def test_a_ninetieth_percentile_wants_twenty(cache: sqlite3.Connection, many: in
     assert told(cache, override(BUILTINS["first_response_time"], {"params": {"stat": "p90"}})).status == (
         "ok" if is_known else "too_few"
     )
+
+
+@pytest.mark.parametrize(("customers", "beside"), [(25, 12), (19, None), (0, None)])
+def test_complaints_a_hundred_customers_stand_beside_their_number(
+    cache: sqlite3.Connection, customers: int, beside: float | None
+) -> None:
+    for number in range(customers):
+        put(cache, "accounts", f"A{number}", created_at="2024-01-01T00:00:00Z")
+        put(cache, "contracts", f"C{number}", account_id=f"A{number}", start_date="2026-01-01")
+    tickets(cache, 3, category="complaint")
+    result = told(cache, BUILTINS["complaints_count"])
+    assert result.value == 3
+    assert result.details["per_100_customers"] == (None if beside is None else pytest.approx(beside))
+    in_all = told(cache, BUILTINS["complaints_count"], "2026-09").details["per_100_customers"]
+    assert in_all == (None if beside is None else 0)
