@@ -26,6 +26,7 @@ from scorecards.slots import (
     Model,
     Per,
     Ratio,
+    Remark,
     Retain,
     Stock,
     Target,
@@ -92,6 +93,7 @@ class Kpi(Model):
     changes: tuple[Change, ...] = ()  # declared ones of the process: each begins a usual range of its own
     n_min: Annotated[int | None, Field(ge=0)] = None
     action: Action | None = None
+    remarks: tuple[Remark, ...] = ()  # said beside the value where they hold
     params: dict[str, Any] = {}
     takes: dict[str, TakesSlot] = Field(default={}, exclude=True)  # what each of its parameters takes
     params_of: str = ""  # a KPI whose parameters of the same name it takes, unless its own are given

@@ -182,6 +182,9 @@ class Evaluator:
             comparisons=comparisons,
             target=verdict.target,
             verdict=verdict.verdict if verdict.is_final else _quality_capped(kpi, verdict.verdict, main, details),
+            remarks=tuple(
+                one.said for one in kpi.remarks if value is not None and one.holds({**details, "value": value})
+            ),
             unjudged=verdict.unjudged,
             signal=news,
             series=series,

@@ -15,6 +15,7 @@ from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_two_sided
 from scorecards.ratios import SUFFIXES
+from scorecards.reasons import WORD
 from scorecards.relations import Column, Language, Relation
 from scorecards.slots import Deadline
 from scorecards.split import counted, why_whole
@@ -141,7 +142,7 @@ class _Check:
                 yield from self._known("action.per", kpi.action.per)
             if kpi.action.without is not None:
                 yield from self._known("action.without.key", kpi.action.without.key)
-            for name in set(re.findall(r"{(\w+(?:\.\w+)*)}", kpi.action.reason)) - {"age", "measure", "gap", "figure", "before"}:
+            for name in set(re.findall(WORD, kpi.action.reason)) - {"age", "measure", "gap", "figure", "before"}:
                 yield from self._known("action.reason", name)
             if kpi.action.amount is not None:
                 yield from self._known("action.amount", kpi.action.amount)

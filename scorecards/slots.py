@@ -377,6 +377,22 @@ class Action(Model):
         return self
 
 
+class Remark(Model):
+    """A sentence said beside a value while it, or a figure beside it (`of`), lies beyond a number."""
+
+    said: str
+    of: str = "value"
+    gt: float | None = None
+    lt: float | None = None
+
+    def holds(self, figures: Mapping[str, Any]) -> bool:
+        """Is it to be said? Never of what is not known."""
+        value = figures.get(self.of)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return (self.gt is None or value > self.gt) and (self.lt is None or value < self.lt)
+
+
 class Also(Model):
     """A further figure over the same rows, shown beside the value; or a part of another KPI; or a split (`by`)."""
 

@@ -202,6 +202,7 @@ class KpiResult:
     comparisons: Sequence[Comparison] = ()
     target: TargetResult | None = None
     verdict: str | None = None  # green | amber | red
+    remarks: Sequence[str] = ()  # what its definition says of such a value
     unjudged: str = ""  # why its goal says nothing of the period shown
     signal: Signal | None = None
     series: Sequence[Point] = ()
@@ -248,6 +249,7 @@ class KpiResult:
             "target": self.target.to_json() if self.target else None,
             "verdict": self.verdict,
             "unjudged": self.unjudged or None,
+            "remarks": list(self.remarks),
             "signal": None
             if self.signal is None
             else {

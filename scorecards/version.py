@@ -27,7 +27,7 @@ _ASIDE = {
     ),
     *("perspective", "group", "needs", "maps", "additivity", "segments", "partner", "information", "gathered_by"),
     *("process", "source", "frequency", "recipients", "owner", "objective", "review_by", "touchpoint", "usual_period"),
-    "history",
+    *("history", "remarks"),
 }
 _REPORTING = ("timezone", "currency", "customers", "test_rows", "system_of_record", "week_starts")
 #: What asks for opening hours; of all other KPIs a new holiday changes nothing.

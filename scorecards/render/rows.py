@@ -189,6 +189,7 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         said.append(own)
     target = result.target
     progress = target.progress if target is not None else None
+    said += [clean(remark, 120) for remark in result.remarks]
     if result.unjudged:
         said.append(clean(result.unjudged, 120))
     said += in_time(result, fmt)

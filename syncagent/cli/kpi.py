@@ -271,6 +271,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         sides = f"{_plain(result.numerator)} of {_plain(result.denominator)}, " if has_sides else ""
         lines.append(("made of", f"{sides}n = {result.n:,}"))
     lines.append(("mature", maturity_words(result, fmt)))
+    lines += [("note", said) for said in result.remarks]
     lines.append(("in CRMs", crm_words(result, fmt)))
     lines += [("rate", said) for said in rate_words(result, fmt)]
     for comparison in result.comparisons:

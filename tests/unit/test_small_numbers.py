@@ -100,3 +100,25 @@ def test_complaints_a_hundred_customers_stand_beside_their_number(
     assert result.details["per_100_customers"] == (None if beside is None else pytest.approx(beside))
     in_all = told(cache, BUILTINS["complaints_count"], "2026-09").details["per_100_customers"]
     assert in_all == (None if beside is None else 0)
+
+
+@pytest.mark.parametrize(("wrapped", "remarks"), [(0, 1), (1, 0)])
+def test_handling_time_without_work_after_calls_says_that_it_is_their_length(
+    cache: sqlite3.Connection, wrapped: int, remarks: int
+) -> None:
+    for number in range(6):
+        after = {"wrap_s": 30} if number < wrapped else {}
+        put(cache, "activities", f"C{number}", type="call", direction="inbound", status="completed", connected=1,
+            occurred_at="2026-10-10T10:00:00Z", duration_s=60, **after)  # fmt: skip
+    facts.refresh(cache, REPORTING)
+    result = told(cache, BUILTINS["average_handling_time"])
+    said = ["no work after calls is recorded: it equals the length of calls"] * remarks
+    assert result.to_json()["remarks"] == said
+    none = told(cache, BUILTINS["average_handling_time"], "2026-08")
+    assert (none.value, none.remarks) == (None, ())
+
+
+def test_a_remark_is_said_beyond_its_number_alone() -> None:
+    [remark] = BUILTINS["fast_but_dissatisfied_rate"].remarks
+    assert remark.said == "quick answers are not solving the problem"
+    assert [remark.holds({"value": value}) for value in (0.2, 0.21, None)] == [False, True, False]
