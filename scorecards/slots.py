@@ -387,7 +387,10 @@ class Remark(Model):
 
     def holds(self, figures: Mapping[str, Any]) -> bool:
         """Is it to be said? Never of what is not known."""
-        value = figures.get(self.of)
+        name, _, segment = self.of.partition(".")
+        value = figures.get(name)
+        if segment and isinstance(value, list):  # a figure beside it that is split: the one of this segment
+            value = next((part["value"] for part in value if part["segment"] == segment), None)
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False
         return (self.gt is None or value > self.gt) and (self.lt is None or value < self.lt)

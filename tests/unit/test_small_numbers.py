@@ -122,3 +122,16 @@ def test_a_remark_is_said_beyond_its_number_alone() -> None:
     [remark] = BUILTINS["fast_but_dissatisfied_rate"].remarks
     assert remark.said == "quick answers are not solving the problem"
     assert [remark.holds({"value": value}) for value in (0.2, 0.21, None)] == [False, True, False]
+
+
+@pytest.mark.parametrize("cost", [None, 4000])
+def test_what_a_customer_is_worth_without_costs_is_called_revenue(cache: sqlite3.Connection, cost: int | None) -> None:
+    for number in range(6):
+        put(cache, "accounts", f"A{number}", created_at="2024-01-01T00:00:00Z")
+        put(cache, "contracts", f"C{number}", account_id=f"A{number}", start_date="2026-01-01", end_date="2026-08-01")
+        put(cache, "opportunities", f"D{number}", account_id=f"A{number}", created_at="2026-01-01T00:00:00Z",
+            state="won", close_date="2026-05-05", amount_minor=9000, currency="EUR", cost_minor=cost)  # fmt: skip
+    facts.refresh(cache, REPORTING)
+    result = told(cache, BUILTINS["customer_lifetime_value"])
+    assert result.value is not None
+    assert result.remarks == (() if cost else ("lifetime revenue: nothing says what deals cost",))
