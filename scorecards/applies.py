@@ -8,8 +8,8 @@ from scorecards.figures import is_two_sided
 from scorecards.periods import span_holding
 from scorecards.plan import Plan, is_stock
 from scorecards.reading import unit_of
-from scorecards.slots import Target
 from scorecards.sqlslot import has_periods
+from scorecards.targetslot import Target
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator

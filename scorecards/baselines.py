@@ -9,7 +9,7 @@ from scorecards.figures import is_two_sided
 from scorecards.pace import Agreed, Kept, agree, goal
 from scorecards.periods import Span, cut, parse_period, rolling
 from scorecards.plan import is_stock
-from scorecards.slots import Band, Target
+from scorecards.targetslot import Band, Target
 from scorecards.version import definition_of, short_hash
 
 if TYPE_CHECKING:

@@ -29,10 +29,10 @@ from scorecards.slots import (
     Remark,
     Retain,
     Stock,
-    Target,
     aggregate_name,
 )
 from scorecards.takes import TakesSlot
+from scorecards.targetslot import Target
 
 #: What a KPI may be; without one it is a plain aggregate.
 SHAPES = ("share", "ratio", "calc", "cohort", "duration", "deadline", "stock", "retain", "filled", "sql")

@@ -10,7 +10,7 @@ from datetime import date
 from scorecards.calendar import business_days
 from scorecards.definition import Hours
 from scorecards.pace import needed, projected
-from scorecards.slots import Band, Target
+from scorecards.targetslot import Band, Target
 from scorecards.values import TargetResult
 
 GREEN, AMBER, RED = "green", "amber", "red"

@@ -16,8 +16,8 @@ from scorecards.judgement import Judged, Stretch, colour, relative_gap, share_pa
 from scorecards.pace import Agreed, Deadline, Progress, at_deadline, glide_needed, needed, projected
 from scorecards.periods import Slice, Span, cut, midnight, shifted, span_holding
 from scorecards.plan import Plan, is_stock, plan
-from scorecards.slots import Band, Target
 from scorecards.sqlslot import has_periods
+from scorecards.targetslot import Band, Target
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator

@@ -23,7 +23,7 @@ from scorecards.pace import Progress
 from scorecards.periods import Span, add_months
 from scorecards.plan import Plan
 from scorecards.progress import Standing, progress_of, way_of_sum
-from scorecards.slots import Target
+from scorecards.targetslot import Target
 from scorecards.values import TargetResult
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import orjson
 
 from connectors.base import Connector, FieldInfo, Stream
 from connectors.errors import AuthError, ConnectorError
-from scorecards.uses import Place, columns_used
+from scorecards.made_of import Place
+from scorecards.uses import columns_used
 from scorecards.values import instant
 from syncagent import notices
 from syncagent.store import transaction
