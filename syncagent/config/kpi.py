@@ -76,7 +76,7 @@ def _units_added(
             continue
         try:
             unit = unit_of(kpis[name], kpis, compiler)
-        except KeyError:  # its own mistake, which is told at its own place
+        except (KeyError, RecursionError):  # not there, or made of itself: told at its own place
             continue
         if unit != "number":
             units.setdefault(unit, name)
