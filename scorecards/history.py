@@ -24,10 +24,11 @@ from scorecards.values import Point, Signal
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
-#: How many points make a cycle that may have a season.
-CYCLES: dict[Granularity, int] = {"day": 7, "week": 52, "month": 12, "quarter": 4, "fiscal_quarter": 4}
+#: How many points make a cycle that may have a season. Of weeks none is taken out: two years of them would cost a first
+#: scorecard several times as much, for what the month a week lies in says as well.
+CYCLES: dict[Granularity, int] = {"day": 7, "month": 12, "quarter": 4, "fiscal_quarter": 4}
 #: (least, step): at least so many periods are looked at, the newest one included, at most a step less one more. That
-#: is enough for a locked baseline and for the seasons of two cycles.
+#: is enough for a locked baseline, and but for weeks for the seasons of two cycles.
 _REACH: Mapping[Granularity | None, tuple[int, int]] = {"day": (92, 91), "week": (25, 52), "month": (37, 12)}
 #: Of longer ones; and where each period has to be computed anew every time: little more than what is shown.
 _LONG, _COSTLY = (MAX_BASELINE + 1, 12), (FULL + 1, 12)

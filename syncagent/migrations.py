@@ -86,7 +86,8 @@ def bring_columns(database: "Database") -> None:
         if not table.exists():
             table.create(wanted, pk="id", not_null=flags, defaults=dict.fromkeys(flags, 0))
             continue
-        for column in [c for c in wanted if c not in table.columns_dict]:
+        present = table.columns_dict  # read once: a new database is brought up to date several times
+        for column in [c for c in wanted if c not in present]:
             table.add_column(column, wanted[column], not_null_default=0 if column in flags else None)
 
 
