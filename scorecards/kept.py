@@ -29,7 +29,7 @@ from scorecards.tally import Tally
 #: Raised whenever functions or tallies say something else of the same statement.
 VERSION = 1
 #: The bound values that say when the question is asked.
-_OF_AS_OF = ("as_of", "today", "known_at", "known_day")
+OF_AS_OF = ("as_of", "today", "known_at", "known_day")
 _WORD = re.compile(r"\w+")
 #: The functions that look up exchange rates (scorecards.functions).
 _RATES = re.compile(r"\b(rate|major)\(")
@@ -138,9 +138,7 @@ def place(moment: int) -> int:
 
 def key(rows: Rows, slice_: Slice, form: str, reporting: Reporting) -> bytes:
     """What tells the question from every other one. as_of has no part in it: that is what `bounds` are for."""
-    values = {
-        name: value for name, value in rows.of(slice_).items() if not name.startswith(("as_of", "today", "known"))
-    }
+    values = {name: value for name, value in rows.of(slice_).items() if not name.startswith(OF_AS_OF)}
     shape = (rows.reasons, rows.split, rows.rated, rows.inner, rows.keyed)
     settings = (reporting.timezone, reporting.currency, _opening(reporting))
     said = (VERSION, rows.sql, sorted(values.items()), repr(slice_), form, shape, settings)

@@ -22,9 +22,11 @@ def derive(conn: sqlite3.Connection, fact: Fact, book: Book) -> int:
         if fact.together:  # what its rows say of each other is written into them afterwards: no two are compared
             _replace(conn, fact, book)
             kept.mark(conn, fact)
-        elif _is_other(conn, fact, book):
-            _replace(conn, fact, None)
-            kept.mark(conn, fact)
+        else:
+            feed(conn, fact)  # later facts read more of a record than our row of it holds: they look again anyway
+            if _is_other(conn, fact, book):
+                _replace(conn, fact, None)
+                kept.mark(conn, fact)
         _settle(conn, fact, last, after)
         derived, last = derived + units, after
 

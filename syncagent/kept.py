@@ -205,7 +205,8 @@ class Shelf:
     def _bounds_of(self, rows: Rows, slice_: Slice) -> keeping.Bounds:
         """Asked once of what is the same for many: of all rows, whatever the slice, and of whole tables."""
         rests, values = rows.rests, rows.of(slice_)
-        asked = (rests.among, repr(rests.turns)) if rests is not None and rests.of_all else ("", "")
+        bound = sorted((name, value) for name, value in rows.values.items() if not name.startswith(keeping.OF_AS_OF))
+        asked = (rests.among, repr((rests.turns, bound))) if rests is not None and rests.of_all else ("", "")
         if not any(asked) or asked not in self._bounds:
             self._bounds[asked] = keeping.bounds(self._conn, rows, slice_)
         found = self._bounds[asked]

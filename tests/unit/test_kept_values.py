@@ -299,6 +299,26 @@ def test_what_moved_a_stock_is_of_its_own_units(cache: sqlite3.Connection) -> No
     look(cache, open_value.model_copy(update={"id": "thousands", "scale": 0.001}), month="2026-09")
 
 
+def test_how_long_an_answer_holds_is_its_own(cache: sqlite3.Connection) -> None:
+    """Two stocks differ in a value alone: one rests on a record that came between the days they are asked for."""
+    for name, came in (("Zoe", "2026-06-01"), ("Yan", "2026-11-15")):
+        put(cache, "users", name, name=name)
+        put(cache, "opportunities", f"D {name}", state="open", owner_id=name, created_at=f"{came}T00:00:00Z")
+    facts.refresh(cache, REPORTING)
+    whose = {
+        name: build(name, {"of": "opportunities", "where": {"owner.name": name}, "n_min": 0}) for name in ("Zoe", "Yan")
+    }
+    both = build("both", {"calc": {"plus": ["Zoe", "Yan"]}, "period": "month", "n_min": 0})
+    kpis, values = {**BUILTINS, **whose, "both": both}, []
+    for as_of in (NOW, NOW - timedelta(days=11)):
+        with reading(cache):
+            shelf = kept.Shelf(cache, REPORTING, as_of)
+            evaluator = Evaluator(cache, kpis, REPORTING, as_of=as_of, keeper=shelf)
+            values.append(evaluator.evaluate(both, period=parse_period("2026-10")).value)
+        kept.store(cache, shelf)
+    assert values == [2, 1]
+
+
 def test_other_settings_are_another_question(cache: sqlite3.Connection) -> None:
     look(cache)
     with reading(cache):

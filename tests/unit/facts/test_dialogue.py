@@ -269,3 +269,20 @@ def test_who_becomes_a_test_was_not_talked_to_and_is_again_when_none(
         put(cache, table, "P", is_test=is_test)
         facts.refresh(cache, REPORTING)
         assert cache.execute("SELECT COUNT(*) FROM fact_touches").fetchone()[0] == parties
+
+
+def test_what_changes_in_a_linked_activity_reaches_its_ticket(cache: sqlite3.Connection) -> None:
+    """A mail made public, a task done: nothing of their touches changes, and all of what the ticket says of them."""
+    at = "2026-03-01T09:00:00Z"
+    put(cache, "tickets", "T", created_at="2026-03-01T08:00:00Z", status_category="open")
+    said = {"status": "completed", "is_automated": 0, "is_public": 0, "direction": "outbound"}
+    put(cache, "activities", "mail", type="email", occurred_at=at, created_at=at, **said)
+    put(cache, "activities", "task", type="task", status="open", is_automated=0, occurred_at=at, created_at=at)
+    for activity in ("mail", "task"):
+        put(cache, "activity_links", f"L {activity}", activity_id=activity, object="tickets", object_id="T")
+    facts.refresh(cache, REPORTING)
+    put(cache, "activities", "mail", is_public=1)
+    put(cache, "activities", "task", status="completed")
+    facts.refresh(cache, REPORTING)
+    assert cache.execute("SELECT first_response_at FROM fact_tickets").fetchone()[0] is not None
+    assert snapshot(cache) == rebuilt(cache)
