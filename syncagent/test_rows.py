@@ -26,6 +26,8 @@ _ALONE = (
     " OR {0}.account_id = (SELECT c.account_id FROM contacts c WHERE c.id = {0}.contact_id))"
 )
 _ASKED = f"(({_TESTER} AND {_ALONE}) OR {{0}}.ticket_id IN (SELECT id FROM tickets WHERE is_test = 1))"
+#: The tables whose tests make tests of what names them.
+NAMED = ("contacts", "accounts", "tickets")
 #: What a test person asks, answers, is asked and is mailed is a test too: table -> when. Tickets before their answers.
 _THEIRS = {
     "tickets": f"({_TESTER} AND {_ALONE})",
