@@ -8,7 +8,6 @@ from scorecards.relations import Column
 
 _ORDERING = ("gt", "gte", "lt", "lte", "between")
 _NUMBERS = ("integer", "number", "money")
-_MOMENTS = ("instant", "date")
 
 
 def unfit(column: Column, value: Any) -> str | None:

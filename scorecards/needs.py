@@ -107,6 +107,8 @@ def _are_facts_of_others(evaluator: "Evaluator", kpi: Kpi) -> bool:
 def _unknown_in_funnel(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     """A pipeline or a step that a parameter names and no deal ever was in; those there are, a few of them."""
     said = str(kpi.params.get("pipeline", ""))
+    if not said and kpi.params.get("step", "") == "":
+        return None
     ids = dict(evaluator.conn.execute("SELECT DISTINCT pipeline, pipeline FROM fact_opportunities"))
     ids.pop(None, None)
     labelled = "SELECT pipeline, label FROM pipelines WHERE object = 'opportunities' ORDER BY valid_from"

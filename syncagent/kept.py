@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,7 +27,7 @@ from scorecards.kept import Grounds
 from scorecards.periods import Slice, local_day
 from syncagent.errors import StoreError
 from syncagent.schema import TABLES
-from syncagent.store import data_dir_of, open_cache, transaction
+from syncagent.store import transaction
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 WATCHED = (*TABLES, "aliases")
 #: Answers are kept up to so many bytes; those that were asked for least lately make room.
 MOST_BYTES = 256_000_000
+#: So long a reader waits for another writer before it gives up storing what it computed.
+_PATIENCE_S = 0.25
 _TABLES = (
     # key: the question; at: when it was last asked for, as the as_of of that time
     "CREATE TABLE IF NOT EXISTS kept_values (key BLOB PRIMARY KEY, revision INTEGER NOT NULL, at INTEGER NOT NULL,"
@@ -220,6 +223,8 @@ class Shelf:
     def _on(self, rows: Rows, slice_: Slice) -> Grounds | None:
         if not self.is_open or not slice_.complete or slice_.day_start >= slice_.day_end:
             return None  # a period that still runs, or a mere instant: nobody asks for it again
+        if slice_.span.granularity == "all":
+            return None  # all there is up to as_of: another question every time
         if rows.sql not in self._grounds:
             self._grounds[rows.sql] = keeping.grounds(rows, self._watched, self._unwatched)
         on = self._grounds[rows.sql]
@@ -249,10 +254,19 @@ def put_away(cache: sqlite3.Connection, shelf: Shelf) -> None:
     if cache.in_transaction or not (shelf.puts or shelf.hits):
         return
     try:
-        with closing(open_cache(data_dir_of(cache))) as writer:
+        with closing(_writer_beside(cache)) as writer:
             store(writer, shelf)
     except (StoreError, sqlite3.Error) as error:
         log.info("values are not kept: %s", error, extra={"action": "kept.not_stored"})
+
+
+def _writer_beside(cache: sqlite3.Connection) -> sqlite3.Connection:
+    """A writer for what may as well be given up: it waits for nobody long, and installs nothing."""
+    path = Path(cache.execute("PRAGMA database_list").fetchone()[2])
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    conn = sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S, isolation_level=None)
+    conn.execute("PRAGMA synchronous = NORMAL")
+    return conn
 
 
 def store(conn: sqlite3.Connection, shelf: Shelf, *, most_bytes: int = MOST_BYTES) -> int:

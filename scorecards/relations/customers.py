@@ -115,8 +115,8 @@ _OTHER_ORDERS = (
 #: What a deal cost; nobody's deals have a cost where none of them has.
 _COST = "(SELECT o.cost_minor FROM opportunities o WHERE o.id = f.id) AS cost_minor"
 _HAVE_COST = {
-    "deals": "EXISTS (SELECT 1 FROM opportunities c WHERE c.cost_minor IS NOT NULL AND c.is_deleted = 0)",
-    "orders": "EXISTS (SELECT 1 FROM orders c WHERE c.cost_minor IS NOT NULL AND c.is_deleted = 0)",
+    "deals": "EXISTS (SELECT 1 FROM opportunities cost WHERE cost.cost_minor IS NOT NULL AND cost.is_deleted = 0)",
+    "orders": "EXISTS (SELECT 1 FROM orders cost WHERE cost.cost_minor IS NOT NULL AND cost.is_deleted = 0)",
 }
 
 
