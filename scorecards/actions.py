@@ -22,7 +22,7 @@ from scorecards.ratios import own_slice
 from scorecards.reasons import WORD, reason_of, told_of
 from scorecards.relations import Relation
 from scorecards.slots import Action, Stock, Without
-from scorecards.tally import Tally, aggregate, records, together
+from scorecards.tally import Tally, aggregate, together
 from scorecards.values import ActionList, ActionRow
 
 if TYPE_CHECKING:
@@ -158,8 +158,7 @@ def _held_by(evaluator: "Evaluator", shown: Kpi, without: Without, slice_: Slice
     part = evaluator.part(shown, without.kpi)
     relation = evaluator.compiler.relation(part, evaluator.customer_model(part))
     rows = evaluator.compiler.rows(part, relation, question_of(part), show=[without.by])
-    over = own_slice(evaluator, part, slice_)
-    return frozenset(row["c0"] for row in records(evaluator.conn, rows, over, only="c0 IS NOT NULL"))
+    return frozenset(evaluator.answers.named(rows, own_slice(evaluator, part, slice_), "c0"))
 
 
 def _as_asked(kpi: Kpi, action: Action, slice_: Slice) -> Kpi:

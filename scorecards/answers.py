@@ -70,6 +70,15 @@ class Answers:
 
         return int(self.recalled(rows, slice_, f"count of {only}", count))
 
+    def named(self, rows: Rows, slice_: Slice, column: str) -> list[Any]:
+        """What the rows of a slice hold in a column, each value once, in order."""
+        statement = f"SELECT DISTINCT {column} FROM ({rows.sql}) WHERE {column} IS NOT NULL ORDER BY 1"
+
+        def read() -> list[Any]:
+            return [value for (value,) in map(tuple, self._conn.execute(statement, rows.of(slice_)))]
+
+        return list(self.recalled(rows, slice_, f"named {column}", read))
+
     def recalled(self, rows: Rows, slice_: Slice, form: str, compute: Callable[[], Any]) -> Any:
         """What `compute` makes of a slice's rows and of nothing else: plain values, equal to what JSON gives back."""
         if self.keeper is None:

@@ -92,9 +92,9 @@ def bridge_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, floa
     lasts = rows.rests is not None and not rows.rests.turns
     said = evaluator.answers.recalled(rows, slice_, f"moves {kpi.agg} {kpi.scale}", moved) if lasts else moved()
     moves, many = {word: Decimal(amount) for word, amount in said["moves"]}, said["many"]
-    if many != first.n:
+    if many is not None and many != first.n:
         return None
-    rates = moves.pop("", Decimal(0)) - decimal_of(opening)
+    rates = Decimal(0) if many is None else moves.pop("", Decimal(0)) - decimal_of(opening)
     if abs(rates) > Decimal("1e-9") * max(Decimal(1), abs(decimal_of(opening))):
         if not evaluator.rows(kpi).rated:
             return None
@@ -105,8 +105,11 @@ def bridge_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, floa
     return {"opening": opening, **{word: number(amount) for word, amount in made.moves}, "closing": closing}
 
 
-def _of_versions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> tuple[dict[str, Decimal], int]:
-    """Moves by word, and under "" what there was at the start, of how many: from the versions that are in the stock."""
+def _of_versions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> tuple[dict[str, Decimal], int | None]:
+    """Moves by word, and under "" what there was at the start, of how many: from the versions that are in the stock.
+
+    None for how many where those that stay all along were left out, for they weigh the same at both ends.
+    """
     found: dict[str, Decimal] = {}
     many = 0
 
@@ -114,8 +117,8 @@ def _of_versions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> tuple[dict[
         found[word] = found.get(word, Decimal(0)) + amount
 
     order = "id, begins, ends"
-    rows = records(evaluator.conn, evaluator.rows(kpi, moving=True), slice_, order=order)
-    for _, group in groupby(rows, itemgetter("id")):
+    rows = evaluator.rows(kpi, moving=True)
+    for _, group in groupby(records(evaluator.conn, rows, slice_, order=order), itemgetter("id")):
         versions = list(group)
         for place, version in enumerate(versions):
             amount = _amount(kpi, version)
@@ -136,6 +139,9 @@ def _of_versions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> tuple[dict[
             goes_on = after is not None and _beside(after["came_from"])[0] == version["begins"]
             if version["ends"] < slice_.at and not goes_on:
                 add(state_after if state_after and state_after != version["state"] else "moved_out", -amount)
+    if rows.stays_out:
+        found.pop("", None)
+        return found, None
     return found, many
 
 

@@ -38,6 +38,8 @@ _RATES = re.compile(r"\b(rate|major)\(")
 _OUTRIGHT = re.compile(r":(?:as_of|today)\b")
 _COMPARED = re.compile(r"(?<![\w.])(\w+)\.(\w+) (?:<|>=) (:as_of|:today|stamp\(:as_of\))(?!\w)")
 _ALIASES = re.compile(r"\b(?:FROM|JOIN) (\w+) (?:AS )?(\w+)")
+#: By kind of turn, what it is compared with.
+_LIMITS = {"at": ":known_at", "text": "stamp(:known_at)", "day": ":known_day"}
 #: Answers with more single values than this are not kept.
 _MOST_VALUES = 400_000
 
@@ -160,7 +162,21 @@ def bounds(conn: sqlite3.Connection, rows: Rows, slice_: Slice) -> Bounds:
 
 def bounds_beside(conn: sqlite3.Connection, kind: str, table: str, column: str, values: Mapping[str, Any]) -> Bounds:
     """The same of a column of all rows of a table, as of the as_of in `values`."""
-    return _passed(conn, [(kind, column)], f"FROM {table}", values)
+    if not _is_indexed(conn, table, column):
+        return _passed(conn, [(kind, column)], f"FROM {table}", values)
+    # Either end is the first that an index comes upon, where both at once would read all of it.
+    wanted = f"(SELECT MAX({column}) {{0}} < {_LIMITS[kind]}), (SELECT MIN({column}) {{0}} >= {_LIMITS[kind]})"
+    low, high = conn.execute(f"SELECT {wanted.format(f'FROM {table} WHERE {column}')}", values).fetchone()
+    return {kind: (low, high)}
+
+
+def _is_indexed(conn: sqlite3.Connection, table: str, column: str) -> bool:
+    """Does an index of all rows of a table begin with a column?"""
+    of_all = "SELECT name FROM pragma_index_list(?) WHERE partial = 0"
+    return any(
+        conn.execute("SELECT name FROM pragma_index_info(?) WHERE seqno = 0", (name,)).fetchone()[0] == column
+        for (name,) in map(tuple, conn.execute(of_all, (table,)).fetchall())
+    )
 
 
 def narrower(one: Bounds, other: Bounds) -> Bounds:
@@ -178,10 +194,9 @@ def _passed(
 ) -> Bounds:
     if not asked:
         return {}
-    limits = {"at": ":known_at", "text": "stamp(:known_at)", "day": ":known_day"}
     wanted = ", ".join(
         f"MAX(CASE WHEN {turn} < {limit} THEN {turn} END), MIN(CASE WHEN {turn} >= {limit} THEN {turn} END)"
-        for turn, limit in ((turn, limits[kind]) for kind, turn in asked)
+        for turn, limit in ((turn, _LIMITS[kind]) for kind, turn in asked)
     )
     found = conn.execute(f"SELECT {wanted} {among}", values).fetchone()
     made: Bounds = {}

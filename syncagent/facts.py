@@ -164,6 +164,9 @@ def _refresh(
             _mark_moved(conn, facts)
         conn.execute(_MARK_CANONICAL)
         if conn.execute("SELECT COUNT(*) FROM dirty").fetchone()[0] <= at_once:
+            if is_building(conn):  # one that was cut short may have left tables without their indexes
+                for fact in facts.values():
+                    factrows.end_build(conn, fact)
             total = sum(factrows.derive(conn, fact, book) for fact in facts.values())
             _finish(conn)
             return total
@@ -193,6 +196,8 @@ def _build(
     """One transaction a batch: other writers get their turn, and what is done stays done."""
     total = 0
     for fact in facts.values():
+        with transaction(conn):
+            factrows.begin_build(conn, fact)
         last = ""
         while True:
             with transaction(conn):
@@ -201,6 +206,8 @@ def _build(
                 break
             total += units
             on_batch(fact.kind, units)
+        with transaction(conn):
+            factrows.end_build(conn, fact)
     with transaction(conn):
         # What became dirty meanwhile is the next refresh's: it knows the merges that came with it.
         conn.execute("DELETE FROM facts_meta WHERE key = 'building'")

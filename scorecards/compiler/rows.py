@@ -76,7 +76,8 @@ class Compiler:
         `movements`: of a retention, also those who came in during the slice (left out, with the reason).
         `own`: without the KPI's own time and shape (figures of their own). `show`: columns of the language to
         carry along, as c0, c1 …
-        `moving`: of versioned rows all versions of the slice, each with its neighbours.
+        `moving`: of versioned rows the versions of the slice, each with its neighbours: those that begin or end in it,
+        and also those that stay all along where they need not weigh the same at both ends.
         """
         sql = self._sql(relation)
         if kpi.retain is not None and not own:
@@ -85,7 +86,8 @@ class Compiler:
             return replace(found, rests=self._rests(kpi, relation, sql, [relation.live]))
         time = [] if own else placed(kpi, relation, sql)
         known = known_rows(kpi, relation, sql, own, moving)
-        where = [relation.live, *known, *time, *sql.conditions(question.where)]
+        asked = [relation.live, *time, *sql.conditions(question.where)]
+        where = [relation.live, *known, *asked[1:]]
         if kpi.filled is not None and not own:
             x, y = filled(kpi, sql)
             why: list[tuple[str, str]] = []
@@ -98,6 +100,11 @@ class Compiler:
         rate = "NULL"
         if money is not None:
             rate = f"'{shared}'" if shared else sql.rate(money, rate_day(kpi, relation, sql))
+        is_rated = money is not None and not shared
+        is_same = not any(_OF_SLICE.search(one) for one in (*asked, *sql.joins.values(), x) if one)
+        stays_out = moving and is_same and not is_rated
+        if stays_out:
+            where.append("(f.known_from >= s.since OR f.known_to < s.at)")
         # A measure that is looked up is null or not once it is made: asked of the row, it would be looked up again.
         is_looked_up = "(SELECT " in x and why == [(f"{x} IS NULL", "null")] and not moving
         left_out = _case(() if is_looked_up else why)
@@ -135,10 +142,11 @@ class Compiler:
             sql.values,
             tuple(dict.fromkeys(reasons)),
             split=by is not None,
-            rated=money is not None and not shared,
+            rated=is_rated,
             inner=kpi.per.agg if kpi.per is not None and not own else "",
             keyed=kpi.per_distinct is not None and not own,
             rests=None if own or moving else self._rests(kpi, relation, sql, where),
+            stays_out=stays_out,
         )
 
     def _rests(self, kpi: Kpi, relation: Relation, sql: Sql, where: Sequence[str]) -> Rests:

@@ -39,6 +39,7 @@ class Rows:
     inner: str = ""  # the aggregate made per local day (column `day`) before the KPI's own
     keyed: bool = False  # column `key` says which of the different ones a row belongs to
     rests: Rests | None = None
+    stays_out: bool = False  # of moving versions: those that are there at both ends are not among them
 
     def of(self, slice_: Slice) -> dict[str, Any]:
         """The bound values for one slice."""

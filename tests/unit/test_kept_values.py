@@ -1,7 +1,7 @@
 """Values kept of complete periods equal values computed, whatever changed and whenever they are asked for."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from scorecards.compiler import Rows
 from scorecards.definition import Hours, Kpi, Reporting, build
 from scorecards.evaluate import Evaluator
 from scorecards.facts import FACTS
-from scorecards.kept import Grounds, grounds, packed, unpacked
+from scorecards.kept import Bounds, Grounds, bounds_beside, grounds, packed, unpacked
 from scorecards.periods import Slice, cut, parse_period
 from scorecards.tally import Tally
 from scorecards.values import KpiResult
@@ -248,6 +248,8 @@ def test_a_list_of_records_is_kept_as_well(cache: sqlite3.Connection) -> None:
     lost = own(where={"is_won": True}, action={"label": "Look at", "show": ["amount"], "order": "-amount", "limit": 2})
     look(cache, lost)
     assert look(cache, lost) == []
+    look(cache, BUILTINS["outreach_volume"])  # its list leaves out whom another KPI's rows name
+    assert look(cache, BUILTINS["outreach_volume"]) == []
     won(cache, "D 8", "2026-10-11", amount_minor=99999999)
     facts.refresh(cache, REPORTING)
     assert "2026-10" in look(cache, lost)
@@ -317,6 +319,30 @@ def test_how_long_an_answer_holds_is_its_own(cache: sqlite3.Connection) -> None:
             values.append(evaluator.evaluate(both, period=parse_period("2026-10")).value)
         kept.store(cache, shelf)
     assert values == [2, 1]
+
+
+@given(days=st.lists(st.none() | st.integers(0, 9), max_size=12), at=st.integers(0, 10))
+def test_how_long_a_table_stays_past_is_found_by_any_index_or_none(days: list[int | None], at: int) -> None:
+    kinds: dict[str, Callable[[int], Any]] = {
+        "at": int,
+        "day": "2026-01-{:02}".format,
+        "text": "1970-01-01T00:00:{:02}Z".format,
+    }
+    values = {"known_at": at, "known_day": f"2026-01-{at:02}"}
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.create_function("stamp", 1, kinds["text"], deterministic=True)
+        for kind, said in kinds.items():
+            rows = [None if day is None else said(day) for day in days]
+            past = [one for one in rows if one is not None and one < said(at)]
+            coming = [one for one in rows if one is not None and one >= said(at)]
+            expected: Bounds = {kind: (max(past, default=None), min(coming, default=None))}
+            for index in ("", "(c)", "(c, d)", "(d, c)", "(c) WHERE c IS NULL"):
+                conn.execute("DROP TABLE IF EXISTS t")
+                conn.execute("CREATE TABLE t (c, d)")
+                conn.executemany("INSERT INTO t VALUES (?, 0)", [(one,) for one in rows])
+                if index:
+                    conn.execute(f"CREATE INDEX by_c ON t{index}")
+                assert bounds_beside(conn, kind, "t", "c", values) == expected
 
 
 def test_other_settings_are_another_question(cache: sqlite3.Connection) -> None:

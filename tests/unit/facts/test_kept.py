@@ -156,12 +156,20 @@ def keep_placed(folder: Path, batches: list[list[Change]], removed: str) -> None
         assert snapshot(conn) == rebuilt(conn)
 
 
+INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+
+
 @settings(max_examples=15)
-@given(first=st.lists(changes, min_size=4, max_size=12), then=st.lists(changes, max_size=4), after=st.integers(1, 6))
+@given(
+    first=st.lists(changes, min_size=4, max_size=12),
+    then=st.lists(changes, max_size=4),
+    after=st.integers(1, 6),
+    at_once=st.sampled_from([0, facts.AT_ONCE]),
+)
 def test_a_build_cut_short_goes_on(
-    tmp_path_factory: pytest.TempPathFactory, first: list[Change], then: list[Change], after: int
+    tmp_path_factory: pytest.TempPathFactory, first: list[Change], then: list[Change], after: int, at_once: int
 ) -> None:
-    """Ended after any batch, with changes before it goes on: the facts are the same in the end."""
+    """Ended after any batch, with changes before it goes on: the facts are the same in the end, indexes and all."""
 
     class Cut(Exception):
         pass
@@ -176,6 +184,7 @@ def test_a_build_cut_short_goes_on(
 
     with closing(open_cache(tmp_path_factory.mktemp("cache"))) as conn:
         facts.install(conn, WITH_GROUPS)
+        indexes = conn.execute(INDEXES).fetchall()
         for name, id_, values in first:
             put(conn, name, id_, **values)
         try:
@@ -184,9 +193,10 @@ def test_a_build_cut_short_goes_on(
             assert not facts_are_whole(conn)
         for name, id_, values in then:
             put(conn, name, id_, **values)
-        facts.refresh(conn, REPORTING, facts=WITH_GROUPS, at_once=0)
+        facts.refresh(conn, REPORTING, facts=WITH_GROUPS, at_once=at_once)
         facts.refresh(conn, REPORTING, facts=WITH_GROUPS)
         assert facts_are_whole(conn)
+        assert list(map(tuple, conn.execute(INDEXES))) == list(map(tuple, indexes))
         assert snapshot(conn, WITH_GROUPS) == rebuilt(conn, WITH_GROUPS)
 
 
