@@ -46,7 +46,8 @@ def begin_build(conn: sqlite3.Connection, fact: Fact) -> None:
     Rows come in the order of their units, and anywhere in other orders: an index that grows with them is written page
     by page again and again, a hundred times its size. Made of all rows in the end it is written once.
     """
-    if fact.together or conn.execute(f"SELECT 1 FROM {fact.name} LIMIT 1").fetchone() is not None:
+    looks_at_its_own = fact.together or any(fact.name in said for said in (fact.read, *fact.feeds.values()))
+    if looks_at_its_own or conn.execute(f"SELECT 1 FROM {fact.name} LIMIT 1").fetchone() is not None:
         return
     asked = "SELECT name FROM pragma_index_list(?)"
     for (name,) in map(tuple, conn.execute(asked, (fact.name,)).fetchall()):
