@@ -78,6 +78,7 @@ class _Asked:
 
     relation: Relation
     rows: Rows
+    narrow: Rows | None  # without what is only shown
     show: Sequence[str]
     only: str
     order: str
@@ -93,13 +94,16 @@ class _Asked:
         key = action.without.key if action.without is not None else None
         wanted = dict.fromkeys([*named, order, action.amount, *action.show, key, relation.party])
         show = [n for n in wanted if n and n not in _MADE and compiler.language.column(relation, n) is not None]
+        # What decides which rows are listed comes first, so that it has the same place where there is nothing else.
+        decides = [name for name in dict.fromkeys([order, key]) if name and name in show]
+        show = [*decides, *(name for name in show if name not in decides)]
         if "age" in named and compiler.language.column(relation, "created_at") is not None:
             show.append("created_at")
         rows = compiler.rows(kpi, relation, question_of(kpi), show=show)
         by = {"measure": "x", "gap": "y - x"}.get(order) or (f"c{show.index(order)}" if order in show else "id")
         tests = [{"measure": "why IS NULL", "gap": "x < y"}.get(order, "")]
         tests.append("why IS NULL AND NOT hit" if action.missed else "")
-        values = dict(rows.values)
+        values: dict[str, Any] = {}
         if floor is not None:
             tests.append("why IS NULL AND x * CAST(COALESCE(rate, 1) AS REAL) > :list_floor")  # money: in major units
             values["list_floor"] = floor
@@ -108,13 +112,19 @@ class _Asked:
             values["list_without"] = json.dumps(sorted(without))
         only = " AND ".join(filter(None, tests)) or "1"
         way = "DESC" if descending else "ASC"
-        return cls(relation, replace(rows, values=values), show, only, f"{by} IS NULL, {by} {way}, id")
+        narrow = None
+        if len(show) > len(decides):
+            narrow = compiler.rows(kpi, relation, question_of(kpi), show=decides)
+            narrow = replace(narrow, values={**narrow.values, **values})
+        whole = replace(rows, values={**rows.values, **values})
+        return cls(relation, whole, narrow, show, only, f"{by} IS NULL, {by} {way}, id")
 
     def read(self, evaluator: "Evaluator", slice_: Slice, limit: int) -> list[dict[str, Any]]:
-        return evaluator.answers.listed(self.rows, slice_, only=self.only, order=self.order, limit=limit)
+        answers = evaluator.answers
+        return answers.listed(self.rows, slice_, only=self.only, order=self.order, limit=limit, narrow=self.narrow)
 
     def count(self, evaluator: "Evaluator", slice_: Slice) -> int:
-        return evaluator.answers.counted(self.rows, slice_, self.only)
+        return evaluator.answers.counted(self.narrow or self.rows, slice_, self.only)
 
 
 def _rows(evaluator: "Evaluator", kpi: Kpi, asked: _Asked, found: Sequence[dict[str, Any]]) -> Sequence[ActionRow]:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ class Answers:
     def __init__(self, conn: sqlite3.Connection, keeper: Keeper | None) -> None:
         self._conn = conn
         self.keeper = keeper
+        self._once: dict[str, Any] = {}
 
     def parts(self, rows: Rows, slices: Sequence[Slice], *, singly: bool) -> list[dict[str, Tally]]:
         """Per slice, the tally of each segment; `singly`: with every value."""
@@ -53,11 +55,28 @@ class Answers:
         form = f"figure {short_hash(kpi.model_dump(mode='json', exclude=_ASIDE))}"
         return [Figure(*self.recalled(rows, slice_, form, partial(compute, slice_))) for slice_ in slices]
 
-    def listed(self, rows: Rows, slice_: Slice, *, only: str, order: str, limit: int) -> list[dict[str, Any]]:
-        """The first rows of a slice in an order, of those a condition holds for."""
+    def listed(
+        self, rows: Rows, slice_: Slice, *, only: str, order: str, limit: int, narrow: Rows | None = None
+    ) -> list[dict[str, Any]]:
+        """The first rows of a slice in an order, of those a condition holds for.
+
+        `narrow`: the same rows with no columns but those that `only` and `order` name. Which ones are listed is asked
+        of it, and what they show is looked up of those alone.
+        """
 
         def read() -> list[dict[str, Any]]:
-            return list(records(self._conn, rows, slice_, only=only, order=order, limit=limit))
+            if narrow is None:
+                return list(records(self._conn, rows, slice_, only=only, order=order, limit=limit))
+            first = list(records(self._conn, narrow, slice_, only=only, order=order, limit=limit))
+            ids = {f"list_id{number}": row["id"] for number, row in enumerate(first)}
+            if not ids:
+                return []
+            named = replace(rows, values={**rows.values, **ids})
+            its = f"id IN ({', '.join(f':{name}' for name in ids)}) AND ({only})"
+            found = list(records(self._conn, named, slice_, only=its, order=order))
+            if len(found) > len(first):  # a relation with several rows of one id: which of them come first?
+                return list(records(self._conn, rows, slice_, only=only, order=order, limit=limit))
+            return found
 
         return list(self.recalled(rows, slice_, f"list {limit} of {only} by {order}", read))
 
@@ -78,6 +97,12 @@ class Answers:
             return [value for (value,) in map(tuple, self._conn.execute(statement, rows.of(slice_)))]
 
         return list(self.recalled(rows, slice_, f"named {column}", read))
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """What is the same for all KPIs at one as_of, computed for the first that asks by its name."""
+        if name not in self._once:
+            self._once[name] = compute()
+        return self._once[name]
 
     def recalled(self, rows: Rows, slice_: Slice, form: str, compute: Callable[[], Any]) -> Any:
         """What `compute` makes of a slice's rows and of nothing else: plain values, equal to what JSON gives back."""

@@ -124,19 +124,18 @@ def _of_versions(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> tuple[dict[
             amount = _amount(kpi, version)
             before = versions[place - 1] if place else None
             after = versions[place + 1] if place + 1 < len(versions) else None
-            came_from, state_before = _beside(version["came_from"])
-            _, state_after = _beside(version["went_to"])
-            if before is not None and came_from == before["begins"]:
+            state_before, state_after = version["came_from"], version["went_to"]
+            if before is not None and _follows(version, before):
                 change = amount - _amount(kpi, before)
                 add("increased" if change > 0 else "decreased", change)
             elif version["begins"] < slice_.since:
                 add("", amount)
                 many += version["why"] is None
-            elif came_from is None:
+            elif state_before is None:
                 add("created", amount)
             else:
                 add("reopened" if state_before != version["state"] else "moved_in", amount)
-            goes_on = after is not None and _beside(after["came_from"])[0] == version["begins"]
+            goes_on = after is not None and _follows(after, version)
             if version["ends"] < slice_.at and not goes_on:
                 add(state_after if state_after and state_after != version["state"] else "moved_out", -amount)
     if rows.stays_out:
@@ -175,9 +174,6 @@ def _amount(kpi: Kpi, row: dict[str, Any]) -> Decimal:
     return amount if kpi.scale is None else amount * decimal_of(kpi.scale)
 
 
-def _beside(said: str | None) -> tuple[int | None, str]:
-    """A neighbouring version: from when it is known, and its state."""
-    if said is None:
-        return None, ""
-    begins, _, state = said.partition(" ")
-    return int(begins), state
+def _follows(version: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Does one version of a record follow the other, with none between them, were it for no second?"""
+    return bool(before["ends"] == version["begins"] and before["state"] == version["came_from"])

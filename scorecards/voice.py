@@ -18,6 +18,7 @@ from scorecards.plan import Plan, plan
 from scorecards.question import question_of
 from scorecards.tally import records
 from scorecards.values import KpiResult
+from scorecards.version import short_hash
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -156,29 +157,32 @@ def _measures_tickets(evaluator: "Evaluator", kpi: Kpi) -> bool:
 
 def _by_ticket(evaluator: "Evaluator", kpi: Kpi, satisfaction: Kpi, span: Span) -> list[tuple[float, float]]:
     """The measure of each ticket of a span, and what customers said of it since, up to as_of."""
-    answers = _answers(evaluator, satisfaction, span)
-    rows = evaluator.rows(kpi)
-    given: Mapping[str, Any] = {
-        **rows.of(cut(span, evaluator.as_of, evaluator.zone)),
-        "voice_of": json.dumps(sorted(answers)),
-    }
-    found = evaluator.conn.execute(
-        f"SELECT id, x, hit FROM ({rows.sql}) WHERE why IS NULL AND id IN (SELECT value FROM json_each(:voice_of))",
-        given,
-    )
+    since = Span(span.start, evaluator.today + timedelta(1))
+    asked = f"answers {satisfaction.id} {since.start} {since.end}"
+    answers: dict[str, float] = evaluator.answers.once(asked, lambda: _answers(evaluator, satisfaction, since))
+    rows, slice_ = evaluator.rows(kpi), cut(span, evaluator.as_of, evaluator.zone)
+    given: Mapping[str, Any] = {**rows.of(slice_), "voice_of": json.dumps(sorted(answers))}
     is_time = kpi.duration is not None and not is_two_sided(kpi)
-    measured = [(id_, x if is_time else int(bool(hit))) for id_, x, hit in found]
-    return sorted((float(measure), answers[id_]) for id_, measure in measured if measure is not None)
+
+    def pairs() -> list[list[float]]:
+        found = evaluator.conn.execute(
+            f"SELECT id, x, hit FROM ({rows.sql}) WHERE why IS NULL AND id IN (SELECT value FROM json_each(:voice_of))",
+            given,
+        )
+        measured = [(id_, x if is_time else int(bool(hit))) for id_, x, hit in found]
+        return sorted([float(measure), answers[id_]] for id_, measure in measured if measure is not None)
+
+    form = f"voice {is_time} of {short_hash(answers)}"
+    return [(measure, answer) for measure, answer in evaluator.answers.recalled(rows, slice_, form, pairs)]
 
 
 def _answers(evaluator: "Evaluator", satisfaction: Kpi, span: Span) -> dict[str, float]:
-    """What was said of each ticket from the first day of a span on; the mean where several people answered."""
+    """What was said of each ticket in a span; the mean where several people answered."""
     relation = evaluator.compiler.relation(satisfaction, evaluator.customer_model(satisfaction))
     rows = evaluator.compiler.rows(satisfaction, relation, question_of(satisfaction), show=["ticket_id"])
-    since = Span(span.start, evaluator.today + timedelta(1))
     said: dict[str, list[float]] = {}
     for row in records(
-        evaluator.conn, rows, cut(since, evaluator.as_of, evaluator.zone), only="why IS NULL AND c0 IS NOT NULL"
+        evaluator.conn, rows, cut(span, evaluator.as_of, evaluator.zone), only="why IS NULL AND c0 IS NOT NULL"
     ):
         if row["x"] is not None:
             said.setdefault(row["c0"], []).append(float(row["x"]))

@@ -56,8 +56,17 @@ def begin_build(conn: sqlite3.Connection, fact: Fact) -> None:
             conn.execute(f"DROP INDEX {name}")
 
 
+def drop_outdated(conn: sqlite3.Connection, fact: Fact) -> None:
+    """Drop the indexes that an earlier version made of other columns."""
+    wanted = {statement.replace("IF NOT EXISTS ", "") for statement in fact.ddl}
+    there = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
+    for name, sql in map(tuple, conn.execute(there, (fact.name,)).fetchall()):
+        if sql not in wanted:
+            conn.execute(f"DROP INDEX {name}")
+
+
 def end_build(conn: sqlite3.Connection, fact: Fact) -> None:
-    """Make the indexes that are missing."""
+    """Make what is missing of a table and its indexes."""
     for statement in fact.ddl:
         conn.execute(statement)
 

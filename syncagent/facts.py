@@ -60,8 +60,8 @@ def install(conn: sqlite3.Connection, facts: Mapping[str, Fact] = FACTS) -> None
             for kind in (fact.kind, *_fed_by(fact, facts)):
                 conn.execute("DELETE FROM facts_meta WHERE key = ?", (f"settings {kind}",))
             conn.execute(f"DROP TABLE {fact.name}")
-        for statement in fact.ddl:
-            conn.execute(statement)
+        factrows.drop_outdated(conn, fact)
+        factrows.end_build(conn, fact)
     # Answers are counted from their own table, by the day they came.
     conn.execute("CREATE INDEX IF NOT EXISTS survey_responses_by_day ON survey_responses(responded_at)")
     conn.execute(
@@ -148,6 +148,7 @@ def _refresh(
         changes.expand(conn, facts)
         identity.note_sources(conn)
         if not is_new and conn.execute("SELECT 1 FROM dirty LIMIT 1").fetchone() is None:
+            _complete(conn, facts)
             _finish(conn)
             return 0
         book = Book(reporting)
@@ -164,9 +165,7 @@ def _refresh(
             _mark_moved(conn, facts)
         conn.execute(_MARK_CANONICAL)
         if conn.execute("SELECT COUNT(*) FROM dirty").fetchone()[0] <= at_once:
-            if is_building(conn):  # one that was cut short may have left tables without their indexes
-                for fact in facts.values():
-                    factrows.end_build(conn, fact)
+            _complete(conn, facts)
             total = sum(factrows.derive(conn, fact, book) for fact in facts.values())
             _finish(conn)
             return total
@@ -213,6 +212,13 @@ def _build(
         conn.execute("DELETE FROM facts_meta WHERE key = 'building'")
         kept.forget(conn)  # of what a reader computed meanwhile nothing is to be stored
     return total
+
+
+def _complete(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
+    """A build that was cut short may have left tables without their indexes."""
+    if is_building(conn):
+        for fact in facts.values():
+            factrows.end_build(conn, fact)
 
 
 def _finish(conn: sqlite3.Connection) -> None:

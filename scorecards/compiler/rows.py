@@ -183,7 +183,11 @@ class Compiler:
     def _shown(self, sql: Sql, name: str) -> str:
         """A column as lists show it: money in major units."""
         column = sql.column(name)
-        return sql.money(column, "s.at_day") if column.type == "money" else sql.value_of(name)
+        if column.type != "money":
+            return sql.value_of(name)
+        if self._shared(sql.relation, column):  # no row needs what its CRM makes of it
+            column = replace(column, home="")
+        return sql.money(column, "s.at_day")
 
     def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
         if by is None:

@@ -68,18 +68,23 @@ def retained(kpi: Kpi, sql: Sql, movements: bool, segment: str = "", shown: Sequ
 
     start, end = (_open_on(kpi, sql, day) for day in (":s_day_start", ":s_at_day"))
     who = f"SELECT DISTINCT {key} AS key, '' AS seg FROM {relation.source} AS f {joins} WHERE {start} AND {where}"
-    carried = "".join(f", c{number}" for number in range(len(shown)))
+    carried = "".join(f", {column} AS c{number}" for number, column in enumerate(shown))
+    theirs = ""
     if segment or shown:
-        seg = segment or "''"
+        seg, row = segment or "''", "f.rowid" if relation.source.isidentifier() else "NULL"
         newest = f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {sql.column(kpi.retain.opens).sql} DESC, {seg})"
-        more = "".join(f", {column} AS c{number}" for number, column in enumerate(shown))
-        who = (
-            f"SELECT key, seg{carried} FROM (SELECT {key} AS key, {seg} AS seg, {newest} AS place{more}"
-            f" FROM {SLICE} AS s CROSS JOIN {relation.source} AS f {joins} WHERE {start} AND {where}) WHERE place = 1"
-        )
+        each = f"SELECT {key} AS key, {seg} AS seg, {newest} AS place, {row} AS row"
+        from_all = f" FROM {SLICE} AS s CROSS JOIN {relation.source} AS f {joins} WHERE {start} AND {where}"
+        if shown and row == "NULL":
+            each, carried = f"{each}{carried}", "".join(f", c{number}" for number in range(len(shown)))
+            who = f"SELECT key, seg{carried} FROM ({each}{from_all}) WHERE place = 1"
+        else:
+            # What is shown of a span is looked up once it is known whose is wanted: of those who left, say.
+            who = f"SELECT key, seg, row FROM ({each}{from_all}) WHERE place = 1"
+            theirs = f" w CROSS JOIN {SLICE} AS s CROSS JOIN {relation.source} AS f ON f.rowid = w.row {joins}"
     statement = (
         f"SELECT key AS id, seg, NULL AS why, key IN ({keys(end)}) AS hit, 1 AS x, 1 AS y, NULL AS rate{carried}"
-        f" FROM ({who})"
+        f" FROM ({who}){theirs if shown else ''}"
     )
     if not movements:
         return Rows(statement, sql.values, split=bool(segment))

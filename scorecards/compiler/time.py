@@ -3,6 +3,8 @@
 from scorecards.compiler.statement import KNOWN
 from scorecards.conditions import Sql
 from scorecards.definition import Kpi
+from scorecards.facts import FACTS
+from scorecards.facts.fact import NEIGHBOURS
 from scorecards.relations import Column, Relation
 
 
@@ -118,22 +120,26 @@ def local_day(kpi: Kpi, sql: Sql) -> str:
 
 
 def neighbours(relation: Relation) -> str:
-    """Of a version: from when to when it is known, its state, and the versions of the record before and after it.
+    """Of a version: from when to when it is known, its state, and that of the versions of the record beside it.
 
-    Those two as "SECOND STATE", by when they are known from; null where there is none, or none within the slice.
+    Those two are null where there is none, or (where the rows do not say it themselves) none within the slice.
     """
     state = f"f.{relation.state}" if relation.state else "''"
-    other = state.replace("f.", "v.")
-
-    def beside(condition: str, order: str) -> str:
-        return (
-            f"(SELECT v.known_from || ' ' || {other} FROM {relation.source} v WHERE v.id = f.id AND {condition}"
-            f" AND (v.known_from, v.known_to) <> (f.known_from, f.known_to) ORDER BY {order} LIMIT 1)"
-        )
-
-    # Of most of a stock nothing begins or ends in the slice, and who came before or after is not asked.
-    earlier = beside("v.known_to <= f.known_from", "v.known_from DESC, v.known_to DESC")
-    later = beside("v.known_from >= f.known_to", "v.known_from, v.known_to")
-    before = f"(CASE WHEN f.known_from >= s.since THEN {earlier} END)"
-    after = f"(CASE WHEN f.known_to < s.at THEN {later} END)"
+    fact = next((fact for fact in FACTS.values() if fact.name == relation.source), None)
+    if relation.state and fact is not None and set(NEIGHBOURS) <= set(fact.columns):
+        before, after = (f"f.{name}" for name in NEIGHBOURS)
+    else:
+        # Of most of a stock nothing begins or ends in the slice, and who came before or after is not asked.
+        earlier = _beside(relation, state, "v.known_to = f.known_from", "DESC")
+        later = _beside(relation, state, "v.known_from = f.known_to", "ASC")
+        before = f"(CASE WHEN f.known_from >= s.since THEN {earlier} END)"
+        after = f"(CASE WHEN f.known_to < s.at THEN {later} END)"
     return f"f.known_from AS begins, f.known_to AS ends, {state} AS state, {before} AS came_from, {after} AS went_to"
+
+
+def _beside(relation: Relation, state: str, is_next: str, way: str) -> str:
+    return (
+        f"(SELECT COALESCE({state.replace('f.', 'v.')}, '') FROM {relation.source} v WHERE v.id = f.id AND {is_next}"
+        " AND (v.known_from, v.known_to) <> (f.known_from, f.known_to)"
+        f" ORDER BY v.known_from {way}, v.known_to {way} LIMIT 1)"
+    )

@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from scorecards.facts.fact import BORN, LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.fact import BORN, LIVE, NEIGHBOURS, Book, Fact, Row, epoch, neighboured, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
 #: Where a stage of the deal's pipeline stood at the time, where the history itself does not say.
@@ -33,7 +33,7 @@ _READ = f"""
 
 def _deals(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for _, group in groupby(rows, itemgetter(0)):
-        yield from _deal_versions(list(group), book)
+        yield from neighboured(_deal_versions(list(group), book), _COLUMNS.index("state"))
 
 
 def _deal_versions(rows: list[Row], book: Book) -> Iterator[Row]:
@@ -94,7 +94,7 @@ def _deal_versions(rows: list[Row], book: Book) -> Iterator[Row]:
             id_, known_from, known_to, then, int(then == "open"), stage_then if not newest else stage, pipeline,
             born, outcome, value, currency, owner, account, future if then == "open" else None,
             reached, place if then == "open" else None, None if stage_since == FOREVER_AGO else stage_since,
-            int(bool(history) and index >= before_history),
+            int(bool(history) and index >= before_history), rows[0][4],
         )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ _NAMED = (("stage_defs", "stage", _UNPLACED, "stage", "opportunity_id"),)
 _COLUMNS = (
     "id", "known_from", "known_to", "state", "is_open", "stage", "pipeline", "created_at", "outcome_date",
     "amount_minor", "currency", "owner_id", "account_id", "future_close", "reach",
-    "place", "stage_since", "has_history",
+    "place", "stage_since", "has_history", "close_date", *NEIGHBOURS,
 )  # fmt: skip
 
 
@@ -135,9 +135,12 @@ FACT = Fact(
         "fact_opportunities",
         _COLUMNS,
         "(id)",
-        "(outcome_date, known_from, known_to, state, amount_minor, currency, account_id, id)",
+        # Figures, their splits and what moved them are read from the index alone.
+        "(outcome_date, known_from, known_to, state, amount_minor, currency, account_id, owner_id, id)",
         "(created_at, known_from, known_to)",
-        "(known_to, known_from, amount_minor, currency, account_id, id) WHERE is_open = 1",
+        "(known_to, known_from, amount_minor, currency, account_id, owner_id, close_date, id, state, state_before,"
+        " state_after) WHERE is_open = 1",
+        "(known_from)",
         "(account_id, known_from, known_to) WHERE is_open = 1",
         "(account_id, outcome_date, known_from, known_to, id) WHERE state = 'won'",
         f"(pipeline) WHERE known_to = {FOREVER}",

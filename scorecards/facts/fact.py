@@ -119,6 +119,22 @@ def epoch(instant: str | None) -> int | None:
     )
 
 
+#: The columns `neighboured` adds.
+NEIGHBOURS = ("state_before", "state_after")
+
+
+def neighboured(versions: Iterable[Row], state: int) -> Iterator[Row]:
+    """Versions of one record in their order, each with the state of the one before it and of the one after it.
+
+    `state`: the place of a version's own. Null where there is none: what came or went in a period is told by its rows
+    alone.
+    """
+    held = list(versions)
+    states: list[Any] = [None, *(version[state] for version in held), None]
+    for place, version in enumerate(held):
+        yield (*version, states[place], states[place + 2])
+
+
 def table(name: str, columns: tuple[str, ...], *indexes: str) -> tuple[str, ...]:
     """The statements that make a fact table and its indexes."""
     made = [f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)})"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from scorecards.facts.fact import LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.fact import LIVE, NEIGHBOURS, Book, Fact, Row, epoch, neighboured, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
 #: The first outreach to a party (SQL) since the lead came: each looked up on its own, for it ends with the first found.
@@ -35,24 +35,30 @@ _LEADS = f"""
 
 
 def _leads(rows: Iterable[Row], book: Book) -> Iterator[Row]:
+    for row in rows:
+        yield from neighboured(_lead_versions(row, book), _COLUMNS.index("status_category"))
+
+
+def _lead_versions(row: Row, book: Book) -> Iterator[Row]:
     """Two versions of a lead: open until it converts; a date-only conversion is known when its day is over."""
-    for id_, created, category, converted_date, converted_at, channel, owner, deal, touched, called in rows:
-        born = epoch(created)
-        start = FOREVER_AGO if born is None else born
-        day = converted_date or (book.day(converted_at) if converted_at else None)
-        tail = (born, channel, owner, deal, touched, called, 0)
-        if category != "converted" or day is None:
-            yield (id_, start, FOREVER, category or "open", None, *tail)
-            continue
-        at = max(book.last_second(day) if converted_date else (epoch(converted_at) or start), start)
-        if at > start:
-            yield (id_, start, at, "open", None, *tail)
-        yield (id_, at, FOREVER, "converted", day, *tail)
+    id_, created, category, converted_date, converted_at, channel, owner, deal, touched, called = row
+    born = epoch(created)
+    start = FOREVER_AGO if born is None else born
+    day = converted_date or (book.day(converted_at) if converted_at else None)
+    tail = (born, channel, owner, deal, touched, called, 0)
+    if category != "converted" or day is None:
+        yield (id_, start, FOREVER, category or "open", None, *tail)
+        return
+    at = max(book.last_second(day) if converted_date else (epoch(converted_at) or start), start)
+    if at > start:
+        yield (id_, start, at, "open", None, *tail)
+    yield (id_, at, FOREVER, "converted", day, *tail)
 
 
 _COLUMNS = (
     "id", "known_from", "known_to", "status_category", "converted_date", "created_at", "source_channel",
     "owner_id", "converted_opportunity_id", "first_outbound_at", "first_call_at", "is_imported",
+    *NEIGHBOURS,
 )  # fmt: skip
 
 
@@ -64,9 +70,10 @@ FACT = Fact(
         "fact_leads",
         _COLUMNS,
         "(id)",
-        "(created_at, known_from, known_to, status_category, converted_date, first_outbound_at)",
+        "(created_at, known_from, known_to, status_category, converted_date, first_outbound_at, is_imported, id)",
         "(converted_date, known_from, known_to)",
         "(created_at / 60, id)",
+        "(status_category, known_to, known_from, created_at, id)",
     ),
     read=_LEADS,
     derive=_leads,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
+from scorecards.facts.fact import ITS_IDS, LIVE, NEIGHBOURS, Book, Fact, Row, epoch, neighboured, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
 #: Activities on a ticket ({0}): those that name it, and those a link says are about it.
@@ -37,7 +37,7 @@ _TICKETS = f"""
 
 def _tickets(rows: Iterable[Row], book: Book) -> Iterator[Row]:
     for _, group in groupby(rows, itemgetter(0)):
-        yield from _ticket_versions(list(group))
+        yield from neighboured(_ticket_versions(list(group)), _COLUMNS.index("status_category"))
 
 
 def _ticket_versions(rows: list[Row]) -> Iterator[Row]:
@@ -93,7 +93,7 @@ _COLUMNS = (
     "id", "known_from", "known_to", "status_category", "is_closed", "entry", "created_at", "first_closed_at",
     "last_closed_at", "first_reopened_at", "reopen_count", "first_response_at", "close_reason", "priority",
     "category", "owner_id", "account_id", "has_history", "first_escalated_at", "escalation_is_dated",
-    "first_call_at", "first_invited_at",
+    "first_call_at", "first_invited_at", *NEIGHBOURS,
 )  # fmt: skip
 
 
@@ -105,9 +105,11 @@ FACT = Fact(
         "fact_tickets",
         _COLUMNS,
         "(id)",
-        "(created_at, known_from, known_to, first_response_at, close_reason)",
-        "(first_closed_at, known_from, known_to, created_at, close_reason, first_reopened_at)",
-        "(known_to, known_from, id) WHERE is_closed = 0",
+        # Figures, their splits and what moved them are read from the index alone.
+        "(created_at, known_from, known_to, first_response_at, close_reason, owner_id, priority, id)",
+        "(first_closed_at, known_from, known_to, created_at, close_reason, first_reopened_at, owner_id, priority, id)",
+        "(known_to, known_from, id, owner_id, priority, status_category, state_before, state_after)"
+        " WHERE is_closed = 0",
         "(known_from, entry)",
         "(first_escalated_at, known_from, known_to) WHERE first_escalated_at IS NOT NULL",
         "(last_closed_at, known_from, known_to, is_closed, created_at, close_reason) WHERE last_closed_at IS NOT NULL",

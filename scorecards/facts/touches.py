@@ -19,7 +19,7 @@ _TOUCHES = """
            a.thread_id, a.is_touch, a.is_outreach, a.contact_id, a.lead_id, a.account_id, a.opportunity_id,
            a.ticket_id, l.object, COALESCE(ll.canonical, l.object_id),
            COALESCE(la.canonical, c.account_id, o.account_id, t.account_id), mc.is_test, ml.is_test,
-           CASE l.object WHEN 'contacts' THEN c.is_test WHEN 'leads' THEN d.is_test END
+           CASE l.object WHEN 'contacts' THEN c.is_test WHEN 'leads' THEN d.is_test END, a.created_at
     FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id
     LEFT JOIN contacts mc ON mc.id = a.contact_id
     LEFT JOIN leads ml ON ml.id = a.lead_id
@@ -48,6 +48,7 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
     """
     id_, occurred, kind, direction, status, human, connected, bounced = rows[0][:8]
     thread, is_touch, is_outreach, contact, lead, account, deal, ticket = rows[0][8:16]
+    created = rows[0][22]
     is_test_contact, is_test_lead = rows[0][19:21]
     contact, lead = (None if is_test_contact else contact), (None if is_test_lead else lead)
     had_tests = bool(is_test_contact or is_test_lead)
@@ -95,13 +96,13 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
         for place, party in enumerate(parties):
             is_person, is_party = int(name == person_in), int(name == party_in)
             yield (id_, name, party, int(place == 0), int(len(parties) == 1), is_person, is_party,
-                   occurred, kind, direction, thread, *flags)  # fmt: skip
+                   occurred, kind, direction, thread, *flags, created)  # fmt: skip
 
 
 _COLUMNS = (
     "id", "object", "party_id", "is_main", "is_alone", "is_person", "is_party", "occurred_at", "type", "direction",
     "thread_id", "is_touch", "is_outreach", "is_approach", "is_inbound", "is_reply", "is_action", "is_connected",
-    "is_answered",
+    "is_answered", "created_at",
 )  # fmt: skip
 
 #: A mail one person sent another, or an answer to one.
@@ -121,6 +122,7 @@ FACT = Fact(
         _COLUMNS,
         "(id)",
         "(occurred_at)",
+        "(occurred_at, object, created_at, party_id) WHERE is_outreach = 1",
         "(party_id, occurred_at, is_touch, is_outreach)",
         # Runs are made of hundreds of rows a party: read from the index alone.
         "(party_id, occurred_at, id, object, type) WHERE is_party = 1 AND is_action = 1",

@@ -78,6 +78,7 @@ _TOUCHES = Relation(
         **_text("id", "type", "direction", "object", "party_id", "thread_id"),
         **_PARTY,
         "opportunity_id": _party("opportunities"),
+        "created_at": epoch("created_at"),
         "occurred_at": epoch("occurred_at"),
         "is_touch": bit("is_touch"),
         "is_outreach": bit("is_outreach"),

@@ -50,6 +50,7 @@ _DEAL = {
     "stage": Column("f.stage", "text"),
     "pipeline": Column("f.pipeline", "text"),
     "outcome_date": Column("f.outcome_date", "date"),
+    "close_date": Column("f.close_date", "date"),  # what it is planned for, as the deal says today
     "is_won": flag("f.state = 'won'"),
     "is_lost": flag("f.state = 'lost'"),
     "is_closed": flag("f.state <> 'open'"),

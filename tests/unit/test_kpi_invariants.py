@@ -14,7 +14,8 @@ import pytest
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Reporting
 from scorecards.evaluate import Evaluator
-from scorecards.periods import parse_period
+from scorecards.periods import cut, parse_period
+from scorecards.question import question_of
 from scorecards.values import KpiResult
 from syncagent import facts
 from syncagent.schema import TABLES
@@ -174,6 +175,29 @@ def test_what_day_it_is_is_the_places_own(plain: sqlite3.Connection, ahead: sqli
         here = value(plain, asked(name), period)
         there = value(ahead, asked(name), period, KIRITIMATI, AS_OF - _AHEAD)
         assert same(told(here), told(there))
+
+
+# --- lists ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SHOWN if BUILTINS[name].of is not None))
+def test_what_a_list_shows_is_that_of_the_rows_listed(plain: sqlite3.Connection, name: str) -> None:
+    """Looked up of the few rows that are listed, or of all there are: also where several rows have one id."""
+    kpi = asked(name)
+    evaluator = Evaluator(plain, BUILTINS, REPORTING, as_of=AS_OF)
+    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
+    show = [name for name, column in relation.own.items() if name != "id" and column.type != "money"][:6]
+    wide, narrow = (evaluator.compiler.rows(kpi, relation, question_of(kpi), show=some) for some in (show, show[:1]))
+    order = "c0 IS NULL, c0 DESC, id"
+    for period in PERIODS:
+        span = parse_period(period)
+        assert span is not None
+        slice_ = cut(span, AS_OF, evaluator.zone)
+        all_of_them = evaluator.answers.listed(wide, slice_, only="1", order=order, limit=-1)
+        for limit in (1, 3, 40):
+            found = evaluator.answers.listed(wide, slice_, only="1", order=order, limit=limit, narrow=narrow)
+            assert [row["id"] for row in found] == [row["id"] for row in all_of_them[:limit]]
+            assert all(row in all_of_them for row in found)
 
 
 # --- before anything was there ----------------------------------------------------------------------------------

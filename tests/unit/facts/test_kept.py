@@ -156,7 +156,7 @@ def keep_placed(folder: Path, batches: list[list[Change]], removed: str) -> None
         assert snapshot(conn) == rebuilt(conn)
 
 
-INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql LIKE '% ON fact_%' ORDER BY name"
 
 
 @settings(max_examples=15)
@@ -204,6 +204,15 @@ def test_a_build_cut_short_goes_on(
 def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with closing(open_cache(tmp_path)) as conn:
         yield conn
+
+
+def test_an_index_of_other_columns_is_made_anew(cache: sqlite3.Connection) -> None:
+    indexes = list(map(tuple, cache.execute(INDEXES)))
+    cache.execute("DROP INDEX fact_leads_0")
+    cache.execute("CREATE INDEX fact_leads_0 ON fact_leads(owner_id)")
+    cache.execute("CREATE INDEX fact_leads_99 ON fact_leads(owner_id, id)")
+    facts.install(cache)
+    assert list(map(tuple, cache.execute(INDEXES))) == indexes
 
 
 def test_a_fact_with_other_columns_is_made_anew(cache: sqlite3.Connection) -> None:
