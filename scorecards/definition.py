@@ -1,6 +1,6 @@
 """What a KPI, a target and a scorecard say, as frozen models: the language admins and the catalogue share.
 
-Knows the slots and the shape of what may stand in them; whether a column exists is `language`'s to say, and
+Knows the slots and the shape of what may stand in them; whether a column exists is for `checks` to say, and
 what the answer is `evaluate`'s. Field names are the TOML keys (config.example.toml shows
 each), so a problem's path here is the path below `[kpi.NAME]` in the file.
 """

@@ -1,6 +1,6 @@
 """What a parameter of a KPI takes, as its catalogue says it: a closed list, or a kind of value.
 
-Knows values only. Whether a column a parameter names exists is the checker's to say: it looks at the slot it fills.
+Knows values only. Whether a column a parameter names exists is for `checks` to say: they look at the slot it fills.
 """
 
 import re

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.parameters import parameters_of
 from scorecards.compiler import Compiler
 from scorecards.definition import Kpi
 from scorecards.evaluate import Evaluator
 from scorecards.figures import n_min
 from scorecards.needs import NOTED, how_to_map
-from scorecards.parameters import parameters_of
 from scorecards.reading import unit_of
 from scorecards.render.format import get
 from scorecards.render.written import written_value

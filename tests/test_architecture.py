@@ -72,6 +72,14 @@ def test_nobody_imports_the_top(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_computes_asks_no_check(path: Path) -> None:
+    """`scorecards.checks` is for those who load a configuration: nothing else of `scorecards` imports it."""
+    place = path.relative_to(ROOT).parts
+    if place[0] == "scorecards" and place[1] != "checks":
+        assert not {name for _, name in _imports(path) if name.startswith("scorecards.checks")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_module_says_what_it_knows_and_stays_small(path: Path) -> None:
     """A docstring first, and no module past the limit."""
     text = path.read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ def check_command(app: App, offline: bool) -> int:
     from importlib.metadata import packages_distributions
     from zoneinfo import ZoneInfo
 
-    from scorecards.aims import not_begun
+    from scorecards.checks.aims import not_begun
     from syncagent.packages import strangers
     from syncagent.records import gaps
 

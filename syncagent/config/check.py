@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from connectors.files.check import check_tables
 from connectors.files.settings import FilesSettings, FilesTable
 from connectors.settings import CrmSettings, nearest
-from scorecards import parameters
 from scorecards.apart import is_helper
 from scorecards.catalogue import BUILTINS
+from scorecards.checks import parameters
 from scorecards.definition import Kpi, Recipient, Reporting, Scorecard
 from syncagent.config.kpi import mistakes
 from syncagent.config.models import Calendar, Identity, TeamCalendar, check_currency, check_locale, check_timezone

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scorecards import parameters
 from scorecards.catalogue import BUILTINS
+from scorecards.checks import parameters
+from scorecards.checks.kpi import problems
 from scorecards.compiler import Compiler
 from scorecards.definition import Kpi, Reporting
 from scorecards.history import keeps_no_past
-from scorecards.language import problems
 from scorecards.reading import unit_of
 from syncagent.config.problems import did_you_mean, has_step, own_sentence
 from syncagent.config.toml import KeyPath

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.kpi import problems
 from scorecards.definition import override
 from scorecards.evaluate import Evaluator
-from scorecards.language import problems
 from scorecards.periods import Span
 from scorecards.values import KpiResult
 from syncagent import facts

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.kpi import problems
 from scorecards.definition import build, override
 from scorecards.evaluate import Evaluator
-from scorecards.language import problems
 from scorecards.periods import parse_period
 from scorecards.values import KpiResult
 from scorecards.wording import formula

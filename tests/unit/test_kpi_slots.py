@@ -13,9 +13,9 @@ import pytest
 from pydantic import ValidationError
 
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.kpi import problems
 from scorecards.definition import Kpi, build
 from scorecards.evaluate import Evaluator
-from scorecards.language import problems
 from scorecards.periods import Span
 from scorecards.values import KpiResult
 from syncagent import facts

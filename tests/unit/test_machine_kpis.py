@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.kpi import problems
 from scorecards.definition import build, override
 from scorecards.evaluate import Evaluator, evaluate
-from scorecards.language import problems
 from scorecards.periods import Span
 from scorecards.values import KpiResult
 from syncagent.freshness import tables_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from scorecards.aims import not_begun
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.aims import not_begun
 from scorecards.definition import build
 from scorecards.evaluate import evaluate
 from scorecards.values import KpiResult

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from scorecards import definition, parameters
+from scorecards import definition
 from scorecards.catalogue import BUILTINS
+from scorecards.checks import parameters
 from scorecards.definition import Kpi
 from scorecards.takes import Takes
 from syncagent.config import ConfigError, load_config

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.kpi import problems
 from scorecards.definition import build, override, with_shared_params
 from scorecards.evaluate import evaluate
-from scorecards.language import problems
 from scorecards.periods import parse_period
 from scorecards.values import KpiResult
 from syncagent import facts

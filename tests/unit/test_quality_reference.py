@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.kpi import problems
 from scorecards.definition import build, override
 from scorecards.evaluate import Evaluator
 from scorecards.facts.doubles import clusters_by_name
-from scorecards.language import problems
 from scorecards.values import KpiResult
 from syncagent import facts
 from syncagent.store import open_cache

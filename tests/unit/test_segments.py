@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.kpi import problems
 from scorecards.definition import Kpi, build, override
 from scorecards.evaluate import Evaluator
-from scorecards.language import problems
 from scorecards.periods import Span
 from scorecards.split import counted, why_whole
 from scorecards.values import KpiResult

@@ -1,6 +1,6 @@
 """Slots that would do nothing beside the others: what a shape does not read is refused, never ignored.
 
-Knows what each shape of a KPI reads, no rows. The columns that are named are `language`'s to look up.
+Knows what each shape of a KPI reads, no rows. The columns that are named are `kpi`'s to look up.
 """
 
 from collections.abc import Iterator, Mapping

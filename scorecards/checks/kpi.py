@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from scorecards import aims, idle, reads, sqlcheck
-from scorecards.borrowed import of_others
-from scorecards.comparing import unfit, unfit_operator
+from scorecards.checks import aims, idle, reads, sql
+from scorecards.checks.borrowed import of_others
+from scorecards.checks.comparing import unfit, unfit_operator
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_two_sided
@@ -56,7 +56,7 @@ class _Check:
             yield from self._dimensions_of_parts()
         yield from self._others()
         if kpi.sql is not None:
-            yield from sqlcheck.problems(kpi.sql, self._reporting)
+            yield from sql.problems(kpi.sql, self._reporting)
         if self._relation is not None:
             yield from self._slots(self._relation)
         yield from aims.problems(kpi)

@@ -1,0 +1,9 @@
+"""What is wrong with a KPI as it is written, said when the configuration loads: before any row is read.
+
+`kpi` asks everything of one KPI and goes to the others for their part: `idle` (slots that would do nothing),
+`comparing` (values a column cannot be compared with), `reads` (unit and format), `aims` (the target), `borrowed`
+(other KPIs an action list names) and `sql` (an admin's own SELECT). `parameters` holds what a file gives a built-in
+against what it takes. What they find is (path, sentence, mend), so that the loader can put file and line in front.
+
+These modules judge and compute nothing: what computes a KPI imports none of them.
+"""
