@@ -24,7 +24,6 @@ from scorecards.exchange import rates_of
 from scorecards.explain import explained, moved
 from scorecards.figures import Figure, figure
 from scorecards.functions import register
-from scorecards.history import newest_signal
 from scorecards.kept import Keeper
 from scorecards.monthly import with_gaps
 from scorecards.needs import before_history, lack_of_rows, lack_of_settings
@@ -36,6 +35,7 @@ from scorecards.ratios import calc_figures, ratio_figures
 from scorecards.reading import direction_of, is_money, stat_of, unit_of
 from scorecards.retention import retained
 from scorecards.segments import Split, segments_of
+from scorecards.signal.history import newest_signal
 from scorecards.slots import Granularity
 from scorecards.tally import Tally, needs_values, together
 from scorecards.targets import against_target

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from scorecards.drivers import Part, decimal_of, explain_change
-from scorecards.signal import FULL, MAX_BASELINE, MINIMUM, Bounds, baseline_of, broken, limits
+from scorecards.signal.chart import FULL, MAX_BASELINE, MINIMUM, Bounds, baseline_of, broken, limits
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 Method = Callable[[Rows, Mapping[str, Any]], dict[str, Any]]

@@ -56,11 +56,11 @@ def backtest_command(
     Example:
       syncagent kpi backtest won_revenue --weeks 104
     """
-    from scorecards.backtest import PLANTED, WITHIN, backtest
     from scorecards.evaluate import Evaluator
-    from scorecards.history import charted, keeps_no_past, past_of
     from scorecards.periods import parse_period
     from scorecards.plan import plan
+    from scorecards.signal.backtest import PLANTED, WITHIN, backtest
+    from scorecards.signal.history import charted, keeps_no_past, past_of
     from syncagent import kept
     from syncagent.store import read_cache
 

@@ -9,8 +9,8 @@ from scorecards.checks import parameters
 from scorecards.checks.kpi import problems
 from scorecards.compiler import Compiler
 from scorecards.definition import Kpi, Reporting
-from scorecards.history import keeps_no_past
 from scorecards.reading import unit_of
+from scorecards.signal.history import keeps_no_past
 from syncagent.config.problems import did_you_mean, has_step, own_sentence
 from syncagent.config.toml import KeyPath
 from syncagent.schema import TABLES

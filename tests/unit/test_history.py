@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Kpi, Reporting, build
 from scorecards.evaluate import Evaluator
-from scorecards.history import many, newest_signal, past_of
 from scorecards.periods import Span, add_months, shifted, span_holding
 from scorecards.plan import plan
 from scorecards.render.format import get
 from scorecards.render.rows import usual_words
-from scorecards.signal import judge
+from scorecards.signal.chart import judge
+from scorecards.signal.history import many, newest_signal, past_of
 from scorecards.slots import Granularity
 from scorecards.values import Signal
 from scorecards.version import definition_of

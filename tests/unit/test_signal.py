@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorecards import signal
-from scorecards.backtest import backtest, raised
-from scorecards.history import days_between, is_rare
-from scorecards.season import clear_from, season
-from scorecards.signal import Bounds, baseline_of, chart, limits
+from scorecards.signal.backtest import backtest, raised
+from scorecards.signal.chart import Bounds, baseline_of, chart, limits
+from scorecards.signal.chart import judge as judged_by
+from scorecards.signal.history import days_between, is_rare
+from scorecards.signal.season import clear_from, season
 from scorecards.values import Signal
 
 CALM = [20.5, 21.5] * 6
@@ -22,7 +22,7 @@ POINTS = st.lists(st.one_of(st.none(), st.floats(0, 1e6)), max_size=60)
 
 
 def judge(points: Sequence[float | None], **known: Any) -> Signal:
-    return signal.judge(points, **known).signal
+    return judged_by(points, **known).signal
 
 
 def poisson(chance: random.Random, mean: float) -> float:

@@ -16,7 +16,7 @@ from scorecards.kept import is_told
 from scorecards.periods import MONTHS, Slice, Span, cut, shifted
 from scorecards.plan import Plan, is_stock, windowed
 from scorecards.reading import unit_of
-from scorecards.signal import FULL, MAX_BASELINE, judge
+from scorecards.signal.chart import FULL, MAX_BASELINE, judge
 from scorecards.slots import Granularity
 from scorecards.sqlslot import has_periods
 from scorecards.values import Point, Signal

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from scorecards.season import season
-from scorecards.signal import FULL, Bounds, chart
+from scorecards.signal.chart import FULL, Bounds, chart
+from scorecards.signal.season import season
 
 #: A lasting rise of so much must be found within so many points.
 PLANTED, WITHIN = 0.30, 8

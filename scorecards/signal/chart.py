@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from scorecards.season import season
+from scorecards.signal.season import season
 from scorecards.values import SHIFTED, Signal
 
 #: Below MINIMUM points nothing is said, below FULL only rule 1 and only "possible".
