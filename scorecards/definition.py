@@ -32,7 +32,7 @@ from scorecards.slots import (
     aggregate_name,
 )
 from scorecards.takes import TakesSlot
-from scorecards.targetslot import Target
+from scorecards.targets.slot import Target
 
 #: What a KPI may be; without one it is a plain aggregate.
 SHAPES = ("share", "ratio", "calc", "cohort", "duration", "deadline", "stock", "retain", "filled", "sql")

@@ -27,7 +27,6 @@ from scorecards.functions import register
 from scorecards.kept import Keeper
 from scorecards.monthly import with_gaps
 from scorecards.needs import before_history, lack_of_rows, lack_of_settings
-from scorecards.pace import Pledges
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, plan
 from scorecards.question import question_of
@@ -38,7 +37,8 @@ from scorecards.segments import Split, segments_of
 from scorecards.signal.history import newest_signal
 from scorecards.slots import Granularity
 from scorecards.tally import Tally, needs_values, together
-from scorecards.targets import against_target
+from scorecards.targets.pace import Pledges
+from scorecards.targets.result import against_target
 from scorecards.values import SHOWN, Comparison, KpiResult, Point, instant, period_json
 
 

@@ -217,7 +217,7 @@ def own_slice(evaluator: "Evaluator", part: Kpi, slice_: Slice) -> Slice:
 
 def _wanted(evaluator: "Evaluator", part: Kpi, suffix: str, slices: Sequence[Slice]) -> list[_Operand]:
     """The target's end value, or what is still missing to it, at each slice."""
-    from scorecards.baselines import wanted_at_end
+    from scorecards.targets.baselines import wanted_at_end
 
     full = wanted_at_end(evaluator, part)
     found = []

@@ -14,7 +14,7 @@ from scorecards.plan import Plan
 from scorecards.ratios import parts_of
 from scorecards.split import why_whole
 from scorecards.tally import Tally, needs_values
-from scorecards.targets import against_target
+from scorecards.targets.result import against_target
 from scorecards.values import SegmentValue
 
 if TYPE_CHECKING:

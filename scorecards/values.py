@@ -10,8 +10,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from scorecards.pace import Agreed, Progress
 from scorecards.period import Period, instant, instant_of, period_json
+from scorecards.targets.pace import Agreed, Progress
 from scorecards.told import Restated, Told
 
 __all__ = ["Period", "instant", "instant_of", "period_json"]

@@ -15,10 +15,10 @@ from scorecards.definition import Kpi, Recipient, Scorecard
 from scorecards.errors import ScorecardError
 from scorecards.evaluate import Evaluator
 from scorecards.kept import Keeper
-from scorecards.pace import Pledges
 from scorecards.periods import cut, last_complete
 from scorecards.render.message import Issue
 from scorecards.restate import with_restated
+from scorecards.targets.pace import Pledges
 from scorecards.told import Told
 from scorecards.values import Freshness, KpiResult, Period
 from scorecards.voice import is_satisfaction, with_voice

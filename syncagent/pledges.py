@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import cast
 
-from scorecards.pace import Deadline, Kept, Pledges, State
+from scorecards.targets.pace import Deadline, Kept, Pledges, State
 from scorecards.values import KpiResult, instant
 
 PLEDGES_SCHEMA = """

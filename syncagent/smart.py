@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scorecards.calendar import business_days
 from scorecards.definition import Kpi, Scorecard
 from scorecards.figures import Figure
-from scorecards.smart import Known, Letter, check, to_json
+from scorecards.targets.smart import Known, Letter, check, to_json
 from scorecards.values import KpiResult
 from scorecards.version import measure_of
 from syncagent.rhythm import reporting_days

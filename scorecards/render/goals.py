@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from scorecards.pace import Progress
 from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
 from scorecards.render.view import Line
 from scorecards.render.written import bare, written_difference
+from scorecards.targets.pace import Progress
 from scorecards.values import KpiResult
 
 

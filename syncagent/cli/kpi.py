@@ -250,7 +250,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         written_goal,
     )
     from scorecards.render.written import written_value
-    from scorecards.smart import in_words
+    from scorecards.targets.smart import in_words
 
     fmt = get(config.agent.locale, config.agent.currency, config.agent.timezone)
     if not is_first:

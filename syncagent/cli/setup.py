@@ -100,7 +100,7 @@ def _show_teams(config: "Config") -> None:
 
 def _show_targets(app: App, config: "Config") -> None:
     """The five letters of each target that is mailed, those that lack the same together, and what to set."""
-    from scorecards.smart import failures, in_words, to_json
+    from scorecards.targets.smart import failures, in_words, to_json
     from syncagent.smart import letters
 
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}

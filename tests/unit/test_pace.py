@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scorecards.balance import balance
 from scorecards.errors import ScorecardError
-from scorecards.pace import Deadline, Kept, agree, at_deadline, glide_needed, goal, needed, projected
+from scorecards.targets.pace import Deadline, Kept, agree, at_deadline, glide_needed, goal, needed, projected
 from scorecards.version import short_hash
 
 DAY = date(2026, 1, 5)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scorecards.definition import override
-from scorecards.pace import Pledges
+from scorecards.targets.pace import Pledges
 from syncagent import pledges, runs, sending
 from syncagent.migrations import STATE, Schema, migrate
 from syncagent.store import open_state

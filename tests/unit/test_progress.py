@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorecards.baselines import accrues
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Hours, Kpi, override
 from scorecards.evaluate import Evaluator
-from scorecards.pace import Deadline, Pledges, Progress
 from scorecards.periods import parse_period
 from scorecards.slots import Granularity
+from scorecards.targets.baselines import accrues
+from scorecards.targets.pace import Deadline, Pledges, Progress
 from scorecards.values import KpiResult, TargetResult
 from syncagent import facts
 from syncagent.store import open_cache

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from scorecards.errors import RenderError
-from scorecards.pace import Progress
 from scorecards.render import HTML_MAX, preview_html, render
 from scorecards.render.format import get
 from scorecards.render.message import Issue
 from scorecards.render.rows import signal_sentence, written_change
 from scorecards.render.written import written_value
+from scorecards.targets.pace import Progress
 from scorecards.values import (
     ActionList,
     ActionRow,

@@ -12,7 +12,7 @@ import pytest
 
 from scorecards.definition import Kpi, build
 from scorecards.figures import Figure
-from scorecards.smart import Known, Letter, check, failures, is_smart, to_json
+from scorecards.targets.smart import Known, Letter, check, failures, is_smart, to_json
 from scorecards.values import KpiResult, Point, SegmentValue, Signal, TargetResult
 from syncagent.config import load_config
 from syncagent.smart import letters as mailed_letters

@@ -9,8 +9,8 @@ from datetime import date
 
 from scorecards.calendar import business_days
 from scorecards.definition import Hours
-from scorecards.pace import needed, projected
-from scorecards.targetslot import Band, Target
+from scorecards.targets.pace import needed, projected
+from scorecards.targets.slot import Band, Target
 from scorecards.values import TargetResult
 
 GREEN, AMBER, RED = "green", "amber", "red"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from scorecards.definition import Kpi
 from scorecards.figures import is_two_sided
-from scorecards.pace import Agreed, Kept, agree, goal
 from scorecards.periods import Span, cut, parse_period, rolling
 from scorecards.plan import is_stock
-from scorecards.targetslot import Band, Target
+from scorecards.targets.pace import Agreed, Kept, agree, goal
+from scorecards.targets.slot import Band, Target
 from scorecards.version import definition_of, short_hash
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Where a target stands on its way: baseline kept, projection to the deadline, deadline passed (docs/definitions.md).
 
-Pure functions of values and dates; which rows they come from is for `targets` and `progress` to say, where they are
+Pure functions of values and dates; which rows they come from is for `result` and `progress` to say, where they are
 kept for `syncagent.pledges`.
 """
 

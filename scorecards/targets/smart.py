@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from scorecards.definition import Kpi
 from scorecards.figures import Figure, is_rate, n_min
-from scorecards.targetslot import Band
+from scorecards.targets.slot import Band
 from scorecards.values import Signal
 
 LETTERS = {"S": "Specific", "M": "Measurable", "A": "Achievable", "R": "Relevant", "T": "Time-bound"}

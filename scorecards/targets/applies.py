@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from scorecards.baselines import accrues, baseline_days, same_length
 from scorecards.definition import Kpi
 from scorecards.figures import is_two_sided
 from scorecards.periods import span_holding
 from scorecards.plan import Plan, is_stock
 from scorecards.reading import unit_of
 from scorecards.sqlslot import has_periods
-from scorecards.targetslot import Target
+from scorecards.targets.baselines import accrues, baseline_days, same_length
+from scorecards.targets.slot import Target
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator

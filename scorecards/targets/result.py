@@ -4,8 +4,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from scorecards.applies import why_unjudged
-from scorecards.baselines import (
+from scorecards.definition import Hours, Kpi
+from scorecards.figures import is_rate
+from scorecards.periods import Span, add_months
+from scorecards.plan import Plan
+from scorecards.targets.applies import why_unjudged
+from scorecards.targets.baselines import (
     accrues,
     baseline_of,
     baseline_span,
@@ -16,14 +20,10 @@ from scorecards.baselines import (
     season_share,
     wanted,
 )
-from scorecards.definition import Hours, Kpi
-from scorecards.figures import is_rate
-from scorecards.judgement import GREEN, RED, Judged, Stretch, judge
-from scorecards.pace import Progress
-from scorecards.periods import Span, add_months
-from scorecards.plan import Plan
-from scorecards.progress import Standing, progress_of, way_of_sum
-from scorecards.targetslot import Target
+from scorecards.targets.judgement import GREEN, RED, Judged, Stretch, judge
+from scorecards.targets.pace import Progress
+from scorecards.targets.progress import Standing, progress_of, way_of_sum
+from scorecards.targets.slot import Target
 from scorecards.values import TargetResult
 
 if TYPE_CHECKING:

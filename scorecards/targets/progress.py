@@ -9,15 +9,23 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from scorecards.baselines import accrues, baseline_days, baseline_span, first_day, mark, same_length, season_share
 from scorecards.calendar import business_days
 from scorecards.definition import Kpi
-from scorecards.judgement import Judged, Stretch, colour, relative_gap, share_passed, tolerance
-from scorecards.pace import Agreed, Deadline, Progress, at_deadline, glide_needed, needed, projected
 from scorecards.periods import Slice, Span, cut, midnight, shifted, span_holding
 from scorecards.plan import Plan, is_stock, plan
 from scorecards.sqlslot import has_periods
-from scorecards.targetslot import Band, Target
+from scorecards.targets.baselines import (
+    accrues,
+    baseline_days,
+    baseline_span,
+    first_day,
+    mark,
+    same_length,
+    season_share,
+)
+from scorecards.targets.judgement import Judged, Stretch, colour, relative_gap, share_passed, tolerance
+from scorecards.targets.pace import Agreed, Deadline, Progress, at_deadline, glide_needed, needed, projected
+from scorecards.targets.slot import Band, Target
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
