@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from scorecards.checks import Problem
 from scorecards.definition import Kpi
 from scorecards.figures import is_rate
 from scorecards.periods import parse_period
 from scorecards.targets.baselines import accrues, baseline_days, baseline_is_over
 from scorecards.targets.slot import Band, Target
-
-#: (path below [kpi.NAME], what is wrong, what to do)
-Problem = tuple[str, str, str]
 
 
 def problems(kpi: Kpi) -> Iterator[Problem]:

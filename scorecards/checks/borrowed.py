@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from scorecards.checks import Problem
 from scorecards.definition import Kpi
 from scorecards.relations import Language
 from scorecards.slots import Action
 
 
-def of_others(action: Action, kpis: Mapping[str, Kpi], language: Language) -> Iterator[tuple[str, str, str]]:
+def of_others(action: Action, kpis: Mapping[str, Kpi], language: Language) -> Iterator[Problem]:
     """(path below [kpi.NAME], sentence, mend) of each KPI that is not there, or has no rows to list."""
     named = [("action.kpi", name) for name in action.kpi]
     named += [("action.without.kpi", action.without.kpi)] if action.without is not None else []

@@ -5,12 +5,11 @@ Knows what each shape of a KPI reads, no rows. The columns that are named are `k
 
 from collections.abc import Iterator, Mapping
 
+from scorecards.checks import Problem
 from scorecards.definition import Kpi
 from scorecards.figures import is_two_sided
 from scorecards.slots import Also
 
-#: (path below [kpi.NAME], what is wrong, what to do)
-Problem = tuple[str, str, str]
 #: What says which rows count, and what is made of them.
 _OF_ROWS = frozenset(
     [

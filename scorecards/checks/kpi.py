@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from scorecards.checks import aims, idle, reads, sql
+from scorecards.checks import Problem, aims, idle, reads, sql
 from scorecards.checks.borrowed import of_others
 from scorecards.checks.comparing import unfit, unfit_operator
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
@@ -21,7 +21,6 @@ from scorecards.slots import Deadline
 from scorecards.split import counted, why_whole
 from scorecards.wanted import Wanted, any_of
 
-Problem = tuple[str, str, str]
 _COUNTING = ("count", "distinct")
 #: Why a row may be left out, beside what `out` names.
 REASONS = ("null", "no_fx", "open", "negative", "immature", "pending", "void")

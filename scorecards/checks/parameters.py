@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from scorecards.checks import Problem
 from scorecards.conditions import columns_of
 from scorecards.definition import Kpi, laid_out, substituted
 from scorecards.takes import Takes, near
@@ -34,9 +35,7 @@ def parameters_of(kpi: Kpi, kpis: Mapping[str, Kpi]) -> dict[str, Takes]:
     return found | kpi.takes
 
 
-def problems(
-    kpi: Kpi, given: Mapping[str, Any], kpis: Mapping[str, Kpi], tables: Iterable[str]
-) -> Iterator[tuple[str, str, str]]:
+def problems(kpi: Kpi, given: Mapping[str, Any], kpis: Mapping[str, Kpi], tables: Iterable[str]) -> Iterator[Problem]:
     """What is wrong with the parameters `given` to a KPI: (name, what, mend) of each. `tables`: those there are."""
     known = parameters_of(kpi, kpis)
     for name, value in given.items():

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
+from scorecards.checks import Problem
 from scorecards.compiler import Compiler
 from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_two_sided
 from scorecards.reading import unit_of
 from scorecards.takes import near
 
-#: (path below [kpi.NAME], what is wrong, what to do)
-Problem = tuple[str, str, str]
 #: What a value may be in: the public units.
 UNITS = ("count", "ratio", "money", "seconds", "days", "months", "score", "number", "per_100")
 #: How a unit is written; who names that in `format` says what is so anyway.

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from difflib import get_close_matches
 
+from scorecards.checks import Problem
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS
 from scorecards.sqlchild import PERIODS, WITHIN_PERIOD, Gate, Stopped, prepare
@@ -13,7 +14,6 @@ from scorecards.sqlslot import personal, tables_read
 
 #: What a statement may ask for as :NAME.
 VALUES = (*WITHIN_PERIOD, "as_of", "as_of_date")
-Problem = tuple[str, str, str]
 _WRITE = "Write one SELECT that returns a column named value."
 
 
