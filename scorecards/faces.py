@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scorecards.relations.column import standing
+from scorecards.aliases import standing
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator

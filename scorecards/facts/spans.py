@@ -14,6 +14,8 @@ from operator import itemgetter
 from scorecards.facts.fact import ITS_IDS, LIVE, Book, Fact, Row, epoch, table
 from scorecards.periods import FOREVER, FOREVER_AGO
 
+#: Whether an order is a purchase, whatever it is called where it was cancelled: {0} its row.
+NOT_CANCELLED = "COALESCE(lower({0}.status), '') NOT IN ('cancelled', 'canceled')"
 #: The rows made of contracts.
 CONTRACTS = "contracts"
 #: Days [start, end) as ordinals, and from when to when they were known.
@@ -32,8 +34,7 @@ _READ = f"""
         UNION ALL
         SELECT w.id, 'orders', o.id, o.order_date, o.cancelled_date, o.created_at, NULL, NULL
         FROM temp.wanted w CROSS JOIN orders o ON o.account_id IN ({ITS_IDS.format("w")})
-        WHERE {LIVE.format("o")} AND o.order_date IS NOT NULL
-          AND COALESCE(lower(o.status), '') NOT IN ('cancelled', 'canceled')
+        WHERE {LIVE.format("o")} AND o.order_date IS NOT NULL AND {NOT_CANCELLED.format("o")}
     ) ORDER BY account, kind, day, id, known_from
 """
 

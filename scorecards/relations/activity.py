@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
+from scorecards.aliases import standing
 from scorecards.facts import BORN, ITS_IDS
 from scorecards.relations import quality
 from scorecards.relations.belongs import account_of_contact
 from scorecards.relations.bought import new_or_returning
-from scorecards.relations.column import OWNER, Column, Relation, Spec, bit, epoch, flag, standing
+from scorecards.relations.column import OWNER, Column, Relation, Spec, bit, epoch, flag
 
 
 def _text(*names: str) -> dict[str, Column]:

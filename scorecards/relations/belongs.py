@@ -1,6 +1,7 @@
 """Whose a row is where it does not say so itself: the account and the owner of what it was about."""
 
-from scorecards.relations.column import Column, standing
+from scorecards.aliases import standing
+from scorecards.relations.column import Column
 
 
 def account_of_contact(contact: str) -> str:

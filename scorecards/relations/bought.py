@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from scorecards.aliases import filed_under
 from scorecards.facts import ITS_IDS, LIVE
-from scorecards.relations.column import Column, filed_under
+from scorecards.facts.spans import NOT_CANCELLED
+from scorecards.relations.column import Column
 
 #: The one segment of what has several products, so that segments add up to the whole.
 SEVERAL = "(several)"
@@ -33,22 +35,31 @@ def product_of_order(row: str) -> str:
     return _one_of(_lines("order", f"= {row}.id"))
 
 
-_WON = (
-    "p.account_id = {account} AND p.state = 'won' AND p.known_from < :as_of AND p.known_to >= :as_of"
-    " AND p.outcome_date < :today"
-)
+def won(deal: str) -> str:
+    """Whether a version of a deal (SQL, its alias) is the one known at as_of, and won."""
+    return f"{deal}.state = 'won' AND {deal}.known_from < :as_of AND {deal}.known_to >= :as_of"
+
+
+def ordered(order: str) -> str:
+    """Whether an order (SQL, its alias) counts and stands, as far as that is known at as_of."""
+    return (
+        f"{LIVE.format(order)} AND ({order}.created_at IS NULL OR {order}.created_at < stamp(:as_of))"
+        f" AND {NOT_CANCELLED.format(order)} AND ({order}.cancelled_date IS NULL OR {order}.cancelled_date >= :today)"
+    )
+
+
+def _won_with(account: str) -> str:
+    """Of `p`, the deals won with an account (SQL) before today."""
+    return f"p.account_id = {account} AND {won('p')} AND p.outcome_date < :today"
 
 
 def product_of_customer(kinds: Sequence[str], until: str) -> str:
     """What the account of a row had bought by a condition on the day, itself SQL: "< DAY"."""
     products = {
         "deals": f"SELECT {product_of_deal('p')} AS product FROM fact_opportunities p"
-        f" WHERE {_WON.format(account='f.account_id')} AND p.outcome_date {until}",
+        f" WHERE {_won_with('f.account_id')} AND p.outcome_date {until}",
         "orders": f"SELECT {product_of_order('p')} AS product FROM orders p WHERE p.account_id IN"
-        f" {filed_under('f.account_id')} AND {LIVE.format('p')} AND p.order_date < :today AND p.order_date {until}"
-        " AND (p.created_at IS NULL OR p.created_at < stamp(:as_of))"
-        " AND COALESCE(lower(p.status), '') NOT IN ('cancelled', 'canceled')"
-        " AND (p.cancelled_date IS NULL OR p.cancelled_date >= :today)",
+        f" {filed_under('f.account_id')} AND {ordered('p')} AND p.order_date < :today AND p.order_date {until}",
     }
     return _one_of(" UNION ALL ".join(products[kind] for kind in kinds))
 
@@ -56,7 +67,7 @@ def product_of_customer(kinds: Sequence[str], until: str) -> str:
 #: Where the account of a row came from: the lead source of the first deal won with it.
 FIRST_LEAD_SOURCE = Column(
     "(SELECT o.lead_source FROM fact_opportunities p JOIN opportunities o ON o.id = p.id"
-    f" WHERE {_WON.format(account='f.account_id')} ORDER BY p.outcome_date, p.id LIMIT 1)",
+    f" WHERE {_won_with('f.account_id')} ORDER BY p.outcome_date, p.id LIMIT 1)",
     "text",
 )
 #: Why the account of a row may have left: the reason of the last deal lost with it since it became a customer.
@@ -72,7 +83,7 @@ CHURN_REASON = Column(
 
 def new_or_returning(account: str, day: str, otherwise: str = "NULL") -> Column:
     """Whether an account (SQL) had won a deal with us before a day (SQL); `otherwise` (SQL) where there is none."""
-    bought = f"SELECT 1 FROM fact_opportunities p WHERE {_WON.format(account='w.account')} AND p.outcome_date < w.day"
+    bought = f"SELECT 1 FROM fact_opportunities p WHERE {_won_with('w.account')} AND p.outcome_date < w.day"
     return Column(
         f"(SELECT CASE WHEN w.account IS NULL THEN {otherwise} WHEN EXISTS ({bought}) THEN 'returning' ELSE 'new' END"
         f" FROM (SELECT {account} AS account, {day} AS day) w)",

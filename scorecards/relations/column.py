@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scorecards.aliases import standing
 from scorecards.facts import LIVE
 
 #: Spellings of earlier pages that go on working.
@@ -125,16 +126,6 @@ def epoch(name: str, masked: bool = False) -> Column:
 def flag(sql: str) -> Column:
     """A claim in SQL, true or false."""
     return Column(f"({sql})", "flag")
-
-
-def standing(sql: str) -> str:
-    """A reference (SQL) as the record that stands for it today."""
-    return f"COALESCE((SELECT al.canonical FROM aliases al WHERE al.id = {sql}), {sql})"
-
-
-def filed_under(sql: str) -> str:
-    """The ids (SQL) rows of a record may be filed under: of the one that stands for it, and of those it replaced."""
-    return f"(SELECT {standing(sql)} UNION ALL SELECT m.id FROM aliases m WHERE m.canonical = {standing(sql)})"
 
 
 def of_live(parent: str, column: str) -> str:

@@ -5,8 +5,9 @@ Read from the records as they are; what a record was like earlier nobody kept.
 
 from collections.abc import Iterator, Mapping
 
+from scorecards.aliases import standing
 from scorecards.facts import LIVE
-from scorecards.relations.column import Column, Relation, Spec, standing
+from scorecards.relations.column import Column, Relation, Spec
 
 #: What a row refers to, by table: the columns looked at, and the tables they name. Owners are not: few logins may read
 #: all users.

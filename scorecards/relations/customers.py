@@ -2,30 +2,29 @@
 
 from collections.abc import Mapping
 
+from scorecards.aliases import filed_under
 from scorecards.facts import LIVE
 from scorecards.facts.spans import CONTRACTS, made_of
 from scorecards.relations.bought import (
     CHURN_REASON,
     FIRST_LEAD_SOURCE,
     new_or_returning,
+    ordered,
     product_of_customer,
     product_of_deal,
     product_of_order,
+    won,
 )
-from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, filed_under, flag
+from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, flag
 
-_BOUGHT = (
-    "f.state = 'won' AND f.outcome_date IS NOT NULL AND f.known_from < :as_of AND f.known_to >= :as_of"
-    " AND f.outcome_date < :today"
-)
 #: Orders as purchases beside won deals, under the same names.
-_DEALS_BOUGHT = f"SELECT f.id, f.account_id, f.outcome_date, f.owner_id FROM fact_opportunities f WHERE {_BOUGHT}"
+_DEALS_BOUGHT = (
+    "SELECT f.id, f.account_id, f.outcome_date, f.owner_id FROM fact_opportunities f"
+    f" WHERE {won('f')} AND f.outcome_date < :today"
+)
 _ORDERED = (
     "SELECT o.id, COALESCE(al.canonical, o.account_id) AS account_id, o.order_date AS outcome_date, o.owner_id"
-    f" FROM orders o LEFT JOIN aliases al ON al.id = o.account_id WHERE {LIVE.format('o')}"
-    " AND o.order_date < :today AND (o.created_at IS NULL OR o.created_at < stamp(:as_of))"
-    " AND COALESCE(lower(o.status), '') NOT IN ('cancelled', 'canceled')"
-    " AND (o.cancelled_date IS NULL OR o.cancelled_date >= :today)"
+    f" FROM orders o LEFT JOIN aliases al ON al.id = o.account_id WHERE {ordered('o')} AND o.order_date < :today"
 )
 
 
@@ -40,7 +39,7 @@ _YEARLY = (
     f" WHERE c.account_id IN {filed_under('f.account_id')} AND {LIVE.format('c')}"
     " AND c.start_date <= s.day_start AND (c.end_date IS NULL OR c.end_date > s.day_start)),"
     " (SELECT SUM(major(p.amount_minor, p.currency, p.outcome_date)) FROM fact_opportunities p"
-    " WHERE p.account_id = f.account_id AND p.state = 'won' AND p.known_from < :as_of AND p.known_to >= :as_of"
+    f" WHERE p.account_id = f.account_id AND {won('p')}"
     " AND p.outcome_date >= date(s.day_start, '-365 days') AND p.outcome_date < s.at_day))"
 )
 
@@ -101,15 +100,13 @@ def _customer_spans(options: Options) -> Relation:
 
 #: A deal's and an order's purchase by the account of the row `f`, for a look at what else it bought: an index each.
 _OTHER_DEALS = (
-    "SELECT {0} FROM fact_opportunities p WHERE p.account_id = f.account_id AND p.state = 'won'"
-    " AND p.outcome_date {1} AND p.known_from < :as_of AND p.known_to >= :as_of AND p.outcome_date < :today"
+    f"SELECT {{0}} FROM fact_opportunities p WHERE p.account_id = f.account_id AND {won('p')}"
+    " AND p.outcome_date {1} AND p.outcome_date < :today"
 )
 _OTHER_ORDERS = (
     "SELECT {0} FROM (SELECT o.id, o.order_date AS outcome_date FROM orders o WHERE"
     " o.account_id IN (SELECT f.account_id UNION ALL SELECT m.id FROM aliases m WHERE m.canonical = f.account_id)"
-    f" AND {LIVE.format('o')} AND o.order_date < :today AND (o.created_at IS NULL OR o.created_at < stamp(:as_of))"
-    " AND COALESCE(lower(o.status), '') NOT IN ('cancelled', 'canceled')"
-    " AND (o.cancelled_date IS NULL OR o.cancelled_date >= :today)) p WHERE p.outcome_date {1}"
+    f" AND {ordered('o')} AND o.order_date < :today) p WHERE p.outcome_date {{1}}"
 )
 
 

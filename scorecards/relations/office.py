@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping
 
+from scorecards.aliases import standing
 from scorecards.facts import LIVE
 from scorecards.facts.fact import ITS_IDS
-from scorecards.relations.bought import product_of_order
-from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, bit, flag, of_live, standing
+from scorecards.relations.bought import ordered, product_of_order, won
+from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, bit, flag, of_live
 
 #: Lines of won deals by the day they were won, as known at as_of; lines of a merged deal are the survivor's.
 _DEAL_LINES = f"""(
     SELECT l.id, l.product, l.quantity, d.outcome_date AS sold_date, d.account_id, d.owner_id
     FROM fact_opportunities d CROSS JOIN opportunity_lines l
-    WHERE d.state = 'won' AND d.known_from < :as_of AND d.known_to >= :as_of
-      AND l.opportunity_id IN ({ITS_IDS.format("d")}) AND {LIVE.format("l")})"""
+    WHERE {won("d")} AND l.opportunity_id IN ({ITS_IDS.format("d")}) AND {LIVE.format("l")})"""
 #: Lines of orders that were not cancelled, by the day they were ordered.
 _ORDER_LINES = f"""(
     SELECT l.id, l.product, l.quantity, o.order_date AS sold_date, {standing("o.account_id")} AS account_id, o.owner_id
     FROM orders o CROSS JOIN order_lines l ON l.order_id = o.id
-    WHERE {LIVE.format("o")} AND {LIVE.format("l")} AND (o.created_at IS NULL OR o.created_at < stamp(:as_of))
-      AND COALESCE(lower(o.status), '') NOT IN ('cancelled', 'canceled')
-      AND (o.cancelled_date IS NULL OR o.cancelled_date >= :today))"""
+    WHERE {ordered("o")} AND {LIVE.format("l")})"""
 
 
 def _units_sold(options: Options) -> Relation:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from scorecards.aliases import filed_under, standing
 from scorecards.facts import LIVE
 from scorecards.relations import quality
 from scorecards.relations.activity import LAST_OUTBOUND
-from scorecards.relations.bought import new_or_returning, product_of_deal
+from scorecards.relations.bought import new_or_returning, product_of_deal, won
 from scorecards.relations.column import (
     MONEY,
     OWNER,
@@ -15,10 +16,8 @@ from scorecards.relations.column import (
     Spec,
     bit,
     epoch,
-    filed_under,
     flag,
     of_live,
-    standing,
 )
 
 #: The deal a lead became: the one it names, else the first its account began after it came.
@@ -39,8 +38,8 @@ def _its_deal(what: str, only: str) -> str:
 
 #: A deal of an account that had won one on an earlier day, as far as is known: a customer already.
 _IS_REPEAT = (
-    "EXISTS (SELECT 1 FROM fact_opportunities p WHERE p.account_id = f.account_id AND p.state = 'won'"
-    " AND p.outcome_date < COALESCE(f.outcome_date, :today) AND p.known_from < :as_of AND p.known_to >= :as_of)"
+    f"EXISTS (SELECT 1 FROM fact_opportunities p WHERE p.account_id = f.account_id AND {won('p')}"
+    " AND p.outcome_date < COALESCE(f.outcome_date, :today))"
 )
 
 _DEAL = {

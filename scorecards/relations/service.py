@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from scorecards.aliases import filed_under, standing
 from scorecards.facts import LIVE
 from scorecards.relations import quality
 from scorecards.relations.belongs import ASKED
@@ -14,9 +15,7 @@ from scorecards.relations.column import (
     Spec,
     bit,
     epoch,
-    filed_under,
     flag,
-    standing,
 )
 
 #: Whose what customers are asked is, beside the ticket, contact and account it names.

@@ -12,16 +12,11 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
+from scorecards.aliases import filed_under
 from syncagent.identity.keys import Pair
 
 _THERE = "{0}.is_deleted = 0 AND {0}.is_test = 0 AND {0}.merged_into IS NULL"
 _ELSEWHERE = "(o.source <> t.source OR COALESCE(o.source_instance, '') <> COALESCE(t.source_instance, ''))"
-
-
-def _filed_under(sql: str) -> str:
-    """The ids (SQL) rows of a record may be filed under: of the one that stands for it, and of those it stands for."""
-    stands = f"COALESCE((SELECT al.canonical FROM aliases al WHERE al.id = {sql}), {sql})"
-    return f"(SELECT {stands} UNION ALL SELECT m.id FROM aliases m WHERE m.canonical = {stands})"
 
 
 #: What is read of a pair that looks alike: its two ids, and what the rule told of it.
@@ -97,7 +92,7 @@ DEALS = Alike(
     columns=("account_id", "state", "amount_minor", "currency", "close_date", "close_at"),
     filed=("account_id",),
     may="t.state = 'won' AND t.account_id IS NOT NULL",
-    partner=f"""{_WON.format("t")} AND o.account_id IN {_filed_under("t.account_id")} AND {_WON.format("o")}
+    partner=f"""{_WON.format("t")} AND o.account_id IN {filed_under("t.account_id")} AND {_WON.format("o")}
         AND {_ELSEWHERE} AND {_ABOUT.format("o")} BETWEEN date({_ABOUT.format("t")}, '-9 days')
             AND date({_ABOUT.format("t")}, '+9 days')
         AND {LOOKS_ALIKE.format(t="t", o="o", t_day=CLOSE_DAY.format("t"), o_day=CLOSE_DAY.format("o"))}""",
