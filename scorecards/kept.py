@@ -1,7 +1,8 @@
 """Which answers of the row statement may be kept, and for how long they say the same.
 
 Of a complete period an answer changes with three things alone: the statement, the rows it reads, and as_of. The
-statement itself is the key, so that no setting, definition or rate can be forgotten. The rows are told by the tables it
+statement itself is the key, and with it the code that asks, so that no setting, definition or rate can be forgotten,
+and nothing another release said is taken for what this one would say. The rows are told by the tables it
 names: one whose rows are placed by a stored column of theirs changes a day at a time, any other as a whole. And as_of
 matters where it passes what a row compares with it: `bounds` are the as_of's between which none is passed.
 
@@ -20,14 +21,15 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Protocol
 
+from scorecards.code import code_hash
 from scorecards.compiler import KNOWN, Rows
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS, Fact
 from scorecards.periods import Slice
 from scorecards.tally import Tally
 
-#: Raised whenever functions or tallies say something else of the same statement.
-VERSION = 1
+#: The code that answers: its functions and tallies, and the form they are kept in, may be others tomorrow.
+CODE = code_hash("scorecards")
 #: The bound values that say when the question is asked.
 OF_AS_OF = ("as_of", "today", "known_at", "known_day")
 _WORD = re.compile(r"\w+")
@@ -143,7 +145,7 @@ def key(rows: Rows, slice_: Slice, form: str, reporting: Reporting) -> bytes:
     values = {name: value for name, value in rows.of(slice_).items() if not name.startswith(OF_AS_OF)}
     shape = (rows.reasons, rows.split, rows.rated, rows.inner, rows.keyed)
     settings = (reporting.timezone, reporting.currency, _opening(reporting))
-    said = (VERSION, rows.sql, sorted(values.items()), repr(slice_), form, shape, settings)
+    said = (CODE, rows.sql, sorted(values.items()), repr(slice_), form, shape, settings)
     return hashlib.sha256(repr(said).encode()).digest()
 
 
