@@ -58,22 +58,22 @@ def product_of_customer(kinds: Sequence[str], until: str) -> str:
     products = {
         "deals": f"SELECT {product_of_deal('p')} AS product FROM fact_opportunities p"
         f" WHERE {_won_with('f.account_id')} AND p.outcome_date {until}",
-        "orders": f"SELECT {product_of_order('p')} AS product FROM orders p WHERE p.account_id IN"
-        f" {filed_under('f.account_id')} AND {ordered('p')} AND p.order_date < :today AND p.order_date {until}",
+        "orders": f"SELECT {product_of_order('o')} AS product FROM orders o WHERE o.account_id IN"
+        f" {filed_under('f.account_id')} AND {ordered('o')} AND o.order_date < :today AND o.order_date {until}",
     }
     return _one_of(" UNION ALL ".join(products[kind] for kind in kinds))
 
 
 #: Where the account of a row came from: the lead source of the first deal won with it.
 FIRST_LEAD_SOURCE = Column(
-    "(SELECT o.lead_source FROM fact_opportunities p JOIN opportunities o ON o.id = p.id"
+    "(SELECT d.lead_source FROM fact_opportunities p JOIN opportunities d ON d.id = p.id"
     f" WHERE {_won_with('f.account_id')} ORDER BY p.outcome_date, p.id LIMIT 1)",
     "text",
 )
 #: Why the account of a row may have left: the reason of the last deal lost with it since it became a customer.
 CHURN_REASON = Column(
-    "(SELECT o.loss_reason FROM opportunities o CROSS JOIN fact_opportunities p ON p.id = o.id"
-    f" WHERE o.account_id IN {filed_under('f.account_id')} AND p.state = 'lost'"
+    "(SELECT d.loss_reason FROM opportunities d CROSS JOIN fact_opportunities p ON p.id = d.id"
+    f" WHERE d.account_id IN {filed_under('f.account_id')} AND p.state = 'lost'"
     " AND p.known_from < :as_of AND p.known_to >= :as_of AND p.outcome_date < :today"
     " AND p.outcome_date >= f.start_date AND p.outcome_date < s.day_end"
     " ORDER BY p.outcome_date DESC, p.id LIMIT 1)",

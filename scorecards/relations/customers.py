@@ -111,7 +111,7 @@ _OTHER_ORDERS = (
 
 
 #: What a deal cost; nobody's deals have a cost where none of them has.
-_COST = "(SELECT o.cost_minor FROM opportunities o WHERE o.id = f.id) AS cost_minor"
+_COST = "(SELECT d.cost_minor FROM opportunities d WHERE d.id = f.id) AS cost_minor"
 _HAVE_COST = {
     "deals": "EXISTS (SELECT 1 FROM opportunities cost WHERE cost.cost_minor IS NOT NULL AND cost.is_deleted = 0)",
     "orders": "EXISTS (SELECT 1 FROM orders cost WHERE cost.cost_minor IS NOT NULL AND cost.is_deleted = 0)",
@@ -125,8 +125,8 @@ _SPOKEN_SINCE = (
 
 
 def _of_deal(what: str) -> str:
-    """Something (SQL over `o`) of the deal a purchase is; an order has none of it."""
-    return f"(SELECT {what} FROM opportunities o WHERE o.id = f.id)"
+    """Something (SQL over `d`) of the deal a purchase is; an order has none of it."""
+    return f"(SELECT {what} FROM opportunities d WHERE d.id = f.id)"
 
 
 def _purchases(options: Options) -> Relation:
@@ -172,10 +172,10 @@ def _purchases(options: Options) -> Relation:
         "product": Column(f"COALESCE({product_of_deal('f')}, {product_of_order('f')})", "text"),
         "first_lead_source": FIRST_LEAD_SOURCE,
         "new_or_returning": new_or_returning("f.account_id", "f.outcome_date"),
-        **{name: Column(_of_deal(f"o.{name}"), "text") for name in ("lead_source", "pipeline", "type")},
-        "with_partner": Column(_of_deal("CASE WHEN o.partner_account_id IS NULL THEN 'no' ELSE 'yes' END"), "text"),
+        **{name: Column(_of_deal(f"d.{name}"), "text") for name in ("lead_source", "pipeline", "type")},
+        "with_partner": Column(_of_deal("CASE WHEN d.partner_account_id IS NULL THEN 'no' ELSE 'yes' END"), "text"),
         "source": Column(
-            f"COALESCE({_of_deal('o.source')}, (SELECT o.source FROM orders o WHERE o.id = f.id))", "text"
+            f"COALESCE({_of_deal('d.source')}, (SELECT o.source FROM orders o WHERE o.id = f.id))", "text"
         ),
         "worth_is": Column(f"(CASE WHEN {have_cost} THEN 'profit' ELSE 'revenue' END)", "text"),
     }

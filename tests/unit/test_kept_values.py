@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scorecards.catalogue import BUILTINS
 from scorecards.compiler import Rows
-from scorecards.definition import Hours, Kpi, Reporting, build
+from scorecards.definition import Hours, Kpi, Reporting, build, override
 from scorecards.evaluate import Evaluator
 from scorecards.facts import FACTS
 from scorecards.kept import Bounds, Grounds, bounds_beside, grounds, packed, unpacked
@@ -408,6 +408,14 @@ def test_a_statement_says_itself_what_it_rests_on(cache: sqlite3.Connection) -> 
     assert rests_of(cache, beside) == Grounds(frozenset({"activities"}), "fact_approaches", "occurred_at")
     split = rests_of(cache, WON, "owner.name")
     assert split == Grounds(frozenset({"users", "aliases"}), "fact_opportunities", "outcome_date")
+
+
+@pytest.mark.parametrize("name", ["new_customers", "customers_worth"])
+def test_purchases_of_both_kinds_are_kept(cache: sqlite3.Connection, name: str) -> None:
+    """Deals and orders are looked up side by side: each under a name of its own, or no turn of them could be told."""
+    both = override(BUILTINS[name], {"n_min": 0, "params": {"purchases": ["deals", "orders"]}})
+    assert look(cache, both) != []
+    assert look(cache, both) == []
 
 
 def test_a_period_that_still_runs_is_not_kept(cache: sqlite3.Connection) -> None:
