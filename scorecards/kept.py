@@ -36,9 +36,13 @@ _WORD = re.compile(r"\w+")
 #: The functions that look up exchange rates (scorecards.functions).
 _RATES = re.compile(r"\b(rate|major)\(")
 #: What a statement says of as_of outright, and the one form of it that can be read: a column of a table's row before
-#: as_of, or not. And the names rows go by.
+#: as_of, or not, as a condition of its own, so that neither side is part of a sum. And the names rows go by.
 _OUTRIGHT = re.compile(r":(?:as_of|today)\b")
-_COMPARED = re.compile(r"(?<![\w.])(\w+)\.(\w+) (?:<|>=) (:as_of|:today|stamp\(:as_of\))(?!\w)")
+_COMPARED = re.compile(
+    r"(?:^|[(,]|\b(?:WHERE|AND|OR|NOT|ON|WHEN|THEN|ELSE|SELECT)\b)\s*\+?"
+    r"\b(\w+)\.(\w+) (?:<|>=) (:as_of|:today|stamp\(:as_of\))"
+    r"(?=\s*(?:$|[),]|(?:AND|OR|WHEN|THEN|ELSE|END|GROUP|ORDER|LIMIT|UNION)\b))"
+)
 _ALIASES = re.compile(r"\b(?:FROM|JOIN) (\w+) (?:AS )?(\w+)")
 #: By kind of turn, what it is compared with.
 _LIMITS = {"at": ":known_at", "text": "stamp(:known_at)", "day": ":known_day"}
@@ -107,7 +111,8 @@ def is_told(rows: Rows) -> bool:
 def beside(sql: str) -> tuple[tuple[str, str, str], ...] | None:
     """What of rows beside its own a statement compares with as_of, outright: (kind of turn, table, column).
 
-    None where it says :as_of or :today in any other way than `alias.column < :as_of` or `>=`, of a table's alias.
+    None where it says :as_of or :today in any other way than `alias.column < :as_of` or `>=`, of a table's alias, and
+    as a condition that stands alone: of `alias.column < :as_of - 60` the turn is another.
     """
     found = _COMPARED.findall(sql)
     if len(found) != len(_OUTRIGHT.findall(sql)):
