@@ -44,6 +44,7 @@ _COMPARED = re.compile(
     r"(?=\s*(?:$|[),]|(?:AND|OR|WHEN|THEN|ELSE|END|GROUP|ORDER|LIMIT|UNION)\b))"
 )
 _ALIASES = re.compile(r"\b(?:FROM|JOIN) (\w+) (?:AS )?(\w+)")
+_READ = re.compile(r"\b(?:FROM|JOIN) (\w+)")
 #: By kind of turn, what it is compared with.
 _LIMITS = {"at": ":known_at", "text": "stamp(:known_at)", "day": ":known_day"}
 #: Answers with more single values than this are not kept.
@@ -105,6 +106,16 @@ def grounds(rows: Rows, tables: Collection[str], unwatched: Collection[str]) -> 
 def is_told(rows: Rows) -> bool:
     """Does the statement say how its rows compare with as_of? Without that an answer says nothing of another one."""
     return rows.rests is not None and ":known" not in rows.rests.among and beside(rows.sql) is not None
+
+
+def may_be_kept(rows: Rows, reporting: Reporting) -> bool:
+    """Would a keeper take answers of the statement? The same with and without one: it says how much may be asked."""
+    return is_told(rows) and watched(reporting).issuperset(_READ.findall(rows.sql))
+
+
+def watched(reporting: Reporting) -> frozenset[str]:
+    """The tables whose changes a keeper notes: the canonical ones, who stands for whom, and facts."""
+    return frozenset((*reporting.tables, "aliases", *(fact.name for fact in FACTS.values())))
 
 
 @lru_cache(maxsize=4096)

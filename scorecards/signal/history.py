@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scorecards.definition import Kpi
 from scorecards.errors import ScorecardError
 from scorecards.figures import Figure, is_rate
-from scorecards.kept import is_told
+from scorecards.kept import may_be_kept
 from scorecards.periods import MONTHS, Slice, Span, cut, shifted
 from scorecards.plan import Plan, is_stock, windowed
 from scorecards.reading import unit_of
@@ -154,7 +154,7 @@ def _is_cheap(evaluator: "Evaluator", kpi: Kpi) -> bool:
     if kpi.operands:
         names = {said.partition(".")[0] for said in kpi.operands}
         return all(_is_cheap(evaluator, evaluator.part(kpi, name)) for name in names if name in evaluator.kpis)
-    return kpi.sql is None and is_told(evaluator.rows(kpi))
+    return kpi.sql is None and may_be_kept(evaluator.rows(kpi), evaluator.reporting)
 
 
 def many(newest: Span, reach: tuple[int, int]) -> int:

@@ -222,6 +222,17 @@ def test_limits_stand_still_from_one_week_to_the_next(cache: sqlite3.Connection)
     assert found[0].since < date(2023, 6, 1)
 
 
+@pytest.mark.parametrize(("name", "least"), [("made", 37), ("won_share", 37), ("rows_stored", 13), ("is_repeat", 13)])
+def test_what_nobody_keeps_is_judged_by_a_shorter_past(cache: sqlite3.Connection, name: str, least: int) -> None:
+    """The agent's own runs, which nothing watches, and what looks at other rows: computed anew each time."""
+    repeat = build("is_repeat", {"of": "opportunities", "date": "created_at", "where": {"is_repeat": True}})
+    kpis = {**KPIS, "is_repeat": repeat}
+    newest = plan(kpis[name], REPORTING, as_of=datetime(2025, 10, 27, 6, tzinfo=UTC)).newest
+    assert newest is not None
+    evaluator = Evaluator(cache, kpis, REPORTING, as_of=datetime(2025, 10, 27, 6, tzinfo=UTC))
+    assert least <= len(past_of(evaluator, kpis[name], newest).points) < least + 12
+
+
 def test_a_declared_change_begins_a_usual_range(cache: sqlite3.Connection) -> None:
     """From the month the day is in; what the mail says of it names the change. It changes no value."""
     changed = build("made", {**OWN["made"], "changes": [{"at": date(2024, 12, 15), "reason": "a new price list"}]})

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from scorecards.catalogue import BUILTINS
+from scorecards.compiler import Rows
 from scorecards.definition import build, override
 from scorecards.evaluate import Evaluator
-from scorecards.kept import beside
+from scorecards.facts import FACTS
+from scorecards.kept import beside, grounds, may_be_kept, watched
 from scorecards.relations import Language
+from syncagent import kept
 from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING
 
@@ -29,7 +32,7 @@ _LIMIT = re.compile(r"stamp\(:as_of\)|:as_of\b|:today\b")
 
 
 @pytest.fixture(scope="module")
-def statements(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
     """The row statement of every built-in KPI, and one that asks for each column of each relation."""
     conn = open_cache(tmp_path_factory.mktemp("cache"))
     asks, language = Evaluator(conn, BUILTINS, REPORTING, as_of=NOW), Language(REPORTING)
@@ -40,9 +43,14 @@ def statements(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         assert relation is not None
         for column in relation.own:
             kpis.append(build(f"{name}.{column}", {"of": name, "where": {column: {"set": True}}}))
-    found = {f"{kpi.id} {kpi.params}": asks.rows(kpi).sql for kpi in kpis}
+    found = {f"{kpi.id} {kpi.params}": asks.rows(kpi) for kpi in kpis}
     conn.close()
     return found
+
+
+@pytest.fixture(scope="module")
+def statements(asked: dict[str, Rows]) -> dict[str, str]:
+    return {name: rows.sql for name, rows in asked.items()}
 
 
 @pytest.fixture
@@ -62,6 +70,17 @@ def test_every_turn_that_is_told_is_a_column_of_a_table(
 
     assert len({place[1:] for place in told}) > 10
     assert sorted(place for place in told if place[2] not in columns[place[1]]) == []
+
+
+def test_what_is_taken_for_kept_is_what_the_keeper_takes(asked: dict[str, Rows], columns: dict[str, set[str]]) -> None:
+    """How far back a KPI is judged rests on it, and is the same whether anybody keeps answers or not."""
+    noted = watched(REPORTING)
+    assert noted == {*kept.WATCHED, *(fact.name for fact in FACTS.values())}
+    taken = {name for name, rows in asked.items() if grounds(rows, noted, set(columns) - noted) is not None}
+
+    assert {name for name, rows in asked.items() if may_be_kept(rows, REPORTING)} == taken
+    assert "won_revenue {}" in taken
+    assert {"rows_stored {}", "data_sync_lag {}", "report_latency {}"}.isdisjoint(taken)
 
 
 @pytest.mark.parametrize("wrapped", ["{0} - 60", "{0} || 'Z'", "{0} * 1", "{0} COLLATE nocase", "-{0}", "({0})"])
