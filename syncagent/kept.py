@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 #: Tables that are not facts and whose every change is noted. What no trigger watches (the agent's own book among it)
 #: nothing kept rests on.
 WATCHED = (*TABLES, "aliases")
-#: Answers are kept up to so many bytes; those that were asked for least lately make room.
+#: Answers are kept up to so many bytes; those that were asked for the longest ago make room.
 MOST_BYTES = 256_000_000
 #: So long a reader waits for another writer before it gives up storing what it computed.
 _PATIENCE_S = 0.25

@@ -11,7 +11,8 @@ from scorecards.periods import Slice
 class Rests:
     """What the answer to a row statement rests on: from that follows how long it may be kept (scorecards.kept).
 
-    It is known only of a statement that compares nothing but `turns` with as_of.
+    It says when an answer turns by the rows of the statement themselves. What is looked up beside them, and compared
+    with as_of there, the statement's text says (`scorecards.kept.beside`).
     """
 
     source: str  # the table of the rows, read as f

@@ -424,7 +424,7 @@ def test_a_period_that_still_runs_is_not_kept(cache: sqlite3.Connection) -> None
     assert "2026-11" in look(cache, to_date)
 
 
-def test_what_was_asked_for_least_lately_makes_room(cache: sqlite3.Connection) -> None:
+def test_what_was_asked_for_the_longest_ago_makes_room(cache: sqlite3.Connection) -> None:
     look(cache)
     _, shelf = asked(cache, NOW + timedelta(days=1), [WON], REPORTING, stores=False)
     held = cache.execute("SELECT SUM(bytes) FROM kept_values").fetchone()[0]
