@@ -48,7 +48,8 @@ def _kinds() -> Iterator[str]:
     yield _found(
         "close date before creation",
         deals,
-        "t.close_date < local_day(t.created_at)",
+        # No zone is a day ahead of UTC: of nearly all deals the texts say it, and no local day is worked out.
+        "t.close_date <= substr(t.created_at, 1, 10) AND t.close_date < local_day(t.created_at)",
         "'closes ' || t.close_date || ', created ' || local_day(t.created_at)",
     )
     yield _found(
@@ -97,10 +98,11 @@ def _orphans() -> Iterator[str]:
         yield _found("orphan link", table, unknown, what)
     for table, references in _REFERENCES.items():
         for column, target in references.items():
-            # Of a kind that is not read at all nothing can be missed.
+            # Asked once of each record that is named. Of a kind that is not read at all nothing can be missed.
             missing = (
-                f"t.{column} IS NOT NULL AND EXISTS (SELECT 1 FROM {target}) AND NOT EXISTS (SELECT 1 FROM {target} o"
-                f" WHERE o.id = {standing(f't.{column}')} AND (o.is_deleted = 0 OR o.merged_into IS NOT NULL))"
+                f"t.{column} IN (SELECT k.id FROM (SELECT DISTINCT r.{column} AS id FROM {table} r) k"
+                f" WHERE EXISTS (SELECT 1 FROM {target}) AND NOT EXISTS (SELECT 1 FROM {target} o"
+                f" WHERE o.id = {standing('k.id')} AND (o.is_deleted = 0 OR o.merged_into IS NOT NULL)))"
             )
             named = column.removesuffix("_id").replace("_", " ")
             yield _found("orphan link", table, missing, f"'its {named} is not there'")
