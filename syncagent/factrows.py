@@ -18,15 +18,12 @@ def derive(conn: sqlite3.Connection, fact: Fact, book: Book) -> int:
         units, after = _want(conn, fact, last)
         if not units:
             return derived
+        # Later facts, and what is kept, read more of a record than our row of it holds: they look again anyway.
         kept.mark(conn, fact)
-        if fact.together:  # what its rows say of each other is written into them afterwards: no two are compared
-            _replace(conn, fact, book)
+        feed(conn, fact)
+        if _is_other(conn, fact, book):
+            _replace(conn, fact, None)
             kept.mark(conn, fact)
-        else:
-            feed(conn, fact)  # later facts read more of a record than our row of it holds: they look again anyway
-            if _is_other(conn, fact, book):
-                _replace(conn, fact, None)
-                kept.mark(conn, fact)
         _settle(conn, fact, last, after)
         derived, last = derived + units, after
 
@@ -98,6 +95,8 @@ def _want(conn: sqlite3.Connection, fact: Fact, after: str) -> tuple[int, str]:
         (fact.kind, after, _BATCH),
     )
     last, units = conn.execute("SELECT MAX(id), COUNT(*) FROM temp.wanted").fetchone()
+    # Not told how few they are, the planner takes them for a million, and reads a whole table to look up a thousand.
+    conn.execute("ANALYZE temp.wanted")
     return units, last if units else after
 
 
@@ -109,17 +108,53 @@ def _replace(conn: sqlite3.Connection, fact: Fact, book: Book | None) -> None:
     """Derive the rows of the wanted units in place of those there are; without a book, take those in temp.made."""
     _touch(conn, fact)
     feed(conn, fact)
-    conn.execute(f"DELETE FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)")
     if book is None:
-        conn.execute(
-            f"INSERT INTO {fact.name} SELECT * FROM temp.made WHERE {fact.unit} IN (SELECT id FROM temp.wanted)"
-        )
+        _take_made(conn, fact)
     else:
+        conn.execute(f"DELETE FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)")
         _derived_into(conn, fact.name, fact, book)
     _touch(conn, fact)
     feed(conn, fact)
     if fact.together:
         conn.execute(fact.together)
+
+
+def _take_made(conn: sqlite3.Connection, fact: Fact) -> None:
+    """Make the rows of the wanted units those in temp.made, and write of each no more than what is another.
+
+    An index is written where a column of its own is: a new owner of a deal is no reason to write where it lies in time.
+    """
+    columns = _compared(fact)
+    placed = (
+        f"SELECT rowid AS place, {fact.unit} AS unit, ROW_NUMBER() OVER (PARTITION BY {fact.unit} ORDER BY rowid) AS n"
+        f" FROM {{}} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)"
+    )
+    conn.execute("DROP TABLE IF EXISTS temp.pairs")
+    conn.execute(
+        "CREATE TEMP TABLE pairs AS SELECT own.place AS place, made.place AS made"
+        f" FROM ({placed.format(fact.name)}) own JOIN ({placed.format('temp.made')}) made USING (unit, n)"
+    )
+    conn.execute(
+        f"DELETE FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)"
+        " AND rowid NOT IN (SELECT place FROM temp.pairs)"
+    )
+    pairs = f"temp.pairs p CROSS JOIN temp.made m ON m.rowid = p.made CROSS JOIN {fact.name} f ON f.rowid = p.place"
+    differ = conn.execute(f"SELECT {', '.join(f'MAX(f.{one} IS NOT m.{one})' for one in columns)} FROM {pairs}")
+    for column, differs in zip(columns, tuple(differ.fetchone()), strict=True):
+        if differs:
+            conn.execute(
+                f"UPDATE {fact.name} SET {column} = m.{column} FROM temp.pairs p JOIN temp.made m ON m.rowid = p.made"
+                f" WHERE {fact.name}.rowid = p.place AND {fact.name}.{column} IS NOT m.{column}"
+            )
+    conn.execute(
+        f"INSERT INTO {fact.name} SELECT * FROM temp.made WHERE {fact.unit} IN (SELECT id FROM temp.wanted)"
+        " AND rowid NOT IN (SELECT made FROM temp.pairs)"
+    )
+
+
+def _compared(fact: Fact) -> list[str]:
+    """The columns that follow from a unit's own records."""
+    return [column for column in fact.columns if column != fact.told]
 
 
 def _derived_into(conn: sqlite3.Connection, table: str, fact: Fact, book: Book) -> None:
@@ -135,13 +170,14 @@ def _is_other(conn: sqlite3.Connection, fact: Fact, book: Book) -> bool:
 
     Most changes of a record change little of what follows from it, and rows that stay cost no page of the disk.
     """
-    columns = ", ".join(fact.columns)
+    columns = ", ".join(_compared(fact))
     there = f"SELECT {columns} FROM {fact.name} WHERE {fact.unit} IN (SELECT id FROM temp.wanted)"
+    made = f"SELECT {columns} FROM temp.made"
     conn.execute("DROP TABLE IF EXISTS temp.made")
-    conn.execute(f"CREATE TEMP TABLE made ({columns})")
+    conn.execute(f"CREATE TEMP TABLE made ({', '.join(fact.columns)})")
     _derived_into(conn, "temp.made", fact, book)
     number = f"SELECT {fact.unit}, COUNT(*) FROM ({{}}) GROUP BY 1"  # equal rows are told apart by how many there are
-    pairs = [("SELECT * FROM temp.made", there), (number.format("SELECT * FROM temp.made"), number.format(there))]
+    pairs = [(made, there), (number.format(made), number.format(there))]
     changed = " UNION ALL ".join(
         f"SELECT {fact.unit} FROM (SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other}))"
         for pair in pairs

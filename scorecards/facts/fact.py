@@ -63,10 +63,11 @@ class Fact:
     anchors: tuple[str, ...] = ()  # columns KPIs place our rows in time by
     uses: tuple[str, ...] = ()  # parts of Reporting besides the time zone that `derive` reads: a change builds anew
     version: int = 1  # raised when `derive` says something else of unchanged rows
-    # What rows of one fact say of each other: `together` recomputes it for the groups in temp.touched, which
-    # `group` names before and after the rows of temp.wanted are replaced.
+    # What rows of one fact say of each other, in the column `told`: `together` recomputes it for the groups in
+    # temp.touched, which `group` names before and after the rows of temp.wanted are replaced.
     group: str = ""
     together: str = ""
+    told: str = ""
 
     @property
     def fed(self) -> set[str]:

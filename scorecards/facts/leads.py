@@ -80,6 +80,7 @@ FACT = Fact(
     follows={"leads": ("id",)},
     anchors=("created_at", "converted_date"),
     group="created_at / 60",
+    told="is_imported",
     # More than 50 leads in one clock minute: an import, nobody was waiting for an answer (docs/definitions.md).
     # Counted once a minute, not once a lead: an import may bring tens of thousands in one. The + keeps the index.
     together="""
