@@ -7,13 +7,12 @@ import json
 import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from scorecards.compiler import Rows
 from scorecards.definition import Kpi
-from scorecards.faces import faces
+from scorecards.faces import Face, faces
 from scorecards.periods import Slice
 from scorecards.plan import is_stock
 from scorecards.question import question_of
@@ -137,19 +136,17 @@ def _rows(evaluator: "Evaluator", kpi: Kpi, asked: _Asked, found: Sequence[dict[
     made = []
     for row in found:
         shown = {name: row[f"c{number}"] for number, name in enumerate(asked.show)}
-        title, url, owner, minor, currency, day = known.get(row["id"], (None,) * 6)
-        whose = parties.get(row[party] or "", (None, None)) if party else (None, None)
-        title, url = (whose[0], whose[1] or url) if whose[0] else (title, url)
-        factor = _factor(evaluator, currency, day)
-        amount = float(minor * factor) if minor is not None and factor is not None else None
+        face = known.get(row["id"], Face())
+        whose = parties.get(row[party] or "", Face()) if party else Face()
+        title, url = (whose.title, whose.url or face.url) if whose.title else (face.title, face.url)
         made.append(
             ActionRow(
                 row["id"],
                 title or "(no name)",
                 url,
-                owner,
+                face.owner,
                 reason_of(action.reason or told_of(action.show), shown, row["x"], evaluator),
-                amount if action.amount is None else _number(shown.get(action.amount)),
+                face.amount if action.amount is None else _number(shown.get(action.amount)),
             )
         )
     return made
@@ -190,14 +187,9 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _parties(evaluator: "Evaluator", ids: Set[str]) -> dict[str, tuple[Any, ...]]:
-    """id -> (title, url, …) of accounts, contacts and leads."""
+def _parties(evaluator: "Evaluator", ids: Set[str]) -> dict[str, Face]:
+    """The faces of accounts, contacts and leads by their ids."""
     wanted = sorted(ids)
     return {
         id_: face for name in ("accounts", "contacts", "leads") for id_, face in faces(evaluator, name, wanted).items()
     }
-
-
-def _factor(evaluator: "Evaluator", currency: str | None, day: str | None) -> Decimal | None:
-    found = evaluator.rates.factor(currency, day)
-    return None if found is None else Decimal(found)

@@ -91,7 +91,7 @@ class Sql:
         """What the CRM converts the amount to itself, as arguments more."""
         if not column.home:
             return ""
-        if self.relation.base is not None:
+        if column.home.startswith("r."):
             self.joins.setdefault("r", self.language.join(self.relation, "r"))
         return f", {column.home}"
 

@@ -5,6 +5,10 @@ from collections.abc import Mapping
 Place = tuple[str, str]  # (table, column); a custom field is ("opportunities", "custom.health")
 
 _DONE_BY_US: tuple[Place, ...] = (("activities", "type"), ("activities", "direction"), ("activities", "status"))
+#: A public answer of ours on a ticket.
+_ANSWERED: tuple[Place, ...] = tuple(
+    ("activities", name) for name in ("occurred_at", "direction", "status", "is_public", "is_automated")
+)
 _EDITED: tuple[str, ...] = ("created_at", "updated_at", "updated_by_kind")
 _PERSON: tuple[Place, ...] = (("activities", "contact_id"), ("activities", "lead_id"))
 
@@ -22,13 +26,15 @@ def _seen_to(table: str, named_by: str) -> dict[str, tuple[Place, ...]]:
 
 _BOUGHT: tuple[Place, ...] = tuple(("opportunities", column) for column in ("account_id", "state", "close_date"))
 _LINES: tuple[Place, ...] = (("opportunity_lines", "product"), ("opportunity_lines", "opportunity_id"))
+#: What an amount of a deal in the reporting currency is made of.
+_AMOUNT: tuple[Place, ...] = tuple(
+    ("opportunities", column) for column in ("amount_minor", "currency", "home_amount", "home_currency")
+)
 _OF_PERSON: tuple[Place, ...] = (*_PERSON, ("contacts", "account_id"), ("leads", "converted_account_id"))
 #: What records contradict each other in.
 _AT_ODDS: tuple[Place, ...] = (
-    *(
-        ("opportunities", name)
-        for name in ("state", "amount_minor", "currency", "close_date", "created_at", "owner_id")
-    ),
+    *_AMOUNT,
+    *(("opportunities", name) for name in ("state", "close_date", "created_at", "owner_id")),
     *(("tickets", name) for name in ("created_at", "closed_at", "status_category", "owner_id", "account_id")),
     ("users", "is_active"),
     ("contacts", "account_id"),
@@ -78,7 +84,7 @@ MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         "is_open": (("opportunities", "state"), ("opportunities", "stage")),
         "state": (("opportunities", "state"), ("opportunities", "stage")),
         "future_close": (("opportunities", "close_date"),),
-        "worth": tuple(("opportunities", column) for column in ("amount_minor", "currency", "cost_minor")),
+        **dict.fromkeys(("worth", "profit"), (*_AMOUNT, ("opportunities", "cost_minor"))),
         "worth_is": (("opportunities", "cost_minor"),),
         "days_ago": (("opportunities", "close_date"),),
         "spoken_since_at": (("activities", "occurred_at"), ("activities", "account_id")),
@@ -110,7 +116,7 @@ MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         ),
         "first_response_at": (
             ("tickets", "first_response_at"),
-            ("activities", "occurred_at"),
+            *_ANSWERED,
             ("activity_links", "object_id"),
         ),
         "has_history": (("ticket_status_history", "status"),),
@@ -212,7 +218,7 @@ MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         ),
         **dict.fromkeys(
             ("ticket_response_s", "ticket_response_business_s"),
-            (("tickets", "created_at"), ("tickets", "first_response_at"), ("activities", "occurred_at")),
+            (("tickets", "created_at"), ("tickets", "first_response_at"), *_ANSWERED),
         ),
     },
     "contracts": {
@@ -222,7 +228,8 @@ MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
         ),
         "yearly_revenue": (
             ("contracts", "mrr_minor"),
-            ("opportunities", "amount_minor"),
+            ("contracts", "currency"),
+            *_AMOUNT,
             ("opportunities", "close_date"),
         ),
         "product": (*_BOUGHT, *_LINES),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
-from scorecards.faces import faces
+from scorecards.faces import Face, faces
 from scorecards.figures import figure
 from scorecards.periods import Slice
 from scorecards.ratios import base_of
@@ -51,11 +51,12 @@ def ranked(
     }
     rows = []
     for name in listed:
-        title, url, owner = known.get(name, (None, None, None))[:3]
+        face = known.get(name, Face())
         words = {"figure": _written(now.get(name, 0), unit), "before": _written(before.get(name, 0), unit)}
         amount = found[name] if unit == "money" else None
-        title = title or said_of(action.per, name, evaluator)
-        rows.append(ActionRow(name, title, url, owner, reason_of(action.reason, {}, None, evaluator, **words), amount))
+        title = face.title or said_of(action.per, name, evaluator)
+        reason = reason_of(action.reason, {}, None, evaluator, **words)
+        rows.append(ActionRow(name, title, face.url, face.owner, reason, amount))
     return ActionList(action.label, tuple(rows), len(order))
 
 

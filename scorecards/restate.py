@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from scorecards.asked import table_of
 from scorecards.definition import Kpi, Reporting
 from scorecards.explain import measured
-from scorecards.faces import faces
+from scorecards.faces import Face, faces
 from scorecards.periods import Slice, Span
 from scorecards.plan import Plan, plan
 from scorecards.question import question_of
@@ -248,17 +248,19 @@ def _named(
         side = (changes[id_][0] or changes[id_][1])[0][0]
         table = _table(evaluator, sides[side]) if sides else table_of(id_)
         tables.setdefault(table, []).append(id_)
-    known: dict[str, tuple[Any, ...]] = {}
+    known: dict[str, Face] = {}
     for table, ids in tables.items():
         if table in evaluator.reporting.tables:
             known |= faces(evaluator, table, ids)
     made = []
     for id_ in heaviest:
         before, after = changes[id_]
-        title, url = known.get(id_, (None, None))[:2]
+        face = known.get(id_, Face())
         change = "changed" if before and after else "added" if after else "gone"
         made.append(
-            ChangedRecord(id_, title, url, change, _sum(before) if before else None, _sum(after) if after else None)
+            ChangedRecord(
+                id_, face.title, face.url, change, _sum(before) if before else None, _sum(after) if after else None
+            )
         )
     return tuple(made), len(changes)
 

@@ -29,6 +29,8 @@ _BEHIND = {
 MADE_OF_EITHER = frozenset({"handled"})
 #: The agent's own book, which no source fills: it is never late itself, being what lateness is told by.
 OWN_BOOK = frozenset({"streams", "sync_runs", "deliveries"})
+#: What converts the money of a record, beside its currency: what its CRM makes of it.
+_HOME = ("home_amount", "home_currency")
 #: Words in a KPI that say it leans on activities.
 _TOUCHING = (
     "touch", "contact'", "first_outbound_at", "first_response_at", "last_outbound_at", "wait_", "worked_in_",
@@ -176,5 +178,5 @@ def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]
         column = f"{name}_minor" if f"{name}_minor" in known else name
         if column in known:
             yield table, column
-        if column == "amount_minor":
-            yield table, "currency"
+        if known.get(column) == "money":
+            yield from ((table, beside) for beside in ("currency", *_HOME) if beside in known)

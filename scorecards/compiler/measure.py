@@ -51,7 +51,7 @@ def measured(
         value = f"number({value})"
     reasons.append((f"{value} IS NULL", "null"))
     if column.type == "money":
-        day = rate_day(kpi, relation, sql)
+        day = rate_day(kpi, sql)
         if one_rate(relation, column) is None:
             reasons.append((f"{sql.rate(column, day)} IS NULL", "no_fx"))
         return value, reasons, column

@@ -82,7 +82,7 @@ class Compiler:
         sql = self._sql(relation)
         if kpi.retain is not None and not own:
             segment = self._segment(relation, by, sql) if by is not None else ""
-            found = retained(kpi, sql, movements, segment, [self._shown(sql, name) for name in show])
+            found = retained(kpi, sql, movements, segment, [self._shown(kpi, sql, name) for name in show])
             return replace(found, rests=self._rests(kpi, relation, sql, [relation.live]))
         time = [] if own else placed(kpi, relation, sql)
         known = known_rows(kpi, relation, sql, own, moving)
@@ -99,7 +99,7 @@ class Compiler:
         shared = self._shared(relation, money) if money is not None else None
         rate = "NULL"
         if money is not None:
-            rate = f"'{shared}'" if shared else sql.rate(money, rate_day(kpi, relation, sql))
+            rate = f"'{shared}'" if shared else sql.rate(money, rate_day(kpi, sql))
         is_rated = money is not None and not shared
         is_same = not any(_OF_SLICE.search(one) for one in (*asked, *sql.joins.values(), x) if one)
         stays_out = moving and is_same and not is_rated
@@ -113,7 +113,7 @@ class Compiler:
             f" {on_top} AS hit, {x} AS x, {y} AS y, {rate} AS rate"
         )
         for number, name in enumerate(show):
-            select += f", {self._shown(sql, name)} AS c{number}"
+            select += f", {self._shown(kpi, sql, name)} AS c{number}"
         if moving:
             select += f", {neighbours(relation)}"
         shown = "".join(f", c{number}" for number in range(len(show)))
@@ -180,14 +180,14 @@ class Compiler:
         factors = {self._one_rate(table) for table in relation.money_tables}
         return factors.pop() if len(factors) == 1 else None
 
-    def _shown(self, sql: Sql, name: str) -> str:
-        """A column as lists show it: money in major units."""
+    def _shown(self, kpi: Kpi, sql: Sql, name: str) -> str:
+        """A column as lists show it: money in major units, by the rate that is the row's in the figure."""
         column = sql.column(name)
         if column.type != "money":
             return sql.value_of(name)
         if self._shared(sql.relation, column):  # no row needs what its CRM makes of it
             column = replace(column, home="")
-        return sql.money(column, "s.at_day")
+        return sql.money(column, rate_day(kpi, sql))
 
     def _segment(self, relation: Relation, by: str | None, sql: Sql) -> str:
         if by is None:

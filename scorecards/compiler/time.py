@@ -104,7 +104,7 @@ def axis(kpi: Kpi, sql: Sql) -> tuple[str, bool]:
     return (name if stored else ""), column.type == "date"
 
 
-def rate_day(kpi: Kpi, relation: Relation, sql: Sql) -> str:
+def rate_day(kpi: Kpi, sql: Sql) -> str:
     """The day whose rate converts a row: its anchor's for flows, the slice's own for stocks (G10)."""
     name = anchor(kpi)
     if kpi.stock is not None or name is None:

@@ -144,6 +144,17 @@ def bit(name: str) -> Column:
     return Column(f"f.{name}", "boolean")
 
 
+def converted(alias: str) -> str:
+    """What the CRM makes of the whole amount of a record (an alias in SQL): `Column.home` of its money."""
+    return ", ".join(f"{alias}.{name}" for name in ("amount_minor", "home_amount", "home_currency"))
+
+
+def converted_by(table: str, ids: str, only: str = "1") -> str:
+    """The same of the record of a table (as h) that an id (SQL) names, where `only` (SQL) holds."""
+    wanted = converted("h").split(", ")
+    return ", ".join(f"(SELECT {one} FROM {table} h WHERE h.id = {ids} AND {only})" for one in wanted)
+
+
 #: Whose a row is: one person, however many CRMs know them.
 OWNER = Column(standing("f.owner_id"), "text")
 MONEY = Column("f.amount_minor", "money", currency="f.currency")
@@ -164,10 +175,13 @@ def base_columns(
     `references` (column -> table): what refers to a merged record refers to the one that stands for it (G3).
     """
     columns = {}
+    home = converted(alias) if "home_amount" in types else ""
     for name, kind in types.items():
         sql = f"{alias}.{name}"
         if kind == "money":
-            columns[name.removesuffix("_minor")] = Column(sql, "money", joins=joins, currency=f"{alias}.currency")
+            # All money of a record by one rate: what a deal cost as what it is worth.
+            money = Column(sql, "money", joins=joins, currency=f"{alias}.currency", home=home)
+            columns[name.removesuffix("_minor")] = money
         elif kind != "json":
             is_stood_for = (references or {}).get(name) in _STOOD_FOR
             columns[name] = Column(standing(sql) if is_stood_for else sql, kind, joins=joins)

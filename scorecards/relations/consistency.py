@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from scorecards.aliases import standing
 from scorecards.facts import LIVE
-from scorecards.relations.column import Column, Relation, Spec
+from scorecards.relations.column import Column, Relation, Spec, converted
 
 #: What a row refers to, by table: the columns looked at, and the tables they name. Owners are not: few logins may read
 #: all users.
@@ -63,7 +63,8 @@ def _kinds() -> Iterator[str]:
         ("orders", "COALESCE(t.order_date, :today)", "t.owner_id"),
         ("invoices", "COALESCE(t.issued_date, :today)", "NULL"),
     ):
-        unknown = f"t.amount_minor IS NOT NULL AND t.currency IS NOT NULL AND rate(t.currency, {day}) IS NULL"
+        home = f", {converted('t')}" if table == deals else ""
+        unknown = f"t.amount_minor IS NOT NULL AND t.currency IS NOT NULL AND rate(t.currency, {day}{home}) IS NULL"
         yield _found("two currencies without rate", table, unknown, f"t.currency || ' on ' || {day}", owner)
     yield _found(
         "ticket closed before created",

@@ -1,6 +1,7 @@
 """Who bought, and who is a customer from when to when: relations made of deals, orders and contracts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from scorecards.aliases import filed_under
 from scorecards.facts import LIVE
@@ -15,7 +16,7 @@ from scorecards.relations.bought import (
     product_of_order,
     won,
 )
-from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, flag
+from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, converted, converted_by, flag
 
 #: Orders as purchases beside won deals, under the same names.
 _DEALS_BOUGHT = (
@@ -38,8 +39,8 @@ _YEARLY = (
     "COALESCE((SELECT SUM(major(c.mrr_minor, c.currency, s.day_start)) * 12 FROM contracts c"
     f" WHERE c.account_id IN {filed_under('f.account_id')} AND {LIVE.format('c')}"
     " AND c.start_date <= s.day_start AND (c.end_date IS NULL OR c.end_date > s.day_start)),"
-    " (SELECT SUM(major(p.amount_minor, p.currency, p.outcome_date)) FROM fact_opportunities p"
-    f" WHERE p.account_id = f.account_id AND {won('p')}"
+    f" (SELECT SUM(major(p.amount_minor, p.currency, p.outcome_date, {converted('d')})) FROM fact_opportunities p"
+    f" CROSS JOIN opportunities d ON d.id = p.id WHERE p.account_id = f.account_id AND {won('p')}"
     " AND p.outcome_date >= date(s.day_start, '-365 days') AND p.outcome_date < s.at_day))"
 )
 
@@ -116,7 +117,8 @@ _HAVE_COST = {
     "deals": "EXISTS (SELECT 1 FROM opportunities cost WHERE cost.cost_minor IS NOT NULL AND cost.is_deleted = 0)",
     "orders": "EXISTS (SELECT 1 FROM orders cost WHERE cost.cost_minor IS NOT NULL AND cost.is_deleted = 0)",
 }
-
+#: What the deal's CRM makes of a purchase.
+_HOME = converted_by("opportunities", "f.id")
 
 _SPOKEN_SINCE = (
     "(SELECT MIN(t.occurred_at) FROM fact_touches t WHERE t.party_id = f.account_id AND t.is_touch = 1"
@@ -152,7 +154,7 @@ def _purchases(options: Options) -> Relation:
         "account_id": Column("f.account_id", "text"),
         "owner_id": OWNER,
         "purchase_date": Column("f.outcome_date", "date"),
-        "amount": MONEY,
+        "amount": replace(MONEY, home=_HOME),
         "is_first": flag(f"NOT EXISTS ({others('1', '< f.outcome_date')}) AND NOT EXISTS ({same_day})"),
         "next_purchase_date": Column(
             f"(SELECT MIN(day) FROM ({others('MIN(p.outcome_date) AS day', '> f.outcome_date')}))", "date"
@@ -168,6 +170,7 @@ def _purchases(options: Options) -> Relation:
             f"(CASE WHEN {have_cost} THEN f.amount_minor - f.cost_minor ELSE f.amount_minor END)",
             "money",
             currency="f.currency",
+            home=_HOME,
         ),
         "product": Column(f"COALESCE({product_of_deal('f')}, {product_of_order('f')})", "text"),
         "first_lead_source": FIRST_LEAD_SOURCE,

@@ -15,6 +15,8 @@ from scorecards.relations.column import (
     Relation,
     Spec,
     bit,
+    converted,
+    converted_by,
     epoch,
     flag,
     of_live,
@@ -55,7 +57,7 @@ _DEAL = {
     "is_closed": flag("f.state <> 'open'"),
     "is_open": bit("is_open"),
     # What a deal was worth before is converted as what it is worth now.
-    "amount": replace(MONEY, home="r.amount_minor, r.home_amount, r.home_currency"),
+    "amount": replace(MONEY, home=converted("r")),
     "currency": Column("f.currency", "text"),
     "owner_id": OWNER,
     "account_id": Column("f.account_id", "text"),
@@ -70,8 +72,13 @@ _DEAL = {
     "product": Column(product_of_deal("f"), "text"),
     "with_partner": Column("(CASE WHEN r.partner_account_id IS NULL THEN 'no' ELSE 'yes' END)", "text", joins=("r",)),
     "new_or_returning": new_or_returning("f.account_id", "COALESCE(f.outcome_date, :today)"),
-    "profit": Column("(f.amount_minor - r.cost_minor)", "money", joins=("r",), currency="f.currency"),
+    "profit": Column(
+        "(f.amount_minor - r.cost_minor)", "money", joins=("r",), currency="f.currency", home=converted("r")
+    ),
 }
+
+#: A line is converted as the deal it is on, whose currency it is in.
+_AS_ITS_DEAL = converted_by("opportunities", "f.opportunity_id", "h.currency = f.currency")
 
 #: Rows another CRM's row counts for, each as it is in its own CRM.
 _COPIES = Relation(
@@ -86,7 +93,9 @@ _COPIES = Relation(
 
 SPECS: Mapping[str, Spec] = {
     "opportunity_copies": Spec(made=lambda _: _COPIES, behind="opportunities"),
-    "opportunity_lines": Spec(live=of_live("opportunities", "opportunity_id")),
+    "opportunity_lines": Spec(
+        own={"amount": replace(MONEY, home=_AS_ITS_DEAL)}, live=of_live("opportunities", "opportunity_id")
+    ),
     "opportunities": Spec(
         own={**quality.OPPORTUNITIES, **_DEAL},
         anchor="created_at",

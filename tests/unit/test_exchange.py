@@ -198,3 +198,64 @@ def test_without_any_rate_a_deal_is_worth_what_its_crm_makes_of_it(cache: sqlite
     pipeline = override(BUILTINS["pipeline_open_value"], {"n_min": 1})
     then = asked(cache, pipeline, Span(date(2026, 9, 1), date(2026, 10, 1), "month"))
     assert then.value == pytest.approx(95 + 46.15 + 43.21)  # half of today's amount; the others were open too
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_that_follows_from_a_deal_is_converted_as_the_deal_is(cache: sqlite3.Connection, seed: int) -> None:
+    """Profit, what accounts bought, customers' worth, lines, lists, segments: by a rate, else as the CRM does."""
+    random = Random(seed)
+    rate(cache, "files", "USD", "2026-10-10", 0.5)
+    deals: list[Any] = []
+    for number in range(40):
+        currency = random.choice([None, "EUR", "USD", "CHF", "CHF"])
+        amount, cost = random.randrange(1, 900) * 100, random.choice([None, random.randrange(1, 900) * 100])
+        home, of = random.choice([(None, None), (amount / 400, "EUR"), (amount / 400, "USD")])
+        day, account = f"2026-10-{random.randrange(1, 29):02d}", random.choice("ABC")
+        deal(cache, f"D{number:02d}", amount, currency, day, cost_minor=cost, home_amount=home, home_currency=of,
+             account_id=account, owner_id=None)  # fmt: skip
+        put(cache, "opportunity_lines", f"L{number:02d}", opportunity_id=f"D{number:02d}", quantity=1,
+            amount_minor=amount // 2, currency=currency)  # fmt: skip
+        factor = 0.01 if currency in (None, "EUR") else None
+        if currency == "USD" and day >= "2026-10-10":
+            factor = 0.005
+        elif currency is not None and factor is None and of == "EUR":
+            factor = 0.0025
+        deals.append((f"D{number:02d}", account, amount, cost, factor, currency))
+    for account in "ABC":
+        put(cache, "accounts", account, created_at="2026-01-05T10:00:00Z", name=account)
+    usable = [one for one in deals if one[4] is not None]
+
+    def worth(rows: list[Any], of: str = "ABC") -> float:
+        return float(sum(amount * factor for _, account, amount, _, factor, _ in rows if account in of))
+
+    bought = build("bought", {"of": "purchases", "agg": "sum", "field": "amount", "date": "purchase_date",
+                              "by": ["account_id"], "action": {"order": "-amount", "limit": 50}})  # fmt: skip
+    found = asked(cache, bought)
+    assert found.value == pytest.approx(worth(usable))
+    assert {s.segment: s.value for s in found.segments} == {a: pytest.approx(worth(usable, a)) for a in "ABC"}
+    assert found.details["excluded_no_fx"] == 40 - len(usable)
+    assert found.actions is not None
+    told = {row.id: row.amount for row in found.actions.rows}
+    assert told == {id_: None if f is None else pytest.approx(a * f) for id_, _, a, _, f, _ in deals}
+    in_order = [row.amount or 0 for row in found.actions.rows]
+    assert in_order == sorted(in_order, reverse=True)
+
+    both = [one for one in usable if one[3] is not None]
+    profit = sum((amount - cost) * factor for _, _, amount, cost, factor, _ in both)
+    found = asked(cache, override(BUILTINS["profit_per_customer"], {"n_min": 1}))
+    assert found.value == pytest.approx(profit / len({account for _, account, *_ in both}))
+    earned = build("earned", {"of": "purchases", "agg": "sum", "field": "worth", "date": "purchase_date"})
+    assert asked(cache, earned).value == pytest.approx(profit)
+    spent = build("spent", {"of": "opportunities", "agg": "sum", "field": "cost", "date": "outcome_date"})
+    assert asked(cache, spent).value == pytest.approx(sum(cost * factor for *_, cost, factor, _ in both))
+
+    lines = build("lines", {"of": "opportunity_lines", "agg": "sum", "field": "amount"})  # of no day: by today's rate
+    today = [(amount // 2) * (0.005 if of == "USD" else factor or 0) for _, _, amount, _, factor, of in deals]
+    assert asked(cache, lines).value == pytest.approx(sum(today))
+
+    customers = build("customers", {"of": "customer_spans", "agg": "sum", "field": "yearly_revenue",
+                                    "stock": {"opens": "start_date", "closes": "end_date"},
+                                    "params": {"customer_model": "repurchase"}})  # fmt: skip
+    assert asked(cache, customers, Span(date(2026, 10, 29), date(2026, 11, 1))).value == pytest.approx(worth(usable))
+    clash = build("clash", {"of": "inconsistencies", "where": {"kind": "two currencies without rate"}})
+    assert asked(cache, clash).value == 40 - len(usable)

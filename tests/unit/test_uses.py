@@ -59,6 +59,22 @@ def test_times_of_a_ticket_come_from_its_history_too() -> None:
     assert {"tickets.created_at", "tickets.closed_at", "ticket_status_history.status"} <= places
 
 
+def test_an_amount_is_made_of_what_converts_it() -> None:
+    """What the CRM makes of a deal in its own currency is read wherever the deal's money is."""
+    home = {"opportunities.home_amount", "opportunities.home_currency", "opportunities.currency"}
+    for field in ("amount", "profit", "cost"):
+        assert home < used(of="opportunities", agg="sum", field=field)
+    for field in ("amount", "worth"):
+        assert home < used(of="purchases", agg="sum", field=field)
+    assert home < used(of="customer_spans", agg="sum", field="yearly_revenue")
+
+
+def test_a_first_answer_is_a_public_one_of_ours() -> None:
+    answered = {f"activities.{name}" for name in ("occurred_at", "direction", "status", "is_public", "is_automated")}
+    assert answered < used(of="tickets", duration={"from": "created_at", "to": "first_response_at"})
+    assert answered < used(of="survey_responses", agg="avg", field="ticket_response_s")
+
+
 def test_an_answered_mail_is_made_of_activities() -> None:
     """Relations that are no table stand for the columns they are made of."""
     places = used(of="sent_mails", date="occurred_at", cohort={"reaches": "answered_at", "within": "7d"})
