@@ -243,14 +243,19 @@ def substituted(template: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def laid_out(template: Mapping[str, Any]) -> dict[str, Any]:
-    """A KPI's table with the `variants` that its parameters choose ("*": any value) laid over it."""
+    """A KPI's table with the `variants` that its parameters choose ("*": any value) laid over it, and theirs."""
     table = {key: value for key, value in template.items() if key != "variants"}
     for param, choices in template.get("variants", {}).items():
         value = table.get("params", {}).get(param)
-        chosen = choices.get(str(value)) or ({} if value in (None, "") else choices.get("*", {}))
+        chosen = choices.get(_in_toml(value)) or ({} if value in (None, "") else choices.get("*", {}))
         params = {**chosen.get("params", {}), **table.get("params", {})}
-        table = {**table, **chosen, "params": params}
+        table = laid_out({**table, **chosen, "params": params})
     return table
+
+
+def _in_toml(value: Any) -> str:
+    """A parameter as the key of a variant: true and false are written small."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _substituted(value: Any, params: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from scorecards.catalogue import BUILTINS
 from scorecards.checks.parameters import parameters_of
 from scorecards.compiler import Compiler
-from scorecards.definition import Kpi
+from scorecards.definition import Kpi, override
 from scorecards.evaluate import Evaluator
 from scorecards.figures import n_min
 from scorecards.needs import NOTED, how_to_map
@@ -108,16 +108,29 @@ def _attributes(kpi: Kpi) -> Iterator[tuple[str, str]]:
     splits = usual_splits(kpi, BUILTINS, COMPILER.language, {})
     yield "Worth splitting by", ", ".join(f"`{name}`" for name in splits)
     yield "Parameters", "; ".join(_parameters(kpi))
-    for param, choices in kpi.template.get("variants", {}).items():
-        for choice, changes in choices.items():
-            if "about" in changes:
-                yield f"With `{param} = {_toml(choice)}`", str(changes["about"]).replace("$", "")
+    yield from _variants(kpi, kpi.template.get("variants", {}), {})
     yield "Beside it", ", ".join(f"`{name}`" for name in kpi.also)
     yield "Shown with", " or ".join(f"`{name}`" for name in kpi.partner)
     yield "Needs", re.sub(r"(\[+source\.NAME[\w.]*\]+)", r"`\1`", f"{kpi.needs}. {kpi.maps or _mapped(kpi)}")
     if kpi.action is not None:
         yield "Records to act on", kpi.action.label
     yield "Record", "; ".join(f"{field.replace('_', ' ')}: {said}" for field, said in _record(kpi))
+
+
+def _variants(kpi: Kpi, variants: Mapping[str, Any], given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What a KPI is with each value of a parameter that makes another of it, beside the values `given`."""
+    for param, choices in variants.items():
+        for choice, changes in choices.items():
+            said = {**given, param: choice}
+            if "about" in changes:
+                about = changes["about"] if choice == "*" else override(kpi, {"params": said}).about
+                shown = ", ".join(f"{name} = {_toml(_flag(value))}" for name, value in said.items())
+                yield f"With `{shown}`", str(about).replace("$", "")
+            yield from _variants(kpi, changes.get("variants", {}), said)
+
+
+def _flag(word: str) -> str | bool:
+    return word == "true" if word in ("true", "false") else word
 
 
 def _parameters(kpi: Kpi) -> Iterator[str]:

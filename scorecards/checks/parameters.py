@@ -60,7 +60,8 @@ def lacking(kpi: Kpi, given: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _is_used(kpi: Kpi, name: str, given: Mapping[str, Any]) -> bool:
     """Would another value of a parameter make another KPI, the rest being as given?"""
-    others = kpi.takes[name].one_of or ("\0", "\0\0")
+    takes = kpi.takes[name]
+    others = (True, False) if takes.kind == "flag" else takes.one_of or ("\0", "\0\0")
     made = []
     for other in others:
         params = {**kpi.template.get("params", {}), **given, name: other}

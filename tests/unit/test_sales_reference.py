@@ -28,7 +28,7 @@ class World:
     """Random deals of a few accounts, asked at a random instant about a random span."""
 
     def __init__(self, conn: sqlite3.Connection, seed: int) -> None:
-        self.conn, self.random = conn, Random(seed)
+        self.conn, self.random, self.of_leads = conn, Random(seed), Random(seed)
         self.rows: dict[str, list[Row]] = {}
         pick = self.random.choice
         for number in range(5):
@@ -44,7 +44,7 @@ class World:
             deal = pick([None, f"D{self.random.randrange(44):02}"])
             account = pick([None, f"A{self.random.randrange(5)}"])
             self.add("leads", f"L{number:02}", created_at=text(self.instant()), converted_opportunity_id=deal,
-                     converted_account_id=account, is_deleted=pick([0, 0, 0, 1]))  # fmt: skip
+                     converted_account_id=account, is_deleted=pick([0, 0, 0, 1]), **self.became())  # fmt: skip
             self.funnel_deal(f"F{number:02}")
         facts.refresh(conn, REPORTING)
         self.as_of = datetime(2026, 6, 1, 12, tzinfo=UTC) + timedelta(days=self.random.randrange(150))
@@ -52,6 +52,15 @@ class World:
         self.span = Span(first, first + timedelta(days=pick([7, 31, 90])))
         self.today = self.as_of.astimezone(ZONE).date()
         self.end = min(self.span.end, self.today)
+
+    def became(self) -> Row:
+        """What a lead became, by a generator of its own: the other rows are those they were."""
+        category = self.of_leads.choice(["open", "disqualified", "converted"])
+        days = self.of_leads.randrange(200)
+        return {
+            "status_category": category,
+            "converted_date": (START + timedelta(days=days)).isoformat() if category == "converted" else None,
+        }
 
     def funnel_deal(self, id_: str) -> None:
         """A deal that goes to and fro between stages of one pipeline, or has no history."""
@@ -142,7 +151,7 @@ def test_extra_sales(world: World) -> None:
 def test_leads_sold_to(world: World) -> None:
     """The deal a lead names, else the first live one its account began after it: won within its days."""
     won = {row["id"]: row["close_date"] for row in world.won()}
-    found = []
+    found, judged = [], []
     for lead in world.live("leads"):
         came = datetime.fromisoformat(lead["created_at"])
         day = came.astimezone(ZONE).date()
@@ -156,8 +165,38 @@ def test_leads_sold_to(world: World) -> None:
             deals = [row["id"] for row in sorted(own, key=lambda row: (row["created_at"], row["id"]))][:1]
         sold = [won[deal] for deal in deals if deal in won]
         found.append(bool(sold) and sold[0] <= (day + timedelta(days=45)).isoformat())
+        judged += [found[-1]] if lead["status_category"] != "disqualified" else []
     result = world.told("lead_to_sale_rate", horizon_days=45)
     assert (result.numerator or 0, result.denominator or 0) == (sum(found), len(found))
+    result = world.told("lead_to_sale_rate", horizon_days=45, exclude_disqualified=True)
+    assert (result.numerator or 0, result.denominator or 0) == (sum(judged), len(judged))
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_leads_converted(world: World, exclude: bool) -> None:
+    """Cohort: of leads old enough; period: conversions over arrivals. The disqualified are not converted, or out."""
+    rows = [row for row in world.live("leads") if not (exclude and row["status_category"] == "disqualified")]
+    came = {row["id"]: datetime.fromisoformat(row["created_at"]) for row in rows}
+    arrived = [r for r in rows if world.span.start <= came[r["id"]].astimezone(ZONE).date() < world.span.end]
+    arrived = [row for row in arrived if came[row["id"]] < world.as_of]
+    judged = [row for row in arrived if came[row["id"]] + timedelta(days=45) <= world.as_of]
+    today = world.today.isoformat()
+    converted = {r["id"]: r["converted_date"] for r in rows if r["converted_date"] and r["converted_date"] < today}
+    ends = {id_: (at.astimezone(ZONE).date() + timedelta(days=45)).isoformat() for id_, at in came.items()}
+    hits = [row for row in judged if row["id"] in converted and converted[row["id"]] <= ends[row["id"]]]
+    result = world.told("lead_conversion_rate", horizon_days=45, exclude_disqualified=exclude)
+    assert (result.numerator or 0, result.denominator or 0) == (len(hits), len(judged))
+    assert ("disqualified ones left out" in result.about) is exclude
+    happened = [day for day in converted.values() if world.span.start.isoformat() <= day < world.end.isoformat()]
+    happened = [r for r in rows if r["id"] in converted and converted[r["id"]] in happened and known(r, world)]
+    result = world.told("lead_conversion_rate", mode="period", exclude_disqualified=exclude)
+    if arrived:
+        assert (result.numerator, result.denominator) == (len(happened), len(arrived))
+    assert ("disqualified ones left out" in result.about) is exclude
+
+
+def known(row: Row, world: World) -> bool:
+    return datetime.fromisoformat(row["created_at"]) < world.as_of
 
 
 def test_the_funnel(world: World) -> None:
