@@ -247,15 +247,11 @@ def laid_out(template: Mapping[str, Any]) -> dict[str, Any]:
     table = {key: value for key, value in template.items() if key != "variants"}
     for param, choices in template.get("variants", {}).items():
         value = table.get("params", {}).get(param)
-        chosen = choices.get(_in_toml(value)) or ({} if value in (None, "") else choices.get("*", {}))
+        key = str(value).lower() if isinstance(value, bool) else str(value)
+        chosen = choices.get(key) or ({} if value in (None, "", []) else choices.get("*", {}))
         params = {**chosen.get("params", {}), **table.get("params", {})}
         table = laid_out({**table, **chosen, "params": params})
     return table
-
-
-def _in_toml(value: Any) -> str:
-    """A parameter as the key of a variant: true and false are written small."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _substituted(value: Any, params: Mapping[str, Any]) -> Any:

@@ -198,7 +198,8 @@ class Per(Model):
 class DurationSlot(Model):
     """Time between two columns. `unit` is how a value is given: s, m, h, d (seconds when absent).
 
-    An end later than `within` after the beginning is none: such a row still waits.
+    An end later than `within` after the beginning is none: such a row still waits. The time the record was in a state
+    of `pause_on` (of tickets "pending": they wait for the customer) is taken out, on the same clock.
     """
 
     from_: str = Field(alias="from")
@@ -207,6 +208,7 @@ class DurationSlot(Model):
     unit: Literal["s", "m", "h", "d"] | None = None
     unfinished: Literal["exclude", "so_far"] = "exclude"
     within: Duration | None = None
+    pause_on: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
 
 
 class Stock(Model):

@@ -119,6 +119,8 @@ def _names(kpi: Kpi, reporting: Reporting) -> Iterator[str]:
         yield kpi.weight
     if kpi.duration is not None:
         yield from (kpi.duration.from_, kpi.duration.to)
+        if kpi.duration.pause_on and relation is not None:
+            yield relation.state
     if kpi.duration is not None or kpi.deadline is not None:
         yield from _team(kpi.of, reporting)
     if kpi.stock is not None:

@@ -99,7 +99,8 @@ def _counted(kpi: Kpi) -> str:
         so_far = ", so far where it has not ended" if slot.unfinished == "so_far" else ""
         within = f", ends within {span(slot.within)}" if slot.within is not None else ""
         time = f"time from {_plain(slot.from_)} to {_plain(slot.to)} ({slot.clock} clock{within})"
-        return f"{_AGGREGATES.get(kpi.agg, kpi.agg)} {time} of {rows}{so_far}"
+        paused = f", less the time they were {' or '.join(slot.pause_on)}" if slot.pause_on else ""
+        return f"{_AGGREGATES.get(kpi.agg, kpi.agg)} {time} of {rows}{paused}{so_far}"
     said = _aggregate(kpi.agg, kpi.field, rows)
     if kpi.scale is not None:
         said = f"{said} × {kpi.scale:g}"

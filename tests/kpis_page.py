@@ -125,7 +125,7 @@ def _variants(kpi: Kpi, variants: Mapping[str, Any], given: Mapping[str, str]) -
             if "about" in changes:
                 about = changes["about"] if choice == "*" else override(kpi, {"params": said}).about
                 shown = ", ".join(f"{name} = {_toml(_flag(value))}" for name, value in said.items())
-                yield f"With `{shown}`", str(about).replace("$", "")
+                yield f"With `{param}` set" if choice == "*" else f"With `{shown}`", str(about).replace("$", "")
             yield from _variants(kpi, changes.get("variants", {}), said)
 
 

@@ -17,7 +17,7 @@ from scorecards.figures import is_two_sided
 from scorecards.ratios import SUFFIXES
 from scorecards.reasons import WORD
 from scorecards.relations import Column, Language, Relation
-from scorecards.slots import Deadline
+from scorecards.slots import Deadline, DurationSlot
 from scorecards.split import counted, why_whole
 from scorecards.wanted import Wanted, any_of
 
@@ -101,6 +101,7 @@ class _Check:
         if kpi.duration is not None:
             yield from self._moment("duration.from", kpi.duration.from_)
             yield from self._moment("duration.to", kpi.duration.to)
+            yield from self._paused(kpi.duration)
         if kpi.stock is not None:
             yield from self._moment("stock.opens", kpi.stock.opens)
             if kpi.stock.closes is not None:
@@ -217,6 +218,20 @@ class _Check:
                 yield from self._moment(f"deadline.{key}", name)
         if slot.within is not None and slot.within.by is not None:
             yield from self._known("deadline.within.by", slot.within.by)
+
+    def _paused(self, slot: DurationSlot) -> Iterator[Problem]:
+        """The states a clock is stopped for: of records that go through states, and to the second."""
+        assert self._relation is not None  # only called with one
+        known, path = self._relation.states, "duration.pause_on"
+        ends = [self._column(name) for name in (slot.from_, slot.to)]
+        if slot.pause_on and not known:
+            mend = "Take it away: tickets and opportunities do."
+            yield path, f"{self._relation.name} go through no states.", mend
+        elif slot.pause_on and any(end is not None and end.type == "date" for end in ends):
+            yield path, "stops a clock, and from day to day none runs.", "Name columns ending in _at."
+        else:
+            for state in filter(lambda state: state not in known, slot.pause_on):
+                yield path, f"{self._relation.name} are never {state!r}.", _meant(state, known)
 
     def _reason(self, path: str, said: str) -> Iterator[Problem]:
         known = (*REASONS, *self._kpi.out)

@@ -9,6 +9,7 @@ from scorecards.conditions import Sql
 from scorecards.definition import Kpi
 from scorecards.question import Question
 from scorecards.relations import Column, Relation
+from scorecards.slots import DurationSlot
 
 if TYPE_CHECKING:
     from scorecards.compiler.rows import Compiler
@@ -72,12 +73,27 @@ def _left_out(kpi: Kpi, relation: Relation, sql: Sql) -> list[tuple[str, str]]:
 
 
 def _between(kpi: Kpi, question: Question, sql: Sql, begin: str, end: str) -> str:
+    assert kpi.duration is not None  # the caller looked
     if question.clock == "business":
-        return sql.business_seconds(begin, end)
-    if _by_days(kpi, sql):
+        whole = sql.business_seconds(begin, end)
+    elif _by_days(kpi, sql):
         # Between two dates lie whole days, whatever the clocks did in between.
         return f"CAST(round((({end}) - ({begin})) / 86400.0) AS INTEGER) * 86400"
-    return f"({end}) - ({begin})"
+    else:
+        whole = f"({end}) - ({begin})"
+    return f"{whole} - {_paused(kpi.duration, question, sql, begin, end)}" if kpi.duration.pause_on else whole
+
+
+def _paused(slot: DurationSlot, question: Question, sql: Sql, begin: str, end: str) -> str:
+    """How much of the time between two instants the record was in a state the clock is stopped for."""
+    relation = sql.relation
+    since, until = f"MAX(p.known_from, {begin})", f"MIN(p.known_to, {end})"
+    time = sql.business_seconds(since, until) if question.clock == "business" else f"{until} - {since}"
+    states = ", ".join(map(sql.bind, slot.pause_on))
+    return (
+        f"COALESCE((SELECT SUM({time}) FROM {relation.source} p WHERE p.id = f.id AND p.{relation.state} IN ({states})"
+        f" AND p.known_from < {end} AND p.known_to > {begin}), 0)"
+    )
 
 
 def _by_days(kpi: Kpi, sql: Sql) -> bool:

@@ -82,6 +82,7 @@ class Language:
                 fact.name,
                 versioned="known_from" in fact.columns,
                 state=next((name for name in ("state", "status_category") if name in fact.columns), ""),
+                states=spec.states,
                 base=name,
                 own={**base, **spec.own},
                 anchor=spec.anchor,

@@ -56,6 +56,7 @@ class Relation:
     turns: tuple[str, ...] = ()  # the instants (SQL) that `live` compares with :known_at
     versioned: bool = False
     state: str = ""  # of versions: the column of `source` that says what state each is of
+    states: tuple[str, ...] = ()  # those it may be in, to and fro
     base: str | None = None  # the canonical table behind f, joined as r where one of its columns is wanted
     own: Mapping[str, Column] = field(default_factory=dict)
     anchor: str | None = None
@@ -115,6 +116,7 @@ class Spec:
     live: str = ""  # SQL, what a row must be besides live itself: its parent's to say
     behind: str = ""  # of a made one: the canonical table its references are those of
     refers: Mapping[str, str] = field(default_factory=dict)  # references besides: a column of `own` -> table
+    states: tuple[str, ...] = ()  # as in Relation
     led: Sequence[str] = ()  # references to what a row is about, as in Relation.ways
 
 

@@ -99,6 +99,7 @@ SPECS: Mapping[str, Spec] = {
     "opportunities": Spec(
         own={**quality.OPPORTUNITIES, **_DEAL},
         anchor="created_at",
+        states=("open", "won", "lost"),
         current={
             "is_won": flag("f.state = 'won'"),
             "is_lost": flag("f.state = 'lost'"),

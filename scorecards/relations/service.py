@@ -104,6 +104,7 @@ SPECS: Mapping[str, Spec] = {
             "escalation_is_dated": bit("escalation_is_dated"),
         },
         anchor="created_at",
+        states=("open", "pending", "closed"),
         current={"is_closed": flag("f.status_category = 'closed'")},
     ),
     "survey_responses": Spec(

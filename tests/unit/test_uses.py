@@ -69,6 +69,12 @@ def test_an_amount_is_made_of_what_converts_it() -> None:
     assert home < used(of="customer_spans", agg="sum", field="yearly_revenue")
 
 
+def test_a_clock_that_stops_reads_the_states_it_stops_for() -> None:
+    slot = {"from": "created_at", "to": "first_response_at"}
+    assert "tickets.status_category" not in used(of="tickets", agg="avg", duration=slot)
+    assert "tickets.status_category" in used(of="tickets", agg="avg", duration={**slot, "pause_on": ["pending"]})
+
+
 def test_a_first_answer_is_a_public_one_of_ours() -> None:
     answered = {f"activities.{name}" for name in ("occurred_at", "direction", "status", "is_public", "is_automated")}
     assert answered < used(of="tickets", duration={"from": "created_at", "to": "first_response_at"})
