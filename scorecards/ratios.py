@@ -30,7 +30,7 @@ def ratio_figures(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> 
     """The ratio for each slice: no_denominator unless the bottom is above 0, too_few when a side is thin (G12)."""
     assert kpi.ratio is not None  # the caller looked
     tops = _multiplied(evaluator, kpi, kpi.ratio.tops, slices)
-    bottoms = _multiplied(evaluator, kpi, kpi.ratio.bottoms, slices)
+    bottoms = _multiplied(evaluator, kpi, kpi.ratio.bottoms, [_below_of(evaluator, kpi, one) for one in slices])
     times = [times_of(kpi.ratio, slice_) for slice_ in slices]
     return [_over(kpi, *sides) for sides in zip(tops, bottoms, times, strict=True)]
 
@@ -62,13 +62,23 @@ def parts_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> list[Part]:
     found = []
     for place, said in enumerate(kpi.operands):
         name, _, suffix = said.partition(".")
-        operand = _operands(evaluator, kpi, said, [slice_])[0]
+        over = slice_ if place < len(tops) else _below_of(evaluator, kpi, slice_)
+        operand = _operands(evaluator, kpi, said, [over])[0]
         part = _asked(evaluator, kpi, name)
         sides = [side for _, side in operand.sides]
         if suffix == "mean":
-            sides.append(own_slice(evaluator, part, slice_))  # it rests on the rows of its start, but is made of both
+            sides.append(own_slice(evaluator, part, over))  # it rests on the rows of its start, but is made of both
         found.append(Part(said, place < len(tops), operand.value, tuple((part, side) for side in sides)))
     return found
+
+
+def _below_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> Slice:
+    """The slice that stands below the line of one above: a ratio's `lag` earlier, after as much time of it."""
+    if kpi.ratio is None or not kpi.ratio.lag or slice_.span.granularity == "all":
+        return slice_
+    lag = timedelta(seconds=kpi.ratio.lag)
+    earlier = Span(slice_.span.start - lag, slice_.span.end - lag)
+    return like_for_like(earlier, slice_, evaluator.as_of, evaluator.zone)
 
 
 def times_of(ratio: Ratio, slice_: Slice) -> float:

@@ -54,7 +54,7 @@ class Ratio(Model):
     period. `rests_on`: what there must be enough of, and is said as n: the rows of both sides (of a change, unless said
     otherwise), those below the line (of all else), what stands below it (units sold), or the value of one name below
     it. `at`: both sides are
-    taken at an instant, so the quotient is a stock as they are.
+    taken at an instant, so the quotient is a stock as they are. `lag`: what stands below is of so many days earlier.
     """
 
     tops: Names = Field(alias="top")
@@ -62,6 +62,14 @@ class Ratio(Model):
     times: float | Literal["period_days"] = 1.0
     rests_on: str = "both"
     at: Literal["period_end"] | None = None
+    lag: Duration = 0
+
+    @field_validator("lag")
+    @classmethod
+    def _of_days(cls, value: int) -> int:
+        if value % 86400:
+            raise ValueError('a lag is of whole days, such as "30d"')
+        return value
 
     @model_validator(mode="after")
     def _rests(self) -> "Ratio":

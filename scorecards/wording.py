@@ -37,7 +37,8 @@ def formula(kpi: Kpi, kpis: Mapping[str, Kpi]) -> str:
         )
         days = " × days of the period" if kpi.ratio.times == "period_days" else ""
         times = f" × {kpi.ratio.times:g}" if not days and kpi.ratio.times != 1 else days
-        return f"{top} ÷ {bottom}{times}"
+        earlier = f" {span(kpi.ratio.lag)} earlier" if kpi.ratio.lag else ""
+        return f"{top} ÷ {bottom}{earlier}{times}"
     if kpi.calc is not None:
         added = " + ".join(_operand(name, kpis) for name in kpi.calc.plus)
         return "".join([added, *(f" − {_operand(name, kpis)}" for name in kpi.calc.minus)])

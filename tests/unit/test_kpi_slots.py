@@ -18,6 +18,7 @@ from scorecards.definition import Kpi, build
 from scorecards.evaluate import Evaluator
 from scorecards.periods import Span
 from scorecards.values import KpiResult
+from scorecards.wording import formula
 from syncagent import facts
 from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING, put
@@ -472,3 +473,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_cannot_go_together_is_refused(table: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         build("new", {**TICKETS, **table})
+
+
+def test_a_lag_is_of_whole_days_and_moves_what_stands_below_alone() -> None:
+    with pytest.raises(ValidationError, match="whole days"):
+        build("own", {"ratio": {"top": "won_revenue", "bottom": "leads_created", "lag": "36h"}})
+    lagged = build("own", {"ratio": {"top": "won_revenue", "bottom": "leads_created", "lag": "30d"}})
+    assert problems(lagged, {**BUILTINS, "own": lagged}, REPORTING) == []
+    assert formula(lagged, BUILTINS).endswith(" 30 days earlier")

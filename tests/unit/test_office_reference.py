@@ -138,21 +138,25 @@ def test_costs_by_days(world: World) -> None:
         assert all(month in (result.reason or "") for month in sorted(missing)[:3])
 
 
-def test_units_and_tickets_for_them(world: World) -> None:
-    """Lines of deals won in the period, those of deals merged into them too."""
+@pytest.mark.parametrize("lag", [0, 20])
+def test_units_and_tickets_for_them(world: World, lag: int) -> None:
+    """Lines of deals won in the period (or so many days before), those of deals merged into them too."""
     deals = {row["id"]: row for row in world.rows["opportunities"]}
     sold = 0.0
     for line in world.live("opportunity_lines"):
         deal = deals.get(line["opportunity_id"])
         if deal is not None and deal["merged_into"]:
             deal = deals[deal["merged_into"]]
-        if deal is not None and deal["state"] == "won" and not deal["is_deleted"] and world.falls(deal["close_date"]):
-            sold += line["quantity"] or 0
+        if deal is None or deal["state"] != "won" or deal["is_deleted"]:
+            continue
+        later = date.fromisoformat(deal["close_date"]) + timedelta(days=lag)
+        sold += (line["quantity"] or 0) if world.falls(later.isoformat()) else 0
     world.add("tickets", "T", created_at=f"{world.span.start}T12:00:00Z", category="installation")
     facts.refresh(world.conn, REPORTING)
-    result = world.told("installation_problems_per_unit")
+    result = world.told("installation_problems_per_unit", problem_lag_days=lag)
     assert (result.denominator or 0) == sold
     assert result.value == (pytest.approx(100 / sold) if sold else None)
+    assert list(result.remarks) == (["units sold 20 days earlier"] if lag and sold else [])
 
 
 def test_users_who_left(world: World) -> None:
