@@ -160,5 +160,5 @@ def _counted(evaluator: "Evaluator", kpi: Kpi) -> Iterator[Kpi]:
         yield kpi
     for operand in kpi.operands:
         part = evaluator.kpis.get(operand.partition(".")[0])
-        if part is not None and not part.operands:
+        if part is not None:
             yield from _counted(evaluator, part)

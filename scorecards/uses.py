@@ -78,7 +78,7 @@ def columns_used(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> fro
 def _places(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> Iterator[Place]:
     for operand in kpi.operands:
         part = kpis.get(operand.partition(".")[0])
-        if part is not None and not part.operands:
+        if part is not None:
             yield from _places(part, kpis, reporting)
     if kpi.action is not None:
         others = (*kpi.action.kpi, *((kpi.action.without.kpi,) if kpi.action.without is not None else ()))

@@ -48,6 +48,11 @@ class World:
         for month in ("2026-06", "2026-07", "2026-08", "2026-08", "2026-09", "2026-11"):
             self.add("costs", f"C{len(self.rows.get('costs', []))}", month=month, kind=pick(["call_handling", "sales"]),
                      amount_minor=self.random.randrange(100000))  # fmt: skip
+        for table, ids in (("invoices", "V"), ("opportunities", "D")):
+            for number in range(12):
+                account = Random(f"{seed} {ids} {number}").choice([None, "A", "B", "C"])
+                put(conn, table, f"{ids}{number}", account_id=account)
+                self.rows[table][number]["account_id"] = account
         facts.refresh(conn, REPORTING)
         self.as_of = datetime(2026, 9, 10, 12, tzinfo=UTC) + timedelta(days=self.random.randrange(40))
         first = START + timedelta(days=self.random.randrange(50))
@@ -117,7 +122,7 @@ def test_days_to_full_payment(world: World) -> None:
     assert result.value == (pytest.approx(sum(found) / len(found)) if found else None)
 
 
-def test_costs_by_days(world: World) -> None:
+def costs_of(world: World) -> float | None:
     """Each day of the period costs its share of its month; a period without any cost is unknown."""
     total, known = 0.0, False
     day = world.span.start
@@ -128,14 +133,64 @@ def test_costs_by_days(world: World) -> None:
                 total += cost["amount_minor"] / 100 / (following - day.replace(day=1)).days
                 known = True
         day += timedelta(days=1)
-    revenue = sum(50 for d in world.live("opportunities") if d["state"] == "won" and world.falls(d["close_date"]))
-    result = world.told("net_profit")
-    assert result.value == (pytest.approx(revenue - total) if known else None)
+    return total if known else None
+
+
+def has_costs_of(world: World, result: KpiResult) -> None:
+    """Partial where a month has none, which is named."""
     days = [world.span.start + timedelta(number) for number in range((world.end - world.span.start).days)]
     missing = {f"{day:%Y-%m}" for day in days} - {cost["month"] for cost in world.live("costs")}
-    if known:
-        assert result.status == ("partial" if missing else "ok")
-        assert all(month in (result.reason or "") for month in sorted(missing)[:3])
+    assert result.status == ("partial" if missing else "ok")
+    assert all(month in (result.reason or "") for month in sorted(missing)[:3])
+
+
+def sold(world: World, of: str) -> list[tuple[str | None, int | None]]:
+    """(account, minor units) of what was won, or invoiced, in the period."""
+    if of == "invoices":
+        rows = [row for row in owed(world).values() if world.falls(row["issued_date"])]
+    else:
+        rows = [row for row in world.live("opportunities") if row["state"] == "won" and world.falls(row["close_date"])]
+    return [(row["account_id"], row["amount_minor"]) for row in rows]
+
+
+@pytest.mark.parametrize("of", ["deals", "invoices"])
+def test_net_profit(world: World, of: str) -> None:
+    costs, rows = costs_of(world), sold(world, of)
+    known = [amount for _, amount in rows if amount is not None]
+    result = world.told("net_profit", of=of)
+    if rows and not known:
+        assert result.status == "no_data"
+    elif costs is not None:
+        assert result.value == pytest.approx(sum(known) / 100 - costs)
+        assert list(result.remarks) == (["by invoices issued"] if of == "invoices" else [])
+        if len(known) == len(rows):
+            has_costs_of(world, result)
+    else:
+        assert (result.value, result.status) == (None, "no_data")
+
+
+@pytest.mark.parametrize("params", [{"costs": "monthly"}, {"of": "invoices"}], ids=["deals", "invoices"])
+def test_profit_per_customer_less_monthly_costs(world: World, params: dict[str, str]) -> None:
+    """What cannot be laid to a customer leaves both sides; costs are the whole company's."""
+    costs, rows = costs_of(world), sold(world, params.get("of", "deals"))
+    known = [(account, amount) for account, amount in rows if account is not None and amount is not None]
+    customers = {account for account, _ in known}
+    result = world.told("profit_per_customer", **params)
+    if costs is None:
+        assert result.status == "no_data"
+    elif not customers:
+        assert (result.value, result.status) == (None, "no_denominator")
+    else:
+        assert result.value == pytest.approx((sum(amount for _, amount in known) / 100 - costs) / len(customers))
+        assert (result.n, result.denominator) == (len(customers), len(customers))
+        assert result.unit == "money"
+        said = "by invoices issued, less monthly costs" if "of" in params else "less monthly costs"
+        assert list(result.remarks) == [said]
+        assert result.coverage is not None
+        if len(known) == len(rows):
+            has_costs_of(world, result)
+        else:
+            assert result.coverage <= len(known) / len(rows)
 
 
 @pytest.mark.parametrize("lag", [0, 20])
