@@ -192,7 +192,8 @@ def _waiting(kpi: Kpi, tally: Tally) -> str:
 def _covers(kpi: Kpi, tally: Tally, coverage: float) -> str:
     missing = []
     if tally.excluded.get("null"):
-        missing.append(f"{tally.excluded['null']} without {(kpi.field or 'a value').replace('_', ' ')}")
+        needed = [kpi.field or "a value", *([kpi.per_distinct.removesuffix("_id")] if kpi.per_distinct else [])]
+        missing.append(f"{tally.excluded['null']} without {' or '.join(needed).replace('_', ' ')}")
     if tally.excluded.get("no_fx"):
         missing.append(f"{tally.excluded['no_fx']} without an exchange rate")
     return f"covers {coverage:.0%} of {_COVERED.get(kpi.of or '', noun(kpi))}: {' and '.join(missing)}"
