@@ -239,7 +239,16 @@ MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
     "orders": {"product": (("order_lines", "product"), ("order_lines", "order_id"))},
     "invoices": {
         "day": (("invoices", "issued_date"), ("payments", "paid_date")),
-        **dict.fromkeys(("is_owed", "owed", "is_main"), (("invoices", "status"), ("payments", "amount_minor"))),
+        **dict.fromkeys(
+            ("is_owed", "owed", "is_main"),
+            (
+                *(
+                    ("invoices", name)
+                    for name in ("status", "amount_minor", "currency", "home_amount", "home_currency")
+                ),
+                ("payments", "amount_minor"),
+            ),
+        ),
         "paid_date": (("payments", "paid_date"), ("payments", "amount_minor")),
     },
     "opportunity_lines": {

@@ -296,6 +296,11 @@ def _m0011_home_amounts(database: "Database") -> None:
     bring_columns(database)
 
 
+def _m0012_home_amounts_of_orders(database: "Database") -> None:
+    """The same of orders and invoices."""
+    bring_columns(database)
+
+
 CACHE = Schema(
     "cache",
     0x53594341,  # "SYCA"
@@ -311,6 +316,7 @@ CACHE = Schema(
         ("m0009_deliveries", _m0009_deliveries),
         ("m0010_dropped", _m0010_dropped),
         ("m0011_home_amounts", _m0011_home_amounts),
+        ("m0012_home_amounts_of_orders", _m0012_home_amounts_of_orders),
     ),
 )
 

@@ -189,13 +189,14 @@ TABLES: Mapping[str, Table] = MappingProxyType(
         "orders": Table(
             _columns(
                 "account_id owner_id status order_date promised_date original_promised_date delivered_date"
-                " cancelled_date amount_minor currency cost_minor"
+                " cancelled_date amount_minor currency cost_minor home_amount:number home_currency"
             ),
             {"account_id": "accounts", "owner_id": "users"},
         ),
         "order_lines": Table(_columns("order_id product quantity:number"), {"order_id": "orders"}, is_event=True),
         "invoices": Table(
-            _columns("account_id issued_date due_date amount_minor currency status"), {"account_id": "accounts"}
+            _columns("account_id issued_date due_date amount_minor currency status home_amount:number home_currency"),
+            {"account_id": "accounts"},
         ),
         "payments": Table(
             _columns("invoice_id paid_date amount_minor currency"), {"invoice_id": "invoices"}, is_event=True

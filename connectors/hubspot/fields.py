@@ -215,9 +215,9 @@ TYPES: Mapping[str, ObjectType] = {
             "orders",
             read_map(
                 f"{_PLAIN} status=hs_pipeline_stage order_date=hs_processed_date:local_day"
-                " amount_minor=hs_total_price:money"
+                " amount_minor=hs_total_price:money home_amount=hs_homecurrency_amount:number"
             ),
-            read_made("hs_pipeline_stage=status hs_fulfillment_status=status"),
+            read_made("hs_pipeline_stage=status hs_fulfillment_status=status hs_homecurrency_amount=home_currency"),
             "0-123",
             links=("companies",),
             currency="hs_currency_code",
@@ -229,8 +229,9 @@ TYPES: Mapping[str, ObjectType] = {
             read_map(
                 f"{_STAMPS} issued_date=hs_invoice_date:local_day due_date=hs_due_date:local_day"
                 " amount_minor=hs_amount_billed:money status=hs_invoice_status:lower"
+                " home_amount=hs_amount_billed_in_company_currency:number"
             ),
-            {},
+            read_made("hs_amount_billed_in_company_currency=home_currency"),
             "0-53",
             links=("companies",),
             currency="hs_currency",

@@ -84,8 +84,6 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
             state = deal_state(props, known)
             if state is not None:
                 record["state"] = state
-            if "home_amount" in record:
-                record["home_currency"] = None if record["home_amount"] is None else known.currency or None
         case "tickets":
             category = _ticket_category_now(props, fields, known)
             if category is not None:
@@ -110,6 +108,8 @@ def finish(name: str, record: Record, props: Props, fields: FieldMap, known: Kno
                 record.pop("paid_date", None)
             elif str(props["hs_latest_status"] or "succeeded").lower() not in _PAID:
                 record["paid_date"] = None  # begun, not (or no longer) paid
+    if "home_amount" in record:
+        record["home_currency"] = None if record["home_amount"] is None else known.currency or None
     if fields.table == "activities" and "hs_object_source" in props:
         record["is_automated"] = int(props["hs_object_source"] in _MACHINES)
 

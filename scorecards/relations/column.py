@@ -146,15 +146,21 @@ def bit(name: str) -> Column:
     return Column(f"f.{name}", "boolean")
 
 
+_CONVERTED = ("amount_minor", "home_amount", "home_currency")
+
+
 def converted(alias: str) -> str:
     """What the CRM makes of the whole amount of a record (an alias in SQL): `Column.home` of its money."""
-    return ", ".join(f"{alias}.{name}" for name in ("amount_minor", "home_amount", "home_currency"))
+    return ", ".join(f"{alias}.{name}" for name in _CONVERTED)
 
 
-def converted_by(table: str, ids: str, only: str = "1") -> str:
-    """The same of the record of a table (as h) that an id (SQL) names, where `only` (SQL) holds."""
-    wanted = converted("h").split(", ")
-    return ", ".join(f"(SELECT {one} FROM {table} h WHERE h.id = {ids} AND {only})" for one in wanted)
+def converted_by(id_: str, *tables: str, only: str = "1") -> str:
+    """The same of the record (as h) that an id (SQL) names, of one of the tables, where `only` (SQL) holds."""
+    found = []
+    for name in _CONVERTED:
+        looked = [f"(SELECT h.{name} FROM {table} h WHERE h.id = {id_} AND {only})" for table in tables]
+        found.append(looked[0] if len(looked) == 1 else f"COALESCE({', '.join(looked)})")
+    return ", ".join(found)
 
 
 #: Whose a row is: one person, however many CRMs know them.

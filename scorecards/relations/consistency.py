@@ -63,8 +63,8 @@ def _kinds() -> Iterator[str]:
         ("orders", "COALESCE(t.order_date, :today)", "t.owner_id"),
         ("invoices", "COALESCE(t.issued_date, :today)", "NULL"),
     ):
-        home = f", {converted('t')}" if table == deals else ""
-        unknown = f"t.amount_minor IS NOT NULL AND t.currency IS NOT NULL AND rate(t.currency, {day}{home}) IS NULL"
+        rate = f"rate(t.currency, {day}, {converted('t')})"
+        unknown = f"t.amount_minor IS NOT NULL AND t.currency IS NOT NULL AND {rate} IS NULL"
         yield _found("two currencies without rate", table, unknown, f"t.currency || ' on ' || {day}", owner)
     yield _found(
         "ticket closed before created",

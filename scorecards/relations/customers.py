@@ -117,8 +117,8 @@ _HAVE_COST = {
     "deals": "EXISTS (SELECT 1 FROM opportunities cost WHERE cost.cost_minor IS NOT NULL AND cost.is_deleted = 0)",
     "orders": "EXISTS (SELECT 1 FROM orders cost WHERE cost.cost_minor IS NOT NULL AND cost.is_deleted = 0)",
 }
-#: What the deal's CRM makes of a purchase.
-_HOME = converted_by("opportunities", "f.id")
+#: What its CRM makes of a purchase, a deal or an order.
+_HOME = converted_by("f.id", "opportunities", "orders")
 
 _SPOKEN_SINCE = (
     "(SELECT MIN(t.occurred_at) FROM fact_touches t WHERE t.party_id = f.account_id AND t.is_touch = 1"

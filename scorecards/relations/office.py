@@ -1,12 +1,13 @@
 """The back office: orders, invoices and payments, units sold and monthly costs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from scorecards.aliases import standing
 from scorecards.facts import LIVE
 from scorecards.facts.fact import ITS_IDS
 from scorecards.relations.bought import ordered, product_of_order, won
-from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, bit, flag, of_live
+from scorecards.relations.column import MONEY, OWNER, Column, Options, Relation, Spec, bit, converted_by, flag, of_live
 
 #: Lines of won deals by the day they were won, as known at as_of; lines of a merged deal are the survivor's.
 _DEAL_LINES = f"""(
@@ -31,14 +32,18 @@ def _units_sold(options: Options) -> Relation:
 _ITS_BALANCES = (
     "FROM fact_receivables o WHERE o.id = f.id AND o.is_owed = 1 AND o.known_from < s.at AND o.known_to >= s.at"
 )
-_OWED = f"(SELECT SUM(major(o.amount_minor, o.currency, s.at_day)) {_ITS_BALANCES})"
+#: What is owed or paid of an invoice in its own currency is converted as the invoice.
+_AS_ITS_INVOICE = "h.currency = {0}.currency"
+_OWED_IN_HOME = converted_by("o.id", "invoices", only=_AS_ITS_INVOICE.format("o"))
+_OWED = f"(SELECT SUM(major(o.amount_minor, o.currency, s.at_day, {_OWED_IN_HOME})) {_ITS_BALANCES})"
 _IS_MAIN = f"f.is_owed = 1 AND f.rowid = (SELECT MIN(o.rowid) {_ITS_BALANCES})"
 
 
 def _receivables(options: Options) -> Relation:
     own = {name: Column(f"f.{name}", "text") for name in ("id", "account_id")}
     own |= {name: Column(f"f.{name}", "date") for name in ("day", "issued_date", "due_date", "paid_date")}
-    own |= {"is_owed": bit("is_owed"), "amount": MONEY, "owed": Column(_OWED, "number"), "is_main": flag(_IS_MAIN)}
+    amount = replace(MONEY, home=converted_by("f.id", "invoices", only=_AS_ITS_INVOICE.format("f")))
+    own |= {"is_owed": bit("is_owed"), "amount": amount, "owed": Column(_OWED, "number"), "is_main": flag(_IS_MAIN)}
     return Relation(
         "receivables",
         "fact_receivables",
@@ -73,7 +78,11 @@ SPECS: Mapping[str, Spec] = {
     "order_lines": Spec(live=of_live("orders", "order_id")),
     "units_sold": Spec(made=_units_sold, behind="opportunities"),
     "invoices": Spec(anchor="issued_date"),
-    "payments": Spec(anchor="paid_date", live=of_live("invoices", "invoice_id")),
+    "payments": Spec(
+        own={"amount": replace(MONEY, home=converted_by("f.invoice_id", "invoices", only=_AS_ITS_INVOICE.format("f")))},
+        anchor="paid_date",
+        live=of_live("invoices", "invoice_id"),
+    ),
     "receivables": Spec(made=_receivables, behind="invoices"),
     "costs": Spec(
         # The first day of the month that lies in the period, and as much of its cost as days of it do.

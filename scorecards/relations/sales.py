@@ -78,7 +78,7 @@ _DEAL = {
 }
 
 #: A line is converted as the deal it is on, whose currency it is in.
-_AS_ITS_DEAL = converted_by("opportunities", "f.opportunity_id", "h.currency = f.currency")
+_AS_ITS_DEAL = converted_by("f.opportunity_id", "opportunities", only="h.currency = f.currency")
 
 #: Rows another CRM's row counts for, each as it is in its own CRM.
 _COPIES = Relation(

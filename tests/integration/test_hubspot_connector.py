@@ -102,6 +102,18 @@ def test_a_read_broken_off_after_each_page_goes_on_from_its_bookmark(box: Sandbo
         assert set(cache.live(table)) == truth.tables["hubspot", table].live
 
 
+@pytest.mark.parametrize("stream", ["opportunities", "orders", "invoices"])
+def test_what_the_portal_makes_of_an_amount_in_its_own_currency_is_kept(box: Sandbox, stream: str) -> None:
+    rows = _read(hubspot(box), stream).live(stream).values()
+    amounts = [row for row in rows if row["amount_minor"] is not None]
+    assert amounts
+    assert {row["home_currency"] for row in amounts} == {"EUR"}
+    for row in amounts:
+        if row["currency"] == "EUR":
+            assert round(row["home_amount"] * 100) == row["amount_minor"]
+    assert all(row["home_currency"] is None for row in rows if row["home_amount"] is None)
+
+
 def test_deals_know_their_company_and_their_salesforce_twin(box: Sandbox) -> None:
     rows = _read(hubspot(box), "opportunities").live("opportunities")
     assert any(row["account_id"] for row in rows.values())

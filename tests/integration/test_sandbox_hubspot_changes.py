@@ -13,7 +13,12 @@ from tests.fakes.portal import Portal
 
 AS_OF = datetime(2026, 11, 16, 6, 0, tzinfo=UTC)
 #: Follow another record or a rate; HubSpot writes them anew only when something happens to the object itself.
-FOLLOWING = ("company", "amount_in_home_currency")
+FOLLOWING = (
+    "company",
+    "amount_in_home_currency",
+    "hs_homecurrency_amount",
+    "hs_amount_billed_in_company_currency",
+)
 
 
 def test_a_server_told_of_every_change_is_as_a_new_one(tmp_path: Path) -> None:

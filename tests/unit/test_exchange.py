@@ -259,3 +259,39 @@ def test_all_that_follows_from_a_deal_is_converted_as_the_deal_is(cache: sqlite3
     assert asked(cache, customers, Span(date(2026, 10, 29), date(2026, 11, 1))).value == pytest.approx(worth(usable))
     clash = build("clash", {"of": "inconsistencies", "where": {"kind": "two currencies without rate"}})
     assert asked(cache, clash).value == 40 - len(usable)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_orders_invoices_and_payments_are_converted_as_their_crm_does(cache: sqlite3.Connection, seed: int) -> None:
+    """Where nobody gives a rate: what is owed and paid of an invoice by the rate of the invoice, in its currency."""
+    random = Random(seed)
+    rate(cache, "files", "USD", None, 0.5)
+    orders, issued, paid = 0.0, 0.0, 0.0
+    for number in range(40):
+        amount, currency = random.randrange(100, 900) * 100, random.choice(["EUR", "USD", "CHF", "CHF"])
+        home, of = random.choice([(None, None), (amount / 400, "EUR"), (amount / 400, "USD")])
+        money = {"amount_minor": amount, "currency": currency, "home_amount": home, "home_currency": of}
+        factor = {"EUR": 0.01, "USD": 0.005}.get(currency, 0.0025 if of == "EUR" else 0)
+        put(cache, "orders", f"O{number}", account_id="A", order_date="2026-10-05", **money)
+        put(cache, "invoices", f"V{number}", account_id="A", issued_date="2026-10-05", due_date="2026-10-20", **money)
+        other = random.random() < 0.2
+        put(cache, "payments", f"P{number}", invoice_id=f"V{number}", paid_date="2026-10-15", amount_minor=amount // 4,
+            currency="JPY" if other else currency)  # fmt: skip
+        orders, issued = orders + amount * factor, issued + amount * factor
+        paid += 0 if other else amount // 4 * factor
+    put(cache, "accounts", "A", created_at="2026-01-05T10:00:00Z", name="A")
+
+    def total(of: str, day: str, field: str = "amount", **more: Any) -> float:
+        kpi = {"of": of, "agg": "sum", "field": field, "n_min": 0, "params": {"coverage_min": 0.0}, **more}
+        if day:
+            kpi["date"] = day
+        return float(asked(cache, build("own", kpi)).value or 0)
+
+    assert total("orders", "order_date") == pytest.approx(orders)
+    assert total("purchases", "purchase_date", params={"purchases": ["orders"]}) == pytest.approx(orders)
+    assert total("invoices", "issued_date") == pytest.approx(issued)
+    assert total("payments", "paid_date") == pytest.approx(paid)
+    stock: dict[str, Any] = {"where": {"is_owed": True}, "stock": {"opens": "day"}}
+    assert total("receivables", "", **stock) == pytest.approx(issued - paid)
+    main: dict[str, Any] = {"where": {"is_owed": True, "is_main": True}, "stock": {"opens": "day"}}
+    assert total("receivables", "", "owed", **main) == pytest.approx(issued - paid)

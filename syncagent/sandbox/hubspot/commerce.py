@@ -34,13 +34,14 @@ def line_props(line: Line, currency: str) -> Props:
     }
 
 
-def order_props(order: Order) -> Props:
+def order_props(order: Order, per_eur: float) -> Props:
     return {
         "hs_order_name": f"Order {order.key}",
         "hs_pipeline": ORDER_PIPELINE,
         "hs_pipeline_stage": ORDER_STAGES[order.status][0],
         "hs_currency_code": order.currency,
         "hs_total_price": money(order.amount),
+        "hs_homecurrency_amount": money(round(order.amount / per_eur)),
         "hs_processed_date": midnight(order.ordered),
         "hs_external_order_id": f"NW-{order.key}",
         "promised_date": order.promised,
@@ -59,7 +60,7 @@ def order_history(order: Order, ms: int) -> History:
     }
 
 
-def invoice_props(invoice: Invoice) -> Props:
+def invoice_props(invoice: Invoice, per_eur: float) -> Props:
     return {
         "hs_number": invoice.number,
         "hs_invoice_status": invoice.status,
@@ -67,6 +68,7 @@ def invoice_props(invoice: Invoice) -> Props:
         "hs_due_date": midnight(invoice.due),
         "hs_currency": invoice.currency,
         "hs_amount_billed": money(invoice.amount),
+        "hs_amount_billed_in_company_currency": money(round(invoice.amount / per_eur)),
         "hs_balance_due": "0" if invoice.status in ("paid", "voided") else money(invoice.amount),
         "hubspot_owner_id": None,
     }

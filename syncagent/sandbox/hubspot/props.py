@@ -70,10 +70,12 @@ _TEXT = {
     "line_items": f"{_COMMON} createdate:datetime name:string quantity:number price:number amount:number"
     " hs_product_id:number hs_sku:string hs_line_item_currency_code:enumeration",
     "orders": f"{_COMMON} hs_order_name:string hs_pipeline:enumeration hs_pipeline_stage:enumeration"
-    " hs_currency_code:enumeration hs_total_price:number hs_processed_date:datetime hs_external_order_id:string"
+    " hs_currency_code:enumeration hs_total_price:number hs_homecurrency_amount:number hs_processed_date:datetime"
+    " hs_external_order_id:string"
     " promised_date:date delivered_date:date cancelled_date:date",
     "invoices": f"{_COMMON} hs_number:string hs_invoice_status:enumeration hs_invoice_date:datetime"
-    " hs_due_date:datetime hs_currency:enumeration hs_amount_billed:number hs_balance_due:number",
+    " hs_due_date:datetime hs_currency:enumeration hs_amount_billed:number"
+    " hs_amount_billed_in_company_currency:number hs_balance_due:number",
     "commerce_payments": f"{_COMMON} hs_initial_amount:number hs_net_amount:number hs_currency_code:enumeration"
     " hs_initiated_date:datetime hs_latest_status:enumeration hs_payment_method_type:enumeration",
 }

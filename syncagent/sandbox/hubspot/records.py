@@ -173,9 +173,11 @@ def _parts(company: Company, entity: Entity) -> tuple[str, Props, History, Links
             return "feedback_submissions", survey_props(entity), {}, links
         case Order():
             history = order_history(entity, millisecond(entity.hs or "0"))
-            return "orders", order_props(entity), history, links_to(companies=entity.account)
+            props = order_props(entity, _per_eur(company, entity.currency))
+            return "orders", props, history, links_to(companies=entity.account)
         case Invoice():
-            return "invoices", invoice_props(entity), {}, links_to(companies=entity.account)
+            props = invoice_props(entity, _per_eur(company, entity.currency))
+            return "invoices", props, {}, links_to(companies=entity.account)
         case Payment():
             return "commerce_payments", payment_props(entity), {}, links_to(invoices=entity.invoice)
         case Activity():
