@@ -11,4 +11,4 @@ def standing(sql: str) -> str:
 
 def filed_under(sql: str) -> str:
     """The ids (SQL) rows of a record may be filed under: of the one that stands for it, and of those it replaced."""
-    return f"(SELECT {standing(sql)} UNION ALL SELECT m.id FROM aliases m WHERE m.canonical = {standing(sql)})"
+    return f"(SELECT {standing(sql)} AS id UNION ALL SELECT m.id FROM aliases m WHERE m.canonical = {standing(sql)})"

@@ -1,10 +1,11 @@
-"""Deals kept in several CRMs and counted once: how a figure comes from those of each CRM (docs/links.md)."""
+"""Deals and activities kept in several CRMs and counted once: how a figure comes from each CRM's (docs/links.md)."""
 
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from scorecards.definition import Kpi
 from scorecards.errors import ScorecardError
+from scorecards.facts import FACTS
 from scorecards.figures import is_two_sided, scaled
 from scorecards.periods import Slice
 from scorecards.tally import Tally, aggregate, together
@@ -12,6 +13,8 @@ from scorecards.tally import Tally, aggregate, together
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
+#: The relation that holds the copies of a relation's rows, each as its own CRM has it.
+_COPIES = {"opportunities": "opportunity_copies", "activities": "activity_copies"}
 #: The column that names the CRM.
 _CRM = "source"
 #: Sums of converted money may differ in the last digits of their rates.
@@ -19,20 +22,21 @@ _TOLERANCE = 1e-9
 
 
 def between_crms(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
-    """For a count or sum of deals: the pairs counted once, the orphans, and `crm_bridge` in the KPI's unit.
+    """For a count or sum of deals or activities: `crm_bridge` in the KPI's unit; of deals also the pairs and orphans.
 
     `crm_bridge`: each CRM's figure over all its live rows, what the copies among them hold (`linked`, below 0), and the
-    `total` of these, which is the KPI's value. Empty where no deal is kept twice. Raises ScorecardError where it does
+    `total` of these, which is the KPI's value. Empty where nothing is kept twice. Raises ScorecardError where it does
     not add up.
     """
-    if kpi.of != "opportunities" or kpi.agg not in ("count", "sum") or is_two_sided(kpi) or not _adds_up(kpi):
+    copied = _COPIES.get(kpi.of or "")
+    if copied is None or kpi.agg not in ("count", "sum") or is_two_sided(kpi) or not _adds_up(kpi):
         return {}
-    found: dict[str, Any] = _linked(evaluator.conn) if kpi.agg == "sum" else {}
-    has_copies = evaluator.conn.execute("SELECT 1 FROM fact_opportunity_copies LIMIT 1").fetchone() is not None
+    found: dict[str, Any] = _linked(evaluator.conn) if kpi.agg == "sum" and kpi.of == "opportunities" else {}
+    has_copies = evaluator.conn.execute(f"SELECT 1 FROM {FACTS[copied].name} LIMIT 1").fetchone() is not None
     if not has_copies or _CRM in evaluator.reporting.dimensions:  # a dimension of that name splits by something else
         return found
     counted = _by_crm(evaluator, kpi, slice_)
-    copies = _by_crm(evaluator, kpi.model_copy(update={"of": "opportunity_copies"}), slice_)
+    copies = _by_crm(evaluator, kpi.model_copy(update={"of": copied}), slice_)
     of_all = {source: together({"counted": counted.get(source, Tally()), "copies": copies.get(source, Tally())})
               for source in sorted(counted.keys() | copies.keys())}  # fmt: skip
     if not any(copy.n for copy in copies.values()):

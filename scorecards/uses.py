@@ -18,7 +18,7 @@ _BEHIND = {
     "opportunity_copies": "opportunities",
     "customer_spans": "contracts",
     "campaign_sends": "email_events",
-    **dict.fromkeys(("touches", "approaches", "sent_mails", "engagements"), "activities"),
+    **dict.fromkeys(("activity_copies", "touches", "approaches", "sent_mails", "engagements"), "activities"),
     "handled": "tickets",
     "link_clusters": "contacts",
     "inconsistencies": "opportunities",

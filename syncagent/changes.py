@@ -149,9 +149,10 @@ def _triggers(table: str, facts: Mapping[str, Fact]) -> dict[str, str]:
         found |= made("linked", f"UPDATE OF {', '.join(linked)}", mark.format("NEW"), when=differs(linked))
         found |= made("link_gone", "DELETE", mark.format("OLD"))
     if key := identity.key_of(table):
-        parted = f"INSERT INTO link_left VALUES ('{table}', OLD.{key}) ON CONFLICT DO NOTHING"
-        found |= made("key_left", f"UPDATE OF {key}", parted, when=f"OLD.{key} IS NOT NULL AND {differs([key])}")
-        found |= made("key_gone", "DELETE", parted, when=f"OLD.{key} IS NOT NULL")
+        said = identity.key_said(table, "OLD")
+        parted = f"INSERT INTO link_left VALUES ('{table}', {said}) ON CONFLICT DO NOTHING"
+        found |= made("key_left", f"UPDATE OF {key}", parted, when=f"{said} IS NOT NULL AND {differs([key])}")
+        found |= made("key_gone", "DELETE", parted, when=f"{said} IS NOT NULL")
     return found
 
 

@@ -33,6 +33,8 @@ _refreshing = threading.Lock()
 AT_ONCE = 100_000
 #: Columns that may name a row of any table.
 _ANY_TABLE = {"activity_links": ("object_id",)}
+#: The table with most rows that may stand for each other, which hardly anything refers to.
+_MANY = "activities"
 #: What facts take for the record that stands for it.
 _FOLLOWED = tuple(table for table in identity.ALIASED if table not in identity.AS_SAID)
 #: What is filed under a merged record belongs to the one that stands for it.
@@ -304,21 +306,20 @@ def _mark_moved(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
     temp.moved holds its id, what stood for it and what does now. Marked are the units of the rows that refer to it, and
     (for facts whose unit may be such a record) itself and both who stood for it.
     """
-    conn.execute("CREATE TEMP TABLE IF NOT EXISTS stood (id TEXT PRIMARY KEY) WITHOUT ROWID")
-    conn.execute("DELETE FROM temp.stood")
-    for who in ("id", "was", "now"):
-        conn.execute(f"INSERT OR IGNORE INTO temp.stood SELECT {who} FROM temp.moved WHERE {who} IS NOT NULL")
+    _part(conn)
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS referring (id TEXT PRIMARY KEY) WITHOUT ROWID")
     for table in sorted({table for fact in facts.values() for table in fact.follows}):
-        columns = [column for column, target in TABLES[table].references.items() if target in _FOLLOWED]
+        references = TABLES[table].references
+        columns = [column for column, target in references.items() if target in _FOLLOWED]
         columns += _ANY_TABLE.get(table, ())
         if not columns:
             continue
         conn.execute("DELETE FROM temp.referring")
         for column in columns:
+            moved = "moved" if references.get(column) == _MANY else "few_moved"
             conn.execute(
                 f"INSERT OR IGNORE INTO temp.referring SELECT id FROM {table}"
-                f" WHERE {column} IN (SELECT id FROM temp.moved)"
+                f" WHERE {column} IN (SELECT id FROM temp.{moved})"
             )
         for fact in facts.values():
             for unit in fact.follows.get(table, ()):
@@ -329,10 +330,45 @@ def _mark_moved(conn: sqlite3.Connection, facts: Mapping[str, Fact]) -> None:
     for fact in facts.values():
         own = next((t for t, columns in fact.follows.items() if fact.unit == "id" and columns == ("id",)), None)
         only = f"CROSS JOIN {own} t ON t.id = s.id" if own else ""
+        if not _may_be_of(fact, _MANY):
+            only += " WHERE s.is_of_many = 0"
         conn.execute(f"INSERT OR IGNORE INTO dirty SELECT '{fact.kind}', s.id FROM temp.stood s {only}")
         for table, read, between, column, unit in fact.reads:
             conn.execute(
                 f"INSERT OR IGNORE INTO dirty SELECT '{fact.kind}', own.{unit} FROM {table} t"
                 f" JOIN {between} own ON own.{column} IN ({ITS_IDS.format('t')})"
-                f" WHERE t.{read} IN (SELECT id FROM temp.moved) AND own.{unit} IS NOT NULL"
+                f" WHERE t.{read} IN (SELECT id FROM temp.few_moved) AND own.{unit} IS NOT NULL"
             )
+
+
+def _part(conn: sqlite3.Connection) -> None:
+    """temp.stood: all ids of temp.moved, and which are of the table of very many rows; temp.few_moved: the others.
+
+    Little refers to such rows: what does is not looked for where it cannot be.
+    """
+    for statement in (
+        "CREATE TEMP TABLE IF NOT EXISTS stood (id TEXT PRIMARY KEY, is_of_many INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE TEMP TABLE IF NOT EXISTS few_moved (id TEXT PRIMARY KEY) WITHOUT ROWID",
+        "DELETE FROM temp.stood",
+        "DELETE FROM temp.few_moved",
+    ):
+        conn.execute(statement)
+    is_of_many = f"EXISTS (SELECT 1 FROM {_MANY} t WHERE t.id = m.{{}})"
+    for who in ("id", "was", "now"):
+        conn.execute(
+            f"INSERT OR IGNORE INTO temp.stood SELECT {who}, {is_of_many.format(who)} FROM temp.moved m"
+            f" WHERE {who} IS NOT NULL"
+        )
+    conn.execute(
+        "INSERT INTO temp.few_moved SELECT m.id FROM temp.moved m JOIN temp.stood s ON s.id = m.id"
+        " WHERE s.is_of_many = 0"
+    )
+
+
+def _may_be_of(fact: Fact, table: str) -> bool:
+    """May a unit of a fact be a record of a table?"""
+    return any(
+        TABLES[followed].references.get(column) == table or (followed == table and column in ("id", "dup_of"))
+        for followed, columns in fact.follows.items()
+        for column in columns
+    )

@@ -31,8 +31,8 @@ tickets on the day of their first close and answered calls, each with its custom
 they were issued (`is_owed = false`), and what is still owed of each (`is_owed = true`). `units_sold`: lines of won
 deals, or of orders (`params.units`). Purchases and customers have `product` and `first_lead_source`, customers
 `churn_reason`, purchases `new_or_returning`, and `lead_source`, `pipeline`, `type`, `with_partner` and `source` of
-their deal; [kpis.md](kpis.md) says how they count. `opportunity_copies`: deals another CRM's row counts for, each as
-its own CRM has it, with the columns of opportunities.
+their deal; [kpis.md](kpis.md) says how they count. `opportunity_copies`, `activity_copies`: deals and
+activities another CRM's row counts for, each as its own CRM has it, with the columns of opportunities and activities.
 """
 #: Relations made of deals, activities and mail events: what a row is.
 _MADE = {

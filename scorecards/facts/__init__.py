@@ -51,6 +51,7 @@ FACTS: Mapping[str, Fact] = in_order(
         deals.FACT,
         deals.COPIES,
         activities.FACT,
+        activities.COPIES,
         touches.FACT,
         leads.FACT,
         tickets.FACT,

@@ -22,7 +22,9 @@ BORN = (
     " AND k.is_test = 0 AND k.merged_into IS NULL), {0}.created_at))"
 )
 
-LIVE = "{0}.is_deleted = 0 AND {0}.merged_into IS NULL AND {0}.dup_of IS NULL AND {0}.is_test = 0"
+#: In its own CRM, whether another's row counts for it or not.
+THERE = "{0}.is_deleted = 0 AND {0}.merged_into IS NULL AND {0}.is_test = 0"
+LIVE = f"{THERE} AND {{0}}.dup_of IS NULL"
 
 
 @dataclass(frozen=True, slots=True)

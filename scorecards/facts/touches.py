@@ -1,6 +1,7 @@
 """Who each activity concerned: a row for every account, person and deal it was with, links included.
 
-Tickets too where the activity does not name them itself, only a link does: what they are looked up by.
+Tickets too where the activity does not name them itself, only a link or its copy in another CRM does: what they are
+looked up by.
 
 What somebody wants to know of a contact, an account or a deal (who approached them, when they were last spoken to)
 is looked up here by party; the facts of persons and accounts are made of these rows.
@@ -12,26 +13,38 @@ from operator import itemgetter
 from typing import Any
 
 from scorecards.facts.activities import REACHING
-from scorecards.facts.fact import Book, Fact, Row, table
+from scorecards.facts.fact import THERE, Book, Fact, Row, table
 
-_TOUCHES = """
+_LINKS = "activity_links l ON l.activity_id = {0}.id AND l.is_deleted = 0 AND l.object_id IS NOT NULL"
+_COPIES = f"temp.wanted w CROSS JOIN activities k ON k.dup_of = w.id AND {THERE.format('k')}"
+#: Whom an activity is linked to (`by` 0), or a copy of it is (1) or names (2).
+_OTHERS = f"""
+    SELECT w.id, l.object, l.object_id, 0 AS by FROM temp.wanted w LEFT JOIN {_LINKS.format("w")}
+    UNION ALL SELECT w.id, l.object, l.object_id, 1 FROM {_COPIES} CROSS JOIN {_LINKS.format("k")}
+    UNION ALL SELECT w.id, n.object, CASE n.object WHEN 'accounts' THEN k.account_id WHEN 'contacts' THEN k.contact_id
+        WHEN 'leads' THEN k.lead_id WHEN 'opportunities' THEN k.opportunity_id ELSE k.ticket_id END, 2
+    FROM {_COPIES} CROSS JOIN (SELECT 'accounts' AS object UNION ALL SELECT 'contacts' UNION ALL SELECT 'leads'
+        UNION ALL SELECT 'opportunities' UNION ALL SELECT 'tickets') n
+"""
+_TOUCHES = f"""
     SELECT a.id, a.occurred_at, a.type, a.direction, a.status, a.is_human, a.connected, a.bounced,
            a.thread_id, a.is_touch, a.is_outreach, a.contact_id, a.lead_id, a.account_id, a.opportunity_id,
            a.ticket_id, l.object, COALESCE(ll.canonical, l.object_id),
            COALESCE(la.canonical, c.account_id, o.account_id, t.account_id), mc.is_test, ml.is_test,
-           CASE l.object WHEN 'contacts' THEN c.is_test WHEN 'leads' THEN d.is_test END, a.created_at
-    FROM temp.wanted w CROSS JOIN fact_activities a ON a.id = w.id
+           CASE l.object WHEN 'contacts' THEN c.is_test WHEN 'leads' THEN d.is_test END, l.by, a.created_at
+    FROM ({_OTHERS}) l CROSS JOIN fact_activities a ON a.id = l.id
     LEFT JOIN contacts mc ON mc.id = a.contact_id
     LEFT JOIN leads ml ON ml.id = a.lead_id
-    LEFT JOIN activity_links l ON l.activity_id = a.id AND l.is_deleted = 0 AND l.object_id IS NOT NULL
     LEFT JOIN aliases ll ON ll.id = l.object_id
     LEFT JOIN contacts c ON c.id = COALESCE(ll.canonical, l.object_id)
     LEFT JOIN leads d ON d.id = COALESCE(ll.canonical, l.object_id) AND l.object = 'leads'
     LEFT JOIN opportunities o ON o.id = COALESCE(ll.canonical, l.object_id)
     LEFT JOIN tickets t ON t.id = COALESCE(ll.canonical, l.object_id)
     LEFT JOIN aliases la ON la.id = COALESCE(c.account_id, o.account_id, t.account_id)
-    ORDER BY a.id, l.object_id
+    ORDER BY a.id, l.by, l.object_id
 """
+#: What a copy names is looked up by the row that counts, whose own account is settled: it brings none.
+_NAMED_BY_COPY = 2
 #: The tables a party is a row of, and where the activity itself names one.
 _PARTIES = ("accounts", "contacts", "leads", "opportunities")
 
@@ -48,7 +61,7 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
     """
     id_, occurred, kind, direction, status, human, connected, bounced = rows[0][:8]
     thread, is_touch, is_outreach, contact, lead, account, deal, ticket = rows[0][8:16]
-    created = rows[0][22]
+    created = rows[0][23]
     is_test_contact, is_test_lead = rows[0][19:21]
     contact, lead = (None if is_test_contact else contact), (None if is_test_lead else lead)
     had_tests = bool(is_test_contact or is_test_lead)
@@ -59,13 +72,13 @@ def _parties_of(rows: list[Row]) -> Iterator[Row]:
             found[name][own] = None
     found["tickets"] = {}
     for row in rows:
-        linked, party, its_account, _, _, is_test = row[16:22]
+        linked, party, its_account, _, _, is_test, by = row[16:23]
         if is_test:
             had_tests = True
             continue
-        if linked in found and party != ticket:
+        if linked in found and party is not None and (party != ticket or by == _NAMED_BY_COPY):
             found[linked][party] = None
-        if its_account is not None:
+        if its_account is not None and by != _NAMED_BY_COPY:
             found["accounts"][its_account] = None
     if had_tests and not found["contacts"] and not found["leads"]:
         return

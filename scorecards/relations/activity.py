@@ -169,37 +169,48 @@ _CAMPAIGN_SENDS = Relation(
 #: We have seen them inactive, and not from the start: of who was gone when we came nobody knows when they left.
 _LEFT_AT = "(CASE WHEN f.first_seen_inactive_at <> f.first_seen_at THEN f.first_seen_inactive_at END)"
 
-SPECS: Mapping[str, Spec] = {
-    "activities": Spec(
-        own={
-            **_text("id", "type", "direction", "status", "lead_id", "contact_id", "account_id"),
-            **_text("opportunity_id", "ticket_id", "person_id", "thread_id"),
-            "new_or_returning": new_or_returning(
-                f"COALESCE(f.account_id, {_of_lead('f.lead_id')})",
-                "local_day(f.occurred_at)",
-                _NEW_LEAD.format("f.lead_id"),
-            ),
-            "owner_id": OWNER,
-            **{name: epoch(name) for name in ("created_at", "occurred_at", "due_at", "completed_at")},
-            "duration_s": Column("f.duration_s", "integer"),
-            "is_touch": bit("is_touch"),
-            "is_automated": bit("is_automated"),
-            "is_public": bit("is_public"),
-            "bounced": bit("bounced"),
-            "connected": Column("f.connected", "boolean"),
-            "is_human": bit("is_human"),
-            # We reached out, whether it arrived or not; a task or a note is nobody's contact.
-            "is_outreach": bit("is_outreach"),
-            "called_back_at": Column(_CALLED_BACK, "instant", epoch=True),
-            "is_handled_call": flag("f.type = 'call' AND f.status = 'completed' AND COALESCE(f.connected, 1) = 1"),
-            # A call of no length was not measured.
-            "call_s": Column("NULLIF(f.duration_s, 0)", "integer"),
-            "wrap_s": Column("f.wrap_s", "integer"),
-            "handle_s": Column("(NULLIF(f.duration_s, 0) + COALESCE(f.wrap_s, 0))", "integer"),
-        },
-        anchor="occurred_at",
-        ahead="COALESCE(f.status, '') <> 'completed'",
+_ACTIVITY = {
+    **_text("id", "type", "direction", "status", "lead_id", "contact_id", "account_id"),
+    **_text("opportunity_id", "ticket_id", "person_id", "thread_id"),
+    "new_or_returning": new_or_returning(
+        f"COALESCE(f.account_id, {_of_lead('f.lead_id')})",
+        "local_day(f.occurred_at)",
+        _NEW_LEAD.format("f.lead_id"),
     ),
+    "owner_id": OWNER,
+    **{name: epoch(name) for name in ("created_at", "occurred_at", "due_at", "completed_at")},
+    "duration_s": Column("f.duration_s", "integer"),
+    "is_touch": bit("is_touch"),
+    "is_automated": bit("is_automated"),
+    "is_public": bit("is_public"),
+    "bounced": bit("bounced"),
+    "connected": Column("f.connected", "boolean"),
+    "is_human": bit("is_human"),
+    # We reached out, whether it arrived or not; a task or a note is nobody's contact.
+    "is_outreach": bit("is_outreach"),
+    "called_back_at": Column(_CALLED_BACK, "instant", epoch=True),
+    "is_handled_call": flag("f.type = 'call' AND f.status = 'completed' AND COALESCE(f.connected, 1) = 1"),
+    # A call of no length was not measured.
+    "call_s": Column("NULLIF(f.duration_s, 0)", "integer"),
+    "wrap_s": Column("f.wrap_s", "integer"),
+    "handle_s": Column("(NULLIF(f.duration_s, 0) + COALESCE(f.wrap_s, 0))", "integer"),
+}
+#: Of a plan nobody knows yet whether it will be.
+_AHEAD = "COALESCE(f.status, '') <> 'completed'"
+#: Rows another CRM's row counts for, each as it is in its own CRM.
+_COPIES = Relation(
+    "activity_copies",
+    "fact_activity_copies",
+    base="activities",
+    own=_ACTIVITY,
+    anchor="occurred_at",
+    needs_table="activities",
+    ahead=_AHEAD,
+)
+
+SPECS: Mapping[str, Spec] = {
+    "activities": Spec(own=_ACTIVITY, anchor="occurred_at", ahead=_AHEAD),
+    "activity_copies": Spec(made=lambda _: _COPIES, behind="activities"),
     "accounts": Spec(
         own={
             **quality.ACCOUNTS,

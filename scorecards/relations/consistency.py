@@ -6,7 +6,7 @@ Read from the records as they are; what a record was like earlier nobody kept.
 from collections.abc import Iterator, Mapping
 
 from scorecards.aliases import standing
-from scorecards.facts import LIVE
+from scorecards.facts import ITS_IDS, LIVE
 from scorecards.relations.column import Column, Relation, Spec, converted
 
 #: What a row refers to, by table: the columns looked at, and the tables they name. Owners are not: few logins may read
@@ -77,7 +77,8 @@ def _kinds() -> Iterator[str]:
         "activity without any link",
         "activities",
         f"t.id IN (SELECT k.id FROM fact_activities k WHERE {_UNLINKED}) AND NOT EXISTS"
-        " (SELECT 1 FROM activity_links l WHERE l.activity_id = t.id AND l.is_deleted = 0 AND l.object_id IS NOT NULL)",
+        f" (SELECT 1 FROM activity_links l WHERE l.activity_id IN ({ITS_IDS.format('t')}) AND l.is_deleted = 0"
+        " AND l.object_id IS NOT NULL)",
         "COALESCE(t.type || ' of ' || local_day(t.occurred_at), t.type, 'linked to nothing')",
     )
     left = f"(SELECT u.name FROM users u WHERE u.id = {standing('t.owner_id')})"

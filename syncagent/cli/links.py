@@ -22,6 +22,8 @@ _RULES = {
     "domain": "domain",
     "login": "user's e-mail address",
     "deal": "won deals alike",
+    "message": "message",
+    "moment": "kind, owner, person and time",
     "candidate": "candidate, not counted",
     "conflict": "conflict, not counted",
     "orphan": "orphan",
@@ -40,7 +42,7 @@ def links_group() -> None:
     "--object",
     "tables",
     multiple=True,
-    type=click.Choice(("accounts", "contacts", "opportunities", "users")),
+    type=click.Choice(("accounts", "contacts", "opportunities", "users", "activities")),
     help="Only of these tables; may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Links to print (JSON: all).")
@@ -209,11 +211,11 @@ def _user() -> str:
 
 def _meant(cache: "sqlite3.Connection", said: str) -> tuple[str, str]:
     """(table, id) of the record somebody names. Raises UsageError."""
-    from syncagent.identity import shown
+    from syncagent.identity import LINKED, shown
 
     found = shown.find(cache, said)
     if not found:
-        mend = "Name it SOURCE:TABLE:ID with a table of accounts, contacts, opportunities, users."
+        mend = f"Name it SOURCE:TABLE:ID with a table of {', '.join(LINKED)}."
         raise UsageError("no record that can be linked has this id", place=said, mend=mend)
     if len(found) > 1:
         raise UsageError("several records have this id", place=said, mend=f"Name {' or '.join(i for _, i in found)}.")

@@ -17,6 +17,7 @@ from syncagent.identity.tables import (
     columns_of,
     concerns_new,
     key_of,
+    key_said,
     note_sources_of,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "columns_of",
     "concerns_new",
     "key_of",
+    "key_said",
     "link",
     "link_filed",
     "note_sources",

@@ -1,4 +1,4 @@
-"""Records no key ties together, but what they say does: won deals that look alike. As data, in SQL.
+"""Records no key ties together, but what they say does: won deals and activities that look alike. As data, in SQL.
 
 Read under `t`, a row, and `o`, its partner in another account of a CRM. Accounts and persons are those that stand for
 the ones rows name, so what is filed under them is linked once they are.
@@ -16,7 +16,8 @@ from scorecards.aliases import filed_under
 from syncagent.identity.keys import Pair
 
 _THERE = "{0}.is_deleted = 0 AND {0}.is_test = 0 AND {0}.merged_into IS NULL"
-_ELSEWHERE = "(o.source <> t.source OR COALESCE(o.source_instance, '') <> COALESCE(t.source_instance, ''))"
+#: `o` is of another account of a CRM than `t`.
+ELSEWHERE = "(o.source <> t.source OR COALESCE(o.source_instance, '') <> COALESCE(t.source_instance, ''))"
 
 
 #: What is read of a pair that looks alike: its two ids, and what the rule told of it.
@@ -36,6 +37,8 @@ class Alike:
     partner: str  # whether `o` is one
     told: str  # what `judge` reads of a pair, beside the two ids
     judge: Callable[[Iterable[Edge], Set[str]], list[Pair]]  # of edges, and the rows another stands for already
+    #: What is read of a record rows name: (its table, the column there, the column that names it).
+    reads: tuple[str, ...] = ()
 
 
 def in_major(minor: int, currency: str | None) -> str:
@@ -93,11 +96,61 @@ DEALS = Alike(
     filed=("account_id",),
     may="t.state = 'won' AND t.account_id IS NOT NULL",
     partner=f"""{_WON.format("t")} AND o.account_id IN {filed_under("t.account_id")} AND {_WON.format("o")}
-        AND {_ELSEWHERE} AND {_ABOUT.format("o")} BETWEEN date({_ABOUT.format("t")}, '-9 days')
+        AND {ELSEWHERE} AND {_ABOUT.format("o")} BETWEEN date({_ABOUT.format("t")}, '-9 days')
             AND date({_ABOUT.format("t")}, '+9 days')
         AND {LOOKS_ALIKE.format(t="t", o="o", t_day=CLOSE_DAY.format("t"), o_day=CLOSE_DAY.format("o"))}""",
     told=f"t.amount_minor, t.currency, {CLOSE_DAY.format('t')}, o.amount_minor, {CLOSE_DAY.format('o')}",
     judge=_deals,
 )
 
-ALIKE: Mapping[str, Alike] = MappingProxyType({"opportunities": DEALS})
+
+# -- activities -----------------------------------------------------------------------------------------------
+
+#: A message's id as it is compared: CRMs keep it with its brackets or without, in the case it came in or in small.
+MESSAGE = "NULLIF(lower(trim({0}, ' <>')), '')"
+_ADDRESS = "NULLIF(lower(trim({0}.email)), '')"
+#: The users with one e-mail address. Not who is linked as a user: what somebody did stays theirs when they leave.
+USERS_BY_ADDRESS = f"CREATE INDEX IF NOT EXISTS users_link_address ON users({_ADDRESS.replace('{0}.', '')})"
+#: Whom it was with: a contact, else a lead.
+_PERSON = "COALESCE({0}.contact_id, {0}.lead_id)"
+_SECONDS = 120
+_AT = "strftime('%Y-%m-%dT%H:%M:%SZ', t.occurred_at, '{0:+} seconds')"
+
+
+def _moments(edges: Iterable[Edge], out: Set[str]) -> list[Pair]:
+    """The nearest in time first: who is taken leaves the others to each other."""
+    return [
+        Pair(a, b, True, f"the same kind, owner and person, {count_of_seconds(apart)} apart", 0.9)
+        for apart, a, b in sorted((apart, a, b) for a, b, apart in edges)
+    ]
+
+
+def count_of_seconds(seconds: int) -> str:
+    """A number of seconds in words."""
+    return "1 second" if seconds == 1 else f"{seconds} seconds"
+
+
+#: Two that name a message each are told apart by that alone.
+ACTIVITIES = Alike(
+    kind="moment",
+    index="activities_link_moment",
+    ddl="CREATE INDEX IF NOT EXISTS activities_link_moment"
+    f" ON activities(owner_id, {_PERSON.replace('{0}.', '')}, occurred_at) WHERE owner_id IS NOT NULL",
+    columns=("owner_id", "contact_id", "lead_id", "occurred_at"),
+    filed=("contact_id", "lead_id"),
+    may=f"t.owner_id IS NOT NULL AND t.occurred_at IS NOT NULL AND {_PERSON.format('t')} IS NOT NULL",
+    # In just this order: owners, persons and the moment are what the index has, and + keeps all else from misleading.
+    partner=f"""{_THERE.format("t")} AND o.rowid IN (
+        SELECT x.rowid FROM users u CROSS JOIN users v ON {_ADDRESS.format("v")} = {_ADDRESS.format("u")}
+        CROSS JOIN {filed_under(_PERSON.format("t"))} p
+        CROSS JOIN activities x ON x.owner_id = v.id AND {_PERSON.format("x")} = p.id
+            AND x.occurred_at BETWEEN {_AT.format(-_SECONDS)} AND {_AT.format(_SECONDS)}
+        WHERE u.id = t.owner_id AND +x.type = t.type AND {_THERE.replace("{0}", "+x")}
+        AND ({MESSAGE.format("x.message_id")} IS NULL OR {MESSAGE.format("t.message_id")} IS NULL)
+    ) AND {ELSEWHERE}""",
+    told="ABS(strftime('%s', o.occurred_at) - strftime('%s', t.occurred_at))",
+    judge=_moments,
+    reads=("users", "email", "owner_id"),
+)
+
+ALIKE: Mapping[str, Alike] = MappingProxyType({"opportunities": DEALS, "activities": ACTIVITIES})

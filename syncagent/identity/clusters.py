@@ -61,7 +61,7 @@ class Link:
 
     a: str
     b: str
-    kind: str  # hard manual email domain login deal | candidate conflict never
+    kind: str  # hard manual email domain login deal message moment | candidate conflict never
     evidence: str
     said_by: str
     score: float | None = None
@@ -87,11 +87,13 @@ def resolve(
     column: str = "",
     edges: Iterable[Edge] = (),
     alike: Alike | None = None,
+    is_quiet: bool = False,
 ) -> Resolved:
     """The links among `rows`: all rows that any evidence ties together, so that nothing outside can matter.
 
     `named`: (copy, original) by stored id. `orgs`: portal -> its org. `kind`: what a link by `key` is called.
-    `column`: the column that holds the stored id. `edges`: pairs that look alike, by the rule `alike`.
+    `column`: the column that holds the stored id. `edges`: pairs that look alike, by the rule `alike`. `is_quiet`: of
+    what a key or a likeness leaves open nothing is told.
     """
     work = _Work(rows, sayings, orgs)
     for row in rows.values():
@@ -102,10 +104,12 @@ def resolve(
         if orgs.get(rows[copy].instance) == rows[original].instance:
             work.link(copy, original, "hard", f"{column} holds the other's id", rows[copy].source_name)
     work.keep_apart()
-    work.link_by_key(pairs_of(kind, [row for row in rows.values() if row.key is not None and row.is_live]), kind)
+    pairs = pairs_of(kind, [row for row in rows.values() if row.key is not None and row.is_live])
+    work.link_by_key(pairs, kind, is_quiet)
     if alike:
         out = {id_ for id_, (dup_of, _) in work.stands(system_of_record).items() if dup_of}
-        work.link_by_key(alike.judge([edge for edge in edges if not work.is_apart(*edge[:2])], out), alike.kind)
+        pairs = alike.judge([edge for edge in edges if not work.is_apart(*edge[:2])], out)
+        work.link_by_key(pairs, alike.kind, is_quiet)
     return Resolved(work.links, work.stands(system_of_record))
 
 
@@ -173,7 +177,7 @@ class _Work:
                     what += "; but merges in the CRM make them one"
                 self.note((a, b), "never", what, said.said_by, **_when(said))
 
-    def link_by_key(self, pairs: Sequence[Pair], kind: str) -> None:
+    def link_by_key(self, pairs: Sequence[Pair], kind: str, is_quiet: bool) -> None:
         """Sure pairs first; what they leave open is shown, not counted."""
         left: list[tuple[Pair, str, str]] = []
         for pair in pairs:
@@ -187,7 +191,7 @@ class _Work:
                 self.link(pair.a, pair.b, kind, pair.evidence, "syncagent", score=pair.score)
             else:
                 left.append((pair, "conflict", f"{pair.evidence}; {reason}"))
-        for pair, found, evidence in left:
+        for pair, found, evidence in () if is_quiet else left:
             both = (pair.a, pair.b) if pair.a < pair.b else (pair.b, pair.a)
             if both not in self.links and not self.is_one(*both):
                 self.note(both, found, evidence, "syncagent", score=pair.score)

@@ -115,10 +115,15 @@ def _by_login(address: str, group: Sequence["Row"]) -> list[Pair]:
     return found
 
 
+def _by_message(message: str, group: Sequence["Row"]) -> list[Pair]:
+    return [Pair(a.id, b.id, True, "the same message", 1.0) for a, b in _across(group) if a.said == b.said]
+
+
 _JUDGES: dict[str, Callable[[str, Sequence["Row"]], list[Pair]]] = {
     "email": _by_address,
     "domain": _by_domain,
     "login": _by_login,
+    "message": _by_message,
 }
 
 

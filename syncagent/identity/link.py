@@ -11,7 +11,16 @@ from syncagent.identity.alike import ALIKE, Alike, Edge
 from syncagent.identity.clusters import Link, Resolved, Row, resolve
 from syncagent.identity.decisions import sayings_of
 from syncagent.identity.named import orgs_of, refresh_named, to_18
-from syncagent.identity.tables import ALIASED, LINKED, Linked, applied, key_index
+from syncagent.identity.tables import (
+    ALIASED,
+    LINKED,
+    Linked,
+    applied,
+    key_index,
+    key_said,
+    looks_like,
+    shares_key,
+)
 
 _AT_ONCE = 2000
 _MARK = "INSERT INTO dirty SELECT 'identity', {0} ON CONFLICT DO NOTHING"
@@ -39,7 +48,7 @@ def start_anew(conn: sqlite3.Connection, *, deals_alike: bool) -> None:
             )
             _mark_keyed(conn, table, one)
     for table, alike in ALIKE.items():
-        if _is_applied(conn, alike.index):
+        if _is_applied(conn, alike.index) and not LINKED[table].is_quiet:
             conn.execute(_MARK.format(f"id FROM {table} t WHERE {alike.may}"))
     for source in ("aliases", "entity_links"):
         column = "id" if source == "aliases" else "a_id"
@@ -62,18 +71,24 @@ def link(conn: sqlite3.Connection, system_of_record: str, day: Callable[[str], s
 def link_filed(conn: sqlite3.Connection, system_of_record: str) -> bool:
     """Link tables in which rows that look alike are one, now that it is known who stands for accounts (temp.moved).
 
-    True where there is such a table: who stands for whom is then to be followed once more.
+    True where a row counts for others now, or others for it: who stands for whom is then to be followed once more.
     """
     tables = [table for table in ALIKE if _alike(conn, table)]
     for table in tables:
-        for column in ALIKE[table].filed:
-            asked = f"t.id FROM temp.moved m CROSS JOIN {table} t ON t.{column} = m.id WHERE true"
+        alike = ALIKE[table]
+        only = f"{_is_in_links('t')} OR {looks_like(table)}" if LINKED[table].is_quiet else "true"
+        for column in alike.filed:
+            asked = f"t.id FROM temp.moved m CROSS JOIN {table} t ON t.{column} = m.id WHERE {only}"
             conn.execute(_MARK.format(asked))
-    _link(conn, tables, system_of_record)
-    return bool(tables)
+        if alike.reads:
+            asked = f"t.id FROM dirty d CROSS JOIN {table} t ON t.{alike.reads[2]} = d.id WHERE d.kind = 'identity'"
+            conn.execute(_MARK.format(f"{asked} AND ({only})"))
+    return _link(conn, tables, system_of_record)
 
 
-def _link(conn: sqlite3.Connection, tables: Iterable[str], system_of_record: str) -> None:
+def _link(conn: sqlite3.Connection, tables: Iterable[str], system_of_record: str) -> bool:
+    """Link the changed rows of these tables anew; True if any row has another that counts for it now."""
+    have_changed = False
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS linking (id TEXT PRIMARY KEY) WITHOUT ROWID")
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS linked (id TEXT PRIMARY KEY) WITHOUT ROWID")
     orgs = orgs_of(conn)
@@ -83,7 +98,8 @@ def _link(conn: sqlite3.Connection, tables: Iterable[str], system_of_record: str
         last = ""
         while ids := _next(conn, table, last):
             last = ids[-1]
-            _link_all(conn, table, one, ids, orgs, system_of_record)
+            have_changed |= _link_all(conn, table, one, ids, orgs, system_of_record)
+    return have_changed
 
 
 def _next(conn: sqlite3.Connection, table: str, after: str) -> list[str]:
@@ -101,7 +117,7 @@ def _next(conn: sqlite3.Connection, table: str, after: str) -> list[str]:
 
 def _link_all(
     conn: sqlite3.Connection, table: str, one: Linked, ids: list[str], orgs: dict[str, str], system_of_record: str
-) -> None:
+) -> bool:
     found = _reach(conn, table, one, ids)
     _hold(conn, found)
     conn.execute("INSERT OR IGNORE INTO temp.linked SELECT id FROM temp.linking")
@@ -126,9 +142,10 @@ def _link_all(
         column=one.names or "",
         edges=_edges(conn, table, alike) if alike else (),
         alike=alike,
+        is_quiet=one.is_quiet,
     )
     _write_links(conn, table, resolved.links)
-    _write_rows(conn, table, resolved)
+    return _write_rows(conn, table, resolved)
 
 
 def _reach(conn: sqlite3.Connection, table: str, one: Linked, ids: Iterable[str]) -> set[str]:
@@ -149,7 +166,7 @@ def _reach(conn: sqlite3.Connection, table: str, one: Linked, ids: Iterable[str]
     if one.key and _is_several(conn, table):
         ask.append(
             f"SELECT o.id FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
-            f" CROSS JOIN {table} o ON o.{one.key} = t.{one.key}"
+            f" CROSS JOIN {table} o ON o.{one.key} IS NOT NULL AND {key_said(table, 'o')} = {key_said(table, 't')}"
         )
     if alike := _alike(conn, table):
         ask.append(
@@ -186,7 +203,8 @@ def _hold(conn: sqlite3.Connection, ids: Iterable[str]) -> None:
 
 
 def _rows(conn: sqlite3.Connection, table: str, one: Linked) -> dict[str, Row]:
-    columns = ", ".join("NULL" if column is None else f"t.{column}" for column in (one.names, one.key, *one.says))
+    key = key_said(table, "t") if one.key else "NULL"
+    columns = ", ".join((f"t.{one.names}" if one.names else "NULL", key, *(f"t.{column}" for column in one.says)))
     told = 7 + len(one.says)
     rows = conn.execute(
         f"SELECT t.id, t.source, COALESCE(t.source_instance, ''), t.source_id, t.source_name, {columns},"
@@ -228,8 +246,8 @@ def _write_links(conn: sqlite3.Connection, table: str, links: Mapping[tuple[str,
     )
 
 
-def _write_rows(conn: sqlite3.Connection, table: str, resolved: Resolved) -> None:
-    """Set dup_of and cluster_id where they are others now; what stands for whom is then to be followed anew."""
+def _write_rows(conn: sqlite3.Connection, table: str, resolved: Resolved) -> bool:
+    """Set dup_of and cluster_id where they are others now; who stands for whom is then to be followed anew."""
     present = conn.execute(
         f"SELECT t.id, t.dup_of, t.cluster_id FROM temp.linking q CROSS JOIN {table} t ON t.id = q.id"
     ).fetchall()
@@ -244,6 +262,7 @@ def _write_rows(conn: sqlite3.Connection, table: str, resolved: Resolved) -> Non
         "INSERT INTO dirty VALUES ('identity', ?) ON CONFLICT DO NOTHING",
         [(id_,) for wanted, _, id_, before in changed if wanted != before],
     )
+    return bool(changed)
 
 
 # -- several CRMs ---------------------------------------------------------------------------------------------
@@ -262,15 +281,27 @@ def note_sources(conn: sqlite3.Connection) -> None:
                 _mark_keyed(conn, table, one)
             if _is_several(conn, table):
                 left = f"SELECT key FROM link_left WHERE object = '{table}'"
-                conn.execute(_MARK.format(f"id FROM {table} WHERE {one.key} IN ({left})"))
+                asked = f"t.id FROM {table} t WHERE t.{one.key} IS NOT NULL AND {key_said(table, 't')} IN ({left})"
+                conn.execute(_MARK.format(asked))
             conn.execute("DELETE FROM link_left WHERE object = ?", (table,))
 
 
 def _mark_keyed(conn: sqlite3.Connection, table: str, one: Linked) -> None:
     """Mark the rows with a key where several accounts of CRMs are there; the index they are found by is made then."""
-    if conn.execute("SELECT COUNT(*) FROM link_sources WHERE object = ?", (table,)).fetchone()[0] > 1:
-        conn.execute(f"CREATE INDEX IF NOT EXISTS {key_index(table)} ON {table}({one.key}) WHERE {one.key} IS NOT NULL")
+    if conn.execute("SELECT COUNT(*) FROM link_sources WHERE object = ?", (table,)).fetchone()[0] < 2:
+        return
+    said = LINKED[table].written.format(one.key)
+    conn.execute(f"CREATE INDEX IF NOT EXISTS {key_index(table)} ON {table}({said}) WHERE {one.key} IS NOT NULL")
+    if not one.is_quiet:
         conn.execute(_MARK.format(f"id FROM {table} WHERE {one.key} IS NOT NULL"))
+        return
+    conn.execute(ALIKE[table].ddl)
+    conn.execute(_MARK.format(f"t.id FROM {table} t WHERE {shares_key(table)} OR {looks_like(table)}"))
+
+
+def _is_in_links(row: str) -> str:
+    """Whether a row (an alias) has any link or non-link, in SQL."""
+    return " OR ".join(f"EXISTS (SELECT 1 FROM entity_links l WHERE l.{side} = {row}.id)" for side in ("a_id", "b_id"))
 
 
 def _is_several(conn: sqlite3.Connection, table: str) -> bool:

@@ -18,6 +18,7 @@ _NAMES = {
     "contacts": "NULLIF(TRIM(COALESCE({0}.first_name, '') || ' ' || COALESCE({0}.last_name, '')), '')",
     "opportunities": "{0}.name",
     "users": "{0}.name",
+    "activities": "COALESCE({0}.subject, {0}.type)",
 }
 _FIELDS = (
     "object", "kind", "a_id", "b_id", "a_name", "b_name", "score", "since", "said_by", "why",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from syncagent.identity.alike import ALIKE
+from syncagent.identity.alike import ALIKE, ELSEWHERE, MESSAGE, USERS_BY_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,9 @@ class Linked:
     key: str | None = None  # what both CRMs know of one and the same: an address, a domain
     kind: str = ""  # what a link by that key is called
     says: tuple[str, ...] = ()  # columns the rule of the key reads besides: a name, a parent
+    written: str = "{0}"  # what of the key is compared, in SQL: how it is written may differ
+    #: What a rule leaves open is for nobody to decide, and of very many rows hardly any has a partner.
+    is_quiet: bool = False
 
 
 LINKED: Mapping[str, Linked] = MappingProxyType(
@@ -23,17 +26,20 @@ LINKED: Mapping[str, Linked] = MappingProxyType(
         "contacts": Linked("sf_contact_id", "email_norm", "email", ("last_name",)),
         "opportunities": Linked("sf_opportunity_id"),
         "users": Linked(key="email", kind="login", says=("is_active",)),
+        "activities": Linked(
+            key="message_id", kind="message", says=("type",), written=f"({MESSAGE.format('{0}')})", is_quiet=True
+        ),
     }
 )
 #: Tables whose rows can be merged away or stand for each other.
-ALIASED = ("accounts", "contacts", "leads", "opportunities", "tickets", "users")
+ALIASED = ("accounts", "activities", "contacts", "leads", "opportunities", "tickets", "users")
 #: Those facts hold as the rows say it: who stands for them is looked up when a KPI asks.
 AS_SAID = ("users",)
 
 #: Raised whenever the rules say something else of unchanged rows: all is linked anew then.
-VERSION = 3
+VERSION = 4
 #: Links that make two records one; the others are shown to people and change no figure.
-COUNTED = ("hard", "manual", "email", "domain", "login", "deal")
+COUNTED = ("hard", "manual", "email", "domain", "login", "deal", "message", "moment")
 
 INSTALL = [
     "CREATE TABLE IF NOT EXISTS aliases (id TEXT PRIMARY KEY, canonical TEXT NOT NULL) WITHOUT ROWID",
@@ -97,12 +103,32 @@ INSTALL = [
         for table, one in LINKED.items()
         if one.names
     ),
+    USERS_BY_ADDRESS,
 ]
 
 
 def key_index(table: str) -> str:
     """The index of a table's key. It is made once records of two CRMs are there: its presence says that they are."""
     return f"{table}_link_key"
+
+
+def key_said(table: str, row: str) -> str:
+    """The key of a row (an alias) as it is compared, in SQL."""
+    return LINKED[table].written.format(f"{row}.{LINKED[table].key}")
+
+
+def shares_key(table: str) -> str:
+    """Whether a row `t` has the key of one (`o`) of another account of a CRM, in SQL."""
+    key = LINKED[table].key
+    return (
+        f"(t.{key} IS NOT NULL AND EXISTS (SELECT 1 FROM {table} o WHERE o.{key} IS NOT NULL"
+        f" AND {key_said(table, 'o')} = {key_said(table, 't')} AND {ELSEWHERE}))"
+    )
+
+
+def looks_like(table: str) -> str:
+    """Whether a row `t` looks like one (`o`) of another account of a CRM, in SQL."""
+    return f"({ALIKE[table].may} AND EXISTS (SELECT 1 FROM {table} o WHERE {ALIKE[table].partner}))"
 
 
 def applied(index: str) -> str:
@@ -144,9 +170,13 @@ def concerns_new(table: str) -> str:
             "EXISTS (SELECT 1 FROM link_decisions d WHERE d.b_id = t.id)",
         ]
         if one.key:
-            found.append(f"(t.{one.key} IS NOT NULL AND {applied(key_index(table))})")
+            is_met = shares_key(table) if one.is_quiet else f"t.{one.key} IS NOT NULL"
+            found.append(f"({applied(key_index(table))} AND {is_met})")
         if table in ALIKE:
-            found.append(f"({ALIKE[table].may} AND {applied(ALIKE[table].index)})")
+            is_met = looks_like(table) if one.is_quiet else ALIKE[table].may
+            found.append(f"({applied(ALIKE[table].index)} AND {is_met})")
+        found += [f"(t.{rule.reads[1]} IS NOT NULL AND {applied(rule.index)})" for rule in ALIKE.values()
+                  if rule.reads[:1] == (table,)]  # fmt: skip
     return " OR ".join(found)
 
 

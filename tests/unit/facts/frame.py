@@ -130,6 +130,9 @@ def activity() -> st.SearchStrategy[Change]:
         "lead_id": st.sampled_from([None, "L a"]),
         "contact_id": st.sampled_from([None, "C a", "C b", "C c"]),
         "opportunity_id": st.sampled_from([None, None, "D a", "D b"]),
+        "source": st.sampled_from(["salesforce", "hubspot"]),
+        "message_id": st.sampled_from([None, "<m@acme.test>", "m@acme.test"]),
+        "created_at": st.none() | moments,
         "is_deleted": st.sampled_from([0, 0, 1]),
         "is_test": st.sampled_from([0, 0, 0, 1]),
     }

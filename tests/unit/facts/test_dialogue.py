@@ -31,6 +31,9 @@ def _mail() -> st.SearchStrategy[Change]:
         "thread_id": st.sampled_from([None, "t a", "t b"]),
         "contact_id": st.none() | _persons,
         "lead_id": st.sampled_from([None, None, "L a", "L b"]),
+        "ticket_id": st.sampled_from([None, None, "T a"]),
+        "source": st.sampled_from(["salesforce", "hubspot"]),
+        "message_id": st.sampled_from([None, "<m@acme.test>", "m@acme.test"]),
         "is_deleted": st.sampled_from([0, 0, 0, 1]),
     }
     return st.tuples(st.just("activities"), st.sampled_from("abcde").map("X {}".format), st.fixed_dictionaries(values))

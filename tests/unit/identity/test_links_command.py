@@ -225,3 +225,37 @@ def test_what_contradicts_what_was_said_is_refused(run: Run) -> None:
     assert code == 3
     assert "conflict, not counted" in out
     assert revenue(run) == 1000 + 500 + 503
+
+
+def test_calls_logged_in_both_are_one_until_somebody_says_otherwise(run: Run, tmp_path: Path) -> None:
+    """Shown with the reason, kept apart and put together again, each time counted so."""
+    files = {
+        "users": "email\n{source},U,kim@acme.com\n",
+        "contacts": "email_norm,created_at\n{source},C,ann@zenith.com,2026-09-01T00:00:00Z\n",
+        "activities": "subject,type,direction,status,owner_id,contact_id,occurred_at\n"
+        "{source},1,The offer,call,outbound,completed,U,C,2026-10-06T12:0{minute}:00Z\n",
+    }
+    tables = ""
+    for crm, source, minute in (("sf", "salesforce", 0), ("hs", "hubspot", 1)):
+        for table, text in files.items():
+            said = "source,source_id," + text.format(source=source, minute=minute)
+            (tmp_path / f"{crm}-{table}.csv").write_text(said, encoding="utf-8")
+            tables += f'[[source.{crm}.table]]\npath = "{crm}-{table}.csv"\ntable = "{table}"\n'
+    (tmp_path / "config.toml").write_text(_CONFIG + tables, encoding="utf-8")
+    assert run("sync", "-q")[0] == 0
+
+    def calls() -> tuple[float, Any]:
+        shown = told(run, "kpi", "show", "outreach_volume", "--period", "2026-10", "--json")[0]
+        return shown["value"], shown["details"].get("crm_bridge")
+
+    both = ("hs:activities:1", "sf:activities:1")
+    assert calls() == (1, {"hubspot": 1, "salesforce": 1, "linked": -1, "total": 1})
+    assert "HubSpot 1 + Salesforce 1 − 1 in both" in run("kpi", "show", "outreach_volume", "--period", "2026-10")[1]
+    (link,) = told(run, "links", "list", "--object", "activities", "--json")
+    assert (link["kind"], link["a_id"], link["b_id"]) == ("moment", *both)
+    assert link["why"] == "the same kind, owner and person, 60 seconds apart"
+    assert told(run, "links", "why", both[0], "--json")["counts_as"] == both[1]
+    assert run("links", "unlink", *both)[0] == 0
+    assert calls() == (2, None)
+    assert run("links", "unlink", *both, "--undo")[0] == 0
+    assert calls()[0] == 1
