@@ -150,8 +150,10 @@ def is_news(chosen: Plan, compared: Comparison, signal: Signal | None) -> bool:
     if signal is None or signal.result not in ("signal", "possible") or 1 not in signal.rules:
         return False
     change, value = compared.change, compared.value
-    if change is None or value is None or compared.against != "previous" or chosen.main not in chosen.series[-1:]:
+    if change is None or value is None or chosen.main not in chosen.series[-1:]:
         return False
+    if dict(chosen.compared).get(compared.against) not in chosen.series[-2:-1]:
+        return False  # it is not the period before
     above = signal.upper is not None and value + change > signal.upper
     below = signal.lower is not None and value + change < signal.lower
     return change > 0 if above else change < 0 if below else True

@@ -19,6 +19,7 @@ from scorecards.change import with_drivers
 from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting, override
 from scorecards.details import details_of
+from scorecards.earlier import with_earlier
 from scorecards.errors import ScorecardError
 from scorecards.exchange import rates_of
 from scorecards.explain import explained, moved
@@ -39,7 +40,9 @@ from scorecards.slots import Granularity
 from scorecards.tally import Tally, needs_values, together
 from scorecards.targets.pace import Pledges
 from scorecards.targets.result import against_target
+from scorecards.told import Kept
 from scorecards.values import SHOWN, Comparison, KpiResult, Point, instant, period_json
+from scorecards.version import definition_of
 
 
 def evaluate(
@@ -74,13 +77,18 @@ class Evaluator:
         as_of: datetime,
         pledges: Pledges | None = None,
         keeper: Keeper | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        """`keeper` gives the answers it has kept of complete periods, and is told of those that were computed."""
+        """`keeper` gives the answers it has kept of complete periods, and is told of those that were computed.
+
+        `kept` gives values as they were sent, of KPIs whose past cannot be computed; None: they are not asked for.
+        """
         self.conn = conn
         self.kpis = kpis
         self.reporting = reporting
         self.as_of = as_of
         self.pledges = pledges or Pledges()
+        self.kept = kept
         self.zone = ZoneInfo(reporting.timezone)
         self.today = local_day(as_of, self.zone)
         self.compiler = Compiler(
@@ -122,11 +130,19 @@ class Evaluator:
         """The KPI with comparisons, target, signal, series and segments; status error when it cannot be computed."""
         chosen = plan(kpi, self.reporting, as_of=self.as_of, period=period, granularity=granularity)
         try:
-            return self._result(kpi, chosen, by if by is not None else kpi.by, max_age_s)
+            result = self._result(kpi, chosen, by if by is not None else kpi.by, max_age_s)
+            return result if period is not None else self._with_earlier(kpi, result, granularity)
         except (sqlite3.Error, ScorecardError, KeyError, ValueError) as error:
             said = f"no such column or KPI: {error}" if isinstance(error, KeyError) else str(error)
             blank = self._blank(kpi, chosen)
             return replace(blank, status="error", reason=f"could not be computed: {said}")
+
+    def _with_earlier(self, kpi: Kpi, result: KpiResult, granularity: Granularity | None) -> KpiResult:
+        """The result of what is known only as it is now, beside what was sent of it."""
+        if self.kept is None:
+            return result
+        grain, definition = kpi.period or granularity or kpi.usual_period, definition_of(kpi, self.kpis, self.reporting)
+        return with_earlier(kpi, result, grain, self.zone, definition=definition, kept=self.kept)
 
     def _blank(self, kpi: Kpi, chosen: Plan) -> KpiResult:
         zone = self.reporting.timezone

@@ -1,11 +1,12 @@
 """Which stretches of time a KPI is asked for: the one shown, those it is compared with, and its series."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from scorecards.definition import Kpi, Reporting
 from scorecards.periods import (
+    MONTHS,
     Slice,
     Span,
     add_months,
@@ -72,7 +73,7 @@ def plan(
         return Plan(main, True, (), (), grain, own)
     compared = []
     for against in kpi.compare:
-        other = year_ago(span) if against == "year_ago" else shifted(span, -1)
+        other = _OTHERS[against](span)
         compared.append((against, like_for_like(windowed(kpi, other), main, as_of, zone)))
     newest = span if main.complete else _before_running(span, main)
     series = [cut(windowed(kpi, shifted(newest, -step)), as_of, zone) for step in reversed(range(POINTS))]
@@ -95,6 +96,21 @@ def _before_running(span: Span, main: Slice) -> Span:
     return before if main.span.start < main.day_end or before.end <= main.day_end else shifted(before, -1)
 
 
+def _period_before(span: Span) -> Span:
+    return shifted(span, -1)
+
+
+def _month_ago(span: Span) -> Span:
+    """What ends a month before a period does, as long as it: of a month the one before."""
+    if span.granularity in MONTHS:
+        return Span(add_months(span.start, -1), add_months(span.end, -1), span.granularity)
+    end = add_months(span.end, -1)
+    return Span(end - timedelta(span.days), end, span.granularity)
+
+
+_OTHERS = {"previous": _period_before, "month_ago": _month_ago, "year_ago": year_ago}
+
+
 def windowed(kpi: Kpi, span: Span) -> Span:
     """What a KPI looks at for a calendar period: that, or its window up to the period's end."""
     return rolling(span, kpi.window) if kpi.window else span
@@ -107,23 +123,19 @@ def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, 
         return Plan(main, False, (), (), grain, grain)
     whole = last_complete(as_of, grain, reporting, zone)
     series = [cut(windowed(kpi, shifted(whole, -step)), as_of, zone) for step in reversed(range(POINTS))]
-    compared = []
-    for against in kpi.compare:
-        moment = as_of.astimezone(zone)
-        day = moment.date()
-        if against in ("year_ago", "month_ago"):
-            earlier = add_months(day, -12 if against == "year_ago" else -1)
-        elif grain == "day" or grain == "week":
-            earlier = day - timedelta(1 if grain == "day" else 7)
-        else:
-            months = {"month": 1, "quarter": 3, "fiscal_quarter": 3}.get(grain, 12)
-            earlier = add_months(day, -months)
-        compared.append((against, _instant(_at(earlier, moment, zone), zone)))
+    compared = [(against, _instant(moment_before(against, as_of, grain, zone), zone)) for against in kpi.compare]
     return Plan(main, False, tuple(compared), tuple(series), grain, grain, whole)
 
 
-def _at(day: date, moment: datetime, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, moment.time().replace(tzinfo=None), zone).astimezone(UTC)
+def moment_before(against: str, moment: datetime, grain: Granularity, zone: ZoneInfo) -> datetime:
+    """What a stock at a moment is compared with: the same local time a month, a year or one period before."""
+    day = moment.astimezone(zone).date()
+    if against == "previous" and grain in ("day", "week"):
+        earlier = day - timedelta(1 if grain == "day" else 7)
+    else:
+        months = {"month_ago": 1, "year_ago": 12}.get(against) or MONTHS.get(grain, 12)
+        earlier = add_months(day, -months)
+    return datetime.combine(earlier, moment.astimezone(zone).time().replace(tzinfo=None), zone).astimezone(UTC)
 
 
 def _instant(moment: datetime, zone: ZoneInfo) -> Slice:

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -79,6 +79,19 @@ class Told:
             return None
         found: Parts = json.loads(zlib.decompress(self.packed))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A value as an issue of any scorecard was made with it at `at`; `definition` as `version.definition_of` says."""
+
+    at: datetime
+    definition: str
+    value: float
+
+
+#: The values kept of a KPI (by name) from one instant to another, both included.
+Kept = Callable[[str, datetime, datetime], Sequence[Sent]]
 
 
 def pack(parts: Parts | None) -> bytes | None:

@@ -22,13 +22,25 @@ SHOWN = ("ok", "partial", "stale")
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The value of another period: with = "previous" | "year_ago"; change = value now - value then."""
+    """The value of another time: with = "previous" | "month_ago" | "year_ago"; change = value now - value then."""
 
     against: str
     value: float | None
     change: float | None
     period: Period | None = None
     status: str = "ok"
+    kept_at: datetime | None = None  # as_of of the issue it was kept of, where nobody can work it out any more
+    reason: str = ""  # why there is no value, where that must be said
+
+    def to_json(self) -> dict[str, Any]:
+        """An element of `comparisons` of `kpi show --json`."""
+        return {
+            "with": self.against,
+            "value": self.value,
+            "change": self.change,
+            "kept_at": instant(self.kept_at) if self.kept_at else None,
+            "reason": self.reason or None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +257,7 @@ class KpiResult:
             "reason": self.reason,
             "coverage": self.coverage,
             "details": dict(self.details),
-            "comparisons": [{"with": c.against, "value": c.value, "change": c.change} for c in self.comparisons],
+            "comparisons": [c.to_json() for c in self.comparisons],
             "target": self.target.to_json() if self.target else None,
             "verdict": self.verdict,
             "unjudged": self.unjudged or None,

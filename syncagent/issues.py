@@ -19,7 +19,7 @@ from scorecards.periods import cut, last_complete
 from scorecards.render.message import Issue
 from scorecards.restate import with_restated
 from scorecards.targets.pace import Pledges
-from scorecards.told import Told
+from scorecards.told import Kept, Told
 from scorecards.values import Freshness, KpiResult, Period
 from scorecards.voice import is_satisfaction, with_voice
 from syncagent import compose, freshness, kept, pledges, told
@@ -83,9 +83,10 @@ def values(
     """
     known = told.of_scorecard(state, card.id, as_of) if state is not None else None
     pledged = pledges.known(state, as_of) if state is not None else None
+    sent = told.kept_in(state) if state is not None else None
     with _snapshot(cache):
         shelf = kept.Shelf(cache, config.reporting(), as_of)
-        found = _values(config, cache, card, as_of, known, pledged, shelf)
+        found = _values(config, cache, card, as_of, known, pledged, shelf, sent)
     kept.put_away(cache, shelf)
     return found
 
@@ -112,9 +113,12 @@ def _values(
     known: Mapping[str, Sequence[Told]] | None,
     pledged: Pledges | None,
     keeper: Keeper,
+    sent: Kept | None,
 ) -> list[KpiResult]:
     granularity = granularity_of(card)
-    evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=as_of, pledges=pledged, keeper=keeper)
+    evaluator = Evaluator(
+        cache, config.kpis, config.reporting(), as_of=as_of, pledges=pledged, keeper=keeper, kept=sent
+    )
     satisfaction = next((config.kpis[name] for name in card.kpis if is_satisfaction(config.kpis[name])), None)
     results = []
     for name in card.kpis:

@@ -1,7 +1,7 @@
 """What the readers of each scorecard were last told of each whole period: a table of state.db and its only writer.
 
 A value stands here until another one is told of the same period; the values as sent stay in `kpi_snapshots` whatever
-becomes of them. Functions that write expect to run inside `store.transaction`.
+becomes of them, and `kept_in` looks them up. Functions that write expect to run inside `store.transaction`.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from scorecards.told import ChangedRecord, Restated, Told
+from scorecards.told import ChangedRecord, Kept, Restated, Sent, Told
 from scorecards.values import KpiResult, Period, instant
 
 _PERIODS = 13  # as many as a series shows
@@ -48,6 +48,22 @@ def of_kpi(state: sqlite3.Connection, kpi: str, until: datetime) -> list[Told]:
         "SELECT * FROM kpi_told WHERE kpi = ? AND sent_at <= ? ORDER BY sent_at", (kpi, instant(until))
     )
     return list({(row["period_start"], row["period_end"]): _told(row) for row in rows}.values())
+
+
+def kept_in(state: sqlite3.Connection) -> Kept:
+    """Looks up values as they were sent, on whichever scorecard: by KPI and the as_of of the issue."""
+
+    def found(kpi: str, first: datetime, last: datetime) -> list[Sent]:
+        rows = state.execute(
+            """SELECT r.as_of, s.value, json_extract(s.result, '$.definition.hash') AS definition
+               FROM due_runs r JOIN kpi_snapshots s ON s.due_run_id = r.id AND s.kpi = ?
+               WHERE r.as_of BETWEEN ? AND ? AND s.status IN ('ok', 'partial') AND s.value IS NOT NULL
+               ORDER BY r.as_of""",
+            (kpi, instant(first), instant(last)),
+        )
+        return [Sent(_moment(row["as_of"]), row["definition"] or "", row["value"]) for row in rows]
+
+    return found
 
 
 def remember(state: sqlite3.Connection, scorecard: str, results: Sequence[KpiResult]) -> None:

@@ -71,7 +71,7 @@ class _Check:
             yield "field", f"{kpi.field} holds {column.type}s, {kpi.agg} needs numbers.", "Choose a number or count."
         for slot in ("where", "share"):
             yield from self._filter(slot, getattr(kpi, slot) or {})
-        if "month_ago" in kpi.compare and kpi.stock is None:
+        if "month_ago" in kpi.compare and kpi.stock is None and kpi.filled is None:
             yield "compare", "month_ago is of a stock: what is taken at an instant.", 'Write "previous".'
         if kpi.of == "engagements" and not isinstance(kpi.where.get("gap_days"), int):
             said = (

@@ -10,7 +10,7 @@ from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
 from scorecards.render.message import Issue
 from scorecards.render.words import Words
-from scorecards.values import SHOWN, KpiResult
+from scorecards.values import SHOWN, Comparison, KpiResult
 
 SUBJECT_MAX = 120
 _NAME_MAX = 44
@@ -203,7 +203,9 @@ def _what(
         shown = sum(has_value(r) for r in results)
         return words("b_goalless", shown, n=shown, total=len(results))
     moved = change(first)
-    tail = words("b_change", change=moved, mostly=mostly(first) or "") if moved else ""
+    against = compared(first)
+    said = "b_change_month_ago" if against is not None and against.against == "month_ago" else "b_change"
+    tail = words(said, change=moved, mostly=mostly(first) or "") if moved else ""
     wanted = goal(first)
     key = "b_what" if wanted else "b_what_plain"
     return words(key, name=named(first), value=value(first) or "", goal=wanted or "", change=tail)
@@ -282,6 +284,13 @@ def list_label(result: KpiResult) -> str:
 def run_of(result: KpiResult, words: Words) -> str:
     """The length of the run a shift was seen by: "8 weeks"."""
     return words("run", periods=period_word(result, words, 8))
+
+
+def compared(result: KpiResult, against: str = "") -> Comparison | None:
+    """The comparison with a time; without one that the change is told of: the period before, of a stock a month ago."""
+    wanted = (against,) if against else ("previous", "month_ago")
+    found = {one.against: one for one in result.comparisons}
+    return next((found[name] for name in wanted if name in found), None)
 
 
 def still_runs(result: KpiResult) -> bool:

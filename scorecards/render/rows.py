@@ -11,7 +11,7 @@ from scorecards.render.goals import in_time
 from scorecards.render.message import Issue
 from scorecards.render.view import Line
 from scorecards.render.written import bare, written_difference, written_value
-from scorecards.values import SHIFTED, KpiResult, Period
+from scorecards.values import SHIFTED, Comparison, KpiResult, Period
 
 #: Rates valid from a day up to this one are valid always.
 _NO_DAY = "1900-01-01"
@@ -40,26 +40,28 @@ def written_goal(result: KpiResult, fmt: Formatter, *, full: bool = False) -> st
     return said
 
 
-def _difference(result: KpiResult, fmt: Formatter, against: str) -> tuple[float, str | None] | None:
-    for comparison in result.comparisons:
-        if comparison.against == against and comparison.change is not None:
-            return comparison.change, written_difference(result, fmt, comparison.change)
-    return None
+def written_change(result: KpiResult, fmt: Formatter, against: str = "") -> str | None:
+    """The signed change against the period before (of a stock: a month ago) or another one; None where there is none.
+
+    None too where it is too little to be written.
+    """
+    compared = headline.compared(result, against)
+    return written_difference(result, fmt, compared.change) if compared and compared.change is not None else None
 
 
-def written_change(result: KpiResult, fmt: Formatter, against: str = "previous") -> str | None:
-    """The signed change against another period; None where there is none to tell of."""
-    found = _difference(result, fmt, against)
-    return found[1] if found else None
+def kept_words(comparison: Comparison, fmt: Formatter) -> str:
+    """ "kept 22 Oct 2026": of a value nobody can work out any more; else empty."""
+    at = comparison.kept_at
+    return "" if at is None else fmt.words("kept", date=fmt.day(at.astimezone(fmt.timezone).date()))
 
 
 def compared_word(result: KpiResult, fmt: Formatter) -> str:
     """Whether the change against the period before went the wanted way; "" where that cannot be said."""
-    found = _difference(result, fmt, "previous")
-    if found is None:
+    compared = headline.compared(result)
+    if compared is None or compared.change is None:
         return ""
-    change, written = found
-    if written is None:
+    change = compared.change
+    if written_difference(result, fmt, change) is None:
         return fmt.words("no_change")
     if result.direction not in ("up", "down"):
         return ""
@@ -214,10 +216,28 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         said += [
             text for text in [usual_words(result, fmt)] if result.signal.result in ("none", "too_few_points") and text
         ]
-    year = written_change(result, fmt, "year_ago")
-    if year:
-        said.append(words("year_ago", change=year))
+    said += _compared_with(result, fmt)
     return [Line(" · ".join(said))] if said else []
+
+
+def _compared_with(result: KpiResult, fmt: Formatter) -> list[str]:
+    """The change on a year ago; what the change told is against, where that is not the period before."""
+    words, main = fmt.words, headline.compared(result)
+    said = []
+    if main is not None and main.kept_at is not None:
+        is_month = main.against == "month_ago"
+        against = words("against_month_ago") if is_month else words("against_previous")
+        said.append(f"{against} ({kept_words(main, fmt)})")
+    elif main is not None and main.change is not None and main.against == "month_ago":
+        said.append(words("against_month_ago"))
+    elif main is not None:
+        said += filter(None, [clean(main.reason, 120)])
+    year = headline.compared(result, "year_ago")
+    change = written_change(result, fmt, "year_ago")
+    if year is not None and change:
+        kept = kept_words(year, fmt)
+        said.append(words("year_ago", change=change) + (f" ({kept})" if kept else ""))
+    return said
 
 
 def maturity_words(result: KpiResult, fmt: Formatter) -> str:

@@ -72,6 +72,7 @@ ENGLISH = Words(
         "b_what": "{name} is {value} (goal\u00a0{goal}){change}.",
         "b_what_plain": "{name} is {value}{change}.",
         "b_change": ", {change} against the period before{mostly}",
+        "b_change_month_ago": ", {change} against a month ago{mostly}",
         "b_met": ("The goal is met.", "All {n} goals are met."),
         "b_on_track": ("The goal is on track.", "All {n} goals are met or on track."),
         "b_goalless": (
@@ -128,6 +129,9 @@ ENGLISH = Words(
         "worse": "worse",
         "no_change": "no change",
         "year_ago": "{change} on a year ago",
+        "against_month_ago": "change against a month ago",
+        "against_previous": "change against the period before",
+        "kept": "kept {date}",
         "usual": "usual range {range}",
         "usual_whole": "usual range of whole {periods} {range}",
         "usual_since": "usual range {range} since {date} ({reason})",

@@ -147,6 +147,7 @@ def show_command(
       syncagent kpi show win_rate --period 2026-Q3 --by team
       syncagent kpi show ticket_backlog --as-of 2026-11-05 --json
     """
+    from scorecards.earlier import none_kept
     from scorecards.evaluate import Evaluator
     from scorecards.periods import parse_period
     from scorecards.restate import restated_since
@@ -171,7 +172,8 @@ def show_command(
         cache.execute("BEGIN")  # what is kept and the rows it stands for are to be of one state
         reporting = config.reporting()
         shelf = kept.Shelf(cache, reporting, moment)
-        evaluator = Evaluator(cache, config.kpis, reporting, as_of=moment, pledges=pledged, keeper=shelf)
+        sent = told.kept_in(state) if state is not None else none_kept
+        evaluator = Evaluator(cache, config.kpis, reporting, as_of=moment, pledges=pledged, keeper=shelf, kept=sent)
         results = [evaluator.evaluate(kpi, period=span, by=by or None) for kpi in kpis]
         results = [
             restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment) if state is not None else ())
@@ -240,6 +242,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     from scorecards.render.moved import bridge_words, driver_lines, left_out
     from scorecards.render.rows import (
         crm_words,
+        kept_words,
         maturity_words,
         rate_words,
         signal_sentence,
@@ -275,10 +278,14 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     lines.append(("in CRMs", crm_words(result, fmt)))
     lines += [("rate", said) for said in rate_words(result, fmt)]
     for comparison in result.comparisons:
+        word = comparison.against.replace("_", " ")
         if comparison.value is not None:
             change = written_change(result, fmt, comparison.against) or "no change"
-            word = comparison.against.replace("_", " ")
-            lines.append((word, f"{written_value(result, fmt, comparison.value)}, {change} since"))
+            since = f", {change} since" if comparison.change is not None else ""
+            kept = f" ({kept_words(comparison, fmt)})" if comparison.kept_at is not None else ""
+            lines.append((word, f"{written_value(result, fmt, comparison.value)}{since}{kept}"))
+        else:
+            lines.append((word, comparison.reason))
     lines.append(("goal", written_goal(result, fmt) or result.unjudged))
     lines += [("way", text) for text in (" · ".join(in_time(result, fmt)), *(x.text for x in goal_lines(result, fmt)))]
     if result.target is not None and result.target.baseline is not None:
