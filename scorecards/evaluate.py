@@ -15,6 +15,7 @@ from scorecards import provenance, uses
 from scorecards.actions import actions_of
 from scorecards.answers import Answers
 from scorecards.asked import Asked
+from scorecards.beside import said_beside
 from scorecards.change import with_drivers
 from scorecards.compiler import Compiler, Rows
 from scorecards.definition import Kpi, Reporting, override
@@ -201,6 +202,7 @@ class Evaluator:
             remarks=tuple(
                 one.said for one in kpi.remarks if value is not None and one.holds({**details, "value": value})
             ),
+            beside=said_beside(self, kpi, details) if value is not None else (),
             unjudged=verdict.unjudged,
             signal=news,
             series=series,

@@ -342,6 +342,10 @@ class Also(Model):
     kpi: str | None = None  # another KPI over the same period
     part: Literal["value", "n", "numerator", "denominator"] = "value"  # of it
     by: str | None = None  # the KPI's own figure (that of `kpi`, where one is named) per segment, as a list
+    said: str = ""  # how readers see it beside the value: "{value} per customer"; else it is in `details` alone
+    unit: Literal["count", "ratio", "money", "seconds", "days", "number", "per_100"] | None = (
+        None  # where none is known
+    )
 
     @field_validator("agg")
     @classmethod
@@ -350,10 +354,14 @@ class Also(Model):
 
     @model_validator(mode="after")
     def _alone(self) -> "Also":
-        said = self.model_fields_set - {"part"}
+        said = self.model_fields_set - {"part", "said", "unit"}
         for name, beside in (("kpi", {"by"}), ("by", {"kpi"}), ("excluded", set[str]())):
             if getattr(self, name) is not None and (others := said - {name} - beside):
                 raise ValueError(f"{name} stands alone: it takes no {', '.join(sorted(others))}")
+        if self.said and ("{value}" not in self.said or self.by is not None):
+            raise ValueError('said says one figure, with {value} in its place: "{value} per customer"')
+        if self.unit is not None and not self.said:
+            raise ValueError("unit is how a figure that is said reads: add said")
         return self
 
 

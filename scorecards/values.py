@@ -195,6 +195,18 @@ class RatesOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """A further figure readers see beside the value: `said` with {value} in its place, such as "{value} customers"."""
+
+    name: str  # among `details`
+    said: str
+    value: float
+    unit: str
+    currency: str | None = None  # of money
+    clock: str = ""  # "business" | "calendar" of a time
+
+
+@dataclass(frozen=True, slots=True)
 class KpiResult:
     """One KPI at one as_of."""
 
@@ -215,6 +227,7 @@ class KpiResult:
     target: TargetResult | None = None
     verdict: str | None = None  # green | amber | red
     remarks: Sequence[str] = ()  # what its definition says of such a value
+    beside: Sequence[Beside] = ()  # of its further figures (`details`) those that readers see; not in the JSON again
     unjudged: str = ""  # why its goal says nothing of the period shown
     signal: Signal | None = None
     series: Sequence[Point] = ()

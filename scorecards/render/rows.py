@@ -203,6 +203,7 @@ def meta_lines(result: KpiResult, issue: Issue, fmt: Formatter) -> list[Line]:
         if target.projected is not None:
             said.append(words("w_projected", value=bare(result, fmt, target.projected)))
     said += [text for text in (stat_words(result, fmt), *_other_stats(result, fmt), _base(result, fmt)) if text]
+    said += beside_words(result, fmt)
     mature = maturity_words(result, fmt)
     said += [mature] if mature else []
     for key in ("unanswered", "pending") if mature else ("immature", "unanswered", "pending"):
@@ -238,6 +239,14 @@ def _compared_with(result: KpiResult, fmt: Formatter) -> list[str]:
         kept = kept_words(year, fmt)
         said.append(words("year_ago", change=change) + (f" ({kept})" if kept else ""))
     return said
+
+
+def beside_words(result: KpiResult, fmt: Formatter) -> list[str]:
+    """Further figures, as the KPI's definition says them: "4.2 per 100 customers"."""
+    return [
+        clean(one.said, 80).replace("{value}", fmt.value(one.value, one.unit, clock=one.clock, currency=one.currency))
+        for one in result.beside
+    ]
 
 
 def maturity_words(result: KpiResult, fmt: Formatter) -> str:

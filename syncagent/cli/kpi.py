@@ -241,6 +241,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     from scorecards.render.headline import still_runs
     from scorecards.render.moved import bridge_words, driver_lines, left_out
     from scorecards.render.rows import (
+        beside_words,
         crm_words,
         kept_words,
         maturity_words,
@@ -273,6 +274,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
         has_sides = result.denominator is not None and not is_product
         sides = f"{_plain(result.numerator)} of {_plain(result.denominator)}, " if has_sides else ""
         lines.append(("made of", f"{sides}n = {result.n:,}"))
+    lines += [("beside", said) for said in beside_words(result, fmt)]
     lines.append(("mature", maturity_words(result, fmt)))
     lines += [("note", said) for said in result.remarks]
     lines.append(("in CRMs", crm_words(result, fmt)))
