@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 def said_beside(evaluator: "Evaluator", kpi: Kpi, details: Mapping[str, Any]) -> tuple[Beside, ...]:
     """In the order of the definition; of what has no value nothing is said."""
-    if isinstance(kpi.also, tuple):
-        return ()
     found = []
+    if isinstance(year := details.get("year_to_date"), int | float):
+        found.append(Beside("year_to_date", "{value} in the year to date", year, "ratio"))
+    if isinstance(kpi.also, tuple):
+        return tuple(found)
     for name, also in kpi.also.items():
         value = details.get(name)
         if also.clock is not None and kpi.duration is not None and also.clock == kpi.duration.clock:
@@ -36,7 +38,7 @@ def _unit(evaluator: "Evaluator", kpi: Kpi, also: Also) -> str:
         other = evaluator.part(kpi, also.kpi)
         whole = unit_of(other, evaluator.kpis, evaluator.compiler)
         return whole if also.part == "value" else "count" if also.part == "n" else "number"
-    if also.share is not None:
+    if also.share is not None or (kpi.retain is not None and also.excluded is None):
         return "ratio"
     if also.excluded is not None or (also.agg in ("count", "distinct")):
         return "count"

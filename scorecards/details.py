@@ -46,6 +46,8 @@ def details_of(evaluator: "Evaluator", kpi: Kpi, main: Slice, tally: Tally | Non
             found[name] = _of_kpi(evaluator, kpi, wanted, main)
         elif wanted.by is not None:
             found[name] = _split(evaluator, kpi, wanted.by, main)
+        elif kpi.retain is not None:
+            found[name] = _weighted(evaluator, kpi, wanted, main)
         else:
             is_thin = wanted.agg.startswith("p") and kpi.n_min is None and tally.n < N_MIN_QUANTILE
             found[name] = None if is_thin else _figure_beside(evaluator, kpi, wanted, main, tally)
@@ -117,6 +119,20 @@ def _of_kpi(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> Any:
     """A part of another KPI over the same slice."""
     other = _part(evaluator, kpi, wanted.kpi or "")
     return getattr(evaluator.figures(other, [own_slice(evaluator, other, main)])[0], wanted.part)
+
+
+def _weighted(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> float | None:
+    """A retention where each one counts for what a column says of it; who has none there counts on neither side."""
+    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
+    rows = evaluator.compiler.rows(kpi, relation, question_of(kpi), show=[wanted.field or ""])
+    on_top = "NOT hit" if _counts_lost(kpi) else "hit"
+    statement = f"SELECT COUNT(c0), SUM(c0), SUM(CASE WHEN {on_top} THEN c0 ELSE 0 END) FROM ({rows.sql})"
+
+    def compute() -> Any:
+        return list(evaluator.conn.execute(statement, rows.of(main)).fetchone())
+
+    known, whole, part = evaluator.answers.recalled(rows, main, f"sum of {on_top}", compute)
+    return float(part / whole) if known >= max(1, n_min(kpi)) and whole > 0 else None
 
 
 def _split_other(evaluator: "Evaluator", kpi: Kpi, wanted: Also, main: Slice) -> list[dict[str, Any]]:

@@ -226,11 +226,9 @@ MADE_OF: Mapping[str, Mapping[str, tuple[Place, ...]]] = {
             ("has_left", "tenure_days", "days_left", "day", "days_in_period"),
             (("contracts", "start_date"), ("contracts", "end_date")),
         ),
-        "yearly_revenue": (
-            ("contracts", "mrr_minor"),
-            ("contracts", "currency"),
-            *_AMOUNT,
-            ("opportunities", "close_date"),
+        **dict.fromkeys(
+            ("yearly_revenue", "revenue_at_start"),
+            (("contracts", "mrr_minor"), ("contracts", "currency"), *_AMOUNT, ("opportunities", "close_date")),
         ),
         "product": (*_BOUGHT, *_LINES),
         "first_lead_source": (*_BOUGHT, ("opportunities", "lead_source")),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scorecards.definition import Kpi
 from scorecards.figures import Figure, is_rate, n_min
@@ -272,13 +272,26 @@ def compared_with(evaluator: "Evaluator", kpi: Kpi, part: Kpi) -> str:
     return "year_ago" if months >= 13 else "previous"
 
 
-def growths(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, float | None]:
-    """A growth against both bases, whichever is the headline."""
+def growths(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
+    """A growth against both bases, whichever is the headline; the year's to its end against the same days last year.
+
+    `grows_from`: the first day of the period it is of, and the day after its last.
+    """
     assert kpi.ratio is not None  # the caller looked
-    if not kpi.ratio.top.endswith(".change"):
+    name, _, suffix = kpi.ratio.top.partition(".")
+    if suffix != "change":
         return {}
-    found = {}
-    for name, compare in (("year_on_year", "year_ago"), ("on_previous", "previous")):
+    year = span_holding(slice_.day_end - timedelta(1), "year", evaluator.reporting)
+    to_date = cut(year, datetime.fromtimestamp(slice_.until, UTC), evaluator.zone)
+    found: dict[str, Any] = {}
+    for said, compare, over in (
+        ("year_on_year", "year_ago", slice_),
+        ("on_previous", "previous", slice_),
+        ("year_to_date", "year_ago", to_date),
+    ):
         other = kpi.model_copy(update={"params": {**kpi.params, "compare": compare}})
-        found[name] = ratio_figures(evaluator, other, [slice_])[0].value
-    return found
+        if said == "year_to_date" and to_date.span == slice_.span:
+            continue  # it is the year's own
+        found[said] = ratio_figures(evaluator, other, [over])[0].value
+    base = base_of(evaluator, kpi, _asked(evaluator, kpi, name), slice_)
+    return {**found, "grows_from": {"start": base.span.start.isoformat(), "end": base.day_end.isoformat()}}

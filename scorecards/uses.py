@@ -167,6 +167,9 @@ def _resolved(relation: str, name: str, reporting: Reporting) -> Iterator[Place]
     if relation == "handled" and name == "handled_at":
         yield from (*made_of["first_closed_at"], ("activities", "occurred_at"))
         return
+    if relation == "handled" and name == "arrived_at":
+        yield from ((table, "created_at"), ("activities", "occurred_at"))
+        return
     if name in ("purchase_date", "start_date", "end_date") and relation != table:
         yield from made_of.get("outcome_date", ((table, name),))
         return

@@ -26,13 +26,15 @@ _DERIVED = """
 
 `of` may also name these. `purchases`: won deals by account (`params.purchases` adds orders). `customer_spans`: the
 unbroken stretches in which an account is a customer, from contracts or from purchases and a lookback (`[customers]`),
-with `start_date`, `end_date`, `has_left`, `tenure_days`, `days_in_period`, `days_left`, `has_live_account`. `handled`:
-tickets on the day of their first close and answered calls, each with its customer. `receivables`: invoices on the day
-they were issued (`is_owed = false`), and what is still owed of each (`is_owed = true`). `units_sold`: lines of won
-deals, or of orders (`params.units`). Purchases and customers have `product` and `first_lead_source`, customers
-`churn_reason`, purchases `new_or_returning`, and `lead_source`, `pipeline`, `type`, `with_partner` and `source` of
-their deal; [kpis.md](kpis.md) says how they count. `opportunity_copies`, `activity_copies`: deals and
-activities another CRM's row counts for, each as its own CRM has it, with the columns of opportunities and activities.
+with `start_date`, `end_date`, `has_left`, `tenure_days`, `days_in_period`, `days_left`, `has_live_account`,
+`revenue_at_start` (what it paid a year as the period began: by its contracts, or bought in the 365 days before).
+`handled`: tickets on the day of their first close and answered calls, each with its customer and `arrived_at`.
+`receivables`: invoices on the day they were issued (`is_owed = false`), and what is still owed of each (`is_owed =
+true`). `units_sold`: lines of won deals, or of orders (`params.units`). Purchases and customers have `product` and
+`first_lead_source`, customers `churn_reason`, purchases `new_or_returning`, and `lead_source`, `pipeline`, `type`,
+`with_partner` and `source` of their deal; [kpis.md](kpis.md) says how they count. `opportunity_copies`,
+`activity_copies`: deals and activities another CRM's row counts for, each as its own CRM has it, with the columns of
+opportunities and activities.
 """
 #: Relations made of deals, activities and mail events: what a row is.
 _MADE = {

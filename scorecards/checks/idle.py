@@ -145,7 +145,9 @@ def _beyond(kpi: Kpi, wanted: Also) -> str:
     if wanted.kpi is not None or wanted.by is not None or wanted.excluded is not None or wanted.own:
         return ""
     if kpi.retain is not None:
-        return "beside retain stands what came in and went, and figures of other KPIs"
+        if wanted.agg == "sum" and not (wanted.where or wanted.share or wanted.clock or wanted.scale is not None):
+            return ""
+        return "beside retain stands what came in and went, its share of a sum (agg, field), and figures of other KPIs"
     if kpi.filled is not None and (wanted.agg != "count" or wanted.share is not None):
         return "beside filled rows are only counted"
     return ""

@@ -44,6 +44,32 @@ _YEARLY = (
     " AND p.outcome_date >= date(s.day_start, '-365 days') AND p.outcome_date < s.at_day))"
 )
 
+#: What an account pays in a year as of the first day of the period: by the contracts that cover it, or bought in the
+#: 365 days before it.
+_CONTRACTED = (
+    "(SELECT SUM(major(c.mrr_minor, c.currency, s.day_start)) * 12 FROM contracts c"
+    f" WHERE c.account_id IN {filed_under('f.account_id')} AND {LIVE.format('c')}"
+    " AND (c.created_at IS NULL OR c.created_at < stamp(:as_of))"
+    " AND c.start_date <= s.day_start AND (c.end_date IS NULL OR c.end_date > s.day_start))"
+)
+_YEAR_BEFORE = "{0} >= date(s.day_start, '-365 days') AND {0} < s.day_start"
+_SPENT = {
+    "deals": "SELECT major(p.amount_minor, p.currency, p.outcome_date) AS amount FROM fact_opportunities p"
+    " WHERE p.account_id = f.account_id AND p.state = 'won' AND p.known_from < :as_of AND p.known_to >= :as_of"
+    f" AND {_YEAR_BEFORE.format('p.outcome_date')}",
+    "orders": "SELECT major(o.amount_minor, o.currency, o.order_date) AS amount FROM orders o"
+    f" WHERE o.account_id IN {filed_under('f.account_id')} AND {LIVE.format('o')}"
+    " AND (o.created_at IS NULL OR o.created_at < stamp(:as_of))"
+    " AND COALESCE(lower(o.status), '') NOT IN ('cancelled', 'canceled')"
+    f" AND (o.cancelled_date IS NULL OR o.cancelled_date >= :today) AND {_YEAR_BEFORE.format('o.order_date')}",
+}
+
+
+def _revenue_at_start(options: Options, made: str) -> str:
+    if made == CONTRACTS:
+        return _CONTRACTED
+    return f"(SELECT SUM(amount) FROM ({' UNION ALL '.join(_SPENT[kind] for kind in _kinds(options))}))"
+
 
 def _made(options: Options) -> str:
     if options.customer_model == "contractual":
@@ -77,6 +103,7 @@ def _customer_spans(options: Options) -> Relation:
             "(julianday(MIN(f.end_date, s.day_end)) - julianday(MAX(f.start_date, s.day_start)))", "number"
         ),
         "yearly_revenue": Column(_YEARLY, "number"),
+        "revenue_at_start": Column(_revenue_at_start(options, made), "number"),
         "days_left": Column("(julianday(f.end_date) - julianday(s.at_day))", "number"),
         # Bought in the period, it would say of those who stay that they bought more: of the kept alone.
         "product": Column(product_of_customer(_kinds(options), f"{until} MAX(f.start_date, s.day_start)"), "text"),

@@ -53,13 +53,13 @@ _OF_CONTACT = (
     f"(SELECT COALESCE((SELECT {standing('c.account_id')} FROM contacts c WHERE c.id = {standing('k.contact_id')}),"
     f" {standing('k.contact_id')}) FROM tickets k WHERE k.id = t.id)"
 )
-#: A ticket on the day of its first close and a call on its own, each with the customer it was for.
+#: A ticket on the day of its first close and a call on its own, each with when it came and the customer it was for.
 _HANDLED = f"""(
-    SELECT t.id, t.first_closed_at AS handled_at, 'ticket' AS kind, t.owner_id,
+    SELECT t.id, t.first_closed_at AS handled_at, t.created_at AS arrived_at, 'ticket' AS kind, t.owner_id,
            COALESCE(t.account_id, {_OF_CONTACT}) AS customer
     FROM fact_tickets t WHERE t.known_from < :as_of AND t.known_to >= :as_of
     UNION ALL
-    SELECT a.id, a.occurred_at, 'call', a.owner_id, COALESCE(a.account_id, a.contact_id)
+    SELECT a.id, a.occurred_at, a.occurred_at, 'call', a.owner_id, COALESCE(a.account_id, a.contact_id)
     FROM fact_activities a WHERE a.type = 'call' AND a.status = 'completed' AND COALESCE(a.connected, 1) = 1)"""
 
 #: How old an open ticket is, in whole days.
@@ -74,8 +74,17 @@ def _handled(options: Options) -> Relation:
     own = {name: Column(f"f.{name}", "text") for name in ("id", "kind", "customer")}
     own["owner_id"] = OWNER
     own["handled_at"] = epoch("handled_at")
+    own["arrived_at"] = epoch("arrived_at")
     own["handled_date"] = Column("local_day(f.handled_at)", "date")
-    return Relation("handled", _HANDLED, own=own, anchor="handled_at", needs_table="tickets", or_table="activities")
+    return Relation(
+        "handled",
+        _HANDLED,
+        own=own,
+        anchor="handled_at",
+        needs_table="tickets",
+        or_table="activities",
+        ahead="f.kind = 'ticket'",  # it has come, though its close lies ahead
+    )
 
 
 SPECS: Mapping[str, Spec] = {

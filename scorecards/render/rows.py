@@ -242,8 +242,13 @@ def _compared_with(result: KpiResult, fmt: Formatter) -> list[str]:
 
 
 def beside_words(result: KpiResult, fmt: Formatter) -> list[str]:
-    """Further figures, as the KPI's definition says them: "4.2 per 100 customers"."""
-    return [
+    """Further figures, as the KPI's definition says them: "4.2 per 100 customers"; what a growth is against."""
+    base = result.details.get("grows_from")
+    against = []
+    if isinstance(base, dict) and result.value is not None:
+        days = Period(date.fromisoformat(base["start"]), date.fromisoformat(base["end"]), "UTC")
+        against.append(fmt.words("against", period=fmt.dates(days)))
+    return against + [
         clean(one.said, 80).replace("{value}", fmt.value(one.value, one.unit, clock=one.clock, currency=one.currency))
         for one in result.beside
     ]

@@ -64,6 +64,33 @@ def test_the_other_clock_is_said_and_never_the_value_twice(cache: sqlite3.Connec
     assert said(asked(cache, "first_response_time", params={"clock": "calendar"}, **table)) == []
 
 
+def test_a_growth_says_what_it_is_against_and_the_year_to_date(cache: sqlite3.Connection) -> None:
+    """October 300 after 200; the year to its end 450 after 250: what came after these days counts in neither year."""
+    deals = {"2025-02-03": 50, "2025-10-07": 200, "2025-11-20": 900}
+    deals |= {"2026-03-04": 150, "2026-10-06": 300, "2026-11-05": 700}
+    for number, (day, amount) in enumerate(deals.items()):
+        won(cache, f"D{number}", day, amount * 100, created_at="2025-01-01T00:00:00Z")
+    found = asked(cache, "sales_growth")
+    assert found.value == pytest.approx(0.5)
+    assert found.details["year_to_date"] == pytest.approx(0.8)
+    assert found.details["grows_from"] == {"start": "2025-10-01", "end": "2025-11-01"}
+    assert said(found) == ["against 1–31 Oct 2025", "80.0% in the year to date"]
+    found = asked(cache, "sales_growth", params={"compare": "previous"})
+    assert found.value is None  # nothing was won in September
+    assert said(found) == []
+    found = asked(cache, "sales_growth", "2026-11")  # so far: 19 days of November, and of the year up to there
+    assert found.details["year_to_date"] == pytest.approx(1150 / 250 - 1)
+    assert found.details["grows_from"] == {"start": "2025-11-01", "end": "2025-11-20"}
+
+
+def test_the_growth_of_a_year_is_said_once(cache: sqlite3.Connection) -> None:
+    won(cache, "D1", "2025-02-03", 10000, created_at="2025-01-01T00:00:00Z")
+    won(cache, "D2", "2026-02-03", 20000, created_at="2025-01-01T00:00:00Z")
+    found = asked(cache, "sales_growth", "2026")
+    assert found.value == 1.0
+    assert [one for one in said(found) if "year to date" in one] == []
+
+
 OWN: dict[str, Any] = {"of": "opportunities", "date": "outcome_date", "where": {"is_won": True}}
 
 

@@ -45,7 +45,8 @@ class World:
             end = pick([None, start + timedelta(days=pick([0, 10, 40, 100])), pick(DAYS)])
             created = pick([None, None, f"{pick(DAYS)}T10:00:00Z"])
             self.add("contracts", f"C{number}", account_id=self.account(), start_date=start.isoformat(),
-                     end_date=end and end.isoformat(), created_at=created, is_deleted=pick([0, 0, 0, 1]))  # fmt: skip
+                     end_date=end and end.isoformat(), created_at=created, is_deleted=pick([0, 0, 0, 1]),
+                     mrr_minor=pick([None, self.minor()]))  # fmt: skip
             self.add("opportunities", f"D{number}", account_id=self.account(), state=pick(["won", "won", "lost"]),
                      close_date=pick(DAYS).isoformat(), is_deleted=pick([0, 0, 0, 1]),
                      amount_minor=self.minor())  # fmt: skip
@@ -132,6 +133,28 @@ def test_customers_and_who_stayed(world: World, model: dict[str, Any]) -> None:
     retention, attrition = (world.told(f"customer_{name}_rate", **model) for name in ("retention", "attrition"))
     assert (retention.numerator, retention.denominator) == (len(before & after), len(before))
     assert (attrition.numerator, attrition.details["active_end"]) == (len(before - after), len(after))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=["contracts", "purchases"])
+def test_what_those_who_left_paid(world: World, model: dict[str, Any]) -> None:
+    """What was lost of what customers paid as the period began; who paid nothing known is on neither side."""
+    days, start = world.customer_days(model), world.span.start
+    paid: dict[str, float] = {}
+    merged = {row["id"]: row["merged_into"] or row["id"] for row in world.rows["accounts"]}
+    if model["customer_model"] == "contractual":
+        for row in world.known("contracts"):
+            covers = row["start_date"] <= start.isoformat() < (row["end_date"] or "9999-12-31")
+            if covers and row["mrr_minor"] is not None and row["account_id"] is not None:
+                of = merged[row["account_id"]]
+                paid[of] = paid.get(of, 0) + row["mrr_minor"] / 100 * 12
+    else:
+        for account, day, amount in world.bought(model["purchases"]):
+            if account is not None and (start - timedelta(365)).isoformat() <= day < start.isoformat():
+                paid[merged[account]] = paid.get(merged[account], 0) + amount / 100
+    there = {account for account, held in days.items() if start in held and account in paid}
+    lost = sum(paid[account] for account in there if world.at not in days[account])
+    found = world.told("customer_attrition_rate", **model).details["revenue_weighted"]
+    assert found == (pytest.approx(lost / sum(paid[account] for account in there)) if there else None)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=["contracts", "purchases"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -292,14 +292,40 @@ def test_the_busiest_day(world: tuple[World, sqlite3.Connection]) -> None:
     there, conn = world
     result, as_of, span = told(conn, "peak_customer_capacity", there)
     last = Span(span.end - timedelta(90), span.end)
-    days: dict[date, set[str]] = {}
     done = [(t["closed_at"], t) for t in live(there, "tickets") if t["created_at"] < as_of]
     done += [(x["occurred_at"], x) for x in live(there, "activities") if is_answered_call(x)]
+    days = a_day(there, done, last, as_of)
+    assert (result.value or 0) == max((len(found) for found in days.values()), default=0)
+
+
+def test_how_much_of_a_busy_day_a_usual_day_takes(world: tuple[World, sqlite3.Connection]) -> None:
+    """Different customers who came on a day, on average, over the 95th percentile of those handled on one."""
+    there, conn = world
+    result, as_of, span = told(conn, "peak_customer_capacity", there)
+    last = Span(span.end - timedelta(90), span.end)
+    shown = min(span.end, as_of.astimezone(ZONE).date())
+    known = [t for t in live(there, "tickets") if t["created_at"] < as_of]
+    calls = [(x["occurred_at"], x) for x in live(there, "activities") if is_answered_call(x)]
+    came = a_day(there, [*((t["created_at"], t) for t in known), *calls], last, as_of)
+    handled = a_day(there, [*((t["closed_at"], t) for t in known), *calls], last, as_of)
+    count = (shown - last.start).days
+    if not came or not handled:
+        return
+    mean = sum(map(len, came.values())) / count
+    busy = sorted([len(found) for found in handled.values()] + [0] * (count - len(handled)))
+    p95 = quantiles(busy, n=20, method="inclusive")[18]
+    assert result.details["p95"] == pytest.approx(p95)
+    assert result.details["utilisation"] == (pytest.approx(mean / p95) if p95 else None)
+
+
+def a_day(there: World, done: list[tuple[Any, dict[str, Any]]], span: Span, as_of: datetime) -> dict[date, set[str]]:
+    """The customers of each day something was done."""
+    days: dict[date, set[str]] = {}
     for moment, row in done:
         named = there.stands_for("tickets", row["ticket_id"]) if "ticket_id" in row else None
         ticket = next((t for t in there.rows["tickets"] if t["id"] == named), row)
         customer = row.get("account_id") or (ticket.get("account_id") if row is not ticket else None)
         customer = customer or there.stands_for("contacts", row["contact_id"])
-        if falls(moment, last, as_of) and customer:
+        if falls(moment, span, as_of) and customer:
             days.setdefault(moment.astimezone(ZONE).date(), set()).add(customer)
-    assert (result.value or 0) == max((len(found) for found in days.values()), default=0)
+    return days
