@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
 #: Words of an order that are no columns.
-_MADE = ("age", "measure", "gap", "figure", "before")
+_MADE = ("age", "measure", "gap", "figure", "before", "limit")
 
 
 def actions_of(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally | None = None) -> ActionList | None:

@@ -289,9 +289,12 @@ class Action(Model):
     above: float | str | None = None  # only measures above a number, or above a quantile of the KPI's own ("p90")
     without: Without | None = None
     per: str | None = None  # one line for each value of this column, with its {figure}: the highest first
+    below: float | str | None = (
+        None  # of `per`: only figures below a number, or a quantile of them ({limit}), lowest first
+    )
     fallen: bool = False  # of `per`: only figures lower than in the period compared with ({before}), furthest first
 
-    @field_validator("above")
+    @field_validator("above", "below")
     @classmethod
     def _a_quantile(cls, value: float | str | None) -> float | str | None:
         if isinstance(value, str) and not re.fullmatch(r"p[1-9][0-9]?|median", value):
@@ -302,8 +305,10 @@ class Action(Model):
     def _of_one_form(self) -> "Action":
         if self.fallen and self.per is None:
             raise ValueError('fallen needs per, the column whose values are compared: per = "account_id"')
-        if self.fallen and self.above is not None:
-            raise ValueError("give either above or fallen")
+        if self.below is not None and self.per is None:
+            raise ValueError('below needs per, the column whose values are ranked: per = "campaign_id"')
+        if sum((self.fallen, self.above is not None, self.below is not None)) > 1:
+            raise ValueError("give one of above, below and fallen")
         return self
 
 

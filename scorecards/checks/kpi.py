@@ -142,7 +142,14 @@ class _Check:
                 yield from self._known("action.per", kpi.action.per)
             if kpi.action.without is not None:
                 yield from self._known("action.without.key", kpi.action.without.key)
-            for name in set(re.findall(WORD, kpi.action.reason)) - {"age", "measure", "gap", "figure", "before"}:
+            for name in set(re.findall(WORD, kpi.action.reason)) - {
+                "age",
+                "measure",
+                "gap",
+                "figure",
+                "before",
+                "limit",
+            }:
                 yield from self._known("action.reason", name)
             if kpi.action.amount is not None:
                 yield from self._known("action.amount", kpi.action.amount)

@@ -189,6 +189,30 @@ def test_customers_who_bought_less(cache: sqlite3.Connection) -> None:
     assert found.rows[0].url == "https://crm.test/fell far"
 
 
+def sent(cache: sqlite3.Connection, campaign: str, mails: int, clicked: int) -> None:
+    """A campaign's mails, all delivered, so many of them clicked."""
+    for number in range(mails):
+        send = {"campaign_id": campaign, "send_id": f"{campaign} {number}", "contact_id": f"P{number}"}
+        put(
+            cache, "email_events", f"{campaign} d{number}", type="delivered", occurred_at="2026-10-05T10:00:00Z", **send
+        )
+        if number < clicked:
+            put(cache, "email_events", f"{campaign} c{number}", type="click", occurred_at="2026-10-06T10:00:00Z",
+                link_kind="content", **send)  # fmt: skip
+
+
+def test_campaigns_below_the_median(cache: sqlite3.Connection) -> None:
+    """Of the four with rows enough, two are under the median of 20 %; one of three mails is not judged."""
+    for campaign, mails, clicked in (("a", 10, 1), ("b", 10, 3), ("c", 10, 0), ("d", 20, 6), ("tiny", 3, 0)):
+        sent(cache, campaign, mails, clicked)
+    found = listed(cache, "email_click_through_rate", n_min=5)
+    assert (said(found), found.total) == (
+        [("c", "0.0% clicked, median 20.0%"), ("a", "10.0% clicked, median 20.0%")],
+        2,
+    )
+    assert listed(cache, "email_click_through_rate", n_min=50).rows == ()
+
+
 def test_partners_without_a_deal_in_half_a_year(cache: sqlite3.Connection) -> None:
     account(cache, "quiet", kind="partner")
     account(cache, "active", kind="partner")
@@ -313,7 +337,17 @@ def test_a_list_that_names_what_is_not_there_is_refused(action: dict[str, Any], 
     assert [(p, s) for p, s, _ in problems(kpi, BUILTINS, REPORTING)] == [(path, said)]
 
 
-@pytest.mark.parametrize("action", [{"above": "much"}, {"above": "p0"}, {"fallen": True}])
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"above": "much"},
+        {"above": "p0"},
+        {"fallen": True},
+        {"below": "median"},
+        {"below": "few", "per": "owner_id"},
+        {"below": 3, "fallen": True, "per": "owner_id"},
+    ],
+)
 def test_a_list_that_cannot_be_made_is_refused(action: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="above|fallen"):
+    with pytest.raises(ValueError, match="above|fallen|below|quantile"):
         build("mine", {"of": "tickets", "action": action})
