@@ -105,8 +105,8 @@ def is_satisfaction(kpi: Kpi) -> bool:
 
 
 def is_process(kpi: Kpi) -> bool:
-    """Of how the work is done, rather than what customers say or what it earns."""
-    return kpi.of != "survey_responses" and kpi.aspect in (None, "process")
+    """Said to be of how the work is done, rather than of what customers say or what it earns."""
+    return kpi.of != "survey_responses" and kpi.aspect == "process"
 
 
 def with_voice(

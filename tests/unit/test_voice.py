@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorecards.catalogue import BUILTINS
-from scorecards.definition import Kpi, override
+from scorecards.definition import Kpi, build, override
 from scorecards.evaluate import Evaluator
 from scorecards.slots import Granularity
 from scorecards.voice import is_process, is_satisfaction, sentence, spearman, with_voice
@@ -199,7 +199,7 @@ def test_several_answers_about_one_ticket_are_their_mean_and_merged_ones_are_one
 
 def test_by_period_where_no_ticket_has_a_measure(tmp_path: Path) -> None:
     """More of them arrive, worse is said: 13 months of tickets that came in."""
-    count = BUILTINS["tickets_created"]
+    count = override(BUILTINS["tickets_created"], {"aspect": "process"})
     months = [datetime(2025 + (10 + m) // 12, (10 + m) % 12 + 1, 3, tzinfo=UTC) for m in range(13)]
     placed = [month for place, month in enumerate(months) for _ in range(place + 1)]
     with closing(
@@ -211,7 +211,7 @@ def test_by_period_where_no_ticket_has_a_measure(tmp_path: Path) -> None:
 
 def test_overlapping_windows_say_nothing_by_period(tmp_path: Path) -> None:
     """Ninety days, told each month, are mostly the days of the month before."""
-    rolling = override(BUILTINS["tickets_created"], {"window": "90d"})
+    rolling = override(BUILTINS["tickets_created"], {"window": "90d", "aspect": "process"})
     with closing(cache_of(tmp_path, 35, lambda n: 5 - n // 9, lambda n: NOW - timedelta(days=11 * n + 5))) as conn:
         assert voice(conn, rolling) is None
 
@@ -224,6 +224,13 @@ def test_which_kpis_are_asked() -> None:
     assert is_process(BUILTINS["first_response_time"])
     assert not is_process(BUILTINS["won_revenue"])
     assert not is_process(BUILTINS["csat_score"])
+
+
+def test_a_kpi_of_ones_own_is_judged_once_it_is_said_to_be_of_a_process() -> None:
+    own = {"of": "tickets", "date": "created_at"}
+    assert not is_process(build("own", own))
+    assert is_process(build("own", {**own, "aspect": "process"}))
+    assert not is_process(build("own", {**own, "aspect": "customer"}))
 
 
 TICKETS = """
