@@ -115,7 +115,7 @@ class Evaluator:
         found["period"] = period_json(shown)
         found["sources"] = [
             {"source": age.source, "synced_at": instant(age.synced_at) if age.synced_at else None}
-            for age in provenance.freshness(self.conn, self.tables(kpi))
+            for age in provenance.freshness(self.conn, self.tables(kpi), self.reporting.sources)
         ]
         return found
 
@@ -174,7 +174,7 @@ class Evaluator:
         made = None if tallied is None else [figure(kpi, tally) for tally in tallied]
         figures = dict(zip(slices, self._figures(kpi, slices, made), strict=True))
         main = figures[chosen.main]
-        ages = provenance.freshness(self.conn, self.tables(kpi))
+        ages = provenance.freshness(self.conn, self.tables(kpi), self.reporting.sources)
         status, reason = main.status, main.reason
         if status in ("ok", "partial") and (late := provenance.late(ages, self.as_of, max_age_s)):
             status, reason = "stale", late

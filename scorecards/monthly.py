@@ -1,5 +1,6 @@
 """What is noted once a month (costs): of a period that lacks a month a figure is a part, and says so."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -18,18 +19,31 @@ _NAMED = 3
 
 def with_gaps(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, found: Figure) -> Figure:
     """The figure of a slice: partial where a month that has a day in it has no row, covering as much as its months."""
-    if kpi.every is None or kpi.date is None or found.status not in ("ok", "partial"):
-        return found
+    return all_with_gaps(evaluator, kpi, slice_, [found])[0]
+
+
+def all_with_gaps(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, figures: Sequence[Figure]) -> list[Figure]:
+    """The figures of a slice's segments: a month nobody noted is lacking in each.
+
+    One that only a segment has no row of is not: of it nothing was spent then.
+    """
+    if kpi.every is None or kpi.date is None or not any(one.status in ("ok", "partial") for one in figures):
+        return list(figures)
     if slice_.span.granularity == "all":
-        return found  # since when they are noted nobody says
+        return list(figures)  # since when they are noted nobody says
     wanted = _months(slice_.day_start, min(slice_.day_end, slice_.at_day))
     missing = sorted(wanted - _noted(evaluator, kpi, slice_))
     if not missing:
-        return found
+        return list(figures)
     there = len(wanted) - len(missing)
-    coverage = min(there / len(wanted), 1.0 if found.coverage is None else found.coverage)
     said = f"{noun(kpi)} are known of {there} of {len(wanted)} months, not of {_listed(missing)}"
-    return replace(found, status="partial", reason=said, coverage=coverage)
+    made = []
+    for one in figures:
+        if one.status in ("ok", "partial"):
+            coverage = min(there / len(wanted), 1.0 if one.coverage is None else one.coverage)
+            one = replace(one, status="partial", reason=said, coverage=coverage)
+        made.append(one)
+    return made
 
 
 def _months(start: date, end: date) -> set[str]:

@@ -14,14 +14,21 @@ from scorecards.wanted import Wanted, any_of
 LOGIN = "login"
 
 
-def freshness(conn: sqlite3.Connection, tables: Collection[str]) -> list[Freshness]:
-    """Per source that fills one of these tables (of every table when none is named): when it was last complete."""
+def freshness(
+    conn: sqlite3.Connection, tables: Collection[str], sources: Collection[str] | None = None
+) -> list[Freshness]:
+    """Per source that fills one of these tables (of every table when none is named): when it was last complete.
+
+    `sources` are those configured now (None: all there is a note of): of any other one no sync will come.
+    """
     rows = conn.execute(
         "SELECT source_name, stream, ok_at, error, error_at, withdrawn_at FROM sync_state ORDER BY source_name, stream"
     ).fetchall()
     found: dict[str, Freshness] = {}
     refused: dict[str, Freshness] = {}
     for name, stream, ok_at, error, error_at, withdrawn_at in rows:
+        if sources is not None and name not in sources:
+            continue
         if stream == LOGIN:
             # Not a stream of rows: it only says that a source cannot be reached at all.
             if error is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
 from scorecards.figures import Figure, figure
+from scorecards.monthly import all_with_gaps
 from scorecards.periods import Slice
 from scorecards.plan import Plan
 from scorecards.ratios import parts_of
@@ -45,8 +46,12 @@ class Split:
         """The figure of each slice by segment, of all segments that have rows in any of them."""
         if kpi.of is not None:
             parts = self.tallies(kpi, slices)
-            names = dict.fromkeys(name for part in parts for name in part)
-            return {name: [figure(kpi, part.get(name, Tally())) for part in parts] for name in names}
+            held = list(dict.fromkeys(name for part in parts for name in part))
+            made = [
+                all_with_gaps(self._evaluator, kpi, slice_, [figure(kpi, part.get(name, Tally())) for name in held])
+                for slice_, part in zip(slices, parts, strict=True)
+            ]
+            return {name: [figures[place] for figures in made] for place, name in enumerate(held)}
         leaves = [leaf for slice_ in slices for leaf in sources_of(self._evaluator, kpi, slice_)]
         names = dict.fromkeys(name for part, slice_ in leaves for name in self.tallies(part, [slice_])[0])
         return {name: self._evaluator.within(self, name).figures(kpi, slices) for name in names}

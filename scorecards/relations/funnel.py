@@ -53,7 +53,8 @@ def _funnel_steps(options: Options) -> Relation:
     pipeline = _pipeline(options)
     own = {
         **SALES["opportunities"].own,
-        "step": Column("f.step", "any"),
+        # A number written as a text ("2") names the step as well: against a cast both are compared as numbers.
+        "step": Column("CAST(f.step AS INTEGER)", "any"),
         "step_name": Column("f.step_name", "text"),
         "step_label": Column("(f.step || COALESCE(' ' || f.step_name, ''))", "text"),
         "outcome": Column(_OUTCOME, "text"),

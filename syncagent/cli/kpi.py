@@ -189,7 +189,7 @@ def show_command(
         print_json([{**result.to_json(), "actions": records_json(result)} for result in results])
     else:
         for number, result in enumerate(results):
-            _show(result, config, is_first=number == 0)
+            _show(result, config, is_first=number == 0, is_asked=span is not None)
     return FAILED if any(result.status == "error" for result in results) else OK
 
 
@@ -234,8 +234,23 @@ def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
             raise UsageError(message, place=f"--by {name}", mend=mend)
 
 
-def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
-    """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of."""
+def _shown_otherwise(result: "KpiResult", config: "Config") -> str:
+    """Which scorecards show, and judge, it by another period than here; empty where all do by this one."""
+    from syncagent.rhythm import granularity_of
+
+    if config.kpis[result.kpi].period is not None or result.granularity == "all":
+        return ""
+    cards = {name: granularity_of(card) for name, card in config.scorecards.items() if result.kpi in card.kpis}
+    others = [f"{name} by {grain}" for name, grain in sorted(cards.items()) if grain != result.granularity]
+    said = f"shown by {result.granularity}; on scorecard {', '.join(others)}".replace("_", " ")
+    return said if others else ""
+
+
+def _show(result: "KpiResult", config: "Config", *, is_first: bool, is_asked: bool) -> None:
+    """One KPI for people, in the mail's own words: value, verdict, period, and what it is made of.
+
+    `is_asked`: of a period somebody named.
+    """
     from scorecards.render.format import get
     from scorecards.render.goals import goal_lines, in_time
     from scorecards.render.headline import still_runs
@@ -268,6 +283,8 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool) -> None:
     running = ", still running" if still_runs(result) else ""
     if result.period is not None and result.granularity != "all":
         lines.append(("period", f"{fmt.dates(result.period)} ({result.period.timezone}{running})"))
+    if not is_asked:
+        lines.append(("note", _shown_otherwise(result, config)))
     if result.n is not None:
         ratio = config.kpis[result.kpi].ratio
         is_product = ratio is not None and len(ratio.tops) + len(ratio.bottoms) > 2  # of no unit anybody knows

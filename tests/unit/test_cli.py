@@ -364,6 +364,10 @@ def test_a_number_is_shown_and_explained(run: Run, office: Office) -> None:
     assert values == {"won_revenue": (1900.0, "ok"), "lost_opportunities": (1, "ok")}
     text = run("kpi", "show", "won_revenue", "--period", "2026-10").out
     assert text.startswith("Won revenue (won_revenue): €1,900")
+    otherwise = "shown by month; on scorecard weekly by week"
+    assert otherwise not in text  # somebody named the period
+    assert otherwise in run("kpi", "show", "won_revenue").out
+    assert "on scorecard" not in run("kpi", "show", "outreach_volume").out
     told = run("kpi", "explain", "won_revenue", "--period", "2026-10", "--json").json
     assert set(told) >= {"kpi", "value", "filters", "sql", "parameters", "records", "sources"}  # type: ignore[call-overload]
 

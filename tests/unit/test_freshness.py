@@ -9,10 +9,12 @@ import pytest
 
 from scorecards import provenance
 from scorecards.catalogue import BUILTINS
-from scorecards.definition import Kpi
+from scorecards.definition import Kpi, build
+from scorecards.evaluate import evaluate
 from scorecards.values import Freshness, instant
 from syncagent import freshness
 from syncagent.store import open_cache
+from tests.unit.facts.frame import REPORTING
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 KPIS = {
@@ -127,6 +129,22 @@ def test_a_withdrawn_stream_that_left_no_records_says_nothing(cache: sqlite3.Con
     note = freshness.withdrawn_note(freshness.of_sources(cache, ["hs"], {"tickets"}))
     assert "hs tickets can no longer be read, and never was completely." in note[0]
     assert provenance.late(provenance.freshness(cache, {"tickets"}), NOON, 60.0) is not None
+
+
+def test_a_source_no_longer_configured_makes_no_figure_late(cache: sqlite3.Connection) -> None:
+    """No sync of it will come; what it left counts as it is."""
+    synced(cache, "old", "tickets", NOON - timedelta(days=90), "login refused")
+    synced(cache, "sf", "tickets", NOON)
+    assert [one.source for one in provenance.freshness(cache, {"tickets"})] == ["old", "sf"]
+    ages = provenance.freshness(cache, {"tickets"}, ["sf", "hs"])
+    assert [one.source for one in ages] == ["sf"]
+    assert provenance.late(ages, NOON, 3600) is None
+    cache.execute("INSERT INTO tickets (id, source, source_name, source_id, first_seen_at, synced_at) VALUES"
+                  " ('t', 'x', 'old', 't', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')")  # fmt: skip
+    kpi = build("asked", {"of": "tickets"})
+    for sources, status in ((None, "stale"), (("sf",), "ok")):
+        reporting = REPORTING.model_copy(update={"sources": sources})
+        assert evaluate(cache, kpi, {}, reporting, as_of=NOON, max_age_s=3600).status == status
 
 
 def test_a_figure_made_of_a_withdrawn_stream_is_stale_once_that_is_old(cache: sqlite3.Connection) -> None:

@@ -189,6 +189,15 @@ def test_customers_who_bought_less(cache: sqlite3.Connection) -> None:
     assert found.rows[0].url == "https://crm.test/fell far"
 
 
+def test_open_leads_stand_under_either_way_to_count_conversions(cache: sqlite3.Connection) -> None:
+    for name, status in (("old", "open"), ("new", "open"), ("done", "converted")):
+        at = "2026-10-01T00:00:00Z" if name == "old" else "2026-10-20T00:00:00Z"
+        put(cache, "leads", name, name=name.title(), status_category=status, created_at=at)
+    for mode in ("cohort", "period"):
+        found = listed(cache, "lead_conversion_rate", params={"mode": mode})
+        assert [row.title for row in found.rows] == ["Old", "New"], mode
+
+
 def sent(cache: sqlite3.Connection, campaign: str, mails: int, clicked: int) -> None:
     """A campaign's mails, all delivered, so many of them clicked."""
     for number in range(mails):

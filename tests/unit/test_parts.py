@@ -272,3 +272,25 @@ def test_growth_of_what_the_period_places_is_compared_with_the_previous(cache: s
     kpis = {**BUILTINS, "growth": growth}
     result = evaluate(cache, growth, kpis, REPORTING, as_of=AS_OF, period=parse_period("2026-08"))
     assert result.value == pytest.approx(1)
+
+
+def test_of_a_month_nobody_noted_every_segment_lacks_it(cache: sqlite3.Connection) -> None:
+    """August is lacking in all kinds of costs; September, which has wages, had no rent to pay."""
+    for month, kind, amount in (("2026-07", "rent", 100), ("2026-07", "wages", 300), ("2026-09", "wages", 300)):
+        put(cache, "costs", f"{month} {kind}", month=month, kind=kind, amount_minor=amount * 100, currency="EUR")
+    spent = build("spent", {"of": "costs", "agg": "sum", "field": "cost", "date": "day", "every": "month"})
+    facts.refresh(cache, REPORTING)
+
+    def asked(period: str) -> KpiResult:
+        return evaluate(
+            cache, spent, {**BUILTINS, "spent": spent}, REPORTING, as_of=AS_OF, period=parse_period(period), by=["kind"]
+        )
+
+    found = asked("2026-Q3")
+    assert (found.value, found.status) == (700, "partial")
+    assert {one.segment: (one.value, one.status) for one in found.segments} == {
+        "wages": (600, "partial"),
+        "rent": (100, "partial"),
+    }
+    found = asked("2026-09")
+    assert [(one.segment, one.status) for one in found.segments] == [("wages", "ok")]

@@ -229,6 +229,8 @@ def test_the_funnel(world: World) -> None:
         dropped = sum(reach == step for reach in lost)
         passed = won + sum(reach is not None and reach > step for reach in (*lost, *pending))
         told = world.told("funnel_dropout_rate", step=step, pipeline="big")
+        as_text = world.told("funnel_dropout_rate", step=str(step), pipeline="big")
+        assert (as_text.value, as_text.numerator, as_text.n) == (told.value, told.numerator, told.n)
         assert (told.numerator, told.denominator) == (dropped, dropped + passed)
         assert told.details["pending"] == sum(reach == step for reach in pending)
         assert told.details["overall_denominator"] == result.denominator
