@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def said_beside(evaluator: "Evaluator", kpi: Kpi, details: Mapping[str, Any]) -> tuple[Beside, ...]:
     """In the order of the definition; of what has no value nothing is said."""
     found = []
-    if isinstance(year := details.get("year_to_date"), int | float):
+    year = details.get("year_to_date")
+    if isinstance(year, int | float) and year != details.get("year_on_year"):  # of January and of a year it is that
         found.append(Beside("year_to_date", "{value} in the year to date", year, "ratio"))
     if isinstance(kpi.also, tuple):
         return tuple(found)

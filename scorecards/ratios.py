@@ -281,8 +281,9 @@ def growths(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
     name, _, suffix = kpi.ratio.top.partition(".")
     if suffix != "change":
         return {}
-    year = span_holding(slice_.day_end - timedelta(1), "year", evaluator.reporting)
-    to_date = cut(year, datetime.fromtimestamp(slice_.until, UTC), evaluator.zone)
+    # Whole where the period is: what was won up to its end may be kept.
+    year = span_holding(slice_.span.end - timedelta(1), "year", evaluator.reporting)
+    to_date = cut(Span(year.start, slice_.span.end), evaluator.as_of, evaluator.zone)
     found: dict[str, Any] = {}
     for said, compare, over in (
         ("year_on_year", "year_ago", slice_),
@@ -290,8 +291,8 @@ def growths(evaluator: "Evaluator", kpi: Kpi, slice_: Slice) -> dict[str, Any]:
         ("year_to_date", "year_ago", to_date),
     ):
         other = kpi.model_copy(update={"params": {**kpi.params, "compare": compare}})
-        if said == "year_to_date" and to_date.span == slice_.span:
-            continue  # it is the year's own
+        if said == "year_to_date" and slice_.span.granularity == "all":
+            continue
         found[said] = ratio_figures(evaluator, other, [over])[0].value
     base = base_of(evaluator, kpi, _asked(evaluator, kpi, name), slice_)
     return {**found, "grows_from": {"start": base.span.start.isoformat(), "end": base.day_end.isoformat()}}

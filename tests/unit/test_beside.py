@@ -88,6 +88,7 @@ def test_the_growth_of_a_year_is_said_once(cache: sqlite3.Connection) -> None:
     won(cache, "D2", "2026-02-03", 20000, created_at="2025-01-01T00:00:00Z")
     found = asked(cache, "sales_growth", "2026")
     assert found.value == 1.0
+    assert found.details["year_to_date"] == 1.0
     assert [one for one in said(found) if "year to date" in one] == []
 
 
