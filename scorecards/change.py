@@ -145,18 +145,20 @@ def is_news(chosen: Plan, compared: Comparison, signal: Signal | None) -> bool:
     """Is the change from the period before beyond what such changes usually are, rather than noise?
 
     The newest whole period is judged: it left its usual range the way it changed, or it moved more than neighbours
-    usually do. Eight in a row on one side are news of the level; the last step may be as small as any.
+    usually do. Eight in a row on one side are news of the level; the last step may be as small as any. A stock
+    on a weekly scorecard is compared with a month ago, which is no neighbour: of it only the first is asked.
     """
     if signal is None or signal.result not in ("signal", "possible") or 1 not in signal.rules:
         return False
     change, value = compared.change, compared.value
     if change is None or value is None or chosen.main not in chosen.series[-1:]:
         return False
-    if dict(chosen.compared).get(compared.against) not in chosen.series[-2:-1]:
-        return False  # it is not the period before
+    if compared.against not in ("previous", "month_ago"):
+        return False
     above = signal.upper is not None and value + change > signal.upper
     below = signal.lower is not None and value + change < signal.lower
-    return change > 0 if above else change < 0 if below else True
+    is_neighbour = dict(chosen.compared).get(compared.against) in chosen.series[-2:-1]
+    return change > 0 if above else change < 0 if below else is_neighbour
 
 
 def _explained(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, by: str, against: str, change: float) -> Drivers | None:

@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scorecards.catalogue import BUILTINS
-from scorecards.change import form_of
+from scorecards.change import form_of, is_news
 from scorecards.definition import build, override
 from scorecards.evaluate import Evaluator
 from scorecards.periods import parse_period
-from scorecards.values import KpiResult
+from scorecards.plan import plan
+from scorecards.slots import Granularity
+from scorecards.values import Comparison, KpiResult, Signal
 from syncagent import facts
 from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING, put
@@ -205,3 +207,23 @@ def test_what_does_not_add_up_is_not_made_to() -> None:
         form_of(build("to_go", {"ratio": {"top": "won_revenue.gap", "bottom": "won_revenue.target"}}), BUILTINS) is None
     )
     assert form_of(BUILTINS["customer_retention_rate"]) == "rate"
+
+
+@pytest.mark.parametrize(
+    ("grain", "against", "change", "lower", "is_it"),
+    [
+        ("month", "month_ago", -20.0, 25.0, True),  # below its usual range, the way it went
+        ("month", "month_ago", -20.0, 10.0, True),  # within it, further from its neighbour than usual
+        ("week", "month_ago", -20.0, 25.0, True),
+        ("week", "month_ago", -20.0, 10.0, False),  # a month ago is no neighbour of a week
+        ("week", "month_ago", 20.0, 25.0, False),  # it is below, and rose since
+        ("month", "year_ago", -20.0, 25.0, False),
+    ],
+)
+def test_of_a_stock_the_change_since_a_month_ago_is_news_where_it_left_its_range(
+    grain: Granularity, against: str, change: float, lower: float, is_it: bool
+) -> None:
+    kpi = override(BUILTINS["ticket_backlog"], {"compare": [against]})
+    chosen = plan(kpi, REPORTING, as_of=AS_OF, granularity=grain)
+    signal = Signal("signal", (1,), mean=40.0, lower=lower, upper=60.0, points=24, direction="below")
+    assert is_news(chosen, Comparison(against, 20.0 - change, change), signal) is is_it
