@@ -1,4 +1,6 @@
-"""Which figures beside a KPI's value its readers see: those whose definition says how (`also` with `said`)."""
+"""Which figures beside a KPI's value its readers see: those whose definition says how (`also` with `said`), and two
+that belong to a form: the year to date of a growth, the records that lack nothing.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ def said_beside(evaluator: "Evaluator", kpi: Kpi, details: Mapping[str, Any]) ->
     year = details.get("year_to_date")
     if isinstance(year, int | float) and year != details.get("year_on_year"):  # of January and of a year it is that
         found.append(Beside("year_to_date", "{value} in the year to date", year, "ratio"))
+    if kpi.filled is not None and (whole := details.get("fully_complete")) is not None:
+        found.append(Beside("fully_complete", "{value} of the records lack nothing", whole, "ratio"))
     if isinstance(kpi.also, tuple):
         return tuple(found)
     for name, also in kpi.also.items():

@@ -92,6 +92,15 @@ def test_the_growth_of_a_year_is_said_once(cache: sqlite3.Connection) -> None:
     assert [one for one in said(found) if "year to date" in one] == []
 
 
+def test_completeness_says_how_many_records_lack_nothing(cache: sqlite3.Connection) -> None:
+    """Four fields filled of six required, in one record of three all of them."""
+    for name, owner, stage in (("full", "U", "Won"), ("half", "U", None), ("none", None, "Won")):
+        won(cache, name, "2026-10-05", owner_id=owner, stage=stage)
+    found = asked(cache, "dq_completeness", None, params={"required": {"owner_id": 1, "stage": 1}})
+    assert found.value == pytest.approx(4 / 6)
+    assert said(found) == ["33.3% of the records lack nothing"]
+
+
 OWN: dict[str, Any] = {"of": "opportunities", "date": "outcome_date", "where": {"is_won": True}}
 
 
