@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from scorecards.definition import Kpi
-from scorecards.history import keeps_no_past
 from scorecards.plan import moment_before
+from scorecards.signal.history import keeps_no_past
 from scorecards.slots import Granularity
 from scorecards.told import Kept, Sent
 from scorecards.values import Comparison, KpiResult

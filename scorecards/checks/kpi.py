@@ -4,17 +4,15 @@ Each problem is (path below [kpi.NAME], sentence, mend), so the loader can put f
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scorecards.checks import Problem, aims, idle, reads, sql
+from scorecards.checks import Problem, aims, idle, meant, operands, reads, sql
 from scorecards.checks.borrowed import of_others
 from scorecards.checks.comparing import unfit, unfit_operator
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_two_sided
-from scorecards.ratios import SUFFIXES
 from scorecards.reasons import WORD
 from scorecards.relations import Column, Language, Relation
 from scorecards.slots import Deadline, DurationSlot
@@ -42,15 +40,15 @@ class _Check:
         kpi = self._kpi
         if kpi.of is not None and self._relation is None:
             names = self._language.names()
-            yield "of", f"no table is called {kpi.of!r}.", _meant(kpi.of, names)
+            yield "of", f"no table is called {kpi.of!r}.", meant(kpi.of, names)
             return
         yield from idle.problems(kpi)
         if kpi.ratio is not None:
-            yield from self._operands("ratio.top", kpi.ratio.tops)
-            yield from self._operands("ratio.bottom", kpi.ratio.bottoms)
+            yield from operands.problems("ratio.top", kpi, kpi.ratio.tops, self._kpis)
+            yield from operands.problems("ratio.bottom", kpi, kpi.ratio.bottoms, self._kpis)
         if kpi.calc is not None:
-            yield from self._operands("calc.plus", kpi.calc.plus)
-            yield from self._operands("calc.minus", kpi.calc.minus)
+            yield from operands.problems("calc.plus", kpi, kpi.calc.plus, self._kpis)
+            yield from operands.problems("calc.minus", kpi, kpi.calc.minus, self._kpis)
         if kpi.operands:
             yield from self._dimensions_of_parts()
         yield from self._others()
@@ -174,7 +172,7 @@ class _Check:
         if tables is None:
             if self._language.column(relation, name) is None:
                 known = list(self._reporting.dimensions)
-                mend = _meant(name, known) if known else f'Add [dimension] {name} = {{ {relation.name} = "…" }}.'
+                mend = meant(name, known) if known else f'Add [dimension] {name} = {{ {relation.name} = "…" }}.'
                 yield path, f"no dimension is called {name!r}.", mend
         elif relation.split_by(tables) is None:
             mend = f'Add {relation.name} = "COLUMN" to {name} in [dimension].'
@@ -238,12 +236,12 @@ class _Check:
             yield path, "stops a clock, and from day to day none runs.", "Name columns ending in _at."
         else:
             for state in filter(lambda state: state not in known, slot.pause_on):
-                yield path, f"{self._relation.name} are never {state!r}.", _meant(state, known)
+                yield path, f"{self._relation.name} are never {state!r}.", meant(state, known)
 
     def _reason(self, path: str, said: str) -> Iterator[Problem]:
         known = (*REASONS, *self._kpi.out)
         if said not in known:
-            yield path, f"no row is left out as {said!r}.", _meant(said, known)
+            yield path, f"no row is left out as {said!r}.", meant(said, known)
 
     def _others(self) -> Iterator[Problem]:
         """What is said of other KPIs and of tables outside the KPI's own."""
@@ -251,7 +249,7 @@ class _Check:
             for name, wanted in self._kpi.also.items():
                 if wanted.kpi is not None and wanted.kpi not in self._kpis:
                     path = f"also.{name}.kpi"
-                    yield path, f"no KPI is called {wanted.kpi!r}.", _meant(wanted.kpi, list(self._kpis))
+                    yield path, f"no KPI is called {wanted.kpi!r}.", meant(wanted.kpi, list(self._kpis))
         yield from self._listed_part()
         for slot in ("requires", "configured_by"):
             for said in getattr(self._kpi, slot):
@@ -277,13 +275,13 @@ class _Check:
         if slot == "configured_by" and table == "params":
             column = columns[0] if columns else ""
             if column not in self._kpi.template.get("params", {}) and column not in self._kpi.params:
-                yield slot, f"no parameter is called {column!r}.", _meant(column, list(self._kpi.params))
+                yield slot, f"no parameter is called {column!r}.", meant(column, list(self._kpi.params))
         elif table not in tables:
-            yield slot, f"no table is called {table!r}.", _meant(table, list(tables))
+            yield slot, f"no table is called {table!r}.", meant(table, list(tables))
         else:
             for column in columns:
                 if column not in tables[table]:
-                    yield slot, f"{table} have no column {column!r}.", _meant(column, list(tables[table]))
+                    yield slot, f"{table} have no column {column!r}.", meant(column, list(tables[table]))
 
     def _known(self, path: str, name: str) -> Iterator[Problem]:
         assert self._relation is not None  # only called with one
@@ -339,7 +337,7 @@ class _Check:
                 continue
             for operator, value in wanted.items():
                 if operator not in OPERATORS:
-                    yield f"{here}.{operator}", f"no such comparison: {operator!r}.", _meant(operator, OPERATORS)
+                    yield f"{here}.{operator}", f"no such comparison: {operator!r}.", meant(operator, OPERATORS)
                 elif said := unfit_operator(column, operator, value):
                     yield f"{here}.{operator}", *said
                 elif operator == "set":
@@ -371,34 +369,3 @@ class _Check:
             said = unfit(column, value)
             if said:
                 yield path, said, ""
-
-    def _operands(self, path: str, names: Sequence[str]) -> Iterator[Problem]:
-        for said in names:
-            yield from self._operand(path, said)
-
-    def _operand(self, path: str, said: str) -> Iterator[Problem]:
-        name, _, suffix = said.partition(".")
-        if name not in self._kpis:
-            yield path, f"no KPI is called {name!r}.", _meant(name, list(self._kpis))
-        elif self._leads_back(name, frozenset()):
-            yield path, f"{name} is made of this KPI, which is made of it.", "Name KPIs that do not need this one."
-        elif suffix in ("opening", "mean") and self._kpis[name].stock is None:
-            yield path, f"{name} is no stock: it has no value at the start of a period.", f"Give {name} a stock."
-        if suffix and suffix not in SUFFIXES:
-            yield path, f"{suffix!r} is nothing a KPI has.", f"After the dot may stand {', '.join(SUFFIXES)}."
-
-    def _leads_back(self, name: str, seen: frozenset[str]) -> bool:
-        """Is a KPI made of the one that is checked, by whatever steps?"""
-        if name == self._kpi.id or name in seen:
-            return True
-        part = self._kpis.get(name)
-        return part is not None and any(
-            self._leads_back(operand.partition(".")[0], seen | {name}) for operand in part.operands
-        )
-
-
-def _meant(name: str, known: Any) -> str:
-    close = get_close_matches(name, list(known), n=3)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return f"Known: {', '.join(sorted(known))}."

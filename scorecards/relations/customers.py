@@ -54,14 +54,12 @@ _CONTRACTED = (
 )
 _YEAR_BEFORE = "{0} >= date(s.day_start, '-365 days') AND {0} < s.day_start"
 _SPENT = {
-    "deals": "SELECT major(p.amount_minor, p.currency, p.outcome_date) AS amount FROM fact_opportunities p"
-    " WHERE p.account_id = f.account_id AND p.state = 'won' AND p.known_from < :as_of AND p.known_to >= :as_of"
-    f" AND {_YEAR_BEFORE.format('p.outcome_date')}",
-    "orders": "SELECT major(o.amount_minor, o.currency, o.order_date) AS amount FROM orders o"
-    f" WHERE o.account_id IN {filed_under('f.account_id')} AND {LIVE.format('o')}"
-    " AND (o.created_at IS NULL OR o.created_at < stamp(:as_of))"
-    " AND COALESCE(lower(o.status), '') NOT IN ('cancelled', 'canceled')"
-    f" AND (o.cancelled_date IS NULL OR o.cancelled_date >= :today) AND {_YEAR_BEFORE.format('o.order_date')}",
+    "deals": f"SELECT major(p.amount_minor, p.currency, p.outcome_date, {converted('d')}) AS amount"
+    " FROM fact_opportunities p CROSS JOIN opportunities d ON d.id = p.id"
+    f" WHERE p.account_id = f.account_id AND {won('p')} AND {_YEAR_BEFORE.format('p.outcome_date')}",
+    "orders": f"SELECT major(o.amount_minor, o.currency, o.order_date, {converted('o')}) AS amount FROM orders o"
+    f" WHERE o.account_id IN {filed_under('f.account_id')} AND {ordered('o')}"
+    f" AND {_YEAR_BEFORE.format('o.order_date')}",
 }
 
 
