@@ -2,8 +2,9 @@
 
 import math
 import random
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+from operator import mul
 from typing import Any
 
 import pytest
@@ -176,6 +177,102 @@ def test_a_season_is_taken_out_once_it_is_clear() -> None:
     odd = judge([*history, 85.0], floor=0.0, cycle=12)
     assert (odd.result, odd.direction) == ("signal", "above")
     assert judge([*history, 85.0], floor=0.0).result == "none"
+
+
+def lognormal(chance: random.Random, points: int, spread: float) -> list[float]:
+    return [math.exp(chance.gauss(0, spread)) for _ in range(points)]
+
+
+def wandering(chance: random.Random, points: int, spread: float) -> list[float]:
+    """A stock: each month is the one before and what came and went."""
+    return list(accumulate(lognormal(chance, points, spread), mul))
+
+
+#: What goes up or down without a season, and how much it varies around that.
+COURSES: dict[str, tuple[Callable[[int], float], float]] = {
+    "level": (lambda _: 100, 0.05),
+    "1 % a month": (lambda at: 1.01**at, 0.03),
+    "2 % a month": (lambda at: 1.02**at, 0.08),
+    "3 % a month": (lambda at: 1.03**at, 0.08),
+    "3 % a month, calm": (lambda at: 1.03**at, 0.002),
+    "shrinking": (lambda at: 0.97**at, 0.05),
+    "so much more each month": (lambda at: 15 + 7.6 * at, 0.05),
+    "a new product": (lambda at: 50 + 300 / (1 + math.exp((18 - at) / 4)), 0.03),
+    "a step": (lambda at: 100 if at < 17 else 180, 0.05),
+    "up and down again": (lambda at: 100 + 80 * math.sin(math.pi * at / 40), 0.03),
+}
+
+
+@pytest.mark.parametrize("months", [24, 36])
+@pytest.mark.parametrize("course", [*COURSES, "wandering"])
+def test_a_course_is_no_season(course: str, months: int) -> None:
+    """However a series goes up or down: in less than one of twenty a season is seen that is not there.
+
+    Two cycles of a stock that wanders are the one exception, at about that.
+    """
+    found, seeds = 0, 200
+    for seed in range(seeds):
+        chance = random.Random(seed)
+        if course == "wandering":
+            points = wandering(chance, months, 0.05)
+        else:
+            usual, spread = COURSES[course]
+            points = [usual(at) * by for at, by in enumerate(lognormal(chance, months, spread))]
+        found += season(points, 12) is not None
+    assert found / seeds < (0.06 if (course, months) == ("wandering", 24) else 0.05)
+
+
+@pytest.mark.parametrize(
+    "points", [[100 + 5 * at for at in range(36)], [1.05**at for at in range(48)], [100 - at for at in range(24)]]
+)
+def test_growth_without_noise_is_no_season(points: list[float]) -> None:
+    assert season(points, 12) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "spread", "months", "least"),
+    [
+        ("many months", 0.10, 36, 0.99),
+        ("many months", 0.05, 24, 0.95),
+        ("a wave of 20 %", 0.08, 36, 0.90),
+        ("a wave of 20 %", 0.05, 24, 0.80),
+        ("December by half", 0.08, 36, 0.90),
+    ],
+)
+@pytest.mark.parametrize("growth", [0.0, 0.02])
+def test_a_season_is_found_on_its_course(pattern: str, spread: float, months: int, least: float, growth: float) -> None:
+    """Also of what grows: the indices are those of the season, not of the growth."""
+    index = {
+        "many months": [value / (sum(YEAR) / 12) for value in YEAR],
+        "a wave of 20 %": [1 + 0.2 * math.sin(place * math.pi / 6) for place in range(12)],
+        "December by half": [*[1 - 0.5 / 12] * 11, 1.5 - 0.5 / 12],
+    }[pattern]
+    seen, seeds = [], 100
+    for seed in range(seeds):
+        noise = lognormal(random.Random(seed), months, spread)
+        found = season([(1 + growth) ** at * index[at % 12] * by for at, by in enumerate(noise)], 12)
+        if found is not None:
+            seen.append(found.indices)
+    assert len(seen) / seeds >= least
+    means = [sum(indices[place] for indices in seen) / len(seen) for place in range(12)]
+    assert means == pytest.approx(index, abs=0.03)
+
+
+def test_the_usual_range_of_what_grows_lies_among_its_values() -> None:
+    """A backlog from 15 to 356 is not told that 475 is usual."""
+    points = [15 + 7.6 * at + random.Random(at).gauss(0, 5) for at in range(46)]
+    usual = judge(points, floor=0.0, cycle=12)
+    assert usual.mean is not None
+    assert min(points[-13:]) < usual.mean < max(points[-13:])
+
+
+def test_taking_a_season_out_raises_few_false_alarms() -> None:
+    """The ranges of cleaned points are widened by what cleaning took away."""
+    flagged, seeds = 0, 400
+    for seed in range(seeds):
+        noise = lognormal(random.Random(seed), 37, 0.08)
+        flagged += judge([YEAR[at % 12] * by for at, by in enumerate(noise)], floor=0.0, cycle=12).result == "signal"
+    assert flagged / seeds <= 0.05
 
 
 def test_noise_is_seldom_taken_for_a_season() -> None:
