@@ -34,17 +34,20 @@ def _by_days(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
 
 
 def _by_instants(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
-    """To the second, on the calendar or the business clock; the limit itself is in time."""
+    """To the second, on the calendar or the business clock; the limit itself is in time.
+
+    Business days are days of the calendar whichever clock is named: no seconds are counted.
+    """
     begin = instant(sql, slot.from_ or slot.due or "")
     done = f"(CASE WHEN {_is_past(sql, slot.to)} THEN {instant(sql, slot.to)} END)"
     seconds = str(slot.grace) if slot.within is None else _seconds(slot, sql)
-    if slot.clock == "business":
+    days = None if slot.within is None else slot.within.business_days
+    is_business = slot.clock == "business" and days is None
+    if is_business:
         in_time = f"{sql.business_seconds(begin, done)} <= {seconds}"
         has_passed = f"{sql.business_seconds(begin, ':as_of')} > {seconds}"
     else:
-        limit = f"({begin} + {seconds})"
-        if slot.within is not None and slot.within.business_days is not None:
-            limit = sql.business_deadline(begin, slot.within.business_days)
+        limit = f"({begin} + {seconds})" if days is None else sql.business_deadline(begin, days)
         in_time, has_passed = f"{done} <= {limit}", sql.past(limit)
     reasons = [(f"{begin} IS NULL", "null")]
     if slot.from_ is not None:
@@ -53,7 +56,6 @@ def _by_instants(slot: Deadline, sql: Sql) -> tuple[Reasons, str]:
         reasons.append((f"NOT ({has_passed})", "immature"))
     if slot.void is not None:
         ended = instant(sql, slot.void)
-        is_business = slot.clock == "business"
         early = f"{sql.business_seconds(begin, ended)} < {seconds}" if is_business else f"{ended} < {limit}"
         reasons.append((f"{done} IS NULL AND {_is_past(sql, slot.void)} AND {early}", "void"))
     reasons.append((f"{done} IS NULL AND NOT ({has_passed})", "pending"))
