@@ -33,7 +33,7 @@ def extras(evaluator: "Evaluator", kpi: Kpi, slice_: Slice, tally: Tally) -> dic
         return {
             "retention": tally.hits / tally.n if tally.n else None,
             "attrition": (tally.n - tally.hits) / tally.n if tally.n else None,
-            "active_end": tally.hits + sum(moved.values()),
+            "active_end": tally.hits + moved.get("new", 0) + moved.get("reactivated", 0),
             "new": moved.get("new", 0),
             "reactivated": moved.get("reactivated", 0),
         }

@@ -192,11 +192,18 @@ def _waiting(kpi: Kpi, tally: Tally) -> str:
 def _covers(kpi: Kpi, tally: Tally, coverage: float) -> str:
     missing = []
     if tally.excluded.get("null"):
-        needed = [kpi.field or "a value", *([kpi.per_distinct.removesuffix("_id")] if kpi.per_distinct else [])]
-        missing.append(f"{tally.excluded['null']} without {' or '.join(needed).replace('_', ' ')}")
+        missing.append(f"{tally.excluded['null']} without {_needed(kpi)}")
     if tally.excluded.get("no_fx"):
         missing.append(f"{tally.excluded['no_fx']} without an exchange rate")
     return f"covers {coverage:.0%} of {_COVERED.get(kpi.of or '', noun(kpi))}: {' and '.join(missing)}"
+
+
+def _needed(kpi: Kpi) -> str:
+    """What a row must have to be used, in words."""
+    needed = [kpi.field or "a value", *([kpi.per_distinct.removesuffix("_id")] if kpi.per_distinct else [])]
+    if kpi.retain is not None:
+        needed = [kpi.retain.opens, kpi.retain.key.removesuffix("_id")]
+    return " or ".join(needed).replace("_", " ")
 
 
 def _unusable(kpi: Kpi, tally: Tally) -> str:

@@ -18,6 +18,8 @@ from scorecards.tally import Tally
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
 
+#: A day as text, an instant as seconds, or nobody knows.
+Moment = str | int | None
 #: The form of question, where answers are kept.
 _FORM = "retained"
 
@@ -40,17 +42,30 @@ def _counted(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[
     rows = evaluator.compiler.spans(kpi, relation)
     spans = [tuple(row) for row in evaluator.conn.execute(rows.sql, rows.values)]
     live = {row[0] for row in evaluator.conn.execute(f"SELECT id FROM accounts a WHERE {LIVE.format('a')}")}
-    found: dict[date, set[str]] = {}
+    found: dict[tuple[date, int], set[str]] = {}
 
-    def active(day: date) -> set[str]:
-        if day not in found:
-            at = day.isoformat()
-            found[day] = live.intersection(key for key, opens, closes in spans if opens <= at < closes)
-        return found[day]
+    def covers(opens: Moment, closes: Moment, day: date, at: int) -> bool:
+        return _until(opens, day, at) and not (closes is not None and _until(closes, day, at))
+
+    def active(day: date, at: int) -> set[str]:
+        if (day, at) not in found:
+            held = (key for key, opens, closes in spans if opens is not None and covers(opens, closes, day, at))
+            found[day, at] = live.intersection(held)
+        return found[day, at]
 
     tallies = []
     for slice_ in slices:
-        start, end = active(slice_.day_start), active(slice_.at_day)
+        first = (slice_.day_start, slice_.since)
+        start, end = active(*first), active(slice_.at_day, slice_.at)
         kept = len(start & end)
-        tallies.append(Tally(n=len(start), hits=kept, x=Decimal(len(start)), x_hit=Decimal(kept)))
+        tally = Tally(n=len(start), hits=kept, x=Decimal(len(start)), x_hit=Decimal(kept))
+        lacking = [(opens, closes) for key, opens, closes in spans if key is None or opens is None]
+        if many := sum(covers(opens, closes, *first) for opens, closes in lacking):
+            tally.excluded["null"] = many
+        tallies.append(tally)
     return tallies
+
+
+def _until(moment: Moment, day: date, at: int) -> bool:
+    """Had it come by the beginning of a day? What nobody knows the time of may have."""
+    return moment is None or moment <= (day.isoformat() if isinstance(moment, str) else at)  # type: ignore[operator]

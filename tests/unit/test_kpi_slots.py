@@ -359,6 +359,72 @@ def test_a_retention_may_say_what_was_lost(tmp_path: Path) -> None:
         assert {r["id"]: r["role"] for r in records if r["role"] != "excluded"} == {"A0": "both", "A1": "denominator"}
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_retention_over_rows_of_ones_own(tmp_path: Path, seed: int) -> None:
+    """Without an end it still runs; what nobody can place, or tell whose it is, is left out and counted."""
+    random, days = Random(seed), [date(2026, 1, 1) + timedelta(number) for number in range(300)]
+    start, end = date(2026, 7, 1), date(2026, 10, 1)
+    spans: list[tuple[str | None, date | None, date | None]] = []
+    with closing(open_cache(tmp_path)) as conn:
+        for number in range(25):
+            put(conn, "accounts", f"A{number}", is_deleted=int(number == 24))
+        for number in range(60):
+            opens = random.choice([None, *random.choices(days, k=9), start, end])
+            closes = random.choice([None, None, random.choice(days), start, end])
+            account = random.choice([None, "not synced", *(f"A{n}" for n in random.choices(range(25), k=12))])
+            spans.append((account, opens, closes))
+            told = {"start_date": opens and opens.isoformat(), "end_date": closes and closes.isoformat()}
+            put(conn, "contracts", f"C{number:02d}", account_id=account, **told)
+        put(conn, "contracts", "later", account_id="A0", start_date="2026-01-01", created_at="2026-12-01T00:00:00Z")
+        facts.refresh(conn, REPORTING)
+
+        def live(account: str | None) -> bool:
+            return account not in (None, "not synced", "A24")
+
+        def active(day: date) -> set[str | None]:
+            return {a for a, o, c in spans if live(a) and o is not None and o <= day and (c is None or c > day)}
+
+        lost = [
+            f"C{number:02d}" for number, (a, o, c) in enumerate(spans)
+            if (o is None or o <= start) and (c is None or c > start) and (o is None or a in (None, "not synced"))
+        ]  # fmt: skip
+        retain = {"opens": "start_date", "closes": "end_date", "key": "account_id"}
+        kpi = build("mine", {"of": "contracts", "n_min": 0, "retain": retain})
+        evaluator = Evaluator(conn, {"mine": kpi}, REPORTING, as_of=datetime(2026, 11, 20, tzinfo=UTC))
+        found = evaluator.evaluate(kpi, period=Span(start, end))
+        before, after = active(start), active(end)
+        assert (found.numerator, found.denominator) == (len(before & after), len(before))
+        assert found.details["excluded_null"] == len(lost) > 0
+        assert found.details["active_end"] == len(after)
+        assert found.coverage == pytest.approx(len(before) / (len(before) + len(lost)))
+        assert found.status == "partial"
+        assert "without start date or account" in str(found.reason)
+        told = evaluator.explain(kpi, period=Span(start, end))["records"]
+        left_out = [r["id"] for r in told if r["role"] == "excluded" and r["id"].startswith("C")]
+        assert sorted(left_out) == lost
+        roles = [r["role"] for r in told if r["role"] != "excluded"]
+        assert (roles.count("both"), len(roles)) == (len(before & after), len(before))
+
+
+def test_a_retention_between_instants(tmp_path: Path) -> None:
+    """What opens and closes at instants is there from one to the other, by the local beginning of a day."""
+    with closing(open_cache(tmp_path)) as conn:
+        put(conn, "accounts", "A")
+        put(conn, "accounts", "B")
+        for id_, account, opened, closed in (
+            ("kept", "A", "2026-06-30T21:59:00Z", None),  # a minute before the first of July in Berlin
+            ("late", "B", "2026-06-30T22:01:00Z", "2026-09-30T22:01:00Z"),
+        ):
+            put(conn, "tickets", id_, account_id=account, created_at=opened, closed_at=closed, status_category="open")
+        facts.refresh(conn, REPORTING)
+        for closes in ("closed_at", "first_closed_at"):
+            retain = {"opens": "created_at", "closes": closes, "key": "account_id"}
+            kpi = build("mine", {"of": "tickets", "n_min": 0, "retain": retain})
+            evaluator = Evaluator(conn, {"mine": kpi}, REPORTING, as_of=datetime(2026, 11, 20, tzinfo=UTC))
+            found = evaluator.evaluate(kpi, period=Span(date(2026, 7, 1), date(2026, 10, 1)))
+            assert (found.numerator, found.denominator, found.details["active_end"]) == (1, 1, 2)
+
+
 @pytest.fixture
 def cache(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with closing(open_cache(tmp_path)) as conn:
