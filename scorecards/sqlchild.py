@@ -41,7 +41,10 @@ _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 _BANNED = {
     *("load_extension", "zeroblob", "randomblob", "printf", "format", "readfile", "writefile", "edit"),
     *("fts3_tokenizer", "sqlite_log"),
+    *("random", "changes", "total_changes", "last_insert_rowid"),  # and what the rows do not say
 }
+#: What stands before the name of a function that is refused.
+FUNCTION = "the function "
 _ROWS_OF_JSON = {"json_each", "json_tree"}
 _WORDS = {
     sqlite3.SQLITE_ATTACH: "ATTACH",
@@ -93,7 +96,7 @@ class Gate:
                 self.blanked.add(column)
                 return sqlite3.SQLITE_IGNORE  # read as NULL
         elif action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _BANNED:
-            return self._refuse(f"the function {second}")
+            return self._refuse(f"{FUNCTION}{(second or '').lower()}")
         return sqlite3.SQLITE_OK if action in _ALLOWED else self._refuse(_WORDS.get(action, "a change of the database"))
 
     def _refuse(self, what: str) -> int:
@@ -131,6 +134,8 @@ def answer(job: Mapping[str, Any]) -> dict[str, Any]:
                 if not isinstance(period, int) or not 0 <= period < len(periods):
                     raise Stopped("period")
                 found[period].append(row)
+            for rows in found:
+                _look_for_doubles(rows)
             return {"answers": found}
         seen: dict[str, list[dict[str, Any]]] = {}
         for values in periods:
@@ -139,6 +144,7 @@ def answer(job: Mapping[str, Any]) -> dict[str, Any]:
                 seen[key] = list(_rows(conn, gate, job, values, stop_at))
                 for row in seen[key]:
                     row.pop("period", None)
+                _look_for_doubles(seen[key])
         return {"answers": [seen[json.dumps(values, sort_keys=True)] for values in periods]}
 
 
@@ -221,6 +227,15 @@ def _clean(row: Mapping[str, Any]) -> dict[str, Any]:
     if "period" in row:
         found["period"] = row["period"]
     return found
+
+
+def _look_for_doubles(rows: Sequence[Mapping[str, Any]]) -> None:
+    """One total of a period, and one figure of each segment: of several nobody can say which. Raises Stopped."""
+    segments = [row.get("segment") for row in rows if "record_id" not in row]
+    if (totals := segments.count(None)) > 1:
+        raise Stopped("totals", str(totals))
+    if len(set(segments)) < len(segments):
+        raise Stopped("segments")
 
 
 def _number(name: str, value: object) -> int | float | None:

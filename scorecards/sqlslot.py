@@ -21,10 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scorecards import sqlchild
+from scorecards import sqlchild, sqlclock
 from scorecards.definition import Reporting
 from scorecards.errors import ScorecardError
 from scorecards.facts import FACTS
+from scorecards.sqlchild import FUNCTION
 
 _START_S = 5.0  # for a busy machine to start a process at all
 #: Columns that name or reach a person: a statement reads NULL there.
@@ -37,6 +38,7 @@ _PERIOD_WORDS = re.compile(rf":(?:{'|'.join(sqlchild.WITHIN_PERIOD)})\b|\b{sqlch
 _SAID = {
     "no_value": "returns no column named value: name one, as in SELECT COUNT(*) AS value",
     "period": "reads the table periods but does not return its period in every row: add periods.period",
+    "segments": "returns several rows of one segment: group by it alone, and by the period where it returns that",
     "memory": "needed too much memory and was stopped: group or narrow its rows before they are joined or sorted",
     "ended": "was ended from outside before it answered: the next run tries again",
 }
@@ -108,6 +110,8 @@ def ask(
     file = conn.execute("PRAGMA database_list").fetchone()[2]
     if not file:
         raise SqlSlotError("needs a cache in a file: run `syncagent sync` first")
+    if clock := sqlclock.clock_of(statement):
+        raise SqlSlotError(_explained("clock", clock, limits))
     job = {
         "uri": Path(file).absolute().as_uri(),
         "parent": os.getpid(),
@@ -181,8 +185,15 @@ def _explained(code: str, said: str, limits: Limits) -> str:
         case "total":
             stopped = f"took longer than {limits.total_s:g} s for all its periods and was stopped"
             return f"{stopped}: select from the table periods to answer them in one run"
+        case "totals":
+            return f"returns {said} totals of one period: name the column that splits them segment, or add them up"
         case "rows":
             return f"returned more than {limits.rows} rows or {limits.most_records} records: group them"
+        case "clock":
+            read = f"may only look at what was as_of, and {said} is refused"
+            return f"{read}: it is the clock's time. {sqlclock.MEND}"
+        case "refused" if said.removeprefix(FUNCTION) in sqlclock.CHANGING:
+            return f"may only read rows, and {said} is refused: it says something else each time. Take it away"
         case "refused":
             return f"may only read the cache's tables, and {said or 'more'} is refused: write one SELECT"
         case "prepare":

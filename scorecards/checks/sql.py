@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from difflib import get_close_matches
 
+from scorecards import sqlclock
 from scorecards.checks import Problem
 from scorecards.definition import Reporting
 from scorecards.facts import FACTS
-from scorecards.sqlchild import PERIODS, WITHIN_PERIOD, Gate, Stopped, prepare
+from scorecards.sqlchild import FUNCTION, PERIODS, WITHIN_PERIOD, Gate, Stopped, prepare
 from scorecards.sqlslot import personal, tables_read
 
 #: What a statement may ask for as :NAME.
@@ -30,6 +31,8 @@ def problems(statement: str, reporting: Reporting) -> Iterator[Problem]:
         except Stopped as stop:
             yield _refused(stop.said) if stop.code == "refused" else _misread(stop.said, statement, columns)
             return
+        if clock := sqlclock.clock_of(statement):
+            yield "sql", f"{clock} is refused: it is the clock's time, not that the KPI is asked for.", sqlclock.MEND
         for place in sorted(gate.blanked):
             column = place.partition(".")[2]
             if re.search(rf"\b{column}\b", statement, re.IGNORECASE):
@@ -57,6 +60,12 @@ def _empty(columns: Mapping[str, Collection[str]]) -> sqlite3.Connection:
     return conn
 
 
+def returns_segments(statement: str, reporting: Reporting) -> bool:
+    """Whether the statement says of which segment a row is."""
+    with closing(_empty(_columns(reporting))) as conn:
+        return _returns(conn, "segment", statement)
+
+
 def _returns(conn: sqlite3.Connection, column: str, statement: str) -> bool:
     """Whether the statement has such a column: asked of the compiler, since to run it might never end."""
     inner = re.sub(r"[;\s]+$", "", statement)
@@ -68,6 +77,8 @@ def _returns(conn: sqlite3.Connection, column: str, statement: str) -> bool:
 
 
 def _refused(what: str) -> Problem:
+    if what.removeprefix(FUNCTION) in sqlclock.CHANGING:
+        return "sql", f"{what} is refused: it says something else each time it is asked.", "Take it away."
     return "sql", f"may only read the cache's tables: {what or 'more'} is refused.", _WRITE
 
 

@@ -212,9 +212,13 @@ def _check_split(kpi: "Kpi", by: Sequence[str], config: "Config") -> None:
     """Raises UsageError for what is neither a dimension nor a column of the KPI's rows, or of all it is made of."""
     import difflib
 
+    from scorecards.checks.sql import returns_segments
     from scorecards.relations import Language
     from scorecards.split import counted, why_whole
 
+    if by and kpi.sql is not None and not returns_segments(kpi.sql, config.reporting()):
+        said = f"{kpi.id} has no segments: its statement returns no column named segment"
+        raise UsageError(said, place=f"--by {by[0]}", mend="Name one in its sql, or leave --by away.")
     if by and kpi.sql is None and (why := why_whole(kpi, config.kpis)):
         raise UsageError(f"{kpi.id} has no segments: {why}", place=f"--by {by[0]}", mend="Leave --by away.")
     language = Language(config.reporting())

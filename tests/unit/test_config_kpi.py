@@ -99,6 +99,9 @@ def test_what_is_not_there_is_named(table: dict[str, Any], place: str) -> None:
         ("WITH x AS (SELECT 1) DELETE FROM tickets", "a change of rows is refused", ""),
         ("SELECT COUNT(DISTINCT email_norm) AS value FROM contacts", "contacts.email_norm names a person", ""),
         ("SELECT COUNT(*) AS value FROM periods", "reads the table periods", "Add periods.period to what it selects."),
+        ("SELECT random() AS value", "the function random is refused: it says something else", "Take it away."),
+        ("SELECT julianday('now') AS value", "julianday('now') is refused: it is the clock's", "Write :as_of"),
+        ("SELECT 1 AS value WHERE :end_date > current_date", "current_date is refused", ":as_of_date for the day"),
     ],
 )
 def test_a_statement_is_held_against_the_tables(sql: str, said: str, mend: str) -> None:

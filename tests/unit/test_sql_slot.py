@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ import pytest
 
 from scorecards import sqlchild, sqlslot
 from scorecards.catalogue import BUILTINS
+from scorecards.checks.sql import problems
 from scorecards.definition import build
 from scorecards.evaluate import Evaluator
 from scorecards.periods import parse_period
 from scorecards.values import KpiResult
 from syncagent import facts
+from syncagent.cli import run_cli
 from syncagent.store import open_cache
 from tests.unit.facts.frame import REPORTING, put
 
@@ -166,6 +169,26 @@ def test_what_names_a_person_reads_as_null(cache: sqlite3.Connection) -> None:
         ("SELECT json_extract('{{}}', t.priority) AS value FROM tickets t", "failed while it ran (SQLITE_ERROR)"),
         ("SELECT 1 AS value FROM tickets, tickets, tickets, tickets, tickets, tickets", "more than 2000 rows"),
         ("SELECT COUNT(*) AS value, 99 AS period FROM periods", "does not return its period"),
+        ("SELECT COUNT(*) AS value FROM tickets GROUP BY priority", "returns 3 totals of one period: name the column"),
+        ("SELECT 1 AS value UNION ALL SELECT NULL", "returns 2 totals of one period"),
+        (
+            "SELECT p.period, t.number AS value FROM periods p, (SELECT 1 AS number UNION SELECT 2) t",
+            "returns 2 totals",
+        ),
+        (
+            "SELECT 1 AS value, 'a' AS segment UNION ALL SELECT 2, 'a' UNION ALL SELECT 3, NULL",
+            "returns several rows of one segment: group by it",
+        ),
+        ("SELECT random() AS value", "the function random is refused: it says something else"),
+        ("SELECT COUNT(*) AS value FROM tickets ORDER BY RANDOM()", "the function random is refused"),
+        ("SELECT changes() AS value", "the function changes is refused"),
+        ("SELECT strftime('%s', 'now') AS value", "strftime('now') is refused: it is the clock's"),
+        ("SELECT COUNT(*) AS value FROM tickets WHERE closed_at < datetime('NOW', '-1 day')", "datetime('now')"),
+        ("SELECT julianday(t.n) AS value FROM (SELECT 'now' AS n) t", "julianday('now')"),
+        ("SELECT julianday(/* today */) AS value", "julianday() is refused"),
+        ("SELECT strftime('%s') AS value", "strftime() is refused"),
+        ("SELECT COUNT(*) AS value FROM tickets WHERE closed_at < CURRENT_TIMESTAMP", "current_timestamp is refused"),
+        ("SELECT COUNT(*) AS value FROM tickets WHERE closed_at < current_date", "current_date is refused"),
     ],
 )
 def test_what_a_statement_may_not(cache: sqlite3.Connection, tmp_path: Path, sql: str, said: str) -> None:
@@ -174,6 +197,35 @@ def test_what_a_statement_may_not(cache: sqlite3.Connection, tmp_path: Path, sql
     assert said in text
     assert cache.execute("SELECT COUNT(*) FROM tickets WHERE priority IS NOT 'x'").fetchone()[0] == 4
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT COUNT(*) AS value FROM tickets WHERE priority IS NOT 'now' -- datetime('now')",
+        "SELECT COUNT(*) AS value FROM tickets WHERE date(closed_at) < date(:as_of) /* not 'now' */",
+        "SELECT 4 AS value FROM (SELECT strftime('%s', :end) - julianday(:start) AS random)",
+    ],
+)
+def test_what_only_looks_like_the_clock_is_fine(cache: sqlite3.Connection, sql: str) -> None:
+    assert sqlslot.ask(cache, sql, [PERIOD], REPORTING)[0][0].value == 4
+    assert list(problems(sql, REPORTING)) == []
+
+
+@pytest.mark.usefixtures("logs_given_back")
+def test_what_has_no_segments_cannot_be_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.toml"
+    kpis = {"whole": "SELECT 1 AS value", "split": "SELECT 1 AS value, NULL AS segment"}
+    path.write_text(
+        '[agent]\ndata_dir = "data"\n[dimension]\nteam = { tickets = "owner.team" }\n'
+        + "".join(f'[kpi.{name}]\nsql = "{sql}"\n' for name, sql in kpis.items())
+    )
+    with closing(open_cache(tmp_path / "data")):
+        pass
+    assert run_cli(["--config", str(path), "kpi", "show", "whole", "--by", "team"]) == 2
+    said = capsys.readouterr().err
+    assert "--by team: whole has no segments: its statement returns no column named segment. Name one" in said
+    assert run_cli(["--config", str(path), "kpi", "show", "split", "--by", "team"]) == 0
 
 
 def test_no_word_of_a_row_is_in_what_is_said(cache: sqlite3.Connection) -> None:
