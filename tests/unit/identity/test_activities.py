@@ -123,6 +123,19 @@ def test_a_message_logged_twice_in_one_crm_stays_two_there(cache: sqlite3.Connec
     assert linked(cache) == {"h2": "s1", "g1": "s1"}
 
 
+def test_a_message_id_of_very_many_links_nobody(cache: sqlite3.Connection) -> None:
+    """With one of them gone, or called otherwise, it does."""
+    for number in range(21):
+        act(cache, f"h{number:02}", type="email", message_id="<All@acme.com>", source_instance=f"portal {number}")
+    assert linked(cache) == {}
+    put(cache, "activities", "h20", message_id="<other@acme.com>")
+    assert len(linked(cache)) == 19
+    put(cache, "activities", "h20", message_id="all@acme.com")
+    assert linked(cache) == {}
+    cache.execute("DELETE FROM activities WHERE id = 'h00'")
+    assert len(linked(cache)) == 19
+
+
 # -- by moment ------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +236,15 @@ def test_an_owner_may_come_last_or_get_another_address(cache: sqlite3.Connection
     assert linked(cache) == {"h1": "s1"}
     cache.execute("DELETE FROM users WHERE id = 's kim'")
     assert linked(cache) == {}
+
+
+def test_one_user_of_both_may_come_last(cache: sqlite3.Connection) -> None:
+    cache.execute("DELETE FROM users")
+    for id_ in ("s1", "h1"):
+        act(cache, id_, owner_id="s kim")
+    assert linked(cache) == {}
+    put(cache, "users", "s kim", **in_crm("s"), email="kim@acme.com")
+    assert linked(cache) == {"h1": "s1"}
 
 
 def test_who_has_left_did_it_once_all_the_same(cache: sqlite3.Connection) -> None:

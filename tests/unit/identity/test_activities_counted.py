@@ -84,6 +84,22 @@ def test_a_figure_says_what_each_crm_holds(cache: sqlite3.Connection) -> None:
     assert "crm_bridge" not in result(cache, "outreach_volume", APART).details
 
 
+def test_a_copy_is_of_the_account_its_original_is_of(cache: sqlite3.Connection) -> None:
+    """Where it names none itself: then and when that becomes another's."""
+    act(cache, "s1", account_id="s zenith")
+    act(cache, "h1")
+    put(cache, "accounts", "s other", kind="prospect")
+    asked = Kpi.model_validate(
+        {"id": "own", "of": "activities", "n_min": 1, "date": "occurred_at", "where": {"account.kind": "customer"}}
+    )
+    assert result(cache, asked).details["crm_bridge"] == {"hubspot": 1, "salesforce": 1, "linked": -1, "total": 1}
+    act(cache, "s1", account_id="s other")
+    assert result(cache, asked).value == 0
+    assert "crm_bridge" not in result(cache, asked).details
+    kept = snapshot(cache)
+    assert rebuilt(cache) == kept
+
+
 def test_whom_only_the_copy_names_was_reached(cache: sqlite3.Connection) -> None:
     """Salesforce files a mail under a case: with whom it was only HubSpot says, by its columns or by a link."""
     act(cache, "s1")
