@@ -50,6 +50,8 @@ def _format(kpi: Kpi, kpis: Mapping[str, Kpi], reporting: Reporting) -> Iterator
     if said != fitting:
         what = {"ratio": "a rate", "money": "money", "count": "a count"}.get(unit, f"in {unit}")
         mend = f'Write "{fitting}", or take it away.' if fitting else "Take it away."
+        if kpi.operands:
+            mend = f'{mend} Where it is something else, say so: unit = "number".'
         yield "format", f"would be ignored: the value is {what}.", mend
 
 

@@ -9,7 +9,7 @@ from scorecards.checks import parameters
 from scorecards.checks.kpi import problems
 from scorecards.compiler import Compiler
 from scorecards.definition import Kpi, Reporting
-from scorecards.reading import unit_of
+from scorecards.reading import unit_of_part
 from scorecards.signal.history import keeps_no_past
 from syncagent.config.problems import did_you_mean, has_step, own_sentence
 from syncagent.config.toml import KeyPath
@@ -71,15 +71,14 @@ def _units_added(
     units: dict[str, str] = {}
     compiler = Compiler(reporting, as_of=0, today="1970-01-01", one_rate=lambda _: None)
     for said in kpi.operands:
-        name, _, suffix = said.partition(".")
-        if name not in kpis or suffix in ("n", "numerator", "denominator"):
+        if said.partition(".")[0] not in kpis:
             continue
         try:
-            unit = unit_of(kpis[name], kpis, compiler)
+            unit = unit_of_part(said, kpis, compiler)
         except (KeyError, RecursionError):  # not there, or made of itself: told at its own place
             continue
         if unit != "number":
-            units.setdefault(unit, name)
+            units.setdefault(unit, said)
     if len(units) > 1:
         said = ", ".join(f"{name} is {_UNITS.get(unit, unit)}" for unit, name in units.items())
         yield ("calc",), f"adds up what has no unit in common: {said}", "Name KPIs of one unit, or write a ratio."
