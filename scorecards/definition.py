@@ -29,6 +29,7 @@ from scorecards.slots import (
     Remark,
     Retain,
     Stock,
+    Window,
     aggregate_name,
 )
 from scorecards.takes import TakesSlot
@@ -69,7 +70,7 @@ class Kpi(Model):
     period: Granularity | None = None
     usual_period: Granularity = "month"
     partial: Literal["to_date"] | None = None
-    window: Duration | None = None
+    window: Window | None = None
     history: Duration | None = None  # so much before the period must be known, or there is no data
     mature: MatureSlot | None = None  # rows count only once this old at as_of
     # shape

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Granularity = Literal["day", "week", "month", "quarter", "year", "fiscal_quarter", "fiscal_year", "all"]
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -37,6 +37,16 @@ class Model(BaseModel):
     """A frozen part of the configuration: unknown keys are mistakes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _of_whole_days(seconds: int) -> int:
+    if seconds < 86400 or seconds % 86400:
+        raise ValueError('a window is of whole days. Write "1d", "7d", "90d".')
+    return seconds
+
+
+#: Whole days, in seconds.
+Window = Annotated[Duration, AfterValidator(_of_whole_days)]
 
 
 def _listed(value: Any) -> Any:
@@ -142,6 +152,17 @@ class Within(Model):
     by: str | None = None
     of: dict[str, Annotated[int, Field(ge=0)]] = {}
 
+    @model_validator(mode="after")
+    def _whole(self) -> "Within":
+        said = self.model_fields_set
+        if self.business_days is not None and said - {"business_days"}:
+            raise ValueError("business_days stands alone: it takes no seconds, by and of")
+        if self.business_days is None and "seconds" not in said:
+            raise ValueError("give seconds too, for all other values" if said else "give seconds or business_days")
+        if self.of and self.by is None:
+            raise ValueError("of needs by, the column whose values have times of their own")
+        return self
+
 
 def _within(value: Any) -> Any:
     if isinstance(value, str):
@@ -176,6 +197,8 @@ class Deadline(Model):
             raise ValueError("give either from and within, or due")
         if self.due is not None and self.clock == "business":
             raise ValueError("clock goes with from and within")
+        if self.due is None and self.by == "day":
+            raise ValueError('by goes with due: after from, whole days are within = "1bd"')
         if self.grace and self.due is None:
             raise ValueError("grace goes with due")
         return self

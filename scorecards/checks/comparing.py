@@ -52,5 +52,13 @@ def unfit_operator(column: Column, operator: str, value: Any) -> tuple[str, str]
     return None
 
 
+def is_empty(low: Any, high: Any) -> bool:
+    """Is nothing between two edges? Of what has no order nobody knows."""
+    try:
+        return bool(low > high)
+    except TypeError:
+        return False
+
+
 def _held(column: Column) -> str:
     return {"boolean": "true or false", "flag": "true or false", "money": "amounts"}.get(column.type, f"{column.type}s")

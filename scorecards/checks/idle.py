@@ -9,6 +9,7 @@ from scorecards.checks import Problem
 from scorecards.definition import Kpi
 from scorecards.figures import is_two_sided
 from scorecards.slots import Also
+from scorecards.sqlslot import has_periods
 
 #: What says which rows count, and what is made of them.
 _OF_ROWS = frozenset(
@@ -75,6 +76,10 @@ def problems(kpi: Kpi) -> Iterator[Problem]:
         why = _WHY.get((shape, slot)) or f"{_IN_WORDS.get(shape, f'a {shape}')} does not look at {slot}"
         yield slot, f"would be ignored: {why}.", "Take it away."
     yield from _aggregate(kpi)
+    yield from _in_time(kpi)
+    if kpi.headline == "count" and kpi.share is not None and kpi.weight != "count":
+        mend = f'Take weight away, or write agg = "sum" with field = "{kpi.weight}", and what share says in where.'
+        yield "headline", "of a weighted share is no count: it would be a sum.", mend
     if kpi.scale is not None and (is_two_sided(kpi) or shape == "duration"):
         yield "scale", "would be ignored: neither a share nor a time is on a scale.", "Take it away."
     if kpi.params_of and not kpi.builtin:
@@ -88,6 +93,26 @@ def problems(kpi: Kpi) -> Iterator[Problem]:
     if kpi.cohort is not None and kpi.mature is not None and kpi.mature.after is None:
         yield "mature", "would be ignored: a cohort waits for its within.", "Take it away."
     yield from _beside(kpi)
+
+
+def _in_time(kpi: Kpi) -> Iterator[Problem]:
+    """What a window does not go with, and comparisons with what nobody kept."""
+    if kpi.window is not None and kpi.period == "all":
+        said = "would be ignored: all of time has no end for it to be counted back from."
+        yield "window", said, 'Take period away, or write period = "day": the window up to yesterday.'
+    elif kpi.window is not None and kpi.partial == "to_date":
+        said = "ends with its period: of a running period it would hold fewer days."
+        yield "window", said, 'Take partial away; period = "day" has the window up to yesterday.'
+    if kpi.compare and "compare" in kpi.template and not kpi.builtin:
+        if kpi.sql is not None and not has_periods(kpi.sql):
+            said = "would be ignored: the statement asks for no period, so it says nothing of an earlier one."
+            yield "compare", said, "Let it ask for :start and :end, or take compare away."
+        elif kpi.is_only_now:
+            yield (
+                "compare",
+                "would be ignored: it says how rows are, as they are now.",
+                "Take it away.",
+            )
 
 
 def _aggregate(kpi: Kpi) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scorecards.checks import Problem, aims, idle, meant, operands, reads, sql
 from scorecards.checks.borrowed import of_others
-from scorecards.checks.comparing import unfit, unfit_operator
+from scorecards.checks.comparing import is_empty, unfit, unfit_operator
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_two_sided
@@ -221,6 +221,10 @@ class _Check:
         for key, name in (("from", slot.from_), ("to", slot.to), ("due", slot.due), ("void", slot.void)):
             if name is not None:
                 yield from self._moment(f"deadline.{key}", name)
+        if slot.grace % 86400 and slot.due is not None:
+            ends = [column for name in (slot.due, slot.to) if (column := self._column(name)) is not None]
+            if slot.by == "day" or any(column.type == "date" for column in ends):
+                yield "deadline.grace", "of a day is of whole days: the rest would be ignored.", 'Write "1d".'
         if slot.within is not None and slot.within.by is not None:
             yield from self._known("deadline.within.by", slot.within.by)
 
@@ -346,6 +350,10 @@ class _Check:
                 elif operator == "between":
                     if not isinstance(value, list | tuple) or len(value) != 2:
                         yield f"{here}.between", "takes two values.", "Write between = [LOW, HIGH]."
+                    elif is_empty(*value):
+                        low, high = (f'"{one}"' if isinstance(one, str) else one for one in value)
+                        mend = f"Write between = [{high}, {low}]."
+                        yield f"{here}.between", "no row lies between: the first is above the second.", mend
                     else:
                         yield from self._values(f"{here}.between", column, value)
                 elif isinstance(value, Mapping) and operator in COMPARING:

@@ -24,6 +24,8 @@ from tests.unit.test_config_kpi import REPORTING
 
 TICKETS = {"of": "tickets"}
 WON = {"of": "opportunities", "agg": "sum", "field": "amount", "date": "outcome_date", "where": {"is_won": True}}
+COUNTED = {**TICKETS, "date": "created_at"}
+ORDERS = {"of": "orders", "date": "promised_date"}
 SHARE = {**TICKETS, "share": {"is_closed": True}, "date": "created_at"}
 STOCK = {**TICKETS, "stock": {"opens": "created_at", "closes": "closed_at"}}
 MEDIAN = {**TICKETS, "agg": "median", "duration": {"from": "created_at", "to": "closed_at"}}
@@ -51,6 +53,20 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     (retain(key="acount_id"), "retain.key", "no column", "account_id"),
     ({"of": "users", "retain": {"opens": "created_at", "closes": "left_at", "key": "id"}}, "retain.key",
      "names no account", 'key = "account_id"'),
+    ({**COUNTED, "window": "90d", "period": "all"}, "window", "all of time", "Take period away"),
+    ({**COUNTED, "window": "90d", "period": "month", "partial": "to_date"}, "window", "a running period",
+     "Take partial away"),
+    ({**COUNTED, "where": {"reopen_count": {"between": [5, 1]}}}, "where.reopen_count.between", "no row lies between",
+     "between = [1, 5]"),
+    ({**COUNTED, "where": {"created_at": {"between": ["2026-02-01", "2026-01-01"]}}}, "where.created_at.between",
+     "no row lies between", "2026-01-01"),
+    ({**WON, "agg": "count", "field": None, "share": {"type": "new"}, "weight": "amount", "headline": "count"},
+     "headline", "a weighted share", 'agg = "sum"'),
+    ({**SQL, "compare": ["previous"]}, "compare", "asks for no period", ":start"),
+    ({**TICKETS, "filled": {"required": {"subject": 1}}, "compare": ["previous"]}, "compare", "as they are now",
+     "Take it away"),
+    ({**ORDERS, "deadline": {"due": "promised_date", "to": "delivered_date", "grace": "36h"}}, "deadline.grace",
+     "whole days", '"1d"'),
     ({**TICKETS, "unit": "bananas"}, "unit", "not one of count, ratio", 'Write "number"'),
     ({**TICKETS, "unit": "day"}, "unit", "not one of count, ratio", "Did you mean days?"),
     ({**MEDIAN, "unit": "days"}, "unit", "a duration is in seconds", 'unit = "d"'),
@@ -86,6 +102,9 @@ RIGHT: list[dict[str, Any]] = [
     {**TICKETS, "where": {"subject": {"gte": "m", "contains": "urgent"}, "custom.score": {"gt": 5, "contains": "x"}}},
     {**TICKETS, "where": {"created_at": {"gte": "2026-01-01", "between": ["2026-01-01", "2026-02-01"]}}},
     {**TICKETS, "where": {"reopen_count": {"between": [1, 5]}, "subject": 5}},
+    {**COUNTED, "window": "48h", "where": {"reopen_count": {"between": [5, 5]}}},
+    {"of": "activities", "deadline": {"due": "due_at", "to": "completed_at", "grace": "36h"}},
+    {**SQL, "sql": "SELECT COUNT(*) AS value FROM tickets WHERE closed_at < :end", "compare": ["previous"]},
     retain(),
     {"of": "customer_spans", "retain": {"opens": "start_date", "closes": "end_date", "key": "account_id"}},
     {"of": "accounts", "retain": {"opens": "created_at", "closes": "customer_since", "key": "id"}},
