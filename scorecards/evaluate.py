@@ -28,7 +28,7 @@ from scorecards.figures import Figure, figure
 from scorecards.functions import register
 from scorecards.kept import Keeper
 from scorecards.monthly import with_gaps
-from scorecards.needs import before_history, lack_of_rows, lack_of_settings
+from scorecards.needs import before_history, lack_of, lack_of_rows, lack_of_settings
 from scorecards.periods import Slice, Span, local_day
 from scorecards.plan import Plan, plan
 from scorecards.question import question_of
@@ -44,6 +44,7 @@ from scorecards.targets.result import against_target
 from scorecards.told import Kept
 from scorecards.values import SHOWN, Comparison, KpiResult, Point, instant, period_json
 from scorecards.version import definition_of
+from scorecards.wanted import Wanted
 
 
 def evaluate(
@@ -100,6 +101,7 @@ class Evaluator:
         self.answers = Answers(conn, keeper)
         self._model: str | None = None
         self._holds: dict[str, bool] = {}
+        self._has: dict[tuple[Wanted, bool], bool] = {}
         self._one_rates: dict[str, str | None] = {}
         self._segment: tuple[Split, str] | None = None
 
@@ -183,7 +185,10 @@ class Evaluator:
         comparisons = tuple(self._compared(chosen, figures, value))
         judged = value if status in ("ok", "partial") else None
         verdict = against_target(self, kpi, chosen, judged, is_stale=status == "stale")
-        details = details_of(self, kpi, chosen.main, tallied[0] if tallied else None)
+        # Of what nobody knows no part is known either: no list of those who did not, no split.
+        lack = lack_of(self, kpi) if status in ("no_data", "not_configured") else None
+        is_known, reason = lack is None, reason if lack is None else lack.sentence
+        details = details_of(self, kpi, chosen.main, tallied[0] if tallied else None) if is_known else {}
         news = newest_signal(self, kpi, chosen, figures)
         drivers, details = with_drivers(self, kpi, chosen, by, comparisons, news, details)
         return replace(
@@ -206,11 +211,11 @@ class Evaluator:
             unjudged=verdict.unjudged,
             signal=news,
             series=series,
-            segments=tuple(segments_of(self, kpi, chosen, by)),
+            segments=tuple(segments_of(self, kpi, chosen, by)) if is_known else (),
             drivers=drivers,
             freshness=tuple(ages),
             rates=rates_of(self, kpi, chosen.main),
-            actions=actions_of(self, kpi, chosen.main, tallied[0] if tallied else None),
+            actions=actions_of(self, kpi, chosen.main, tallied[0] if tallied else None) if is_known else None,
         )
 
     # -- figures ----------------------------------------------------------------------------------------------
@@ -312,6 +317,12 @@ class Evaluator:
         if table not in self._holds:
             self._holds[table] = self.conn.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None
         return self._holds[table]
+
+    def has(self, wanted: Wanted, *, ever: bool = False) -> bool:
+        """`provenance.has`, asked of the cache once: where there is none, every row is looked at."""
+        if (wanted, ever) not in self._has:
+            self._has[wanted, ever] = provenance.has(self.conn, wanted, ever=ever)
+        return self._has[wanted, ever]
 
     def part(self, kpi: Kpi, name: str) -> Kpi:
         """A KPI that another is made of: a hidden one takes the parameters of what it is part of."""

@@ -11,6 +11,7 @@ from scorecards.definition import Kpi
 from scorecards.periods import Slice
 from scorecards.plan import is_stock
 from scorecards.relations.funnel import steps_of
+from scorecards.rests import rests_on
 from scorecards.wanted import any_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Lack:
     needs: str
     maps: str = ""
     table: str | None = None
+    is_column: bool = False  # rows there are, and a column nobody fills
 
 
 def lack_of(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
@@ -53,14 +55,13 @@ def lack_of(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
 
 def lack_of_settings(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     """What is missing of that a KPI says it must have: a parameter, a column, a value somewhere."""
-    if (found := provenance.lacking(evaluator.conn, kpi)) is None:
+    if (unset := provenance.unset(evaluator.has, kpi)) is not None:
+        return Lack("not_configured", unset, " or ".join(kpi.configured_by), kpi.maps)
+    lacking = [said for said in kpi.requires if not any(map(evaluator.has, any_of(said)))]
+    if not lacking:
         return None
-    status, sentence = found
-    if status == "not_configured":
-        return Lack(status, sentence, " or ".join(kpi.configured_by), kpi.maps)
-    maps = kpi.maps or " ".join(dict.fromkeys(map(how_to_map, kpi.requires)))
-    said = sentence if kpi.maps else f"{sentence}. {maps}"
-    return Lack(status, said, kpi.needs or " and ".join(kpi.requires), maps, _empty_table(evaluator, kpi))
+    maps = kpi.maps or " ".join(dict.fromkeys(map(how_to_map, lacking)))
+    return _no_data(kpi.needs or " and ".join(kpi.requires), maps, _empty_table(evaluator, kpi))
 
 
 def lack_of_rows(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
@@ -72,6 +73,10 @@ def lack_of_rows(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
         return _no_rows(kpi, table, table, evaluator.reporting.tables)
     if _are_facts_of_others(evaluator, kpi):
         return Lack("no_data", f"no data: {_NEW_SETTINGS}", "the next sync")
+    relation = evaluator.compiler.relation(kpi, evaluator.customer_model(kpi))
+    for said in dict.fromkeys(rests_on(kpi, relation, evaluator.reporting)):
+        if not any(evaluator.has(one, ever=True) for one in any_of(said)):
+            return _unfilled(evaluator, kpi, said)
     if kpi.of == "funnel_steps" and (unknown := _unknown_in_funnel(evaluator, kpi)) is not None:
         return unknown
     if kpi.unless is not None and not evaluator.keeps_history(table):
@@ -131,7 +136,23 @@ def _nowhere(what: str, said: str, known: Sequence[str]) -> Lack:
 def _no_rows(kpi: Kpi, table: str, empty: str | None, known: Collection[str]) -> Lack:
     needs = kpi.needs or table.replace("_", " ")
     maps = kpi.maps or (how_to_map(table) if table in known else NOTED)
-    return Lack("no_data", f"no data: needs {needs}. {maps}", needs, maps, empty)
+    return _no_data(needs, maps, empty)
+
+
+def _unfilled(evaluator: "Evaluator", kpi: Kpi, said: str) -> Lack:
+    """Nobody fills a column the figure is made of: the KPI's own words, and the column where they do not name it."""
+    first = any_of(said)[0]
+    column = first.columns[0][0] if first.columns else first.table
+    empty = first.table if not evaluator.holds(first.table) else None
+    own = how_to_map(empty or said)
+    shown = column.removesuffix("_minor").removesuffix("_id")
+    maps = kpi.maps if re.search(rf"\b{shown}", kpi.maps) else f"{kpi.maps} {own}".strip()
+    needs = kpi.needs or f"{column.removesuffix('_minor')} of {first.table}".replace("_", " ")
+    return _no_data(needs, maps, empty, is_column=True)
+
+
+def _no_data(needs: str, maps: str, empty: str | None, *, is_column: bool = False) -> Lack:
+    return Lack("no_data", f"no data: needs {needs}. {maps}".removesuffix(". "), needs, maps, empty, is_column)
 
 
 def how_to_map(wanted: str) -> str:
@@ -156,7 +177,11 @@ def _of_parts(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
     else:
         added = [lacking[name] for name in kpi.calc.plus]
         found = next(filter(None, (lacking[name] for name in kpi.calc.minus)), added[0] if all(added) else None)
-    return replace(found, needs=kpi.needs or found.needs, maps=kpi.maps or found.maps) if found is not None else None
+    if found is None or not kpi.needs:
+        return found
+    maps = f"{kpi.maps} {found.maps}" if kpi.maps and found.is_column else kpi.maps or found.maps
+    sentence = f"no data: needs {kpi.needs}. {maps}" if found.status == "no_data" else found.sentence
+    return replace(found, sentence=sentence, needs=kpi.needs, maps=maps)
 
 
 def _of_sql(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
@@ -166,7 +191,7 @@ def _of_sql(evaluator: "Evaluator", kpi: Kpi) -> Lack | None:
         return None
     needs = kpi.needs or " or ".join(named).replace("_", " ")
     maps = kpi.maps or how_to_map(named[0])
-    return Lack("no_data", f"no data: needs {needs}. {maps}", needs, maps, named[0])
+    return _no_data(needs, maps, named[0])
 
 
 def _empty_table(evaluator: "Evaluator", kpi: Kpi) -> str | None:

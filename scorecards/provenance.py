@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -91,25 +91,27 @@ def history_begins(conn: sqlite3.Connection, table: str) -> date | None:
     return date.fromisoformat(row[0][:10]) if row and row[0] else None
 
 
-def lacking(conn: sqlite3.Connection, kpi: Kpi) -> tuple[str, str] | None:
-    """(status, reason) where what a KPI must have is nowhere: a parameter or a mapping nobody set, data nobody has."""
+def unset(has: Callable[[Wanted], bool], kpi: Kpi) -> str | None:
+    """What is not configured of that a KPI must have, as a sentence: a parameter or a mapping nobody set."""
     for wanted in kpi.configured_by:
         name = wanted.removeprefix("params.")
-        is_set = bool(kpi.params.get(name)) if name != wanted else _has(conn, any_of(wanted)[0])
+        is_set = bool(kpi.params.get(name)) if name != wanted else has(any_of(wanted)[0])
         if not is_set:
             hint = kpi.maps or (f"Set params.{name}." if name != wanted else f"Map {wanted}.")
-            return "not_configured", f"not configured: {wanted.replace('_', ' ')} is not set. {hint}"
-    for wanted in kpi.requires:
-        if not any(_has(conn, one) for one in any_of(wanted)):
-            return "no_data", f"no data: needs {kpi.needs or wanted}" + (f". {kpi.maps}" if kpi.maps else "")
+            return f"not configured: {wanted.replace('_', ' ')} is not set. {hint}"
     return None
 
 
-def _has(conn: sqlite3.Connection, wanted: Wanted) -> bool:
-    """Is there any live row that is as wanted in every column?"""
+def has(conn: sqlite3.Connection, wanted: Wanted, *, ever: bool = False) -> bool:
+    """Is there any live row that is as wanted in every column? Of what there is to be none of: is there none?
+
+    `ever`: a row deleted since will do, for it shows as well that somebody fills the columns.
+    """
     tests = [f"{column} IS NOT NULL" if value is None else f"{column} = ?" for column, value in wanted.columns]
-    statement = f"SELECT 1 FROM {wanted.table} WHERE {' AND '.join(['is_deleted = 0', *tests])} LIMIT 1"
-    return conn.execute(statement, [value for _, value in wanted.columns if value is not None]).fetchone() is not None
+    live = [] if ever and tests and not wanted.is_none else ["is_deleted = 0"]
+    statement = f"SELECT 1 FROM {wanted.table} WHERE {' AND '.join([*live, *tests])} LIMIT 1"
+    found = conn.execute(statement, [value for _, value in wanted.columns if value is not None]).fetchone()
+    return (found is None) == wanted.is_none
 
 
 def facts_are_whole(conn: sqlite3.Connection) -> bool:

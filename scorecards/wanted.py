@@ -1,6 +1,7 @@
 """What a KPI says must be there, in the words of `requires` and `configured_by`. Knows no rows.
 
-"table", "table.column", "table.column=value"; "… and column=value": the same row; "… or …": any of them will do.
+"table", "table.column", "table.column=value"; "… and column=value": the same row; "… or …": any of them will do;
+"no table.column=value": there is none, so that nothing of it has to be known.
 """
 
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A row of a table with columns set: each to a value, or (None) to any."""
+    """A row of a table with columns set: each to a value, or (None) to any; or (`is_none`) that there is none such."""
 
     table: str
     columns: tuple[tuple[str, str | None], ...] = ()
+    is_none: bool = False
 
 
 def any_of(said: str) -> tuple[Wanted, ...]:
@@ -20,11 +22,12 @@ def any_of(said: str) -> tuple[Wanted, ...]:
 
 
 def _row(said: str) -> Wanted:
-    first, *more = said.split(" and ")
+    bare = said.strip().removeprefix("no ")
+    first, *more = bare.split(" and ")
     place, has_value, value = first.strip().partition("=")
     table, _, column = place.partition(".")
     own = f"{column}{has_value}{value}"
-    return Wanted(table, tuple(_column(one) for one in (own, *more) if one))
+    return Wanted(table, tuple(_column(one) for one in (own, *more) if one), bare != said.strip())
 
 
 def _column(said: str) -> tuple[str, str | None]:

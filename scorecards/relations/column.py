@@ -62,6 +62,7 @@ class Relation:
     anchor: str | None = None
     needs_table: str = ""  # the canonical table that must hold rows, or there is no data
     or_table: str = ""  # another one of which will do
+    rests: tuple[str, ...] = ()  # what must be filled beside (scorecards.wanted), or there is no data
     ahead: str = ""  # SQL, true of rows that may lie ahead of the day KPIs are asked for: plans
     amounts_in: str = ""  # the table that holds its amounts, each with its currency, where that is not `needs_table`
     made_of: str = ""  # the one of the sets of `Reporting.customer_spans` its rows are

@@ -117,6 +117,7 @@ def _customer_spans(options: Options) -> Relation:
         anchor="start_date",
         needs_table=needs_table,
         or_table=or_table,
+        rests=(" or ".join(f"{table}.account_id" for table in (needs_table, or_table) if table),),
         ahead="1",
         made_of=made,
         looks_back=0 if made == CONTRACTS else options.lookback_days,
@@ -211,7 +212,14 @@ def _purchases(options: Options) -> Relation:
     table = "opportunities" if "deals" in kinds else "orders"
     also = "orders" if table == "opportunities" and "orders" in kinds else ""
     return Relation(
-        "purchases", source, own=own, anchor="purchase_date", needs_table=table, or_table=also, party="account_id"
+        "purchases",
+        source,
+        own=own,
+        anchor="purchase_date",
+        needs_table=table,
+        or_table=also,
+        rests=(" or ".join(f"{one}.account_id" for one in (table, also) if one),),
+        party="account_id",
     )
 
 

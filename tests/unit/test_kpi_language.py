@@ -292,6 +292,7 @@ def test_what_began_before_the_history_is_not_told(cache: sqlite3.Connection) ->
     """Stocks too, and what rests on another table: before a source was read from, nobody knows (G17)."""
     put(cache, "accounts", "A", kind="customer", created_at="2026-01-01T00:00:00Z")
     put(cache, "tickets", "T", created_at="2026-09-05T00:00:00Z", status_category="open")
+    put(cache, "activities", "X", ticket_id="T", occurred_at="2026-10-02T00:00:00Z")
     for stream, covered in (("tickets", "2026-08-01T00:00:00Z"), ("activities", "2026-10-01T00:00:00Z")):
         cache.execute(
             "INSERT INTO sync_state (source_name, stream, covered_from) VALUES ('sf', ?, ?)", (stream, covered)

@@ -77,6 +77,8 @@ def test_rows_that_are_all_left_out_are_counted_by_why(cache: sqlite3.Connection
     facts.refresh(cache, REPORTING)
     result = evaluate(cache, kpi, {**BUILTINS, "mine": kpi}, REPORTING, as_of=AS_OF, period=parse_period("2026-10"))
     assert result.reason == "all tickets of the period are left out: 2 that end before they begin"
+    put(cache, "tickets", "far", created_at="2025-10-10T10:00:00Z", status_category="open", handling_seconds=60)
+    facts.refresh(cache, REPORTING)
     filled = build("mine", {"of": "tickets", "date": "created_at", "agg": "avg", "field": "handling_seconds"})
     result = evaluate(
         cache, filled, {**BUILTINS, "mine": filled}, REPORTING, as_of=AS_OF, period=parse_period("2026-10")

@@ -214,6 +214,8 @@ def test_dialogue_by_whether_people_had_bought(world: World) -> None:
         put(world.conn, "activities", f"X{number}", type="email", direction="outbound", status="completed",
             occurred_at=f"{day}T12:00:00Z", is_automated=0, bounced=0,
             **{"lead_id" if who > 10 else "contact_id": f"P{who}"})  # fmt: skip
+    # Long ago somebody answered: that nobody did in June is known.
+    put(world.conn, "activities", "A", type="email", direction="inbound", occurred_at="2020-01-01T12:00:00Z")
     facts.refresh(world.conn, REPORTING)
     for name in ("outreach_volume", "email_response_rate"):
         found = world.result(name, "new_or_returning")
