@@ -102,6 +102,10 @@ def figure(kpi: Kpi, tally: Tally) -> Figure:
     if kpi.agg == "sum" and tally.n == 0 and tally.rows:
         # Rows there are, but none that could be added up: unknown, not zero (A9).
         return Figure(None, None, None, 0, "no_data", _unusable(kpi, tally), tally.coverage)
+    if kpi.per is not None and tally.used == 0 and (out := sum(tally.excluded.values())):
+        # The same of days: one on which nobody knows whom we helped is no day without anybody (A9).
+        said = f"no data: {out} {_COVERED.get(kpi.of or '', noun(kpi))}, none with {kpi.per.field or 'a value'}"
+        return Figure(None, None, None, 0, "no_data", said.replace("_", " "), tally.coverage)
     top: float | int | None = None
     bottom: float | int | None = None
     if kpi.unit == "score" and kpi.agg == "avg":

@@ -163,3 +163,13 @@ def test_customers_nobody_logs_a_contact_with_are_not_out_of_touch(barest: sqlit
     facts.refresh(barest, REPORTING)
     found = evaluator(barest).evaluate(kpi)
     assert (found.numerator, found.denominator, found.status) == (1, 40, "ok")
+
+
+def test_days_of_which_nobody_knows_whom_we_helped_are_not_empty_days(barest: sqlite3.Connection) -> None:
+    """One ticket of somebody's long ago shows that customers are kept; of the last 90 days every one is left out."""
+    far = {"created_at": "2025-01-05T08:00:00Z", "closed_at": "2025-01-06T08:00:00Z", "status_category": "closed"}
+    put(barest, "tickets", "far", account_id="A1", **far)
+    facts.refresh(barest, REPORTING)
+    found = evaluator(barest).evaluate(BUILTINS["peak_customer_capacity"], period=parse_period("2026-05"))
+    assert (found.value, found.status) == (None, "no_data")
+    assert found.reason == "no data: 20 tickets and calls, none with customer"
