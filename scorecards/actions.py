@@ -14,7 +14,7 @@ from scorecards.compiler import Rows
 from scorecards.definition import Kpi
 from scorecards.faces import Face, faces
 from scorecards.periods import Slice
-from scorecards.plan import is_stock
+from scorecards.plan import instant, is_stock
 from scorecards.question import question_of
 from scorecards.ranked import ranked
 from scorecards.ratios import own_slice
@@ -56,6 +56,8 @@ def _listed(evaluator: "Evaluator", shown: Kpi, kpi: Kpi, slice_: Slice, tally: 
     """The list of a KPI's own rows; `shown` is the one it stands under, `tally` that of the rows where it is known."""
     action = kpi.action
     assert action is not None  # the caller looked
+    if action.open_now and kpi.filled is None:
+        slice_ = instant(evaluator.as_of, evaluator.zone)  # who is to act on it can change nothing at a period's end
     wanted = _as_asked(kpi, action, slice_)
     floor = _floor(evaluator, shown, action, slice_)
     without = _held_by(evaluator, shown, action.without, slice_) if action.without is not None else None

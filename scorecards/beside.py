@@ -5,9 +5,9 @@ that belong to a form: the year to date of a growth, the records that lack nothi
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from scorecards.alsoslot import Also
 from scorecards.definition import Kpi
 from scorecards.reading import unit_of
-from scorecards.slots import Also
 from scorecards.values import Beside
 
 if TYPE_CHECKING:

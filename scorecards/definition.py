@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
+from scorecards.alsoslot import Also, Remark
 from scorecards.slots import (
     Action,
-    Also,
     Calc,
     Change,
     Cohort,
@@ -26,7 +26,6 @@ from scorecards.slots import (
     Model,
     Per,
     Ratio,
-    Remark,
     Retain,
     Stock,
     Window,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
+from scorecards.alsoslot import Also
 from scorecards.bridges import extras
 from scorecards.compiler.measure import runs_by_days
 from scorecards.definition import Kpi
@@ -12,7 +13,6 @@ from scorecards.figures import N_MIN_QUANTILE, Figure, figure, is_two_sided, n_m
 from scorecards.periods import Slice
 from scorecards.question import question_beside, question_of
 from scorecards.ratios import days_of, growths, own_slice
-from scorecards.slots import Also
 from scorecards.tally import Tally, aggregate, needs_values, together
 
 if TYPE_CHECKING:

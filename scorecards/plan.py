@@ -118,12 +118,12 @@ def windowed(kpi: Kpi, span: Span) -> Span:
 
 def _stock_now(kpi: Kpi, reporting: Reporting, as_of: datetime, zone: ZoneInfo, grain: Granularity) -> Plan:
     """A stock at as_of itself: compared with one period before, and with a year before."""
-    main = _instant(as_of, zone)
+    main = instant(as_of, zone)
     if kpi.is_only_now:
         return Plan(main, False, (), (), grain, grain)
     whole = last_complete(as_of, grain, reporting, zone)
     series = [cut(windowed(kpi, shifted(whole, -step)), as_of, zone) for step in reversed(range(POINTS))]
-    compared = [(against, _instant(moment_before(against, as_of, grain, zone), zone)) for against in kpi.compare]
+    compared = [(against, instant(moment_before(against, as_of, grain, zone), zone)) for against in kpi.compare]
     return Plan(main, False, tuple(compared), tuple(series), grain, grain, whole)
 
 
@@ -138,7 +138,7 @@ def moment_before(against: str, moment: datetime, grain: Granularity, zone: Zone
     return datetime.combine(earlier, moment.astimezone(zone).time().replace(tzinfo=None), zone).astimezone(UTC)
 
 
-def _instant(moment: datetime, zone: ZoneInfo) -> Slice:
+def instant(moment: datetime, zone: ZoneInfo) -> Slice:
     """A slice that is only an instant; its flows are those of the local day so far."""
     today, epoch = local_day(moment, zone), int(moment.timestamp())
     whole = cut(Span(today, today + timedelta(1), "day"), moment, zone)

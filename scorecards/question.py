@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scorecards.alsoslot import Also
 from scorecards.definition import Kpi
-from scorecards.slots import Also
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ Knows what each shape of a KPI reads, no rows. The columns that are named are `k
 
 from collections.abc import Iterator, Mapping
 
+from scorecards.alsoslot import Also
 from scorecards.checks import Problem
 from scorecards.definition import Kpi
 from scorecards.figures import is_two_sided
-from scorecards.slots import Also
 from scorecards.sqlslot import has_periods
 
 #: What says which rows count, and what is made of them.

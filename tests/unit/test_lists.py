@@ -232,7 +232,7 @@ def test_partners_without_a_deal_in_half_a_year(cache: sqlite3.Connection) -> No
     call(cache, "C", "2026-10-07T10:00:00Z", account_id="unmarked")
     assert said(listed(cache, "partner_revenue_share", "2026-Q3")) == [
         ("Quiet", "last contact: never"),
-        ("Unmarked", "last contact: never"),
+        ("Unmarked", "last contact: 7 Oct 2026"),  # after the quarter, and known to who reads of it
     ]
 
 
@@ -360,3 +360,62 @@ def test_a_list_that_names_what_is_not_there_is_refused(action: dict[str, Any], 
 def test_a_list_that_cannot_be_made_is_refused(action: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="above|fallen|below|quantile"):
         build("mine", {"of": "tickets", "action": action})
+
+
+def invoice(cache: sqlite3.Connection, id_: str, due: str, amount: int, paid: str | None = None) -> None:
+    account(cache, "A")
+    put(cache, "invoices", id_, account_id="A", issued_date="2026-08-01", due_date=due, amount_minor=amount * 100,
+        currency="EUR", status="open", created_at="2026-08-01T06:00:00Z")  # fmt: skip
+    if paid is not None:
+        put(cache, "payments", f"P{id_}", invoice_id=id_, paid_date=paid, amount_minor=amount * 100, currency="EUR",
+            created_at=f"{paid}T06:00:00Z")  # fmt: skip
+
+
+def test_who_owes_money_is_told_as_of_now_not_of_the_quarter(cache: sqlite3.Connection) -> None:
+    """Nobody is to run after an invoice paid since; one that fell due since is overdue."""
+    invoice(cache, "paid since", "2026-09-15", 1000, "2026-10-20")
+    invoice(cache, "still owed", "2026-09-20", 50)
+    invoice(cache, "due since", "2026-10-10", 70)
+    found = told(cache, "average_collection_period", "2026-Q3")
+    assert found.numerator == 1120, "the figure is that of the quarter's end"
+    assert found.actions is not None
+    assert [(row.id, row.reason) for row in found.actions.rows] == [
+        ("due since", "due 10 Oct 2026"),
+        ("still owed", "due 20 Sep 2026"),
+    ]
+
+
+def test_whose_time_ends_soon_is_told_as_of_now(cache: sqlite3.Connection) -> None:
+    for name, until in (("ended since", "2026-10-14"), ("ends soon", "2026-12-20"), ("stays", "2027-05-01")):
+        account(cache, name)
+        put(cache, "contracts", name, account_id=name, start_date="2025-01-01", end_date=until)
+    found = told(cache, "active_customers", "2026-Q3")
+    assert found.value == 3
+    assert found.actions is not None
+    assert [row.id for row in found.actions.rows] == ["ends soon"]
+
+
+def test_open_now_is_of_the_moment_whatever_the_period(cache: sqlite3.Connection) -> None:
+    """Of tickets, accounts and leads alike: closed since is not listed, come since is."""
+    for name, born, closed in (
+        ("closed since", "2026-09-01", "2026-10-20"), ("open", "2026-09-02", None), ("come since", "2026-10-15", None),
+    ):  # fmt: skip
+        more = {"closed_at": f"{closed}T10:00:00Z", "status_category": "closed"} if closed else {}
+        put(cache, "tickets", name, subject=name, created_at=f"{born}T10:00:00Z", **more)
+    found = told(cache, "ticket_backlog", "2026-09")
+    assert found.value == 2
+    assert found.actions is not None
+    assert [row.title for row in found.actions.rows] == ["open", "come since"]
+
+
+def test_no_list_of_a_stock_is_of_the_past() -> None:
+    """A stock taken at a period's end lists what is to be done now, unless it tells of the period itself."""
+    of_the_period = {"outreach_volume", "average_retention_period", "crm_adoption_rate"}
+    late = []
+    for name, kpi in BUILTINS.items():
+        if kpi.action is None or name in of_the_period:
+            continue
+        listed_of = [BUILTINS[other] for other in kpi.action.kpi] or [kpi]
+        if any(one.stock is not None and one.stock.at != "now" for one in listed_of) and not kpi.action.open_now:
+            late.append(name)
+    assert late == []
