@@ -15,6 +15,7 @@ from scorecards.slots import Model
 Kind = Literal[
     "any", "text", "texts", "text or number", "flag", "days", "days or none", "seconds", "hours", "share", "scale",
     "statistic", "column or count", "table", "filter", "requirements", "seconds by value",
+    "days by value",
 ]  # fmt: skip
 #: Kinds of numbers: (whole numbers only, at least, more than, at most).
 _NUMBERS: Mapping[str, tuple[bool, float | None, float | None, float | None]] = {
@@ -26,6 +27,7 @@ _NUMBERS: Mapping[str, tuple[bool, float | None, float | None, float | None]] = 
     "scale": (False, None, 0, None),
 }
 _STATISTIC = re.compile(r"mean|avg|median|min|max|p[1-9][0-9]?")
+_BY_VALUE = '{ value = 30, by = "tier", of = { gold = 10 } }'
 #: (what is wrong, what to do)
 Refusal = tuple[str, str]
 #: How each kind is said to a reader.
@@ -45,6 +47,7 @@ _WORDS: Mapping[str, str] = {
     "filter": "a filter",
     "requirements": "columns with their weights",
     "seconds by value": "a time in seconds for each of some values",
+    "days by value": f"days, 1 or more; or others for some values, such as {_BY_VALUE}",
 }
 
 
@@ -134,10 +137,22 @@ def _unlike(value: Any, kind: str) -> Refusal | None:
         case "requirements":
             if not isinstance(value, Mapping) or not value or not all(_is_weight(one) for one in value.values()):
                 return "not columns with their weights", "Write it like { amount = 2, close_date = 1 }."
+        case "days by value" if isinstance(value, Mapping):
+            return _no_days_by_value(value)
+        case "days by value" if (refused := _no_number(value, "days")) is not None:
+            return refused[0], f"{refused[1]} Or for some values others: {_BY_VALUE}."
         case "seconds by value":
             if not isinstance(value, Mapping) or any(_no_number(one, "seconds") for one in value.values()):
                 return "not a table of seconds", "Write it like { high = 3600 }."
     return None
+
+
+def _no_days_by_value(said: Mapping[str, Any]) -> Refusal | None:
+    """Days for all, others for some values of a column: what a comparison takes in place of a number."""
+    of = said.get("of")
+    if set(said) != {"value", "by", "of"} or not isinstance(said["by"], str) or not isinstance(of, Mapping) or not of:
+        return "not days by the values of a column", f"Write {_BY_VALUE}."
+    return next(filter(None, (_no_number(one, "days") for one in (said["value"], *of.values()))), None)
 
 
 def _is_number(value: Any) -> bool:

@@ -419,3 +419,19 @@ def test_no_list_of_a_stock_is_of_the_past() -> None:
         if any(one.stock is not None and one.stock.at != "now" for one in listed_of) and not kpi.action.open_now:
             late.append(name)
     assert late == []
+
+
+def test_how_old_a_contact_may_be_hangs_on_the_tier(cache: sqlite3.Connection) -> None:
+    """Figure and list alike; who is of another tier, or of none, is judged by the number for all."""
+    for name, tier, last in (
+        ("gold quiet", "gold", "2026-10-15"), ("gold fresh", "gold", "2026-10-28"), ("silver", "silver", "2026-10-15"),
+        ("no tier", None, "2026-10-15"), ("stale", None, "2026-09-15"),
+    ):  # fmt: skip
+        account(cache, name, kind="customer", tier=tier)
+        call(cache, f"C {name}", f"{last}T10:00:00Z", account_id=name)
+    params = {"fresh_days": {"value": 30, "by": "tier", "of": {"gold": 10}}}
+    found = told(cache, "relationship_freshness", params=params)
+    assert found.actions is not None
+    assert (found.numerator, found.denominator) == (3, 5)
+    assert [row.id for row in found.actions.rows] == ["stale", "gold quiet"]
+    assert found.about.endswith("in the last 30 (tier gold: 10) days.")
