@@ -9,7 +9,7 @@ from scorecards.plan import Plan, is_stock
 from scorecards.reading import unit_of
 from scorecards.sqlslot import has_periods
 from scorecards.targets.baselines import accrues, baseline_days, same_length
-from scorecards.targets.slot import Target
+from scorecards.targets.slot import Band, Target
 
 if TYPE_CHECKING:
     from scorecards.evaluate import Evaluator
@@ -25,6 +25,11 @@ def why_unjudged(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan)
         return "this period has not begun"
     if not grows(evaluator, kpi):
         return ""
+    return _of_another_length(evaluator, kpi, target, chosen) or _while_it_runs(evaluator, kpi, target, chosen)
+
+
+def _of_another_length(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan) -> str:
+    main = chosen.main
     if target.change is None:
         own = span_holding(main.span.start, chosen.own, evaluator.reporting)
         if (own.start, own.end) == (main.span.start, main.span.end):
@@ -38,6 +43,17 @@ def why_unjudged(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan)
     return (
         _said(base.granularity) if base.granularity else f"its goal is for {base.days} days: this period is not judged"
     )
+
+
+def _while_it_runs(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan) -> str:
+    """Only of counts and sums with one goal is it known what a part of the time should have brought.
+
+    Once the deadline has passed what runs no longer matters: the target is judged by what was.
+    """
+    main = chosen.main
+    has_path = accrues(kpi) and not isinstance(target.want, Band)
+    has_ended = target.due is not None and min(main.day_end, evaluator.today) > target.due
+    return "" if main.complete or has_path or has_ended else "its goal is for a whole period, and this one still runs"
 
 
 def _said(grain: str) -> str:

@@ -59,7 +59,7 @@ def against_target(
     if target is None:
         return Verdict()
     if unjudged := why_unjudged(evaluator, kpi, target, chosen):
-        return Verdict(unjudged=unjudged)
+        return Verdict(_not_judged(evaluator, kpi, target), unjudged=unjudged)
     prorated = accrues(kpi)
     base_span = baseline_span(target)
     agreed = baseline_of(evaluator, kpi, target)
@@ -135,6 +135,14 @@ def against_target(
     share = full if sum_of_way is not None and term is None and result.is_of_way else None
     result = replace(result, baseline=agreed, mark=mark(asked), share=share)
     return Verdict(result, verdict, details, is_final)
+
+
+def _not_judged(evaluator: "Evaluator", kpi: Kpi, target: Target) -> TargetResult | None:
+    """Of a target that says nothing of the period shown, the baseline, to be kept; None of one without."""
+    agreed = baseline_of(evaluator, kpi, target)
+    if agreed is None:
+        return None
+    return TargetResult(str(target.want), None, None, None, target.due, baseline=agreed, mark=mark(target))
 
 
 def _of_the_way(kpi: Kpi, target: Target, progress: Progress, hours: Hours, *, is_known: bool) -> Judged:

@@ -393,7 +393,7 @@ def test_old_data_says_nothing_of_the_way(tmp_path: Path) -> None:
 def test_all_time_has_no_share_of_a_goal(tmp_path: Path) -> None:
     with cache_of(tmp_path, STEADY) as conn:
         result = told(conn, revenue(), date(2026, 11, 5), period="all")
-    assert (result.target, result.verdict) == (None, None)
+    assert (target_of(result).value, target_of(result).expected, result.verdict) == (None, None, None)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, kpi in BUILTINS.items() if kpi.additivity is not None))

@@ -145,7 +145,9 @@ def test_a_target_from_another_length_says_nothing_of_what_cannot_be_shared_out(
     target = {"want": "up", "change": "+10%", "from": {"period": "2025"}, "due": "2026-12-31"}
     channels = leads(agg="distinct", field="source_channel", target=target)
     assert told(cache, channels, "2026-09").unjudged == "its goal is for a year: this period is not judged"
-    assert told(cache, channels, "2026").unjudged == ""
+    assert told(cache, channels, "2026").unjudged == "its goal is for a whole period, and this one still runs"
+    after = datetime(2027, 1, 2, tzinfo=UTC)
+    assert told(cache, channels, "2026", as_of=after).unjudged == ""
 
 
 def test_all_time_is_the_period_of_what_has_no_date(cache: sqlite3.Connection) -> None:
@@ -158,3 +160,64 @@ def test_the_demos_lost_deals_of_a_year_are_not_judged_by_the_month(tmp_path: Pa
     lost = override(BUILTINS["lost_opportunities"], {"target": {"want": "down", "value": 3}})
     assert (told(cache, lost, "2026").value, told(cache, lost, "2026").verdict) == (10, None)
     assert told(cache, lost, "2026-09").verdict == "green"
+
+
+RELATIVE = {"want": "up", "change": "+10%", "from": {"period": "2026-08"}, "due": "2026-12-31"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"target": {"want": {"between": [100, 120]}}},
+        {"agg": "distinct", "field": "owner_id", "target": {"want": "up", "value": 60}},
+        {"agg": "max", "field": "created_at", "target": {"want": "up", "value": 60}},
+        {"of": None, "date": None, "calc": {"plus": ["leads_here"]}, "target": {"want": "up", "value": 135}},
+        {
+            "of": None,
+            "date": None,
+            "sql": "SELECT COUNT(*) AS value FROM leads WHERE created_at >= :start AND created_at < :end",
+            "target": {"want": "up", "value": 135},
+        },
+        {"agg": "distinct", "field": "owner_id", "target": RELATIVE},
+    ],
+)
+def test_what_grows_without_a_path_is_judged_once_its_period_is_over(
+    cache: sqlite3.Connection, written: dict[str, Any]
+) -> None:
+    """Half of a month is not held against a whole month's goal: each would begin off target, or on it."""
+    said = {key: value for key, value in {**written, "partial": "to_date"}.items() if value is not None}
+    if written.get("of", "") is None:
+        kpi = Kpi.model_validate({"id": "fresh_leads", **said})
+    else:
+        kpi = leads(**said)
+    known = {"leads_here": Kpi.model_validate({"id": "leads_here", "of": "leads", "date": "created_at"})}
+    evaluator = Evaluator(cache, {**BUILTINS, **known, kpi.id: kpi}, PLAIN, as_of=AS_OF)
+    result = evaluator.evaluate(kpi)
+    assert result.period is not None
+    assert not result.period.complete
+    assert result.verdict is None
+    assert result.target is None or result.target.baseline is not None  # which is kept, judged or not
+    assert result.unjudged == "its goal is for a whole period, and this one still runs"
+    whole = evaluator.evaluate(kpi, period=parse_period("2026-09"))
+    assert whole.unjudged == ""
+
+
+def test_who_stayed_is_judged_once_everybody_had_time_to_leave(cache: sqlite3.Connection) -> None:
+    stayed = override(
+        BUILTINS["customer_retention_rate"], {"partial": "to_date", "target": {"want": "up", "value": 0.9}}
+    )
+    assert told(cache, stayed, None).unjudged == "its goal is for a whole period, and this one still runs"
+
+
+def test_a_running_count_is_judged_by_its_path_still(cache: sqlite3.Connection) -> None:
+    result = told(cache, leads(partial="to_date"), None)
+    assert (result.value, result.verdict, result.unjudged) == (100, "green", "")
+
+
+def test_a_deadline_that_passed_stays_judged_while_the_next_period_runs(cache: sqlite3.Connection) -> None:
+    """Met with September's 140, whatever October has come to."""
+    target = {"want": {"between": [100, 200]}, "start": "2026-09-01", "due": "2026-09-30"}
+    result = told(cache, leads(partial="to_date", target=target), None)
+    assert result.target is not None
+    assert result.target.progress is not None
+    assert (result.target.progress.state, result.target.progress.value, result.verdict) == ("met", 140, "green")
