@@ -1,14 +1,15 @@
 """Whether a target says anything of the period shown: a goal holds for a period of its own (docs/definitions.md)."""
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 from scorecards.definition import Kpi
 from scorecards.figures import is_two_sided
-from scorecards.periods import span_holding
+from scorecards.periods import midnight, span_holding
 from scorecards.plan import Plan, is_stock
 from scorecards.reading import unit_of
 from scorecards.sqlslot import has_periods
-from scorecards.targets.baselines import accrues, baseline_days, same_length
+from scorecards.targets.baselines import accrues, baseline_days, first_day, same_length
 from scorecards.targets.slot import Band, Target
 
 if TYPE_CHECKING:
@@ -23,9 +24,19 @@ def why_unjudged(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan)
     main = chosen.main
     if chosen.shows_period and main.since >= int(evaluator.as_of.timestamp()):
         return "this period has not begun"
+    begins = first_day(kpi, target)
+    if begins is not None and _ends_by(evaluator, kpi, chosen, begins):
+        return f"its goal begins on {begins.day} {begins:%b %Y}"
     if not grows(evaluator, kpi):
         return ""
     return _of_another_length(evaluator, kpi, target, chosen) or _while_it_runs(evaluator, kpi, target, chosen)
+
+
+def _ends_by(evaluator: "Evaluator", kpi: Kpi, chosen: Plan, day: date) -> bool:
+    """Is what is shown over by the beginning of a day?"""
+    if is_stock(kpi):
+        return chosen.main.at <= midnight(day, evaluator.zone)
+    return min(chosen.main.day_end, evaluator.today) <= day
 
 
 def _of_another_length(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan) -> str:

@@ -165,22 +165,26 @@ def test_a_value_wanted_by_a_day_is_judged_by_the_path_of_today(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("start", "is_known"),
+    ("start", "is_known", "is_judged"),
     [
-        ({"at": date(2026, 10, 1)}, True),
-        ({"at": date(2026, 10, 2)}, False),
-        ({"at": date(2027, 1, 1)}, False),
-        ({"period": "2026-09"}, True),
-        ({"period": "2026-10"}, False),
-        ({"period": "2026"}, False),
+        ({"at": date(2026, 10, 1)}, True, False),
+        ({"at": date(2026, 10, 2)}, False, False),
+        ({"at": date(2027, 1, 1)}, False, False),
+        ({"period": "2026-09"}, True, True),
+        ({"period": "2026-10"}, False, False),
+        ({"period": "2026"}, False, False),
     ],
 )
-def test_a_baseline_whose_days_are_not_over_judges_nothing(tmp_path: Path, start: Any, is_known: bool) -> None:
-    """What lies ahead, or still runs, is no value to start from."""
+def test_a_baseline_whose_days_are_not_over_judges_nothing(
+    tmp_path: Path, start: Any, is_known: bool, is_judged: bool
+) -> None:
+    """What lies ahead, or still runs, is no value to start from; on the day itself its way has not begun."""
     target = {"want": "down", "change": "-20%", "from": start, "due": date(2027, 6, 30)}
     found = asked(tmp_path, target, datetime(2026, 10, 1, 12, tzinfo=UTC))
     assert found.target is not None
-    assert (found.target.value, found.verdict is not None) == ((8, True) if is_known else (None, False))
+    assert found.target.baseline is not None
+    assert (found.target.baseline.baseline.value is not None) == is_known
+    assert (found.target.value, found.verdict is not None) == ((8, True) if is_judged else (None, False))
 
 
 def test_check_warns_of_a_baseline_that_is_not_over() -> None:

@@ -430,3 +430,45 @@ def test_a_segment_is_judged_by_its_own_value(tmp_path: Path) -> None:
     assert (progress_of(result).state, result.verdict) == ("missed", "red")
     assert [(part.segment, part.verdict) for part in result.segments] == [("ann", "green")]
     assert (banded.status, progress_of(banded).state) == ("ok", "met")
+
+
+@pytest.mark.parametrize(
+    ("target", "today", "period", "begins"),
+    [
+        (
+            {},
+            date(2026, 1, 5),
+            None,
+            "1 Jan 2026",
+        ),  # what January's scorecard shows is December, of the baseline itself
+        ({}, date(2026, 11, 5), "2024-06", "1 Jan 2026"),
+        ({}, date(2026, 11, 5), "2025", "1 Jan 2026"),
+        ({"start": date(2026, 7, 1)}, date(2026, 8, 5), "2026-06", "1 Jul 2026"),
+        ({"change": None, "value": 1500}, date(2026, 11, 5), "2025-12", "1 Jan 2026"),
+    ],
+)
+def test_before_its_way_begins_nothing_is_judged(
+    tmp_path: Path, target: dict[str, Any], today: date, period: str | None, begins: str
+) -> None:
+    with cache_of(tmp_path, STEADY) as conn:
+        result = told(conn, revenue(**target), today, period=period, granularity="month" if period is None else None)
+    assert result.verdict is None
+    assert result.unjudged == f"its goal begins on {begins}"
+    assert target_of(result).baseline is not None  # kept by the first scorecard, judged or not
+    assert target_of(result).value is None
+
+
+def test_a_rate_is_no_longer_on_target_before_its_way_begins(tmp_path: Path) -> None:
+    target = {"want": "up", "change": "+10%", "from": {"period": "2026-Q2"}, "start": "2026-07-01", "due": "2026-12-31"}
+    kpi = override(BUILTINS["win_rate"], {"n_min": 1, "target": target})
+    with cache_of(tmp_path, STEADY) as conn:
+        before = told(conn, kpi, date(2026, 11, 5), period="2025-Q3")
+        after = told(conn, kpi, date(2026, 11, 5), period="2026-Q3")
+    assert (before.verdict, before.unjudged) == (None, "its goal begins on 1 Jul 2026")
+    assert (after.verdict is not None, after.unjudged) == (True, "")
+
+
+def test_the_first_whole_period_of_a_way_is_judged(tmp_path: Path) -> None:
+    with cache_of(tmp_path, STEADY) as conn:
+        result = told(conn, revenue(), date(2026, 2, 1), granularity="month")
+    assert (result.verdict is not None, result.unjudged) == (True, "")
