@@ -92,8 +92,8 @@ def judge(
         path=path if stretch is not None else None,
         projected=ending,
     )
-    if prorated and share == 0 and path != "seasonal":
-        return Judged(result, None, None)  # not a day, or none that works, has passed: nothing is early or late
+    if prorated and share == 0:
+        return Judged(result, None, None)  # no day that counts has passed: nothing is early or late
     return Judged(result, colour(gap, tolerance(target, is_rate=is_rate)), gap)
 
 

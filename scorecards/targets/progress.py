@@ -97,7 +97,7 @@ def _of_sum(
         total = value if ended.state == "not judged" else ended.value
         return Progress(way.start, way.end, way.end, ended.state, goal, total, goal, passed=1.0, accrues=True)
     expected = goal * share if goal is not None else None
-    gap = relative_gap(str(target.want), value, expected) if expected is not None else None
+    gap = relative_gap(str(target.want), value, expected) if expected is not None and share > 0 else None
     return Progress(
         way.start,
         way.end,

@@ -195,12 +195,14 @@ def test_one_period_rules_all_that_is_said(
     assert said.gap == pytest.approx(judged - said.expected)
     if way is not None and way.state != "running":
         assert result.verdict == ("green" if said.gap >= 0 else "red")
+    elif said.expected == 0:
+        assert result.verdict is None  # its season has brought nothing yet
     elif abs(said.gap) > 1e-9:
         worst = "amber" if said.gap >= -0.1 * said.expected * (1 + 1e-12) else "red"
         assert result.verdict == ("green" if said.gap > 0 else worst)
     if "rag" in details:
-        share = said.gap / said.expected if said.expected else said.gap
-        assert (details["rag"], details["gap"]) == (result.verdict, pytest.approx(share))
+        share = pytest.approx(said.gap / said.expected) if said.expected else None
+        assert (details["rag"], details["gap"]) == (result.verdict, share)
         assert (details["target"], details["expected_to_date"]) == (said.value, said.expected)
 
 
@@ -472,3 +474,18 @@ def test_the_first_whole_period_of_a_way_is_judged(tmp_path: Path) -> None:
     with cache_of(tmp_path, STEADY) as conn:
         result = told(conn, revenue(), date(2026, 2, 1), granularity="month")
     assert (result.verdict is not None, result.unjudged) == (True, "")
+
+
+def test_a_season_that_brought_nothing_so_far_is_no_reason_for_green(tmp_path: Path) -> None:
+    """The year before nothing was won until March: 0 in February is neither early nor late."""
+    late = [won_on(date(2025, month, 10), 100) for month in range(3, 13)]
+    with cache_of(tmp_path, late) as conn:
+        year = override(revenue(), {"period": "year", "partial": "to_date"})
+        result = told(conn, year, date(2026, 2, 15))
+        month = told(conn, revenue(), date(2026, 2, 15), granularity="month")
+        first = told(conn, year, date(2026, 1, 1))
+        later = told(conn, year, date(2026, 4, 15))
+    assert (result.value, target_of(result).expected, result.verdict) == (0, 0, None)
+    assert (progress_of(month).expected, progress_of(month).verdict, month.verdict) == (0, None, None)
+    assert (first.value, first.verdict) == (0, None)
+    assert later.verdict == "red"
