@@ -44,12 +44,7 @@ def known(state: sqlite3.Connection, until: datetime) -> Pledges:
     ends = state.execute("SELECT * FROM target_ends WHERE sent_at <= ?", given)
     return Pledges(
         {(row["kpi"], row["target"]): _kept(row) for row in baselines},
-        {
-            (row["kpi"], row["target"]): Deadline(
-                cast(State, row["state"]), date.fromisoformat(row["judged_on"]), row["value"]
-            )
-            for row in ends
-        },
+        {(row["kpi"], row["target"]): _end(row) for row in ends},
     )
 
 
@@ -91,11 +86,21 @@ def remember(state: sqlite3.Connection, results: Sequence[KpiResult]) -> None:
             )
 
 
-def forget_baselines(state: sqlite3.Connection, kpi: str) -> list[Kept]:
-    """The next scorecard sent keeps the baselines of a KPI's targets anew; says which were kept so far."""
+def forget(state: sqlite3.Connection, kpi: str) -> tuple[list[Kept], list[Deadline]]:
+    """The next scorecard sent keeps the baselines of a KPI's targets anew; says which were kept so far.
+
+    How its targets came out is forgotten with them: a value judged by another goal must not stand beside the new one.
+    """
     rows = state.execute("SELECT * FROM target_baselines WHERE kpi = ? ORDER BY sent_at", (kpi,)).fetchall()
+    ends = state.execute("SELECT * FROM target_ends WHERE kpi = ? ORDER BY sent_at", (kpi,)).fetchall() if rows else []
     state.execute("DELETE FROM target_baselines WHERE kpi = ?", (kpi,))
-    return [_kept(row) for row in rows]
+    if rows:
+        state.execute("DELETE FROM target_ends WHERE kpi = ?", (kpi,))
+    return [_kept(row) for row in rows], [_end(row) for row in ends]
+
+
+def _end(row: sqlite3.Row) -> Deadline:
+    return Deadline(cast(State, row["state"]), date.fromisoformat(row["judged_on"]), row["value"])
 
 
 def _kept(row: sqlite3.Row) -> Kept:

@@ -124,8 +124,9 @@ def test_only_what_was_sent_up_to_an_instant_is_known_then(desk: Desk) -> None:
 
 
 def test_a_person_may_say_that_it_starts_anew(desk: Desk) -> None:
-    """Only then does the goal move with the past."""
-    sent(desk, DUE)
+    """Only then does the goal move with the past; how it came out is judged by the new goal, not beside it."""
+    before = sent(desk, DUE)
+    assert before["progress"]["state"] == "met"
     config = desk.data_dir.parent / "config.toml"
     said = '[kpi.won_revenue.target]\nwant = "up"\nchange = "+50%"\nfrom = {period = "2026-09"}\ndue = 2026-10-31\n'
     config.write_text(config.read_text() + said)
@@ -133,11 +134,16 @@ def test_a_person_may_say_that_it_starts_anew(desk: Desk) -> None:
     done = subprocess.run([*command, "won_revenue"], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines() == [
         "won_revenue: 400 of 2026-09-01 to 2026-10-01, kept since 2026-11-02, is dropped",
+        f"won_revenue: that its goal of 2026-10-31 was {before['progress']['state']} is dropped with it",
         "the next scorecard sent with it keeps the baseline as it is then",
     ]
     changed_deals(desk, "UPDATE opportunities SET amount_minor = 70000 WHERE source_id = '9'")
-    assert sent(desk, DUE + WEEK)["baseline"]["value"] == 700
+    after = sent(desk, DUE + WEEK)
+    assert after["baseline"]["value"] == 700
     assert rows(desk.state, "target_baselines") == [("won_revenue", 700)]
+    way = after["progress"]
+    assert (way["goal"], way["value"]) == (1050, before["progress"]["value"])
+    assert way["state"] == ("met" if way["value"] >= way["goal"] else "missed")
     wrong = subprocess.run([*command, "win_rate"], capture_output=True, text=True, timeout=60, check=False)
     assert (wrong.returncode, "its target starts from no baseline" in wrong.stderr) == (2, True)
 
