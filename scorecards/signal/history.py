@@ -59,8 +59,10 @@ class Past:
         values = charted(points)
         if self.is_count and is_rare(values):
             return Signal("too_few_points", points=_known(values), days_between=self._days_between(points))
+        # Profit may be negative, though nothing of how it is written says so.
+        floor = None if any(value is not None and value < 0 for value in values) else self.floor
         said = judge(
-            values, floor=self.floor, ceiling=self.ceiling, cycle=self.cycle, declared=_places(self.changes, points)
+            values, floor=floor, ceiling=self.ceiling, cycle=self.cycle, declared=_places(self.changes, points)
         )
         return replace(said.signal, since=points[said.era].start if said.signal.mean is not None else None)
 
@@ -188,10 +190,23 @@ def charted(points: Sequence[Point]) -> list[float | None]:
 
 def bounds_of(evaluator: "Evaluator", kpi: Kpi) -> tuple[float | None, float | None]:
     """What the KPI cannot pass: (floor, ceiling)."""
-    can_fall = bool(kpi.operands) or kpi.sql is not None
     score = unit_of(kpi, evaluator.kpis, evaluator.compiler) == "score"
     ceiling = 1.0 if is_rate(kpi) and kpi.ratio is None else kpi.scale if score else None
-    return None if can_fall else 0.0, ceiling
+    return None if _can_fall(evaluator, kpi) else 0.0, ceiling
+
+
+def _can_fall(evaluator: "Evaluator", kpi: Kpi) -> bool:
+    """May it be below zero? A statement may, what is taken away from something, and what is made of such."""
+    if kpi.sql is not None or (kpi.calc is not None and kpi.calc.minus):
+        return True
+    if kpi.ratio is not None and isinstance(kpi.ratio.times, float) and kpi.ratio.times < 0:
+        return True
+    for name, _, suffix in (said.partition(".") for said in kpi.operands):
+        if suffix in ("change", "gap"):
+            return True
+        if suffix != "n" and _can_fall(evaluator, evaluator.part(kpi, name)):
+            return True
+    return False
 
 
 def is_rare(points: Sequence[float | None]) -> bool:

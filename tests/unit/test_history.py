@@ -21,9 +21,9 @@ from scorecards.plan import plan
 from scorecards.render.format import get
 from scorecards.render.rows import usual_words
 from scorecards.signal.chart import judge
-from scorecards.signal.history import many, newest_signal, past_of
+from scorecards.signal.history import Past, bounds_of, many, newest_signal, past_of
 from scorecards.slots import Granularity
-from scorecards.values import Signal
+from scorecards.values import Point, Signal
 from scorecards.version import definition_of
 from syncagent import facts
 from syncagent.store import open_cache
@@ -304,3 +304,38 @@ def test_before_the_calendar_there_is_no_past(cache: sqlite3.Connection) -> None
     evaluator = Evaluator(cache, KPIS, REPORTING, as_of=datetime(2025, 10, 27, tzinfo=UTC))
     past = past_of(evaluator, KPIS["made_weekly"], Span(date(3, 1, 6), date(3, 1, 13), "week"))
     assert past.signal(len(past.points) - 1).result == "too_few_points"
+
+
+@pytest.mark.parametrize(
+    ("written", "floor"),
+    [
+        ({"ratio": {"top": "won_revenue", "bottom": "won_revenue.previous"}}, 0.0),
+        ({"calc": {"plus": ["won_deals_here", "lost_opportunities.n"]}}, 0.0),
+        ({"calc": {"plus": ["won_revenue"], "minus": ["upsell_revenue"]}}, None),
+        ({"ratio": {"top": "won_revenue.change", "bottom": "won_revenue.base"}}, None),
+        ({"ratio": {"top": "less", "bottom": "won_revenue"}}, None),
+        ({"ratio": {"top": "won_revenue", "bottom": "lost_opportunities", "times": -1}}, None),
+        ({"sql": "SELECT COUNT(*) AS value FROM leads WHERE created_at >= :start AND created_at < :end"}, None),
+    ],
+)
+def test_what_no_part_can_take_below_zero_has_its_floor_there(
+    cache: sqlite3.Connection, written: dict[str, Any], floor: float | None
+) -> None:
+    """Revenue over that of the month before has no usual range from -18 %."""
+    kpi = build("own", written)
+    more = {
+        "won_deals_here": build("won_deals_here", {"of": "opportunities", "date": "outcome_date"}),
+        "less": build("less", {"calc": {"plus": ["won_revenue"], "minus": ["upsell_revenue"]}}),
+    }
+    evaluator = Evaluator(cache, {**BUILTINS, **more, "own": kpi}, REPORTING, as_of=datetime(2026, 10, 21, tzinfo=UTC))
+    assert bounds_of(evaluator, kpi)[0] == floor
+
+
+def test_what_was_below_zero_once_has_no_floor_there() -> None:
+    """Deals may cost more than they bring."""
+    day = date(2024, 1, 1)
+    points = [Point(add_months(day, at), add_months(day, at + 1), (-3.0, 4.0)[at % 2], 9, "ok") for at in range(14)]
+    past = Past(tuple(points), "month", (37, 12), 0.0, None, None, False, False, None, {})
+    usual = past.signal(13)
+    assert usual.lower is not None
+    assert usual.lower < 0
