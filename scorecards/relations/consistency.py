@@ -87,6 +87,7 @@ def _kinds() -> Iterator[str]:
         yield _found("inactive owner with open work", table, gone, f"'open, of ' || COALESCE({left}, 'somebody gone')")
     yield from _orphans()
     yield from _conflicts()
+    yield _twice_named()
 
 
 def _orphans() -> Iterator[str]:
@@ -117,6 +118,25 @@ def _conflicts() -> Iterator[str]:
         which = standing("l.a_id")
         why = f"(SELECT MIN(l.evidence) {at_odds} AND {which} = t.id)"
         yield _found("link conflict", table, f"t.id IN (SELECT {which} {at_odds})", why)
+
+
+def _twice_named() -> str:
+    """Deals of another CRM that name one opportunity: all are its copies, out of every sum, though one may be new."""
+    copies = (
+        "SELECT h.name AS name FROM link_names n JOIN opportunities h ON h.id = n.copy JOIN opportunities o"
+        " ON o.id = n.original WHERE n.object = 'opportunities' AND n.original {0} AND h.cluster_id = o.cluster_id"
+        " AND h.is_deleted = 0 AND h.merged_into IS NULL"
+    )
+    # Of most opportunities one deal alone tells, which the index says.
+    several = "SELECT n.original AS id FROM link_names n WHERE n.object = 'opportunities' GROUP BY n.original"
+    only = (
+        f"t.id IN (SELECT {standing('k.id')} FROM ({several} HAVING COUNT(*) > 1) k"
+        f" WHERE (SELECT COUNT(*) FROM ({copies.format('= k.id')})) > 1)"
+    )
+    its_ids = ITS_IDS.format("t")
+    named = f"SELECT c.name FROM ({copies.format(f'IN ({its_ids})')}) c ORDER BY c.name LIMIT 5"
+    what = f"'named by ' || (SELECT group_concat(k.name, ', ') FROM ({named}) k)"
+    return _found("two deals of one opportunity", "opportunities", only, what)
 
 
 #: One record of each kind first, then the second of each: a short list has some of all.

@@ -174,6 +174,21 @@ def test_links_at_odds_are_found(cache: sqlite3.Connection) -> None:
     assert (listed(result), result.value) == ({"named": f"link conflict: {why}"}, 1)
 
 
+def test_two_deals_that_name_one_opportunity_are_told(cache: sqlite3.Connection) -> None:
+    """Both are out of every sum, and one of them is most likely another deal: the one that counts is told of."""
+    deal = {"state": "open", "created_at": CREATED}
+    for id_, gone in (("twice", 0), ("once", 0), ("was twice", 0)):
+        put(cache, "opportunities", id_, name=id_.title(), **deal, is_deleted=gone)
+    for id_, named, gone in (
+        ("h1", "twice", 0), ("h2", "twice", 0), ("h3", "once", 0), ("h4", "was twice", 0), ("h5", "was twice", 1),
+    ):  # fmt: skip
+        put(cache, "opportunities", id_, source="hubspot", source_name="hs", source_instance="p", name=f"Deal {id_}",
+            sf_opportunity_id=named, is_deleted=gone, **deal)  # fmt: skip
+    result = told(cache, where={"kind": "two deals of one opportunity"})
+    assert listed(result) == {"twice": "two deals of one opportunity: named by Deal h1, Deal h2"}
+    assert result.value == 1
+
+
 def test_counts_by_kind_and_the_first_of_each_with_their_links(cache: sqlite3.Connection) -> None:
     for number in range(30):
         put(cache, "opportunities", f"D{number:02}", name=f"Deal {number}", url=f"https://crm.test/{number}",
