@@ -1,12 +1,26 @@
-"""What is wrong with an action list where it names other KPIs: those whose rows it lists, and those it leaves out."""
+"""What is wrong with an action list where it names other KPIs, or says of its lines what nobody knows of them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from scorecards.checks import Problem
 from scorecards.definition import Kpi
+from scorecards.reasons import WORD
 from scorecards.relations import Language
 from scorecards.slots import Action
+
+
+def unknown_words(action: Action) -> Iterator[Problem]:
+    """The words of a reason its lines have nothing for: a line of `per` is no record, a record has no figure."""
+    for word in sorted(set(re.findall(WORD, action.reason))):
+        place = "action.reason"
+        if action.per is None and word in ("figure", "before"):
+            yield place, f"{{{word}}} is that of one line of per.", "Name action.per, or say {measure} or a column."
+        elif action.per is not None and word == "before" and not action.fallen:
+            yield place, "{before} is known of what has fallen alone.", "Set action.fallen = true, or take it away."
+        elif action.per is not None and word not in ("figure", "before"):
+            yield place, f"{{{word}}} is of a record, and a line of per is none.", "Take it away, or say {figure}."
 
 
 def of_others(action: Action, kpis: Mapping[str, Kpi], language: Language) -> Iterator[Problem]:

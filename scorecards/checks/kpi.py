@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scorecards.checks import Problem, aims, idle, meant, operands, reads, sql
-from scorecards.checks.borrowed import of_others
+from scorecards.checks.borrowed import of_others, unknown_words
 from scorecards.checks.comparing import is_empty, unfit, unfit_operator
 from scorecards.conditions import ANY, CHOICE, COMPARING, OPERATORS
 from scorecards.definition import Kpi, Reporting
@@ -19,6 +19,8 @@ from scorecards.slots import Deadline, DurationSlot
 from scorecards.split import counted, why_whole
 from scorecards.wanted import Wanted, any_of
 
+#: Words of a reason that are no columns.
+_OF_A_LIST = {"age", "measure", "gap", "figure", "before", "limit"}
 _COUNTING = ("count", "distinct")
 #: Why a row may be left out, beside what `out` names.
 REASONS = ("null", "no_fx", "open", "negative", "immature", "pending", "void")
@@ -140,15 +142,11 @@ class _Check:
                 yield from self._known("action.per", kpi.action.per)
             if kpi.action.without is not None:
                 yield from self._known("action.without.key", kpi.action.without.key)
-            for name in set(re.findall(WORD, kpi.action.reason)) - {
-                "age",
-                "measure",
-                "gap",
-                "figure",
-                "before",
-                "limit",
-            }:
-                yield from self._known("action.reason", name)
+            if unknown := list(unknown_words(kpi.action)):
+                yield from unknown
+            else:
+                for name in set(re.findall(WORD, kpi.action.reason)) - _OF_A_LIST:
+                    yield from self._known("action.reason", name)
             if kpi.action.amount is not None:
                 yield from self._known("action.amount", kpi.action.amount)
                 yield from self._number("action.amount", kpi.action.amount)
