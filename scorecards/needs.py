@@ -12,6 +12,7 @@ from scorecards.periods import Slice
 from scorecards.plan import is_stock
 from scorecards.relations.funnel import steps_of
 from scorecards.rests import rests_on
+from scorecards.uses import OWN_BOOK
 from scorecards.wanted import any_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ _NEW_SETTINGS = "its settings are new, and what follows from the records by them
 
 #: Said of the agent's own book, which no source gives.
 NOTED = "The agent notes it itself, with its first sync and the first scorecard it sends."
+
+
+#: Said of what several sources have in common.
+_SECOND = 'Read a second CRM that has some of the same: [source.NAME] type = "salesforce" or "hubspot".'
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,7 @@ def _nowhere(what: str, said: str, known: Sequence[str]) -> Lack:
 
 def _no_rows(kpi: Kpi, table: str, empty: str | None, known: Collection[str]) -> Lack:
     needs = kpi.needs or table.replace("_", " ")
-    maps = kpi.maps or (how_to_map(table) if table in known else NOTED)
+    maps = kpi.maps or (how_to_map(table) if table in known else NOTED if table in OWN_BOOK else _SECOND)
     return _no_data(needs, maps, empty)
 
 

@@ -28,7 +28,7 @@ _BEHIND = {
 #: Relations with rows of two tables, of which one will do.
 MADE_OF_EITHER = frozenset({"handled"})
 #: The agent's own book, which no source fills: it is never late itself, being what lateness is told by.
-OWN_BOOK = frozenset({"streams", "sync_runs", "deliveries"})
+OWN_BOOK = frozenset({"streams", "sync_state", "sync_runs", "deliveries"})
 #: What converts the money of a record, beside its currency: what its CRM makes of it.
 _HOME = ("home_amount", "home_currency")
 #: Words in a KPI that say it leans on activities.

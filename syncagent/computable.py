@@ -6,7 +6,7 @@ Knows the sources that are configured; what a KPI needs of the cache is `scoreca
 import re
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connectors.files.settings import FilesSettings
@@ -14,6 +14,7 @@ from scorecards.definition import Kpi
 from scorecards.evaluate import Evaluator
 from scorecards.needs import Lack, how_to_map, lack_of
 from scorecards.uses import MADE_OF_EITHER, table_behind
+from scorecards.values import KpiResult
 from scorecards.wanted import any_of
 from syncagent.config.result import Config, SourceSettings
 from syncagent.schema import TABLES
@@ -61,7 +62,7 @@ def _verdict(config: Config, cache: sqlite3.Connection, lack: Lack | None) -> Ve
         return Verdict(True)
     table = lack.table
     if table is None or table not in TABLES:
-        return Verdict(False, lack.status, lack.needs, _named(config, lack.maps))
+        return Verdict(False, lack.status, lack.needs, named(config, lack.maps))
     givers = _givers(config, table)
     if not givers:
         return Verdict(False, lack.status, lack.needs, _how_to_get(config, table, lack.maps))
@@ -71,7 +72,7 @@ def _verdict(config: Config, cache: sqlite3.Connection, lack: Lack | None) -> Ve
         return Verdict(False, lack.status, lack.needs, mend)
     mend = f"{' and '.join(givers)} {'has' if len(givers) == 1 else 'have'} no {table.replace('_', ' ')}."
     if "[[source." not in lack.maps:
-        mend = f"{mend} {_named(config, lack.maps)}".strip()
+        mend = f"{mend} {named(config, lack.maps)}".strip()
     return Verdict(False, lack.status, lack.needs, mend)
 
 
@@ -80,24 +81,29 @@ def _how_to_get(config: Config, table: str, maps: str) -> str:
     maps = maps if maps != how_to_map(table) else ""
     for name, settings in config.sources.items():
         if not isinstance(settings, FilesSettings) and table in settings.offered():
-            more = "" if "[[source." in maps else _named(config, maps)
+            more = "" if "[[source." in maps else named(config, maps)
             return f'Add "{table}" to streams of [source.{name}]. {more}'.rstrip()
     if "[[source." in maps:
         return maps  # it says so itself
     said = f'No source gives {table.replace("_", " ")}: read them from a file, [[source.NAME.table]] table = "{table}".'
-    return f"{said} {_named(config, maps)}".rstrip()
+    return f"{said} {named(config, maps)}".rstrip()
 
 
-def _named(config: Config, maps: str) -> str:
+def placed(config: Config, result: KpiResult) -> KpiResult:
+    """The result as those who wrote this configuration can use it: why there is no value names their sources."""
+    return replace(result, reason=named(config, result.reason)) if result.reason else result
+
+
+def named(config: Config, maps: str) -> str:
     """A sentence of where to map, with the one source it can mean in place of NAME; files map by `columns`."""
 
     def place(found: re.Match[str]) -> str:
         givers = _givers(config, found["table"])
-        if len(givers) != 1:
-            return found[0]
-        if isinstance(config.sources[givers[0]], FilesSettings) and found["key"] == "fields":
-            return f"columns of [[source.{givers[0]}.table]]:"
-        return f"[source.{givers[0]}.{found['key']}.{found['table']}]"
+        name = givers[0] if len(givers) == 1 else "NAME"
+        may_give = givers or config.sources  # of a table nobody gives: whoever could
+        if found["key"] == "fields" and all(isinstance(config.sources[one], FilesSettings) for one in may_give):
+            return f"columns of [[source.{name}.table]]:"
+        return f"[source.{name}.{found['key']}.{found['table']}]" if name != "NAME" else found[0]
 
     return re.sub(r"\[source\.NAME\.(?P<key>fields|values)\.(?P<table>\w+)\]", place, maps)
 

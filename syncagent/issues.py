@@ -23,6 +23,7 @@ from scorecards.told import Kept, Told
 from scorecards.values import Freshness, KpiResult, Period
 from scorecards.voice import is_satisfaction, with_voice
 from syncagent import compose, freshness, kept, pledges, told
+from syncagent.computable import placed
 from syncagent.config.result import Config
 from syncagent.notices import Owner
 from syncagent.rhythm import CardPeriod, granularity_of
@@ -124,7 +125,7 @@ def _values(
     for name in card.kpis:
         kpi = config.kpis[name]
         try:
-            result = evaluator.evaluate(kpi, granularity=granularity, max_age_s=card.max_age)
+            result = placed(config, evaluator.evaluate(kpi, granularity=granularity, max_age_s=card.max_age))
             result = replace(result, smart=of_result(config, card, result, evaluator.today))
             if satisfaction is not None:
                 result = with_voice(evaluator, kpi, result, satisfaction, granularity=granularity)

@@ -43,6 +43,7 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     from scorecards.evaluate import Evaluator
     from scorecards.periods import parse_period
     from scorecards.voice import is_process, with_voice
+    from syncagent.computable import named
     from syncagent.store import read_cache
 
     config = app.config
@@ -55,6 +56,7 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     with closing(read_cache(config.agent.data_dir)) as cache:
         evaluator = Evaluator(cache, config.kpis, config.reporting(), as_of=moment)
         told = evaluator.explain(kpi, period=span)
+        told["reason"] = named(config, told["reason"]) if told["reason"] else None
         told["voc_alignment"] = None
         if is_process(kpi) and evaluator.holds("survey_responses"):
             result = evaluator.evaluate(kpi, period=span)

@@ -153,6 +153,7 @@ def show_command(
     from scorecards.restate import restated_since
     from scorecards.voice import with_voice
     from syncagent import kept, pledges, told
+    from syncagent.computable import placed
     from syncagent.store import read_cache
 
     config = app.config
@@ -174,7 +175,7 @@ def show_command(
         shelf = kept.Shelf(cache, reporting, moment)
         sent = told.kept_in(state) if state is not None else none_kept
         evaluator = Evaluator(cache, config.kpis, reporting, as_of=moment, pledges=pledged, keeper=shelf, kept=sent)
-        results = [evaluator.evaluate(kpi, period=span, by=by or None) for kpi in kpis]
+        results = [placed(config, evaluator.evaluate(kpi, period=span, by=by or None)) for kpi in kpis]
         results = [
             restated_since(evaluator, kpi, result, told.of_kpi(state, kpi.id, moment) if state is not None else ())
             for kpi, result in zip(kpis, results, strict=True)

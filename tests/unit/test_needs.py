@@ -221,6 +221,35 @@ def test_the_list_as_json_keeps_its_old_form(office: Office, capsysbinary: pytes
     assert by["survey_rating"]["status"] == "not_configured"
 
 
+@pytest.mark.parametrize("command", [["kpi", "show"], ["kpi", "explain"]])
+def test_who_reads_files_alone_is_told_of_columns_wherever_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """`kpi show` says what `kpi list` does: a files source has no [source.NAME.fields.TABLE]."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SYNCAGENT_CONFIG", raising=False)
+    Office(tmp_path).write()
+    run_cli(["sync"])
+    capsys.readouterr()
+    run_cli([*command, "profit_per_customer"])
+    said = capsys.readouterr().out
+    assert "columns of [[source.desk.table]]: cost" in said
+    assert ".fields." not in said
+
+
+def test_the_agent_notes_its_own_book_alone(empty: sqlite3.Connection) -> None:
+    """That two CRMs have records in common is none of its notes."""
+    for name in ("sync_success_rate", "report_latency"):
+        lack = lack_of(evaluator(empty), BUILTINS[name])
+        assert lack is not None
+        assert "The agent notes it itself" in lack.sentence
+    for kpi in (BUILTINS["dq_consolidation_rate"], build("mine", {"of": "link_clusters"})):
+        lack = lack_of(evaluator(empty, {kpi.id: kpi}), kpi)
+        assert lack is not None
+        assert "notes" not in lack.sentence
+        assert "[source.NAME]" in lack.maps
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [
