@@ -156,8 +156,11 @@ _FORMS = (
 PERIOD_HELP = 'Write "all", "2026", "2026-Q3", "2026-10", "2026-W46", "2026-11-16" or "START..END".'
 
 
-def parse_period(text: str) -> Span:
-    """Read a `--period`. Raises ValueError with a plain sentence."""
+def parse_period(text: str, week_starts: int = 0) -> Span:
+    """Read a `--period`. Raises ValueError with a plain sentence.
+
+    A week that starts on another day than Monday (0) is the ISO week of most of its days, as mails name it.
+    """
     if text == "all":
         return Span(FIRST_DAY, LAST_DAY, "all")
     try:
@@ -180,7 +183,7 @@ def parse_period(text: str) -> Span:
                 start = date(year, rest[0], 1)
                 return Span(start, add_months(start, 1), "month")
             if kind == "week":
-                start = date.fromisocalendar(year, rest[0], 1)
+                start = date.fromisocalendar(year, rest[0], 1) + timedelta((week_starts + 3) % 7 - 3)
                 return Span(start, start + timedelta(7), "week")
             start = date(year, rest[0], rest[1])
             return Span(start, start + timedelta(1), "day")

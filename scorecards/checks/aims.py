@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from scorecards.checks import Problem
-from scorecards.definition import Kpi
+from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_rate
 from scorecards.periods import parse_period
 from scorecards.targets.baselines import accrues, baseline_days, baseline_is_over
@@ -32,9 +32,9 @@ def problems(kpi: Kpi) -> Iterator[Problem]:
             yield f"target.{name}", f"the KPI is not split by {name!r}.", mend
 
 
-def not_begun(kpi: Kpi, today: date) -> str:
+def not_begun(kpi: Kpi, today: date, reporting: Reporting) -> str:
     """That a target's baseline is not over on a local day, as a sentence; empty when it is, or there is none."""
-    days = baseline_days(kpi, kpi.target) if kpi.target is not None else None
+    days = baseline_days(kpi, kpi.target, reporting) if kpi.target is not None else None
     if kpi.target is None or days is None or baseline_is_over(days, kpi.target, today):
         return ""
     until = days.end - timedelta(1)

@@ -48,7 +48,7 @@ def _of_another_length(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen:
         return _said(chosen.own)
     if accrues(kpi):  # of a longer or shorter one it has a share; all time has no share of anything
         return "" if chosen.granularity != "all" else "its goal has no share of all time"
-    base = baseline_days(kpi, target)
+    base = baseline_days(kpi, target, evaluator.reporting)
     if base is None or same_length(base, main.span):
         return ""
     return (

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from scorecards.definition import Kpi
+from scorecards.definition import Kpi, Reporting
 from scorecards.figures import is_two_sided
 from scorecards.periods import Span, cut, parse_period, rolling
 from scorecards.plan import is_stock
@@ -68,16 +68,16 @@ def accrues(kpi: Kpi) -> bool:
     return not is_two_sided(kpi) or (kpi.share is not None and kpi.headline == "count")
 
 
-def baseline_span(target: Target) -> Span | None:
+def baseline_span(target: Target, reporting: Reporting) -> Span | None:
     """The whole period a relative target starts from; None where it starts from a date, or from nothing."""
     if target.from_ is None or target.from_.period is None:
         return None
-    return parse_period(target.from_.period)
+    return parse_period(target.from_.period, reporting.week_starts)
 
 
-def baseline_days(kpi: Kpi, target: Target) -> Span | None:
+def baseline_days(kpi: Kpi, target: Target, reporting: Reporting) -> Span | None:
     """The days the baseline is computed over: its period, the day itself of a stock, else the year up to it."""
-    span = baseline_span(target)
+    span = baseline_span(target, reporting)
     if span is not None or target.from_ is None or target.from_.at is None:
         return span
     day = Span(target.from_.at, target.from_.at + timedelta(1))
@@ -86,15 +86,15 @@ def baseline_days(kpi: Kpi, target: Target) -> Span | None:
     return day if is_stock(kpi) else Span(day.end - timedelta(365), day.end)
 
 
-def first_day(kpi: Kpi, target: Target) -> date | None:
+def first_day(kpi: Kpi, target: Target, reporting: Reporting) -> date | None:
     """The day the way to a target begins: as said, else where the baseline ends; None without either."""
-    days = baseline_days(kpi, target)
+    days = baseline_days(kpi, target, reporting)
     return target.start or (days.end if days is not None else None)
 
 
 def baseline_of(evaluator: "Evaluator", kpi: Kpi, target: Target) -> Agreed | None:
     """The baseline as it was kept, else as it is now; None without one. Until its days are over it has no value."""
-    days = baseline_days(kpi, target)
+    days = baseline_days(kpi, target, evaluator.reporting)
     if days is None or target.from_ is None:
         return None
     start = short_hash(target.from_.model_dump(mode="json"))

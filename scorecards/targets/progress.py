@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from scorecards.calendar import business_days
-from scorecards.definition import Kpi
+from scorecards.definition import Kpi, Reporting
 from scorecards.periods import Slice, Span, cut, midnight, shifted, span_holding
 from scorecards.plan import Plan, is_stock, plan
 from scorecards.sqlslot import has_periods
@@ -44,20 +44,20 @@ class Standing:
 def progress_of(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan, standing: Standing) -> Progress | None:
     """A target with a deadline, as it stood at the end of what is shown; None before its first day is over."""
     assert target.due is not None  # the caller looked
-    start, end = first_day(kpi, target), target.due + timedelta(1)
+    start, end = first_day(kpi, target, evaluator.reporting), target.due + timedelta(1)
     now = min(chosen.main.at_day if is_stock(kpi) else chosen.main.day_end, evaluator.today)
     if start is not None and (start >= end or now <= start):
         return None
-    if (found := way_of_sum(kpi, target, standing.full)) is not None:
+    if (found := way_of_sum(kpi, target, standing.full, evaluator.reporting)) is not None:
         return _of_sum(evaluator, kpi, target, chosen, standing, *found, now)
     return _of_period(evaluator, kpi, target, chosen, standing, start, now)
 
 
-def way_of_sum(kpi: Kpi, target: Target, full: float | None) -> tuple[Span, float | None] | None:
+def way_of_sum(kpi: Kpi, target: Target, full: float | None, reporting: Reporting) -> tuple[Span, float | None] | None:
     """The days a total is on its way from its baseline to its deadline, and its goal: so much a year, of half a year
     half of it. None of what is no such total.
     """
-    start, base = first_day(kpi, target), baseline_days(kpi, target)
+    start, base = first_day(kpi, target, reporting), baseline_days(kpi, target, reporting)
     if target.due is None or target.change is None or start is None or start > target.due or not accrues(kpi):
         return None
     way = Span(start, target.due + timedelta(1))
@@ -79,7 +79,7 @@ def _of_sum(
     """A total from the first day on, against the share of the goal that its path has passed."""
     stretch = Stretch(way.start, way.end, min(now, way.end))
     value = _so_far(evaluator, kpi, chosen, standing, way, now)
-    season = baseline_span(target)
+    season = baseline_span(target, evaluator.reporting)
 
     def seasonal() -> float | None:
         if season is None or not same_length(season, way):

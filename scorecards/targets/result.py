@@ -61,7 +61,7 @@ def against_target(
     if unjudged := why_unjudged(evaluator, kpi, target, chosen):
         return Verdict(_not_judged(evaluator, kpi, target), unjudged=unjudged)
     prorated = accrues(kpi)
-    base_span = baseline_span(target)
+    base_span = baseline_span(target, evaluator.reporting)
     agreed = baseline_of(evaluator, kpi, target)
     base = agreed.baseline.value if agreed is not None else None
     full = wanted(target, base)
@@ -108,7 +108,7 @@ def against_target(
     progress = None
     if asked.due is not None and not is_stale:
         progress = progress_of(evaluator, kpi, asked, chosen, Standing(value, whole, agreed, found))
-    sum_of_way = way_of_sum(kpi, asked, whole)
+    sum_of_way = way_of_sum(kpi, asked, whole, evaluator.reporting)
     is_way = progress is not None and (progress.accrues or progress.state != "running")
     if is_way and term is not None and progress is not None and progress.state == "running":
         is_way = not same_length(term, Span(term.start, progress.end))  # else the range shown is the way so far
@@ -173,7 +173,7 @@ def _stretch(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan, pro
         return None if main.complete else Stretch(main.span.start, main.span.end, main.day_end)
     if target.due is None or target.from_ is None:
         return None
-    begun = first_day(kpi, target)
+    begun = first_day(kpi, target, evaluator.reporting)
     if begun is None:
         return None
     now = min(main.at_day, evaluator.today)

@@ -72,7 +72,7 @@ def backtest_command(
         raise UsageError(f"this KPI has no past to test: {reason}", place=name)
     moment = parse_as_of(as_of, config.agent.timezone, app.clock())
     try:
-        span = parse_period(period) if period is not None else None
+        span = parse_period(period, config.reporting().week_starts) if period is not None else None
     except ValueError as error:
         raise UsageError(str(error), place=f"--period {period}") from None
     asked: Literal["week", "month"] | None = "week" if weeks else "month" if months else None

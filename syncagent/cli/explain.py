@@ -50,7 +50,7 @@ def explain_command(app: App, name: str, period: str | None, as_of: str | None, 
     kpi = config.kpis[known(name, config.kpis, "KPI", listed_by=KPIS)]
     moment = parse_as_of(as_of, config.agent.timezone, app.clock())
     try:
-        span = parse_period(period) if period is not None else None
+        span = parse_period(period, config.reporting().week_starts) if period is not None else None
     except ValueError as error:
         raise UsageError(str(error), place=f"--period {period}") from None
     with closing(read_cache(config.agent.data_dir)) as cache:

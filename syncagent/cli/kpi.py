@@ -164,7 +164,7 @@ def show_command(
     if moment > app.clock() + timedelta(days=1):
         raise UsageError("what is known then is not known yet", place=f"--as-of {as_of}", mend="Name a time up to now.")
     try:
-        span = parse_period(period) if period is not None else None
+        span = parse_period(period, config.reporting().week_starts) if period is not None else None
     except ValueError as error:
         raise UsageError(str(error), place=f"--period {period}") from None
     with closing(read_cache(config.agent.data_dir)) as cache, told_before(config.agent.data_dir) as state:

@@ -63,7 +63,8 @@ def check_command(app: App, offline: bool) -> int:
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
     today = app.clock().astimezone(ZoneInfo(config.agent.timezone)).date()
-    early = filter(None, (not_begun(kpi, today) for kpi in config.kpis.values()))
+    reporting = config.reporting()
+    early = filter(None, (not_begun(kpi, today, reporting) for kpi in config.kpis.values()))
     for gap in (*gaps(config, today), *early):
         click.echo(f"warning: {gap}")
     for stranger in strangers(packages_distributions()):

@@ -190,11 +190,11 @@ def test_a_baseline_whose_days_are_not_over_judges_nothing(
 def test_check_warns_of_a_baseline_that_is_not_over() -> None:
     """With the day until which nothing is judged."""
     kpi = build("mine", {**STOCK, "target": {"want": "down", "change": -0.2, **YEAR}})
-    assert not_begun(kpi, date(2026, 1, 1)) == ""
-    assert not_begun(kpi, date(2025, 12, 31)) == (
+    assert not_begun(kpi, date(2026, 1, 1), REPORTING) == ""
+    assert not_begun(kpi, date(2025, 12, 31), REPORTING) == (
         "the baseline of mine runs until 2025-12-31: nothing is judged by its target before."
     )
-    assert not_begun(build("mine", STOCK), date(2025, 1, 1)) == ""
+    assert not_begun(build("mine", STOCK), date(2025, 1, 1), REPORTING) == ""
 
 
 @pytest.mark.usefixtures("logs_given_back")

@@ -1,5 +1,6 @@
 """Periods, slices and the business clock, over clock changes and odd calendars."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,19 @@ from hypothesis import strategies as st
 
 from scorecards.calendar import BusinessClock, business_days
 from scorecards.definition import Hours, Reporting
-from scorecards.periods import Span, add_months, cut, last_complete, like_for_like, parse_period, shifted, year_ago
+from scorecards.periods import (
+    Span,
+    add_months,
+    cut,
+    last_complete,
+    like_for_like,
+    parse_period,
+    shifted,
+    span_holding,
+    year_ago,
+)
+from scorecards.render.format import get
+from scorecards.values import Period
 
 BERLIN = ZoneInfo("Europe/Berlin")
 days = st.dates(date(2015, 1, 1), date(2035, 12, 31))
@@ -81,6 +94,17 @@ def test_week_may_start_on_sunday() -> None:
     """`week_starts` moves the week."""
     span = last_complete(datetime(2026, 11, 18, tzinfo=UTC), "week", Reporting(week_starts=6), ZoneInfo("UTC"))
     assert span == Span(date(2026, 11, 8), date(2026, 11, 15), "week")
+
+
+@given(st.dates(date(2015, 1, 5), date(2035, 12, 20)), st.integers(0, 6))
+def test_a_week_is_asked_for_by_the_name_the_mail_gives_it(day: date, starts: int) -> None:
+    """Whatever day it starts on, it is the ISO week of most of its days."""
+    reporting = Reporting(week_starts=starts)
+    span = span_holding(day, "week", reporting)
+    named = get("en-GB", "EUR", "UTC").period(Period(span.start, span.end, "UTC", True), "week")
+    most = Counter((span.start + timedelta(n)).isocalendar()[:2] for n in range(7)).most_common(1)[0][0]
+    assert parse_period(f"{most[0]}-W{most[1]:02d}", starts) == span
+    assert named == f"week {most[1]}"
 
 
 def test_fiscal_year() -> None:

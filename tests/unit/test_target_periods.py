@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import pytest
 from scorecards.catalogue import BUILTINS
 from scorecards.definition import Hours, Kpi, override
 from scorecards.evaluate import Evaluator
-from scorecards.periods import parse_period
+from scorecards.periods import Span, parse_period
 from scorecards.slots import Granularity
+from scorecards.targets.baselines import baseline_days
+from scorecards.targets.slot import Target
 from scorecards.values import KpiResult
 from syncagent import facts
 from syncagent.store import open_cache
@@ -86,6 +88,19 @@ def test_a_count_is_judged_over_its_own_period_alone(
 def test_a_scorecards_period_is_that_of_a_kpi_without_one(cache: sqlite3.Connection) -> None:
     result = told(cache, leads(target={"want": "up", "value": 30}), None, granularity="week")
     assert (result.value, result.verdict, result.unjudged) == (35, "green", "")
+
+
+def test_weeks_that_start_on_sunday_are_judged_as_the_mail_names_them(cache: sqlite3.Connection) -> None:
+    """2026-W33 is 9 to 15 August then: the week its goal is for, and the baseline of that name."""
+    sundays = PLAIN.model_copy(update={"week_starts": 6})
+    kpi = leads(period="week", target={"want": "up", "value": 30})
+    evaluator = Evaluator(cache, {kpi.id: kpi}, sundays, as_of=AS_OF)
+    found = evaluator.evaluate(kpi, period=parse_period("2026-W33", sundays.week_starts))
+    assert found.period is not None
+    assert (found.period.start, found.verdict, found.unjudged) == (date(2026, 8, 9), "green", "")
+    way = {"want": "up", "change": "+10%", "from": {"period": "2026-W33"}, "due": date(2026, 12, 31)}
+    days = baseline_days(kpi, Target.model_validate(way), sundays)
+    assert days == Span(date(2026, 8, 9), date(2026, 8, 16), "week")
 
 
 def test_a_fiscal_quarter_is_known_by_its_days(cache: sqlite3.Connection) -> None:
