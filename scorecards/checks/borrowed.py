@@ -19,7 +19,9 @@ def unknown_words(action: Action) -> Iterator[Problem]:
             yield place, f"{{{word}}} is that of one line of per.", "Name action.per, or say {measure} or a column."
         elif action.per is not None and word == "before" and not action.fallen:
             yield place, "{before} is known of what has fallen alone.", "Set action.fallen = true, or take it away."
-        elif action.per is not None and word not in ("figure", "before"):
+        elif action.per is not None and word == "limit" and action.below is None:
+            yield place, "{limit} is what the lines are below.", "Set action.below, or take it away."
+        elif action.per is not None and word not in ("figure", "before", "limit"):
             yield place, f"{{{word}}} is of a record, and a line of per is none.", "Take it away, or say {figure}."
 
 

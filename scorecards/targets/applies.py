@@ -24,7 +24,7 @@ def why_unjudged(evaluator: "Evaluator", kpi: Kpi, target: Target, chosen: Plan)
     main = chosen.main
     if chosen.shows_period and main.since >= int(evaluator.as_of.timestamp()):
         return "this period has not begun"
-    begins = first_day(kpi, target)
+    begins = first_day(kpi, target, evaluator.reporting)
     if begins is not None and _ends_by(evaluator, kpi, chosen, begins):
         return f"its goal begins on {begins.day} {begins:%b %Y}"
     if not grows(evaluator, kpi):

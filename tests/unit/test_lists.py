@@ -192,7 +192,8 @@ def test_customers_who_bought_less(cache: sqlite3.Connection) -> None:
 def test_open_leads_stand_under_either_way_to_count_conversions(cache: sqlite3.Connection) -> None:
     for name, status in (("old", "open"), ("new", "open"), ("done", "converted")):
         at = "2026-10-01T00:00:00Z" if name == "old" else "2026-10-20T00:00:00Z"
-        put(cache, "leads", name, name=name.title(), status_category=status, created_at=at)
+        done = {"converted_date": "2026-10-22"} if status == "converted" else {}
+        put(cache, "leads", name, name=name.title(), status_category=status, created_at=at, **done)
     for mode in ("cohort", "period"):
         found = listed(cache, "lead_conversion_rate", params={"mode": mode})
         assert [row.title for row in found.rows] == ["Old", "New"], mode
