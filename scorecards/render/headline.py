@@ -5,6 +5,7 @@ Order of importance: off target, at risk, without data, then signals; the KPI na
 
 import math
 from collections.abc import Callable, Sequence
+from zoneinfo import ZoneInfo
 
 from scorecards.render.clean import clean
 from scorecards.render.format import Formatter
@@ -296,6 +297,12 @@ def compared(result: KpiResult, against: str = "") -> Comparison | None:
 def still_runs(result: KpiResult) -> bool:
     """Whether its value is of a period that is not over: its signal is of the last whole one then."""
     return result.period is not None and not result.period.complete
+
+
+def has_begun(result: KpiResult) -> bool:
+    """Whether any of its period has passed; of what lies ahead nothing can be compared."""
+    period = result.period
+    return period is None or result.as_of.astimezone(ZoneInfo(period.timezone)).date() >= period.start
 
 
 def period_word(result: KpiResult, words: Words, count: int = 1) -> str:

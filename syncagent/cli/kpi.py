@@ -258,7 +258,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool, is_asked: bo
     """
     from scorecards.render.format import get
     from scorecards.render.goals import goal_lines, in_time
-    from scorecards.render.headline import still_runs
+    from scorecards.render.headline import has_begun, still_runs
     from scorecards.render.moved import bridge_words, driver_lines, left_out
     from scorecards.render.rows import (
         beside_words,
@@ -285,7 +285,8 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool, is_asked: bo
     aside = "".join(f"  {text}" for text in (stat and f"({stat})", verdict) if text)
     click.echo(f"{result.title} ({result.kpi}): {shown}{aside}")
     lines = [("because", result.reason or "")]
-    running = ", still running" if still_runs(result) else ""
+    is_ahead = not has_begun(result)
+    running = ", not begun yet" if is_ahead else ", still running" if still_runs(result) else ""
     if result.period is not None and result.granularity != "all":
         lines.append(("period", f"{fmt.dates(result.period)} ({result.period.timezone}{running})"))
     if not is_asked:
@@ -303,7 +304,7 @@ def _show(result: "KpiResult", config: "Config", *, is_first: bool, is_asked: bo
     lines += [("rate", said) for said in rate_words(result, fmt)]
     for comparison in result.comparisons:
         word = comparison.against.replace("_", " ")
-        if comparison.value is not None:
+        if comparison.value is not None and not is_ahead:
             change = written_change(result, fmt, comparison.against) or "no change"
             since = f", {change} since" if comparison.change is not None else ""
             kept = f" ({kept_words(comparison, fmt)})" if comparison.kept_at is not None else ""

@@ -295,6 +295,16 @@ def test_what_is_stored_can_be_looked_at_without_any_secret(run: Run, office: Of
         assert (said.code, said.err.count("\n")) == (2, 2), command
 
 
+def test_a_period_that_lies_ahead_is_not_still_running(run: Run, office: Office) -> None:
+    """And nothing is compared with it: as much as before is no news of what has not begun."""
+    run("sync")
+    show = ("kpi", "show", "won_revenue", "--as-of", "2026-01-15", "--period")
+    ahead = run(*show, "2026-02").out
+    assert "not begun yet)" in ahead
+    assert "no change since" not in ahead
+    assert "still running)" in run(*show, "2026-01").out
+
+
 def test_a_failing_source_exits_1_and_says_what_to_do(run: Run, office: Office) -> None:
     (office.folder / "deals.csv").unlink()
     said = run("sync", "--json")

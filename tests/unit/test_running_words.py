@@ -1,16 +1,17 @@
 """A period that still runs is never held against the usual range of whole ones (definitions: complete periods only)."""
 
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from scorecards.render import render
 from scorecards.render.format import get
-from scorecards.render.headline import finding
+from scorecards.render.headline import finding, has_begun
 from scorecards.render.rows import note_lines, signal_sentence
 from scorecards.render.words import ENGLISH
-from scorecards.values import KpiResult, Signal
+from scorecards.values import KpiResult, Period, Signal
 from tests.fakes.issue import WEEK, goal, issue, result
 
 FMT = get("en-GB", "EUR", "Europe/Berlin")
@@ -83,3 +84,19 @@ def test_a_fiscal_quarter_is_a_quarter() -> None:
     made = replace(lost(RUN, 50), granularity="fiscal_quarter")
     assert finding([made], ENGLISH) == "Lost had shifted in the last whole quarter"
     assert render(issue([judged(made), replace(made, period=WEEK)])).text
+
+
+@pytest.mark.parametrize(
+    ("as_of", "begun"),
+    [
+        (datetime(2026, 11, 8, 22, 59, tzinfo=UTC), False),
+        (datetime(2026, 11, 8, 23, 0, tzinfo=UTC), True),  # midnight in Berlin
+        (datetime(2026, 11, 12, 9, tzinfo=UTC), True),
+    ],
+)
+def test_a_period_begins_at_its_first_midnight(as_of: datetime, begun: bool) -> None:
+    later = replace(
+        lost(CALM), as_of=as_of, period=Period(date(2026, 11, 9), date(2026, 11, 16), "Europe/Berlin", False)
+    )
+    assert has_begun(later) == begun
+    assert has_begun(replace(later, period=None))
