@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from scorecards.definition import Kpi
 from scorecards.figures import Figure, is_rate, n_min
+from scorecards.targets.baselines import baseline_days
 from scorecards.targets.slot import Band
 from scorecards.values import Signal
 
@@ -115,9 +116,27 @@ def _specific(kpi: Kpi, known: Known) -> _Said:
                 fails.append(f"there is no dimension {dimension}")
                 continue
             empty = sorted(set(wanted) - set(there))
+            for name in empty[:]:
+                if meant := _meant(name, there):
+                    fails.append(f"there is no {dimension} {name}: did you mean {meant}?")
+                    empty.remove(name)
             if empty:
                 warns.append(f"{dimension} has no rows for {', '.join(empty)} today")
     return fails, warns
+
+
+def _meant(name: str, there: Collection[str]) -> str:
+    """The segment a name is a slip of: its letters in another case, or two of them swapped; empty of any other.
+
+    A letter more, less or other may well be the name of another team.
+    """
+    for known in there:
+        if name.casefold() == known.casefold():
+            return known
+        swaps = (known[:at] + known[at + 1] + known[at] + known[at + 2 :] for at in range(len(known) - 1))
+        if name.casefold() in {swapped.casefold() for swapped in swaps}:
+            return known
+    return ""
 
 
 def _measurable(kpi: Kpi, known: Known) -> _Said:
@@ -204,7 +223,9 @@ def _timed(kpi: Kpi, known: Known) -> _Said:
     if not kpi.frequency:
         fails.append("it says not how often it is looked at")
     if target.due is not None:
-        if begun is not None and target.due <= begun:
+        days = baseline_days(kpi, target)
+        is_inside = days is not None and target.due < days.end  # it would be due in what it starts from
+        if is_inside or (begun is not None and target.due <= begun):
             fails.append("its deadline is not after its start")
         left = (target.due - known.today).days + 1
         if left <= 0:

@@ -133,6 +133,45 @@ def test_a_relative_target_needs_its_baseline_stored() -> None:
 
 
 @pytest.mark.parametrize(
+    ("baseline", "start", "result"),
+    [
+        ({"period": "2026"}, None, "fail"),  # due inside its own baseline
+        ({"period": "2026"}, date(2026, 7, 1), "fail"),
+        ({"at": date(2026, 12, 31)}, None, "fail"),
+        ({"at": date(2027, 1, 5)}, date(2026, 7, 1), "fail"),
+        ({"period": "2025"}, None, "ok"),
+        ({"period": "2026-Q3"}, date(2026, 10, 1), "ok"),
+    ],
+)
+def test_a_deadline_is_after_the_baseline_it_starts_from(
+    baseline: dict[str, Any], start: date | None, result: str
+) -> None:
+    said = {"value": None, "start": start, "change": 0.1, "from": baseline, "due": date(2026, 12, 31)}
+    found = letters(kpi(said), has_baseline=True)["T"]
+    assert found.result == result
+    assert (found.reasons == ("its deadline is not after its start",)) == (result == "fail")
+
+
+@pytest.mark.parametrize(
+    ("written", "there", "result", "reason"),
+    [
+        ("EMAE", {"EMEA", "APAC"}, "fail", "there is no team EMAE: did you mean EMEA?"),
+        ("emea", {"EMEA", "APAC"}, "fail", "there is no team emea: did you mean EMEA?"),
+        ("LATAM", {"EMEA", "APAC"}, "warn", "team has no rows for LATAM today"),
+        ("EMEA", {"EMEA", "APAC"}, "ok", ""),
+        ("West", {"East", "(none)"}, "warn", "team has no rows for West today"),
+        ("Team 3", {"Team 1", "Team 2"}, "warn", "team has no rows for Team 3 today"),
+    ],
+)
+def test_a_misspelt_segment_fails_and_says_what_was_meant(
+    written: str, there: set[str], result: str, reason: str
+) -> None:
+    """What has no rows today may have some tomorrow; what is nearly the name of another is a slip."""
+    found = letters(kpi({"team": {written: 0.3}}), segments={"team": there})["S"]
+    assert (found.result, "; ".join(found.reasons)) == (result, reason)
+
+
+@pytest.mark.parametrize(
     ("said", "value", "possible"),
     [
         ({"unit": "score", "scale": 10, "agg": "avg", "field": "score", "of": "survey_responses"}, 11, False),
