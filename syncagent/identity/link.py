@@ -213,11 +213,16 @@ def _rows(conn: sqlite3.Connection, table: str, one: Linked) -> dict[str, Row]:
     )
     return {
         row[0]: Row(
-            row[0], row[1] or "", row[2], row[3] or "", row[4] or "", to_18(row[5]), row[6], tuple(row[7:told]),
-            bool(row[told]), bool(row[told + 1]), row[told + 2], row[told + 3],
+            row[0], row[1] or "", row[2], _full(row[1], row[3] or ""), row[4] or "", to_18(row[5]), row[6],
+            tuple(row[7:told]), bool(row[told]), bool(row[told + 1]), row[told + 2], row[told + 3],
         )
         for row in rows
     }  # fmt: skip
+
+
+def _full(source: str | None, source_id: str) -> str:
+    """A record's id as its CRM writes it: files may have Salesforce's in 15 characters."""
+    return to_18(source_id) or "" if source == "salesforce" else source_id
 
 
 def _write_links(conn: sqlite3.Connection, table: str, links: Mapping[tuple[str, str], Link]) -> None:

@@ -15,13 +15,16 @@ _FOUND = """
     SELECT '{table}', h.id, s.id, COALESCE(h.source_instance, ''), COALESCE(s.source_instance, '') FROM dirty d
     CROSS JOIN {join} WHERE d.kind = 'identity' AND h.source <> 'salesforce' AND h.merged_into IS NULL
 """
+# Either side may have an id in 15 characters, as reports print it: files say what they were given.
 _BY_COPY = (
     "{table} h ON h.id = d.id AND h.{names} IS NOT NULL"
-    " CROSS JOIN {table} s ON s.source_id = to_18(h.{names}) AND s.source = 'salesforce'"
+    " CROSS JOIN {table} s ON s.source_id IN (to_18(h.{names}), substr(h.{names}, 1, 15)) AND s.source = 'salesforce'"
+    " AND to_18(s.source_id) = to_18(h.{names})"
 )
 _BY_ORIGINAL = (
     "{table} s ON s.id = d.id AND s.source = 'salesforce'"
-    " CROSS JOIN {table} h ON h.{names} IN (s.source_id, substr(s.source_id, 1, 15)) AND to_18(h.{names}) = s.source_id"
+    " CROSS JOIN {table} h ON h.{names} IN (to_18(s.source_id), substr(s.source_id, 1, 15))"
+    " AND to_18(h.{names}) = to_18(s.source_id)"
 )
 #: The tables whose rows name Salesforce records.
 _NAMING = tuple((table, one) for table, one in LINKED.items() if one.names)

@@ -37,7 +37,7 @@ ALIASED = ("accounts", "activities", "contacts", "leads", "opportunities", "tick
 AS_SAID = ("users",)
 
 #: Raised whenever the rules say something else of unchanged rows: all is linked anew then.
-VERSION = 4
+VERSION = 5
 #: Links that make two records one; the others are shown to people and change no figure.
 COUNTED = ("hard", "manual", "email", "domain", "login", "deal", "message", "moment")
 
@@ -162,8 +162,9 @@ def concerns_new(table: str) -> str:
         if one.names:
             found += [
                 f"t.{one.names} IS NOT NULL",
-                f"(t.source = 'salesforce' AND EXISTS (SELECT 1 FROM {table} h"
-                f" WHERE h.{one.names} IN (t.source_id, substr(t.source_id, 1, 15))))",
+                # The 18 characters of an id begin with its 15, either of which may stand on either side.
+                f"(t.source = 'salesforce' AND EXISTS (SELECT 1 FROM {table} h WHERE h.{one.names}"
+                " BETWEEN substr(t.source_id, 1, 15) AND substr(t.source_id, 1, 15) || 'ZZZ'))",
             ]
         found += [
             "EXISTS (SELECT 1 FROM link_decisions d WHERE d.a_id = t.id)",

@@ -124,3 +124,19 @@ def test_what_counts_is_all_of_each_crm_less_what_is_linked(
             assert found == of_each
         else:
             assert "crm_bridge" not in result.details
+
+
+@pytest.mark.parametrize("kept", ["006R00000024gDt", "006R00000024gDtIAI"])
+@pytest.mark.parametrize("named", ["006R00000024gDt", "006R00000024gDtIAI"])
+@pytest.mark.parametrize("first", ["salesforce", "hubspot"])
+def test_an_id_of_15_characters_is_that_of_18(cache: sqlite3.Connection, kept: str, named: str, first: str) -> None:
+    """Reports print Salesforce's ids in 15 characters: on either side, and whichever comes first (K§7.2)."""
+    for source in sorted(["salesforce", "hubspot"], reverse=first == "salesforce"):
+        if source == "salesforce":
+            deal(cache, "S", source, 1000, source_id=kept)
+        else:
+            deal(cache, "H", source, 1000, sf_opportunity_id=named)
+        facts.refresh(cache, REPORTING)
+    assert shown(cache, BUILTINS["won_revenue"]).value == 1000
+    links = cache.execute("SELECT a_id, b_id, kind FROM entity_links").fetchall()
+    assert [tuple(link) for link in links] == [("H", "S", "hard")]

@@ -26,14 +26,18 @@ from tests.unit.facts.frame import REPORTING, Change, put
 PLACES = [("salesforce", "org"), ("salesforce", "other org"), ("hubspot", "portal"), ("hubspot", "portal 2"),
           ("files", "desk")]  # fmt: skip
 _ids = st.integers(1, 7)
-_named = st.sampled_from([None, None, "1", "2", "3"])
+#: Ids of a CRM's records: one of Salesforce's is written in 15 characters (what reports print) or in 18.
+_SOURCE_IDS = ["0", "1", "2", "006R00000024gDt"]
+_named = st.sampled_from([None, None, "1", "2", "006R00000024gDt", "006R00000024gDtIAI"])
 _dead = st.sampled_from([0, 0, 0, 0, 1])
 
 
 def _change(table: str, number: int, values: dict[str, Any]) -> Change:
     source, instance = values.pop("place")
     merged = values.pop("merged")
-    values |= {"source": source, "source_instance": instance, "source_id": str(number % 4)}
+    values |= {"source": source, "source_instance": instance, "source_id": _SOURCE_IDS[number % 4]}
+    if number == 7:
+        values["source_id"] = "006R00000024gDtIAI"
     values["merged_into"] = None if merged is None else f"{table} {merged}"
     if "parent" in values:
         parent = values.pop("parent")
@@ -208,11 +212,29 @@ def with_deals_alike(conn: sqlite3.Connection, found: Resolved, system_of_record
     return Resolved(links, held)
 
 
+def _full(source: str, source_id: str) -> str:
+    """An id as its CRM writes it: Salesforce's in 18 characters, whatever the file has."""
+    return str(to_18(source_id)) if source == "salesforce" else source_id
+
+
 def from_all_rows(conn: sqlite3.Connection, table: str, system_of_record: str, *, by_likeness: bool) -> dict[str, Any]:
     """The links of a table with every row of it looked at, by comparing each with each."""
     one = LINKED[table]
     rows = {
-        r[0]: Row(r[0], r[1], r[2], r[3], r[4], to_18(r[5]), r[6], tuple(r[10:]), bool(r[7]), bool(r[8]), r[9], None)
+        r[0]: Row(
+            r[0],
+            r[1],
+            r[2],
+            _full(r[1], r[3]),
+            r[4],
+            to_18(r[5]),
+            r[6],
+            tuple(r[10:]),
+            bool(r[7]),
+            bool(r[8]),
+            r[9],
+            None,
+        )
         for r in conn.execute(
             f"SELECT id, source, source_instance, source_id, source_name, {one.names or 'NULL'}, {one.key or 'NULL'},"
             f" is_deleted, is_test, merged_into{''.join(f', {column}' for column in one.says)} FROM {table}"
@@ -237,6 +259,7 @@ def from_all_rows(conn: sqlite3.Connection, table: str, system_of_record: str, *
     return {
         "stands": [(id_, *found.stands.get(id_, (None, None))) for id_ in sorted(rows)],
         "links": sorted((a, b, one.kind) for (a, b), one in found.links.items()),
+        "orgs": Counter((rows[copy].instance, rows[original].instance) for copy, original in named),
     }
 
 
@@ -294,10 +317,13 @@ def hold(
             conn.execute(f"DELETE FROM {table} WHERE id = ?", (f"{table} {number}",))
         facts.refresh(conn, reporting, facts={})
         kept = linked(conn)
+        orgs: Counter[tuple[str, str]] = Counter()
         for table in LINKED:
             whole = from_all_rows(conn, table, record_system, by_likeness=by_likeness)
+            orgs.update(whole["orgs"])
             assert kept[table] == whole["stands"]
             assert [(a, b, kind) for a, b, object_, kind, *_ in kept["links"] if object_ == table] == whole["links"]
+        assert kept["orgs"] == [(*pair, many) for pair, many in sorted(orgs.items())]
         conn.execute("DELETE FROM facts_meta")
         facts.refresh(conn, reporting, facts={})
         assert linked(conn) == kept
