@@ -103,7 +103,7 @@ class _Asked:
         rows = compiler.rows(kpi, relation, question_of(kpi), show=show)
         by = {"measure": "x", "gap": "y - x"}.get(order) or (f"c{show.index(order)}" if order in show else "id")
         tests = [{"measure": "why IS NULL", "gap": "x < y"}.get(order, "")]
-        tests.append("why IS NULL AND NOT hit" if action.missed else "")
+        tests.append("why IS NULL AND NOT hit" if action.missed else "why IS NULL" if kpi.retain is not None else "")
         values: dict[str, Any] = {}
         if floor is not None:
             tests.append("why IS NULL AND x * CAST(COALESCE(rate, 1) AS REAL) > :list_floor")  # money: in major units
@@ -114,7 +114,7 @@ class _Asked:
         only = " AND ".join(filter(None, tests)) or "1"
         way = "DESC" if descending else "ASC"
         narrow = None
-        if len(show) > len(decides):
+        if len(show) > len(decides) and kpi.retain is None:  # who was kept is looked up once it is known whose it is
             narrow = compiler.rows(kpi, relation, question_of(kpi), show=decides)
             narrow = replace(narrow, values={**narrow.values, **values})
         whole = replace(rows, values={**rows.values, **values})

@@ -100,6 +100,7 @@ class Evaluator:
         self.asked = Asked(self)
         self.answers = Answers(conn, keeper)
         self._model: str | None = None
+        self._are_whole: bool | None = None
         self._holds: dict[str, bool] = {}
         self._has: dict[tuple[Wanted, bool], bool] = {}
         self._one_rates: dict[str, str | None] = {}
@@ -259,7 +260,9 @@ class Evaluator:
     @property
     def are_facts_whole(self) -> bool:
         """False while the fact tables are being built."""
-        return provenance.facts_are_whole(self.conn)
+        if self._are_whole is None:
+            self._are_whole = provenance.facts_are_whole(self.conn)
+        return self._are_whole
 
     def needed_table(self, kpi: Kpi) -> str:
         """The table without a row of which a KPI's relation has none; of two that will do, the one that has some."""

@@ -205,6 +205,8 @@ def _covers(kpi: Kpi, tally: Tally, coverage: float) -> str:
 def _needed(kpi: Kpi) -> str:
     """What a row must have to be used, in words."""
     needed = [kpi.field or "a value", *([kpi.per_distinct.removesuffix("_id")] if kpi.per_distinct else [])]
+    if kpi.duration is not None and kpi.duration.pause_on:
+        needed = ["a status history"]
     if kpi.retain is not None:
         needed = [kpi.retain.opens, kpi.retain.key.removesuffix("_id")]
     return " or ".join(needed).replace("_", " ")

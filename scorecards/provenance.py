@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from scorecards.definition import Kpi
+from scorecards.facts import FACTS
 from scorecards.values import Freshness
 from scorecards.wanted import Wanted, any_of
 
@@ -115,8 +116,19 @@ def has(conn: sqlite3.Connection, wanted: Wanted, *, ever: bool = False) -> bool
 
 
 def facts_are_whole(conn: sqlite3.Connection) -> bool:
-    """False while a build of the fact tables is not at its end: what they hold is part of what there is."""
-    return conn.execute("SELECT 1 FROM facts_meta WHERE key = 'building'").fetchone() is None
+    """False while a build of the fact tables is not at its end: what they hold is part of what there is.
+
+    And where an earlier version made them, with other columns: the next sync builds them anew.
+    """
+    if conn.execute("SELECT 1 FROM facts_meta WHERE key = 'building'").fetchone() is not None:
+        return False
+    found: dict[str, list[str]] = {}
+    for table, column in conn.execute(
+        "SELECT m.name, c.name FROM sqlite_master m CROSS JOIN pragma_table_info(m.name) c"
+        " WHERE m.type = 'table' AND m.name LIKE 'fact@_%' ESCAPE '@' ORDER BY m.name, c.cid"
+    ):
+        found.setdefault(table, []).append(column)
+    return all(found.get(fact.name, [*fact.columns]) == [*fact.columns] for fact in FACTS.values())
 
 
 def facts_lack(conn: sqlite3.Connection, part: str, asked: object) -> bool:

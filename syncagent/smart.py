@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scorecards.calendar import business_days
 from scorecards.definition import Kpi, Scorecard
 from scorecards.figures import Figure
+from scorecards.targets.baselines import baseline_days
 from scorecards.targets.smart import Known, Letter, check, to_json
 from scorecards.values import KpiResult
 from scorecards.version import measure_of
@@ -30,11 +31,18 @@ def letters(config: "Config", today: date) -> dict[str, dict[str, Letter]]:
             rivals=_rivals(config, kpi),
             partner_shown=not any(kpi.partner_missing_from(card.kpis) for card in cards) if kpi.partner else None,
             period_days=reporting_days(kpi, cards),
+            baseline_ends=_baseline_ends(config, kpi),
         )
         judged = check(kpi, known)
         if judged is not None:
             found[name] = judged
     return found
+
+
+def _baseline_ends(config: "Config", kpi: Kpi) -> date | None:
+    """The day after the last of a target's baseline, where it names days."""
+    days = baseline_days(kpi, kpi.target, config.reporting()) if kpi.target is not None else None
+    return days.end if days is not None else None
 
 
 def _rivals(config: "Config", kpi: Kpi) -> int:
@@ -98,6 +106,7 @@ def of_result(config: "Config", card: Scorecard, result: KpiResult, today: date)
         best=max((float(p.value or 0) / many for p, many in days if many), default=None) if needed else None,
         segments=_segments(kpi, result),
         period_days=reporting_days(kpi, [card]),
+        baseline_ends=_baseline_ends(config, kpi),
     )
     found = check(kpi, known)
     return None if found is None else to_json(found)

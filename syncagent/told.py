@@ -56,7 +56,7 @@ def kept_in(state: sqlite3.Connection) -> Kept:
     def found(kpi: str, first: datetime, last: datetime) -> list[Sent]:
         rows = state.execute(
             """SELECT r.as_of, s.value, json_extract(s.result, '$.definition.hash') AS definition
-               FROM due_runs r JOIN kpi_snapshots s ON s.due_run_id = r.id AND s.kpi = ?
+               FROM due_runs r CROSS JOIN kpi_snapshots s ON s.due_run_id = r.id AND s.kpi = ?
                WHERE r.as_of BETWEEN ? AND ? AND s.status IN ('ok', 'partial') AND s.value IS NOT NULL
                ORDER BY r.as_of""",
             (kpi, instant(first), instant(last)),

@@ -32,6 +32,8 @@ def measured(
         if kpi.duration.within is not None:
             end = f"(CASE WHEN {end} <= {begin} + {kpi.duration.within} THEN {end} END)"
         reasons.append((f"{begin} IS NULL", "null"))
+        if kpi.duration.pause_on:
+            reasons.append((f"NOT {sql.column('has_history').sql}", "null"))  # nobody knows when it waited
         if kpi.duration.unfinished == "so_far":
             end = f"COALESCE({end}, {'epoch(:today)' if _by_days(kpi, sql) else ':as_of'})"
         else:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from scorecards.definition import Kpi
 from scorecards.figures import Figure, is_rate, n_min
-from scorecards.targets.baselines import baseline_days
 from scorecards.targets.slot import Band
 from scorecards.values import Signal
 
@@ -47,6 +46,7 @@ class Known:
     redefined: bool = False  # since the baseline
     segments: Mapping[str, Collection[str]] | None = None  # dimension -> values there are today
     period_days: int = 30
+    baseline_ends: date | None = None  # the day after the last of the baseline's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +223,8 @@ def _timed(kpi: Kpi, known: Known) -> _Said:
     if not kpi.frequency:
         fails.append("it says not how often it is looked at")
     if target.due is not None:
-        days = baseline_days(kpi, target)
-        is_inside = days is not None and target.due < days.end  # it would be due in what it starts from
+        # Else it would be due in what it starts from.
+        is_inside = known.baseline_ends is not None and target.due < known.baseline_ends
         if is_inside or (begun is not None and target.due <= begun):
             fails.append("its deadline is not after its start")
         left = (target.due - known.today).days + 1

@@ -64,6 +64,8 @@ def link(conn: sqlite3.Connection, system_of_record: str, day: Callable[[str], s
     conn.create_function("day_of_close", 1, day, deterministic=True)
     if conn.execute("SELECT 1 FROM dirty WHERE kind = 'identity' LIMIT 1").fetchone() is None:
         return
+    # What stood for a record that is no longer merged, or gone, may now be linked as it could not be with it.
+    conn.execute(_MARK.format("a.canonical FROM dirty d CROSS JOIN aliases a ON a.id = d.id WHERE d.kind = 'identity'"))
     refresh_named(conn)
     _link(conn, [table for table in LINKED if _alike(conn, table) is None], system_of_record)
 
@@ -285,7 +287,8 @@ def note_sources(conn: sqlite3.Connection) -> None:
             if not _is_several(conn, table):
                 _mark_keyed(conn, table, one)
             if _is_several(conn, table):
-                left = f"SELECT key FROM link_left WHERE object = '{table}'"
+                # The + takes the type of the column away: with it an index of what is no column is not sought.
+                left = f"SELECT +key FROM link_left WHERE object = '{table}'"
                 asked = f"t.id FROM {table} t WHERE t.{one.key} IS NOT NULL AND {key_said(table, 't')} IN ({left})"
                 conn.execute(_MARK.format(asked))
             conn.execute("DELETE FROM link_left WHERE object = ?", (table,))

@@ -436,3 +436,22 @@ def test_how_old_a_contact_may_be_hangs_on_the_tier(cache: sqlite3.Connection) -
     assert (found.numerator, found.denominator) == (3, 5)
     assert [row.id for row in found.actions.rows] == ["stale", "gold quiet"]
     assert found.about.endswith("in the last 30 (tier gold: 10) days.")
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_a_list_of_customers_names_those_one_can_place(cache: sqlite3.Connection, missed: bool) -> None:
+    """A contract without an account is nobody's: it takes no place of the list, whatever is shown of the others."""
+    for name, end in (("kept", None), ("gone", "2026-10-15")):
+        account(cache, name)
+        put(cache, "contracts", f"C {name}", account_id=name, start_date="2026-01-01", end_date=end)
+    for name in ("A 1", "A 2", "A 3"):
+        put(cache, "contracts", name, start_date="2026-01-01")
+    facts.refresh(cache, REPORTING)
+    for show in ([], ["start_date"]):
+        action = {"label": "Customers", "show": show, "limit": 2, "missed": missed}
+        retain = {"opens": "start_date", "closes": "end_date", "key": "account_id"}
+        kpi = build("own", {"of": "contracts", "retain": retain, "n_min": 0, "action": action})
+        result = evaluate(cache, kpi, {"own": kpi}, REPORTING, as_of=AS_OF, period=parse_period("2026-10"))
+        assert result.actions is not None
+        assert [row.id for row in result.actions.rows] == (["gone"] if missed else ["gone", "kept"])
+        assert result.actions.total == len(result.actions.rows)

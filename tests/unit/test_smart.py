@@ -12,12 +12,14 @@ import pytest
 
 from scorecards.definition import Kpi, build
 from scorecards.figures import Figure
+from scorecards.targets.baselines import baseline_days
 from scorecards.targets.smart import Known, Letter, check, failures, is_smart, to_json
 from scorecards.values import KpiResult, Point, SegmentValue, Signal, TargetResult
 from syncagent.config import load_config
 from syncagent.smart import letters as mailed_letters
 from syncagent.smart import of_result
 from tests.fakes.office import Office
+from tests.unit.facts.frame import REPORTING
 
 TODAY = date(2026, 11, 21)
 WHOLE: dict[str, Any] = {
@@ -147,7 +149,10 @@ def test_a_deadline_is_after_the_baseline_it_starts_from(
     baseline: dict[str, Any], start: date | None, result: str
 ) -> None:
     said = {"value": None, "start": start, "change": 0.1, "from": baseline, "due": date(2026, 12, 31)}
-    found = letters(kpi(said), has_baseline=True)["T"]
+    asked = kpi(said)
+    assert asked.target is not None
+    days = baseline_days(asked, asked.target, REPORTING)
+    found = letters(asked, has_baseline=True, baseline_ends=days.end if days is not None else None)["T"]
     assert found.result == result
     assert (found.reasons == ("its deadline is not after its start",)) == (result == "fail")
 

@@ -132,6 +132,12 @@ def test_without_a_history_of_statuses_nobody_knows_when_a_ticket_waited(cache: 
     found = told(cache, paused)
     assert (found.value, found.status) == (None, "no_data")
     assert told(cache, override(BUILTINS["mean_time_to_resolution"], {"n_min": 1})).value == 2 * 86400
+    put(cache, "tickets", "U", created_at="2026-09-10T00:00:00Z", status_category="closed")
+    put(cache, "ticket_status_history", "H", ticket_id="U", status_category="closed", changed_at="2026-09-11T00:00:00Z")
+    facts.refresh(cache, REPORTING)
+    found = told(cache, paused)
+    assert (found.value, found.status, found.coverage) == (86400, "partial", 0.5)
+    assert found.reason == "covers 50 % of tickets: 1 without a status history".replace(" %", "%")
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,18 @@ _deal_removals = st.lists(st.tuples(st.sampled_from(["accounts", "opportunities"
 systems = st.sampled_from(["salesforce", "hubspot"])
 
 
+def test_what_stood_for_a_record_that_is_gone_is_looked_at_again(tmp_path: Path) -> None:
+    """With the one merged into it, of the other's org, it could not be linked to the other: without it it can."""
+
+    def user(number: int, org: str, email: str | None, merged: str | None = None) -> Change:
+        own = {"source": "salesforce", "source_instance": org, "source_id": str(number), "is_deleted": 0, "is_test": 0}
+        return "users", f"users {number}", {**own, "email": email, "merged_into": merged}
+
+    first, second = user(1, "other org", "l@acme.com"), user(2, "org", "l@acme.com")
+    batches: Batches = [([one], [], []) for one in (first, second, user(4, "other org", None, "users 2"))]
+    hold(tmp_path, batches, [("users", 4)], "salesforce")
+
+
 @pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=_batches, removed=removals, record_system=systems)
