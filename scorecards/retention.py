@@ -42,15 +42,19 @@ def _counted(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[
     rows = evaluator.compiler.spans(kpi, relation)
     spans = [tuple(row) for row in evaluator.conn.execute(rows.sql, rows.values)]
     live = {row[0] for row in evaluator.conn.execute(f"SELECT id FROM accounts a WHERE {LIVE.format('a')}")}
+    known = [span for span in spans if span[0] in live and span[1] is not None]
+    lacking = [(opens, closes) for key, opens, closes in spans if key is None or opens is None]
     found: dict[tuple[date, int], set[str]] = {}
-
-    def covers(opens: Moment, closes: Moment, day: date, at: int) -> bool:
-        return _until(opens, day, at) and not (closes is not None and _until(closes, day, at))
 
     def active(day: date, at: int) -> set[str]:
         if (day, at) not in found:
-            held = (key for key, opens, closes in spans if opens is not None and covers(opens, closes, day, at))
-            found[day, at] = live.intersection(held)
+            said = day.isoformat()  # made once: a day's customers are looked for among all spans there are
+            found[day, at] = {
+                key
+                for key, opens, closes in known
+                if opens <= (said if type(opens) is str else at)
+                and (closes is None or closes > (said if type(closes) is str else at))
+            }
         return found[day, at]
 
     tallies = []
@@ -59,11 +63,14 @@ def _counted(evaluator: "Evaluator", kpi: Kpi, slices: Sequence[Slice]) -> list[
         start, end = active(*first), active(slice_.at_day, slice_.at)
         kept = len(start & end)
         tally = Tally(n=len(start), hits=kept, x=Decimal(len(start)), x_hit=Decimal(kept))
-        lacking = [(opens, closes) for key, opens, closes in spans if key is None or opens is None]
-        if many := sum(covers(opens, closes, *first) for opens, closes in lacking):
+        if many := sum(_covers(opens, closes, *first) for opens, closes in lacking):
             tally.excluded["null"] = many
         tallies.append(tally)
     return tallies
+
+
+def _covers(opens: Moment, closes: Moment, day: date, at: int) -> bool:
+    return _until(opens, day, at) and not (closes is not None and _until(closes, day, at))
 
 
 def _until(moment: Moment, day: date, at: int) -> bool:

@@ -16,7 +16,6 @@ from scorecards.figures import is_two_sided
 from scorecards.periods import Slice, Span, cut
 from scorecards.plan import Plan, plan
 from scorecards.question import question_of
-from scorecards.tally import records
 from scorecards.values import KpiResult
 from scorecards.version import short_hash
 
@@ -180,12 +179,11 @@ def _answers(evaluator: "Evaluator", satisfaction: Kpi, span: Span) -> dict[str,
     """What was said of each ticket in a span; the mean where several people answered."""
     relation = evaluator.compiler.relation(satisfaction, evaluator.customer_model(satisfaction))
     rows = evaluator.compiler.rows(satisfaction, relation, question_of(satisfaction), show=["ticket_id"])
+    slice_ = cut(span, evaluator.as_of, evaluator.zone)
+    asked = f"SELECT c0, x FROM ({rows.sql}) WHERE why IS NULL AND c0 IS NOT NULL AND x IS NOT NULL"
     said: dict[str, list[float]] = {}
-    for row in records(
-        evaluator.conn, rows, cut(span, evaluator.as_of, evaluator.zone), only="why IS NULL AND c0 IS NOT NULL"
-    ):
-        if row["x"] is not None:
-            said.setdefault(row["c0"], []).append(float(row["x"]))
+    for ticket, score in evaluator.conn.execute(asked, rows.of(slice_)):
+        said.setdefault(ticket, []).append(float(score))
     return {ticket: fsum(scores) / len(scores) for ticket, scores in said.items()}
 
 

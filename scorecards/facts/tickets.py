@@ -108,7 +108,7 @@ FACT = Fact(
         # Figures, their splits and what moved them are read from the index alone.
         "(created_at, known_from, known_to, first_response_at, close_reason, owner_id, priority, id)",
         "(first_closed_at, known_from, known_to, created_at, close_reason, first_reopened_at, owner_id, priority, id)",
-        "(known_to, known_from, id, owner_id, priority, status_category, state_before, state_after)"
+        "(known_to, known_from, id, owner_id, priority, status_category, state_before, state_after, created_at)"
         " WHERE is_closed = 0",
         "(known_from, entry)",
         "(first_escalated_at, known_from, known_to) WHERE first_escalated_at IS NOT NULL",
