@@ -43,7 +43,10 @@ def driver_lines(result: KpiResult, fmt: Formatter) -> Sequence[str]:
 
 
 def bridge_words(result: KpiResult, fmt: Formatter) -> str:
-    """How a stock came from what it was: "126 + 40 created − 35 closed = 131"; empty where nothing came or went."""
+    """How a stock came from what it was: "126 + 40 created − 35 closed = 131"; empty where nothing came or went.
+
+    Beside a change against a month ago it says since when: it is of the period shown.
+    """
     bridge = result.details.get("bridge")
     if not isinstance(bridge, dict) or len(bridge) <= len(_ENDS):
         return ""
@@ -52,7 +55,10 @@ def bridge_words(result: KpiResult, fmt: Formatter) -> str:
         if word not in _ENDS:
             name = fmt.words(f"mv_{word}") if f"mv_{word}" in fmt.words.texts else clean(word.replace("_", " "), 40)
             said.append(f"{MINUS if amount < 0 else '+'}\u00a0{bare(result, fmt, abs(amount))}\u00a0{name}")
-    return f"{' '.join(said)} =\u00a0{bare(result, fmt, bridge['closing'])}"
+    made = f"{' '.join(said)} =\u00a0{bare(result, fmt, bridge['closing'])}"
+    if result.period is None or all(one.against != "month_ago" for one in result.comparisons):
+        return made
+    return fmt.words("bridge_since", date=fmt.day(result.period.start, year=False), bridge=made)
 
 
 def left_out(result: KpiResult, fmt: Formatter) -> Sequence[str]:

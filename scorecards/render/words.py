@@ -130,6 +130,7 @@ ENGLISH = Words(
         "no_change": "no change",
         "year_ago": "{change} on a year ago",
         "against_month_ago": "change against a month ago",
+        "bridge_since": "since {date}: {bridge}",
         "against_previous": "change against the period before",
         "kept": "kept {date}",
         "usual": "usual range {range}",

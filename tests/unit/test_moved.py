@@ -19,7 +19,7 @@ from scorecards.render import render
 from scorecards.render.format import get
 from scorecards.render.moved import bridge_words, driver_lines, mostly
 from scorecards.split import usual_splits
-from scorecards.values import KpiResult, Signal
+from scorecards.values import Comparison, KpiResult, Signal
 from syncagent import facts
 from syncagent.store import open_cache
 from tests.fakes.issue import issue, result
@@ -99,6 +99,11 @@ def test_a_stock_says_how_it_came_from_what_it_was() -> None:
     told = render(issue([backlog], freshness=()))
     assert words in told.html.replace("\u00a0", " ").replace("&nbsp;", " ")
     assert words in told.text.replace("\u00a0", " ")
+    assert backlog.period is not None
+    since = replace(backlog, comparisons=(Comparison("month_ago", 120, 10),))
+    assert (
+        bridge_words(since, FMT).replace("\u00a0", " ") == f"since {FMT.day(backlog.period.start, year=False)}: {words}"
+    )
     still = {"bridge": {"opening": 126, "closing": 126}}
     assert bridge_words(replace(backlog, details=still), FMT) == bridge_words(replace(backlog, details={}), FMT) == ""
 
