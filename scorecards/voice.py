@@ -164,10 +164,10 @@ def _by_ticket(evaluator: "Evaluator", kpi: Kpi, satisfaction: Kpi, span: Span) 
     is_time = kpi.duration is not None and not is_two_sided(kpi)
 
     def pairs() -> list[list[float]]:
-        found = evaluator.conn.execute(
-            f"SELECT id, x, hit FROM ({rows.sql}) WHERE why IS NULL AND id IN (SELECT value FROM json_each(:voice_of))",
-            given,
-        )
+        # The + has the period's rows gone through: they lie side by side, where those of the answers lie anywhere.
+        of_answers = "+id IN (SELECT value FROM json_each(:voice_of))"
+        asked = f"SELECT id, x, hit FROM ({rows.sql}) WHERE why IS NULL AND {of_answers}"
+        found = evaluator.conn.execute(asked, given)
         measured = [(id_, x if is_time else int(bool(hit))) for id_, x, hit in found]
         return sorted([float(measure), answers[id_]] for id_, measure in measured if measure is not None)
 

@@ -38,7 +38,7 @@ def fill(
         _insert(cache, "tickets", _tickets(dice, tickets))
         _insert(cache, "ticket_status_history", _statuses(tickets, days))
         _insert(cache, "activities", _activities(dice, tickets // 2 if activities is None else activities, leads))
-        _insert(cache, "survey_responses", _answers(dice, tickets // 10))
+        _insert(cache, "survey_responses", _answers(dice, tickets))
         cache.execute(
             "INSERT INTO sync_state (source_name, stream, ok_at) SELECT 'sf', value, ? FROM json_each(?)",
             (text(PRESENT), '["users","accounts","contacts","leads","opportunities","tickets","activities"]'),
@@ -196,14 +196,18 @@ def _activities(dice: Dice, count: int, leads: int) -> Iterator[Row]:
         }
 
 
-def _answers(dice: Dice, count: int) -> Iterator[Row]:
-    for number in range(count):
+def _answers(dice: Dice, tickets: int) -> Iterator[Row]:
+    """What one in ten says of its ticket a day after the close."""
+    for number in range(0, tickets, 10):
+        said = _ticket_times(number, dice.days)[1] + timedelta(days=1)
+        if said >= PRESENT:
+            continue
         yield {
             "source_id": f"S{number}",
             "survey_type": "csat",
             "score": dice.randrange(1, 11),
             "scale_min": 1,
             "scale_max": 10,
-            "responded_at": text(_created(dice)),
+            "responded_at": text(said),
             "ticket_id": f"sf:tickets:T{number}",
         }
