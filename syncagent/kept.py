@@ -81,7 +81,7 @@ def mark_stale(conn: sqlite3.Connection, table: str) -> None:
 def mark(conn: sqlite3.Connection, fact: Fact) -> None:
     """Note where the rows of the units in temp.wanted lie: to be called before and after they are replaced."""
     where = [f"{fact.unit} IN (SELECT id FROM temp.wanted)"]
-    if fact.group:  # what its rows say of each other
+    if fact.group and conn.execute("SELECT 1 FROM temp.touched LIMIT 1").fetchone():  # what its rows say of each other
         where.append(f"{fact.group} IN (SELECT grp FROM temp.touched)")
     for axis in _axes(fact):
         # Dates are places themselves; of instants the day is.
