@@ -101,6 +101,7 @@ def shuffled(tmp_path_factory: pytest.TempPathFactory, company: Company) -> Iter
         yield cache
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHOWN)
 def test_the_order_of_rows_does_not_matter(plain: sqlite3.Connection, shuffled: sqlite3.Connection, name: str) -> None:
     for period in PERIODS:
@@ -169,6 +170,7 @@ def ahead(tmp_path_factory: pytest.TempPathFactory, company: Company) -> Iterato
         yield cache
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_day_it_is_is_the_places_own(plain: sqlite3.Connection, ahead: sqlite3.Connection, name: str) -> None:
     for period in PERIODS:

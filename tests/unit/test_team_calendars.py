@@ -83,6 +83,7 @@ def working(draw: st.DrawFn) -> tuple[Hours, int, int]:
     )
 
 
+@pytest.mark.slow
 @given(working())
 @settings(max_examples=120)
 @example((Hours(weekly={6: ((60, 150),)}, timezone="Europe/Berlin"), 1792875600, 1792882800))  # open at 02:15, twice
